@@ -1,0 +1,265 @@
+"""What a stage did and how well: the metrics file beside each output, and provenance inside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mosaicflow import __version__
+from mosaicflow.errors import InputError
+from mosaicflow.io.tables import read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["StageReport", "digest", "metrics_path", "read_metrics"]
+
+SOFTWARE = f"mosaicflow {__version__}"
+
+Status = Literal["ok", "warning", "error"]
+_RANK: tuple[Status, ...] = ("ok", "warning", "error")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Threshold:
+    warning: float | None
+    error: float | None
+    high_is_good: bool = False
+    absolute: bool = False
+
+
+# A value on the threshold itself still counts as good.
+_THRESHOLDS = {
+    "registration_error": _Threshold(0.05, 0.15),
+    "translation_magnitude": _Threshold(30, 50),
+    "rotation": _Threshold(1, 2, absolute=True),
+    "correlation": _Threshold(0.7, 0.5, high_is_good=True),
+    "registration_confidence": _Threshold(0.4, 0.3, high_is_good=True),
+    "tissue_coverage": _Threshold(0.10, 0.05, high_is_good=True),
+    "mask_coverage": _Threshold(0.05, 0.01, high_is_good=True),
+    "agarose_coverage": _Threshold(0.05, 0.01, high_is_good=True),
+    "empty_fraction": _Threshold(0.5, 0.8),
+    "interface_depth": _Threshold(50, 100),
+    "interface_min_depth": _Threshold(5, None, high_is_good=True),
+    "interface_max_depth_fraction": _Threshold(0.5, None),
+    "profile_quality": _Threshold(0.5, 0.3, high_is_good=True),
+    "psf_max": _Threshold(0.10, 0.05, high_is_good=True),
+    "rms_residual": _Threshold(5, 15),
+    "z_offset_std": _Threshold(10, 25),
+    "z_offset_range": _Threshold(15, 30),
+    "std_background": _Threshold(0.10, 0.25),
+    "min_slice_coverage": _Threshold(0.02, 0.005, high_is_good=True),
+    "std_slice_coverage": _Threshold(0.15, 0.30),
+}
+
+
+def metrics_path(output: Path) -> Path:
+    """Name the metrics file of an output: ``a.ome.zarr`` -> ``a.metrics.json``, beside it."""
+    name = output.name
+    for suffix in (".ome.zarr", output.suffix):
+        if suffix and name.endswith(suffix):
+            name = name.removesuffix(suffix)
+            break
+    return output.with_name(f"{name}.metrics.json")
+
+
+def digest(path: Path) -> str:
+    """Fingerprint an input so that a changed one is noticed.
+
+    A file is hashed by content. A store is hashed by its metadata, which records the stage, the
+    parameters, the version and the digests of what it was made from: hashing every chunk would
+    cost as much as the stage itself.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or the directory of an OME-Zarr store.
+
+    Returns
+    -------
+    str
+        The first 32 hexadecimal digits of a SHA-256.
+    """
+    hasher = hashlib.sha256()
+    for file in _identity_files(path):
+        hasher.update(file.name.encode())
+        hasher.update(file.read_bytes())
+    return hasher.hexdigest()[:32]
+
+
+def _identity_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    files = [path / ".zattrs", path / "zarr.json", path / "0/.zarray", path / "0/zarr.json"]
+    found = [file for file in files if file.is_file()]
+    if not found:
+        raise InputError(f"{path}: not found, expected a file or an OME-Zarr store")
+    return found
+
+
+class StageReport:
+    """Numbers, warnings and provenance of one run of one stage.
+
+    Parameters
+    ----------
+    step_name : str
+        The stage's stem.
+    inputs : mapping of str to str
+        Digest of each input, by argument name.
+    parameters : mapping
+        Settings that the result depends on.
+    """
+
+    def __init__(
+        self, step_name: str, inputs: Mapping[str, Any], parameters: Mapping[str, Any]
+    ) -> None:
+        self.step_name = step_name
+        self.inputs = dict(inputs)
+        self.parameters = dict(parameters)
+        self.metrics: dict[str, dict[str, Any]] = {}
+        self.warnings: list[str] = []
+        self.errors: list[str] = []
+        self.sections: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, step_name: str, arguments: Mapping[str, Any]) -> StageReport:
+        """Start a report from a stage function's own arguments.
+
+        Parameters
+        ----------
+        step_name : str
+            The stage's stem.
+        arguments : mapping
+            ``locals()`` as the first line of the stage sees it. Paths are inputs, but for those
+            named ``output...``; ``raw``, a folder of any size, is known by its tile list instead;
+            ``threads`` changes nothing in the result; all else is a parameter.
+        """
+        inputs: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
+        for name, value in arguments.items():
+            if name in ("threads", "raw") or name.startswith("output"):
+                continue
+            if isinstance(value, Path):
+                inputs[name] = digest(value)
+            elif isinstance(value, tuple | list) and value and isinstance(value[0], Path):
+                inputs[name] = {path.name: digest(path) for path in sorted(value, key=_by_name)}
+            elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+                parameters.update(dataclasses.asdict(value))
+            else:
+                parameters[name] = list(value) if isinstance(value, tuple) else value
+        return cls(step_name, inputs, parameters)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What decides the result: two runs with equal keys give equal outputs."""
+        return {"inputs": self.inputs, "parameters": self.parameters, "software": SOFTWARE}
+
+    @property
+    def overall_status(self) -> Status:
+        """The worst of all metrics, warnings and errors."""
+        status = [metric["status"] for metric in self.metrics.values()]
+        status += ["warning"] * bool(self.warnings) + ["error"] * bool(self.errors)
+        return max(status, key=_RANK.index, default="ok")
+
+    def metric(
+        self,
+        name: str,
+        value: float | str | bool | None,
+        unit: str = "",
+        description: str = "",
+        *,
+        warning: float | None = None,
+        error: float | None = None,
+        high_is_good: bool = False,
+    ) -> None:
+        """Record one number and judge it.
+
+        Parameters
+        ----------
+        name : str
+            Known names carry their own thresholds.
+        value : float, str, bool or None
+            NaN and infinity become null with a warning.
+        unit, description : str
+            For the reader.
+        warning, error : float, optional
+            Thresholds that override the known ones; no threshold at all means "for information".
+        high_is_good : bool
+            Direction of `warning` and `error`.
+        """
+        value = getattr(value, "item", lambda: value)()  # a numpy scalar becomes a plain number
+        threshold = _THRESHOLDS.get(name, _Threshold(None, None))
+        if warning is not None or error is not None:
+            threshold = _Threshold(warning, error, high_is_good)
+        if isinstance(value, float) and not math.isfinite(value):
+            self.warn(f"{name} is {value}")
+            value = None
+        status: Status = "ok"
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            status = _judge(float(value), threshold)
+        self.metrics[name] = {
+            "value": value, "unit": unit, "description": description, "status": status,
+        }  # fmt: skip
+
+    def warn(self, text: str) -> None:
+        """Add a sentence that a user should read."""
+        self.warnings.append(text)
+
+    def error(self, text: str) -> None:
+        """Add a sentence about something wrong that did not stop the stage."""
+        self.errors.append(text)
+
+    def section(self, name: str, value: object) -> None:
+        """Add a table or an object of the stage's own beside the metrics."""
+        self.sections[name] = value
+
+    def provenance(self) -> dict[str, Any]:
+        """Describe this step for the ``history`` of a store: same run, same bytes, so no time."""
+        return {"step": self.step_name, "params": self.parameters, **self._origin()}
+
+    def _origin(self) -> dict[str, Any]:
+        return {"inputs": self.inputs, "software": SOFTWARE}
+
+    def write(self, output: Path) -> Path:
+        """Write ``<output stem>.metrics.json`` beside the output and return its path."""
+        path = metrics_path(output)
+        write_json(
+            path,
+            {
+                "step_name": self.step_name,
+                "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+                "overall_status": self.overall_status,
+                "metrics": self.metrics,
+                "warnings": self.warnings,
+                "errors": self.errors,
+                "inputs": self.inputs,
+                "parameters": self.parameters,
+                "software": SOFTWARE,
+                **self.sections,
+            },
+        )
+        return path
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read a metrics file written by `StageReport.write`."""
+    found: dict[str, Any] = read_json(path)
+    return found
+
+
+def _by_name(path: Path) -> str:
+    return path.name
+
+
+def _judge(value: float, threshold: _Threshold) -> Status:
+    if threshold.absolute:
+        value = abs(value)
+    sign = -1.0 if threshold.high_is_good else 1.0
+    for status, limit in (("error", threshold.error), ("warning", threshold.warning)):
+        if limit is not None and sign * value > sign * limit:
+            return "error" if status == "error" else "warning"
+    return "ok"

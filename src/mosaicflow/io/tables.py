@@ -1,0 +1,193 @@
+"""CSV and JSON side files, and the one spelling of slice ids.
+
+Every writer goes through a temporary sibling and a rename, so a reader sees the old file or the
+new one, never half of either.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mosaicflow.errors import FormatError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = [
+    "format_slice_id",
+    "parse_bool",
+    "parse_slice_id",
+    "read_csv",
+    "read_json",
+    "write_csv",
+    "write_json",
+    "write_text",
+]
+
+_ID_IN_NAME = re.compile(r"(?:^|_)z(\d+)(?=[_.]|$)", re.IGNORECASE)
+_BARE_ID = re.compile(r"\s*z?(\d+)(?:\.0*)?\s*", re.IGNORECASE)
+_TRUE = frozenset({"true", "1", "yes", "y", "t"})
+_FALSE = frozenset({"false", "0", "no", "n", "f", ""})
+
+
+def format_slice_id(slice_id: int, digits: int = 2) -> str:
+    """Write a slice id the way file names carry it: zero-padded, two digits or more."""
+    return f"{slice_id:0{digits}d}"
+
+
+def parse_slice_id(name: str | Path) -> int:
+    """Read the slice id out of a file name or a table cell.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file name such as ``slice_z07_stitch_3d.ome.zarr`` (the first ``zNN`` counts), or a bare
+        id: ``7``, ``07``, ``7.0``, ``z7``.
+
+    Returns
+    -------
+    int
+        The id; ``z7``, ``z07`` and ``z007`` are the same slice.
+
+    Raises
+    ------
+    InputError
+        When the name holds no id.
+    """
+    text = name.name if isinstance(name, Path) else name.rsplit("/", 1)[-1]
+    match = _BARE_ID.fullmatch(text) or _ID_IN_NAME.search(text)
+    if match is None:
+        raise InputError(f"{name}: found no slice id, expected 'zNN' in the name or a whole number")
+    return int(match.group(1))
+
+
+def parse_bool(text: str, where: str) -> bool:
+    """Read a table's yes or no; `where` names the cell for the error message."""
+    word = text.strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise InputError(f"{where}: found {text!r}, expected true or false")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file as a whole (UTF-8, line ends as given)."""
+    # A link left by a workflow engine is replaced, never followed.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a table: UTF-8, comma, header, LF, no index column.
+
+    Parameters
+    ----------
+    path : Path
+        The file; replaced as a whole.
+    columns : sequence of str
+        Column names in order; every row must hold just these keys or fewer.
+    rows : iterable of mapping
+        ``None`` becomes an empty cell, booleans ``true`` or ``false``, floats their shortest exact
+        spelling.
+    """
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    write_text(path, buffer.getvalue())
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(float(value) + 0.0)  # numpy scalars too, and no -0.0
+    return str(value)
+
+
+def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Read a table that a person or another program may have touched.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8 text; a byte order mark, CRLF, spaces around names, extra columns and empty lines
+        are all accepted.
+    required : sequence of str
+        Columns that must exist.
+
+    Returns
+    -------
+    list of dict
+        One per row, values stripped of surrounding white space.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read or a required column is missing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a UTF-8 table ({error})") from error
+    lines = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    if not lines:
+        raise InputError(f"{path}: the table is empty, expected a header line")
+    names = [name.strip() for name in lines[0]]
+    if missing := [name for name in required if name not in names]:
+        raise InputError(f"{path}: found columns {', '.join(names)}; missing: {', '.join(missing)}")
+    rows = []
+    for number, cells in enumerate(lines[1:], start=2):
+        if len(cells) > len(names):
+            raise InputError(
+                f"{path}, row {number}: found {len(cells)} cells under {len(names)} columns"
+            )
+        padded = [cell.strip() for cell in cells] + [""] * (len(names) - len(cells))
+        rows.append(dict(zip(names, padded, strict=True)))
+    return rows
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON that people can read: indented, keys in the given order, NaN and Inf as null."""
+    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return value.as_posix()
+    return value
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401  # JSON has no narrower type
+    """Read a JSON file; a mistake in it is reported with line and column."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise FormatError(
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error

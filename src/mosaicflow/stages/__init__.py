@@ -1,0 +1,1 @@
+"""The stages: paths and settings in, a finished store and its metrics out."""
