@@ -1,0 +1,1 @@
+"""Files in and out: OME-Zarr stores, tables, provenance and thread pools."""
