@@ -221,6 +221,20 @@ class StageReport:
         """Describe this step for the ``history`` of a store: same run, same bytes, so no time."""
         return {"step": self.step_name, "params": self.parameters, **self._origin()}
 
+    def block(self, parent: Mapping[str, Any], **changes: object) -> dict[str, Any]:
+        """Make the ``mosaicflow`` block of an output out of its input's.
+
+        Parameters
+        ----------
+        parent : mapping
+            The input's block; keys unknown to this stage survive.
+        **changes : object
+            Keys to set; None removes the key.
+        """
+        merged = {**parent, **changes, "software": {"name": "mosaicflow", "version": __version__}}
+        merged["history"] = [*parent.get("history", []), self.provenance()]
+        return {key: value for key, value in merged.items() if value is not None}
+
     def _origin(self) -> dict[str, Any]:
         return {"inputs": self.inputs, "software": SOFTWARE}
 

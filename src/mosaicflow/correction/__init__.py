@@ -1,0 +1,1 @@
+"""Undoing what the instrument did to the intensities, and finding the block face."""

@@ -1,0 +1,121 @@
+"""Deciding between flat fields by what held-out overlaps say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaicflow.correction.illumination import (
+    OverlapEvidence,
+    basic_flat_field,
+    polynomial_flat_field,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.correction.illumination import OverlapPair
+
+    Image = NDArray[np.float32]
+
+__all__ = ["FlatFieldChoice", "choose_flat_field"]
+
+# Fewer tiles than this do not tell shading from tissue by themselves.
+_FEW_SAMPLES = 30
+# A field with more freedom must explain held-out overlaps better by this share.
+_PARSIMONY = 0.002
+# Below this gain the field is not worth the risk.
+_LEAST_GAIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class FlatFieldChoice:
+    """The flat field that explains held-out overlaps best, and the evidence.
+
+    Parameters
+    ----------
+    field : ndarray, shape (y, x), float32
+        Flat field, mean 1; all ones when none was good enough.
+    method : str
+        How it was found.
+    residual_before, residual_after : float
+        Mean absolute log ratio of held-out overlaps with a flat field of ones and with `field`.
+    residuals : dict of str to float
+        The same figure for every candidate.
+    """
+
+    field: Image
+    method: str
+    residual_before: float
+    residual_after: float
+    residuals: dict[str, float]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a field other than ones is used."""
+        return self.method != "none"
+
+
+def choose_flat_field(
+    samples: Image,
+    pairs: Sequence[OverlapPair],
+    *,
+    smoothness: float | None = None,
+    max_iterations: int = 500,
+) -> FlatFieldChoice:
+    """Estimate the flat field in several ways and keep the one that held-out overlaps prefer.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n, y, x), float32
+        Shrunk tile images.
+    pairs : sequence of OverlapPair
+        Overlapping tiles at the same size; every fourth is held out.
+    smoothness : float, optional
+        Weight of the smoothness term of the common shading; None scales it with the data.
+    max_iterations : int
+        Limit of its iterations.
+
+    Returns
+    -------
+    FlatFieldChoice
+    """
+    ones = np.ones(samples.shape[1:], dtype=np.float32)
+    held_out = OverlapEvidence.of(pairs[3::4])
+    evidence = OverlapEvidence.of([pair for i, pair in enumerate(pairs) if i % 4 != 3])
+    if not held_out.log_ratio.size or not evidence.log_ratio.size:
+        nan = float("nan")
+        return FlatFieldChoice(ones, "none", nan, nan, {})
+    if len(samples) < _FEW_SAMPLES:
+        common, name = polynomial_flat_field(samples), "polynomial"
+    else:
+        common = basic_flat_field(samples, smoothness=smoothness, max_iterations=max_iterations)
+        name = "basic"
+    # From the least freedom to the most.
+    candidates: dict[str, Callable[[OverlapEvidence], Image]] = {
+        "none": lambda _: ones,
+        **{f"overlap-{order}": _refined(ones, order) for order in (2, 3, 4, 6)},
+        name: lambda _: common,
+        **{f"{name}+overlap-{order}": _refined(common, order) for order in (2, 4)},
+    }
+    residuals = {
+        key: held_out.residual(candidate(evidence)) for key, candidate in candidates.items()
+    }
+    best = "none"
+    for key, value in residuals.items():
+        if value < residuals[best] * (1 - _PARSIMONY):
+            best = key
+    before, after = residuals["none"], residuals[best]
+    if after > before * (1 - _LEAST_GAIN):
+        return FlatFieldChoice(ones, "none", before, before, residuals)
+    return FlatFieldChoice(
+        candidates[best](OverlapEvidence.of(pairs)), best, before, after, residuals
+    )
+
+
+def _refined(start: Image, order: int) -> Callable[[OverlapEvidence], Image]:
+    return lambda evidence: evidence.fit(start, order=order)

@@ -1,0 +1,147 @@
+"""Choosing and shrinking the tiles that a flat field is estimated from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaicflow.correction.depth import band_edges, band_means, interface_plane
+from mosaicflow.correction.illumination import OverlapPair
+from mosaicflow.mosaic.resampling import resample_tile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]
+    Tile = tuple[int, int]
+
+__all__ = ["TileSample", "choose_tiles", "neighbour_pairs", "sample_tile", "slice_bands"]
+
+# A flat field is smooth: at this size it is oversampled, and the fit takes seconds.
+_LONG_SIDE_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TileSample:
+    """Depth-band means of one tile, shrunk.
+
+    Parameters
+    ----------
+    grid : int
+        Which grid it comes from.
+    tile : (int, int)
+        Lattice index (iy, ix).
+    images : ndarray, shape (bands, y, x), float32
+        Means over depth bands below the interface.
+    """
+
+    grid: int
+    tile: Tile
+    images: Image
+
+
+def choose_tiles(
+    tiles: Mapping[int, Sequence[Tile]], most: int, rng: np.random.Generator
+) -> list[tuple[int, Tile]]:
+    """Pick tiles evenly over all grids, each with the neighbours it shares overlaps with.
+
+    Parameters
+    ----------
+    tiles : mapping of int to sequence of (int, int)
+        Tiles that hold data, for each grid.
+    most : int
+        Number of tiles aimed at; all are taken when there are no more.
+    rng : numpy.random.Generator
+        Source of chance.
+
+    Returns
+    -------
+    list of (int, (int, int))
+        Grid and tile index, sorted.
+    """
+    every = sorted((grid, tile) for grid, found in tiles.items() for tile in found)
+    if len(every) <= most:
+        return every
+    known = set(every)
+    seeds = rng.choice(len(every), size=max(1, most // 3), replace=False)
+    chosen = set()
+    for seed in seeds.tolist():
+        grid, (iy, ix) = every[seed]
+        chosen |= known & {(grid, (iy, ix)), (grid, (iy + 1, ix)), (grid, (iy, ix + 1))}
+    return sorted(chosen)
+
+
+def slice_bands(tiles: Iterable[Image]) -> list[tuple[int, int]]:
+    """Find the depth bands below the interface from a few tiles (z, y, x) of one slice."""
+    profiles = [tile.mean(axis=(1, 2), dtype=np.float64) for tile in tiles]
+    profile = np.mean(profiles, axis=0)
+    first = interface_plane(profile)
+    # The rise itself is half water: start where the tissue fills the plane.
+    return band_edges(len(profile), first + 3 if first else 0, most=6)
+
+
+def sample_tile(
+    tile: Image, bands: list[tuple[int, int]], *, clip_percentile_upper: float = 99.9
+) -> Image | None:
+    """Shrink one tile to a few smooth images, or reject it.
+
+    Parameters
+    ----------
+    tile : ndarray, shape (z, y, x), float32
+        One tile.
+    bands : list of (int, int)
+        Depth bands.
+    clip_percentile_upper : float
+        Brighter values are set to this percentile [%].
+
+    Returns
+    -------
+    ndarray, shape (bands, y, x), float32, or None
+        None when the tile is empty, constant, or saturated in more than 1 % of its voxels.
+    """
+    means = band_means(tile, bands)
+    largest, smallest = float(tile.max()), float(tile.min())
+    if largest == smallest or np.count_nonzero(tile == largest) > 0.01 * tile.size:
+        return None
+    means = np.minimum(means, np.percentile(means, clip_percentile_upper)).astype(np.float32)
+    n_y, n_x = means.shape[1:]
+    factor = max(1.0, max(n_y, n_x) / _LONG_SIDE_PX)
+    return resample_tile(means, (len(means), round(n_y / factor), round(n_x / factor)))
+
+
+def neighbour_pairs(
+    samples: Sequence[TileSample],
+    positions: Mapping[int, Mapping[Tile, tuple[float, float]]],
+) -> list[OverlapPair]:
+    """Pair each tile with the next one below and to the right.
+
+    Parameters
+    ----------
+    samples : sequence of TileSample
+        Shrunk tiles.
+    positions : mapping
+        For each grid the position (y, x) of each tile as a fraction of the tile's size.
+
+    Returns
+    -------
+    list of OverlapPair
+        Pairs of tiles of one shape that overlap.
+    """
+    by_index = {(sample.grid, sample.tile): sample for sample in samples}
+    shape = Counter(sample.images.shape[1:] for sample in samples).most_common(1)[0][0]
+    pairs = []
+    for (grid, (iy, ix)), sample in by_index.items():
+        for other_tile in ((iy + 1, ix), (iy, ix + 1)):
+            other = by_index.get((grid, other_tile))
+            if other is None or sample.images.shape != other.images.shape:
+                continue
+            here, there = positions[grid][sample.tile], positions[grid][other_tile]
+            offset = ((there[0] - here[0]) * shape[0], (there[1] - here[1]) * shape[1])
+            if abs(offset[0]) < shape[0] - 1 and abs(offset[1]) < shape[1] - 1:
+                pairs.append(OverlapPair(sample.images, other.images, offset))
+    return pairs

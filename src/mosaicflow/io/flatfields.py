@@ -1,0 +1,63 @@
+"""The illumination file: flat field and dark field of a scan lens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["FlatField", "load_flat_field", "save_flat_field"]
+
+
+@dataclass(frozen=True, slots=True)
+class FlatField:
+    """Static shading: recorded = true * gain + offset.
+
+    Parameters
+    ----------
+    gain : ndarray, shape (y, x), float32
+        Flat field with mean 1.
+    offset : ndarray, shape (y, x), float32
+        Dark field.
+    """
+
+    gain: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+
+def save_flat_field(
+    path: Path, field: FlatField, *, n_tiles: int, params: Mapping[str, Any]
+) -> None:
+    """Write an illumination file (.npz); the same content gives the same bytes."""
+    partial = path.with_name(f".{path.name}.tmp.npz")
+    np.savez(
+        partial,
+        flatfield=field.gain,
+        darkfield=field.offset,
+        n_tiles=np.int64(n_tiles),
+        params=np.str_(json.dumps(params, sort_keys=True)),
+        per_z=np.bool_(False),
+    )
+    partial.replace(path)
+
+
+def load_flat_field(path: Path) -> FlatField:
+    """Read an illumination file written by `save_flat_field`."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return FlatField(content["flatfield"], content["darkfield"])
+    except (OSError, ValueError, KeyError) as error:
+        raise FormatError(
+            f"{path}: not an illumination file ({error})",
+            remedy="make it with estimate_illumination",
+        ) from error

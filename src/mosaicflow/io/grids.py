@@ -1,0 +1,178 @@
+"""Reading mosaic grids tile by tile."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from mosaicflow.errors import FormatError
+from mosaicflow.io.zarr import open_level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["BoundedCache", "MosaicGrid", "TileIndex"]
+
+TileIndex = tuple[int, int]
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class MosaicGrid:
+    """A finished mosaic grid: tiles laid edge to edge, overlap and all.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    """
+
+    path: Path
+    _level: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_level", open_level(self.path))
+        lateral = tuple(
+            count * size for count, size in zip(self.grid_shape, self.tile_shape[1:], strict=True)
+        )
+        if tuple(self._level.shape) != (self.tile_shape[0], *lateral):
+            raise FormatError(
+                f"{self.path}: array shape {tuple(self._level.shape)} is not {self.grid_shape} "
+                f"tiles of {self.tile_shape}",
+                remedy="write the grid again with create_mosaic_grid",
+            )
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The ``mosaicflow`` block of the store."""
+        found: dict[str, Any] = self._level.attrs
+        return found
+
+    @property
+    def slice_id(self) -> int:
+        """Number of the slice."""
+        return int(self._required("slice_id"))
+
+    @property
+    def tile_shape(self) -> tuple[int, int, int]:
+        """Shape of one tile, (z, y, x)."""
+        n_z, n_y, n_x = self._required("tile_shape")
+        return int(n_z), int(n_y), int(n_x)
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Number of tiles along y and x, missing ones included."""
+        n_iy, n_ix = self._required("grid_shape")
+        return int(n_iy), int(n_ix)
+
+    @property
+    def pitch_mm(self) -> tuple[float, float, float]:
+        """Voxel pitch (z, y, x) in mm."""
+        z, y, x = self._level.resolution_mm
+        return float(z), float(y), float(x)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the array."""
+        return np.dtype(self._level.dtype)
+
+    @property
+    def tiles(self) -> list[TileIndex]:
+        """Indices (iy, ix) of the tiles that hold data, row by row."""
+        missing = {(int(iy), int(ix)) for iy, ix in self.attrs.get("missing_tiles", [])}
+        n_iy, n_ix = self.grid_shape
+        return [(iy, ix) for iy in range(n_iy) for ix in range(n_ix) if (iy, ix) not in missing]
+
+    def region(self, tile: TileIndex) -> tuple[slice, slice, slice]:
+        """Give the part of the array that a tile occupies."""
+        (iy, ix), (n_z, n_y, n_x) = tile, self.tile_shape
+        return (
+            slice(0, n_z),
+            slice(iy * n_y, (iy + 1) * n_y),
+            slice(ix * n_x, (ix + 1) * n_x),
+        )
+
+    def read(self, tile: TileIndex) -> NDArray[np.float32]:
+        """Read one tile, (z, y, x), as float32."""
+        return np.asarray(self._level[self.region(tile)], dtype=np.float32)
+
+    def positions_px(self) -> dict[TileIndex, tuple[float, float]]:
+        """Give where the stage, or the file, says that each tile lies.
+
+        Returns
+        -------
+        dict
+            (iy, ix) -> (y, x) in px of this grid along the array axes, up to one common offset;
+            empty when the raw data had no positions.
+        """
+        stage = self.attrs.get("stage", {})
+        signs = (float(stage.get("sign_y") or 1), float(stage.get("sign_x") or 1))
+        pitch = self.pitch_mm[1:]
+        found = {}
+        for key, (y_mm, x_mm) in self.attrs.get("tile_positions_mm", {}).items():
+            iy, ix = (int(part) for part in key.split(","))
+            found[iy, ix] = (signs[0] * y_mm / pitch[0], signs[1] * x_mm / pitch[1])
+        return found
+
+    def _required(self, key: str) -> Any:  # noqa: ANN401  # an attribute of any JSON type
+        if key not in self.attrs:
+            raise FormatError(
+                f"{self.path}: the mosaicflow block has no '{key}', so the tiles are unknown",
+                remedy="write the grid with create_mosaic_grid",
+            )
+        return self.attrs[key]
+
+
+class BoundedCache:
+    """Keeps the most recently used arrays up to a number of bytes; safe between threads.
+
+    Parameters
+    ----------
+    load : callable
+        Makes the value of a key; called once per key unless the value had to make room.
+    budget_bytes : int
+        Total size kept. A value in use is never lost, only forgotten.
+    size_of : callable, optional
+        Bytes of a value; the default asks for ``nbytes``.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Any], _Value],
+        budget_bytes: int,
+        size_of: Callable[[Any], int] = lambda value: int(value.nbytes),
+    ) -> None:
+        self._load = load
+        self._budget = budget_bytes
+        self._size_of = size_of
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._used = 0
+
+    def __getitem__(self, key: Hashable) -> Any:  # noqa: ANN401  # whatever `load` gives
+        with self._lock:
+            own_lock = self._locks.setdefault(key, threading.Lock())
+        with own_lock:  # two threads that want the same tile decode it once
+            with self._lock:
+                if key in self._values:
+                    self._values.move_to_end(key)
+                    return self._values[key]
+            value = self._load(key)
+            self._keep(key, value)
+            return value
+
+    def _keep(self, key: Hashable, value: object) -> None:
+        with self._lock:
+            self._values[key] = value
+            self._used += self._size_of(value)
+            while self._used > self._budget and len(self._values) > 1:
+                _, oldest = self._values.popitem(last=False)
+                self._used -= self._size_of(oldest)

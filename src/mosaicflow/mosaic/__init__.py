@@ -1,0 +1,1 @@
+"""From a lattice of overlapping tiles to one slice: resampling, positions, fusion."""

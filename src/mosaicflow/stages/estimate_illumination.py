@@ -1,0 +1,146 @@
+"""Stage `estimate_illumination`: one flat field for the whole acquisition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mosaicflow.correction.illumination_samples import TileSample
+    from mosaicflow.io.grids import MosaicGrid
+
+__all__ = ["estimate_illumination"]
+
+
+def estimate_illumination(
+    *,
+    grids: tuple[Path, ...],
+    output: Path,
+    fit_max_samples: int = 2000,
+    max_iterations: int = 500,
+    smoothness_flatfield: float | None = None,
+    clip_percentile_upper: float = 99.9,
+    stitch_overlap_fraction: float = 0.2,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Estimate the static lateral shading that all tiles share.
+
+    Parameters
+    ----------
+    grids : tuple of Path
+        Mosaic grids of all slices, at one pitch.
+    output : Path
+        File to write (illumination.npz).
+    fit_max_samples : int
+        Largest number of tile images used.
+    max_iterations : int
+        Limit of the iterations of the fit.
+    smoothness_flatfield : float or None
+        Weight of the smoothness of the field; empty: scaled with the data.
+    clip_percentile_upper : float
+        Values above this percentile of a tile are clipped before the fit [%].
+    stitch_overlap_fraction : float
+        Nominal overlap of neighbouring tiles, where the data has no positions.
+    seed : int
+        Seed of the choice of tiles.
+    threads : int
+        Number of tiles read at the same time.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("estimate_illumination", locals())
+
+    import numpy as np
+
+    from mosaicflow.correction.illumination import resize_field
+    from mosaicflow.correction.illumination_choice import choose_flat_field
+    from mosaicflow.correction.illumination_samples import choose_tiles, neighbour_pairs
+    from mosaicflow.errors import QualityError
+    from mosaicflow.io.flatfields import FlatField, save_flat_field
+    from mosaicflow.io.grids import MosaicGrid
+
+    sources = [MosaicGrid(path) for path in sorted(grids, key=lambda path: path.name)]
+    rng = np.random.default_rng(seed)
+    chosen = choose_tiles(
+        {number: grid.tiles for number, grid in enumerate(sources)},
+        max(8, min(600, fit_max_samples // 3)),
+        rng,
+    )
+    samples = _read_samples(sources, chosen, clip_percentile_upper, threads)
+    if not samples:
+        raise QualityError(
+            f"{grids[0].parent}: none of {len(chosen)} tiles in {len(sources)} grids has contrast "
+            "without saturation, expected at least one",
+            remedy="run with fix_illum_enabled: false",
+        )
+    shape = samples[0].images.shape[1:]
+    images = np.concatenate([s.images for s in samples if s.images.shape[1:] == shape])
+    pairs = neighbour_pairs(samples, _tile_fractions(sources, stitch_overlap_fraction))
+    choice = choose_flat_field(
+        images[:: -(-len(images) // fit_max_samples)],
+        pairs,
+        smoothness=smoothness_flatfield,
+        max_iterations=max_iterations,
+    )
+    field = resize_field(choice.field, sources[0].tile_shape[1:])
+    save_flat_field(
+        output, FlatField(field, np.zeros_like(field)), n_tiles=len(samples), params=report.key
+    )
+    if not choice.accepted:
+        report.warn(
+            "no flat field explains held-out overlaps better by 5 %: the tiles stay as they are"
+        )
+    report.metric("method", choice.method, "", "how the flat field was found; none: all ones")
+    report.metric("overlap_residual_before", choice.residual_before, "", "mean |log(a/b)|")
+    report.metric("overlap_residual_after", choice.residual_after, "", "mean |log(a/b)|")
+    report.metric("peak_to_valley", float(np.ptp(field)), "", "range of the flat field")
+    report.metric("n_tiles", len(samples), "", "tiles used")
+    report.metric("n_overlaps", len(pairs), "", "overlaps compared")
+    report.section("candidates", choice.residuals)
+    report.write(output)
+
+
+def _read_samples(
+    sources: list[MosaicGrid],
+    chosen: list[tuple[int, tuple[int, int]]],
+    clip_percentile_upper: float,
+    threads: int,
+) -> list[TileSample]:
+    from mosaicflow.correction.illumination_samples import TileSample, sample_tile, slice_bands
+    from mosaicflow.io.threads import map_threads
+
+    tiles_of: dict[int, list[tuple[int, int]]] = {}
+    for grid, tile in chosen:
+        tiles_of.setdefault(grid, []).append(tile)
+    bands = {
+        grid: slice_bands(sources[grid].read(tile) for tile in tiles[:: -(-len(tiles) // 4)])
+        for grid, tiles in tiles_of.items()
+    }
+
+    def read(item: tuple[int, tuple[int, int]]) -> TileSample | None:
+        grid, tile = item
+        images = sample_tile(
+            sources[grid].read(tile), bands[grid], clip_percentile_upper=clip_percentile_upper
+        )
+        return None if images is None else TileSample(grid, tile, images)
+
+    return [sample for sample in map_threads(read, chosen, threads) if sample is not None]
+
+
+def _tile_fractions(
+    sources: list[MosaicGrid], overlap: float
+) -> dict[int, dict[tuple[int, int], tuple[float, float]]]:
+    """Give each tile's position in units of the tile's size."""
+    fractions = {}
+    for number, grid in enumerate(sources):
+        n_y, n_x = grid.tile_shape[1:]
+        known = grid.positions_px()
+        step = 1.0 - overlap
+        fractions[number] = {
+            tile: (known[tile][0] / n_y, known[tile][1] / n_x)
+            if tile in known
+            else (tile[0] * step, tile[1] * step)
+            for tile in grid.tiles
+        }
+    return fractions
