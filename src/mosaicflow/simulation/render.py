@@ -1,0 +1,275 @@
+"""One tile's image, in the order in which the instrument writes it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaicflow.simulation.specimen import Box
+
+if TYPE_CHECKING:
+    from mosaicflow.simulation.plan import AcquisitionPlan, SlicePlan, TilePlan
+    from mosaicflow.simulation.settings import Lattice, SimulationSettings
+    from mosaicflow.simulation.specimen import Tissue
+
+__all__ = ["flat_field", "render_tile", "sample"]
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+_SPECKLE = 11  # stream of random numbers
+_RETURN_BRIGHTNESS = 0.5  # of the galvo's return sweep, where less light comes back
+_BLOCK_A_LINES = 4096  # rendered at a time, so that the work stays in the processor's cache
+
+
+def flat_field(settings: SimulationSettings) -> F32:
+    """Return the shading of the scan lens.
+
+    Returns
+    -------
+    ndarray, shape (tile y, tile x), float32
+        Mean 1; the same for all tiles.
+    """
+    _, n_y, n_x = settings.lattice.tile_shape
+    y = np.linspace(-1, 1, n_y)[:, None]
+    x = np.linspace(-1, 1, n_x)[None, :]
+    # A vignette off the axis and a gain that runs along the scan: no symmetry helps the fit.
+    field = -0.5 * ((y - 0.15) ** 2 + (x + 0.2) ** 2) + 0.12 * x + 0.06 * np.cos(2.2 * y + x)
+    field = 1 + settings.optics.shading * field
+    return np.asarray(field / field.mean(), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _ALines:
+    """Per A-line of a tile in acquisition order, each of shape (n,): where it is and how bright."""
+
+    y_um: F64
+    x_um: F64
+    brightness: F32
+    offset_um: F32  # depth that the optics add: the knife's plane and the field's curvature
+    height_um: F32  # of the face above that
+
+
+def render_tile(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan, tissue: Tissue) -> F32:
+    """Image one tile.
+
+    Parameters
+    ----------
+    plan, piece, tile : AcquisitionPlan, SlicePlan, TilePlan
+        Which tile of which acquisition.
+    tissue : Tissue
+        The specimen.
+
+    Returns
+    -------
+    ndarray, shape (B-scans, A-lines with the galvo's return, depth), float32
+        What the instrument records, without the faults of single files.
+    """
+    settings = plan.settings
+    lattice = settings.lattice
+    n_z = lattice.tile_shape[0]
+    lines = _a_lines(plan, piece, tile)
+    out = np.empty((lines.y_um.size, n_z), np.float32)
+    rng = _generator(settings, piece, tile)
+    if piece.fault:
+        out[:] = _bad(piece.fault, settings, rng, out.shape)
+    else:
+        for start in range(0, len(out), _BLOCK_A_LINES):
+            part = slice(start, start + _BLOCK_A_LINES)
+            out[part] = _image(settings, piece, lines, part, tissue)
+            _speckle(out[part], settings.optics.speckle_contrast, rng)
+    n_fast, n_slow = _scan_shape(lattice)
+    raw = out.reshape(n_slow, n_fast + lattice.n_extra, n_z)
+    return _camera(raw, settings)
+
+
+def _scan_shape(lattice: Lattice) -> tuple[int, int]:
+    """Kept A-lines per B-scan, and B-scans."""
+    _, n_y, n_x = lattice.tile_shape
+    return (n_y, n_x) if lattice.preprocess else (n_x, n_y)
+
+
+def _a_lines(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan) -> _ALines:
+    settings = plan.settings
+    lattice, optics = settings.lattice, settings.optics
+    n_fast, n_slow = _scan_shape(lattice)
+    fast, brightness = _fast_positions(settings, piece, n_fast)
+    slow = np.arange(n_slow)
+    if lattice.preprocess:  # tile[k, i, j] = raw[k, a = n - 1 - i, b = n - 1 - j]
+        row, column = np.broadcast_arrays((n_fast - 1 - fast)[None, :], (n_slow - 1 - slow)[:, None])
+    else:
+        row, column = np.broadcast_arrays(slow[:, None], fast[None, :])
+    half_y, half_x = (lattice.tile_shape[1] - 1) / 2, (lattice.tile_shape[2] - 1) / 2
+    q_y = tile.centre_um[0] + (row - half_y) * lattice.pitch_um[1]
+    q_x = tile.centre_um[1] + (column - half_x) * lattice.pitch_um[2]
+    y, x = piece.to_specimen(q_y, q_x)
+    bowl = ((row / half_y - 1) ** 2 + (column / half_x - 1) ** 2) / 2 * optics.field_curvature_um
+    shading = flat_field(settings)[row, column] * brightness
+    return _ALines(
+        y_um=y.ravel(),
+        x_um=x.ravel(),
+        brightness=shading.astype(np.float32).ravel(),
+        offset_um=(plan.tilt[0] * y + plan.tilt[1] * x + bowl).astype(np.float32).ravel(),
+        height_um=piece.surface.height_um(y, x).astype(np.float32).ravel(),
+    )
+
+
+def _fast_positions(
+    settings: SimulationSettings, piece: SlicePlan, n_fast: int
+) -> tuple[NDArray[np.int64], F32]:
+    """Where each recorded A-line of a B-scan looks, and how bright it is."""
+    n_extra = settings.lattice.n_extra
+    back = (n_fast - 1) * (1 - (np.arange(n_extra) + 0.5) / max(n_extra, 1))
+    position = np.concatenate([np.arange(n_fast), np.rint(back).astype(np.int64)])
+    brightness = np.ones(n_fast + n_extra, np.float32)
+    brightness[n_fast:] = _RETURN_BRIGHTNESS
+    if piece.slice_id in settings.optics.galvo_slices:
+        band_start = galvo_band_start(settings, n_fast)
+        position, brightness = (np.roll(a, band_start - n_fast) for a in (position, brightness))
+    return position, brightness
+
+
+def galvo_band_start(settings: SimulationSettings, n_fast: int | None = None) -> int:
+    """First A-line of the return band in slices with a galvo phase error."""
+    n_fast = n_fast or _scan_shape(settings.lattice)[0]
+    return round(settings.optics.galvo_band_start * (n_fast + settings.lattice.n_extra))
+
+
+def _image(
+    settings: SimulationSettings, piece: SlicePlan, lines: _ALines, part: slice, tissue: Tissue
+) -> F32:
+    lattice, optics = settings.lattice, settings.optics
+    pitch = lattice.pitch_um[0]
+    depth_um = np.arange(lattice.tile_shape[0]) * pitch - lattice.water_um
+    offset, height = lines.offset_um[part], lines.height_um[part]
+    value = sample(
+        tissue, lines.y_um[part], lines.x_um[part], depth_um + piece.face_um, -offset
+    )
+    value *= (settings.specimen.gain * _depth_profile(settings, depth_um)).astype(np.float32)
+    over_face = offset + height  # the face is seen this much deeper than water_um
+    loss = np.exp(np.float32(2e-3 * optics.attenuation_per_mm) * over_face)
+    value *= (loss * lines.brightness[part])[:, None]
+    # Full signal from the first sample at or below the face on, none one sample above it.
+    last_water = int(np.searchsorted(depth_um, over_face.max(initial=0)))
+    top = depth_um[: last_water + 1].astype(np.float32)
+    value[:, : last_water + 1] *= np.clip((top - over_face[:, None]) / pitch + 1, 0, 1)
+    if optics.noise:
+        value += np.float32(settings.specimen.gain * optics.noise) * lines.brightness[part][:, None]
+    return value
+
+
+def _depth_profile(settings: SimulationSettings, depth_um: F64) -> F64:
+    optics = settings.optics
+    profile = np.exp(-2e-3 * optics.attenuation_per_mm * depth_um)
+    if optics.rayleigh_um:
+        profile = profile / (1 + ((depth_um - optics.focus_um) / optics.rayleigh_um) ** 2)
+    return np.asarray(profile)
+
+
+def sample(tissue: Tissue, y_um: F64, x_um: F64, depth_um: F64, offset_um: F32) -> F32:
+    """Interpolate the specimen linearly along straight A-lines.
+
+    Parameters
+    ----------
+    tissue : Tissue
+        The specimen.
+    y_um, x_um : ndarray, shape (n,), float64
+        Lateral position of each A-line.
+    depth_um : ndarray, shape (k,), float64
+        Depths, evenly spaced.
+    offset_um : ndarray, shape (n,), float32
+        Added to the depths of each A-line.
+
+    Returns
+    -------
+    ndarray, shape (n, k), float32
+        Reflectivity.
+    """
+    from scipy.sparse import csr_array
+
+    (o_z, o_y, o_x), (d_z, d_y, d_x) = tissue.origin_um, tissue.spacing_um
+    box, row, column = _lateral(((y_um - o_y) / d_y, (x_um - o_x) / d_x))
+    depth = (depth_um - o_z) / d_z
+    shift = np.asarray(offset_um / np.float32(d_z), np.float32)
+    first = math.floor(depth[0] + float(shift.min()))
+    n_z = math.floor(depth[-1] + float(shift.max())) + 2 - first
+    block = tissue.block(Box((first, *box.start[1:]), (n_z, *box.shape[1:])))
+    n_x = box.shape[2]
+    lower_y, lower_x = row.astype(np.int64), column.astype(np.int64)
+    f_y, f_x = row - lower_y, column - lower_x
+    corner = lower_y * n_x + lower_x
+    index = np.stack([corner, corner + 1, corner + n_x, corner + n_x + 1], axis=1)
+    weight = np.stack([(1 - f_y) * (1 - f_x), (1 - f_y) * f_x, f_y * (1 - f_x), f_y * f_x], axis=1)
+    gather = csr_array(
+        (weight.astype(np.float32).ravel(), index.ravel(), np.arange(0, index.size + 1, 4)),
+        shape=(len(row), box.shape[1] * n_x),
+    )
+    columns = gather @ block.reshape(-1, n_z)
+    return _along_depth(columns, (depth - first).astype(np.float32), shift)
+
+
+def _lateral(position: tuple[F64, F64]) -> tuple[Box, F64, F64]:
+    """Box of voxels around the positions, and the positions inside it."""
+    start = [math.floor(p.min()) for p in position]
+    shape = [math.floor(p.max()) + 2 - s for p, s in zip(position, start, strict=True)]
+    box = Box((0, start[0], start[1]), (0, shape[0], shape[1]))
+    return box, position[0] - start[0], position[1] - start[1]
+
+
+def _along_depth(columns: F32, depth: F32, shift: F32) -> F32:
+    n_lines, n_z = columns.shape
+    if not shift.any() and np.array_equal(depth, np.rint(depth)):
+        return np.ascontiguousarray(columns[:, depth.astype(np.int64)])
+    at = depth[None, :] + shift[:, None]
+    lower = at.astype(np.int32)
+    at -= lower
+    lower += (np.arange(n_lines, dtype=np.int32) * n_z)[:, None]
+    flat = columns.ravel()
+    value = flat[lower]
+    lower += 1
+    upper = flat[lower]
+    upper -= value
+    upper *= at
+    value += upper
+    return value
+
+
+def _generator(
+    settings: SimulationSettings, piece: SlicePlan, tile: TilePlan
+) -> np.random.Generator:
+    # Keyed by the tile, so that no order of threads changes a byte.
+    key = [settings.seed, _SPECKLE, piece.slice_id, tile.iy, tile.ix]
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(key)))
+
+
+def _speckle(value: F32, contrast: float, rng: np.random.Generator) -> None:
+    if not contrast:
+        return
+    if contrast == 1:
+        value *= rng.standard_exponential(value.shape, dtype=np.float32)
+        return
+    shape = 1 / contrast**2
+    grain = rng.standard_gamma(shape, value.shape, dtype=np.float32)
+    grain *= np.float32(1 / shape)
+    value *= grain
+
+
+def _bad(
+    kind: str, settings: SimulationSettings, rng: np.random.Generator, shape: tuple[int, ...]
+) -> F32 | np.float32:
+    gain = np.float32(settings.specimen.gain)
+    if kind == "noise":
+        return gain * np.float32(0.1) * rng.standard_exponential(shape, dtype=np.float32)
+    return gain * np.float32(4.0 if kind == "saturated" else 0.0)
+
+
+def _camera(raw: F32, settings: SimulationSettings) -> F32:
+    if settings.optics.marker:
+        raw[:, 0, :] = 2 * raw.max()
+    if settings.optics.camera_shift_px:
+        raw = np.roll(raw, settings.optics.camera_shift_px, axis=1)
+    return raw

@@ -1,0 +1,418 @@
+"""What a simulated acquisition looks like: groups of settings, and the presets built from them.
+
+Each effect has one strength; 0 (or an empty list) switches it off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal
+
+from mosaicflow.errors import ParameterError
+
+__all__ = [
+    "PRESETS",
+    "Faults",
+    "Lattice",
+    "Optics",
+    "PresetName",
+    "Sections",
+    "SimulationSettings",
+    "Specimen",
+    "Stage",
+    "preset",
+]
+
+PresetName = Literal["toy", "demo", "benchmark", "native", "ideal"]
+Layout = Literal["flat", "per_slice", "acquisition"]
+BadKind = Literal["noise", "blank", "saturated"]
+JumpKind = Literal["step", "spike"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """Tiles, slices and the files that hold them.
+
+    Parameters
+    ----------
+    n_slices : int
+        Slices to cut; 0 = as many as the given volume is deep.
+    grid : tuple of int
+        Tiles along y and x in each slice; 0 0 = as many as cover the given volume.
+    tile_shape : tuple of int
+        Samples of a tile along z, y and x.
+    pitch_um : tuple of float
+        Sample spacing along z, y and x in um.
+    overlap_fraction : float
+        Part of a tile's length that the next tile repeats.
+    slicing_interval_mm : float
+        Thickness of a section; a smaller one than the imaged depth makes slices share tissue.
+    water_um : float
+        Depth of water above the block face.
+    resolution_um : float
+        Working spacing: that of the truth volume, and `resolution_um` in params.yml.
+    n_extra : int
+        A-lines recorded while the galvo flies back.
+    layout : {"flat", "per_slice", "acquisition"}
+        Folder layout of the raw data.
+    preprocess : bool
+        True: the fast axis runs against array y and the slow axis against array x (the
+        instrument's default); False: fast is x, slow is y.
+    first_index : tuple of int
+        Lattice index (y, x) of the first tile, as written in the folder names.
+    first_slice : int
+        Id of the first slice.
+    files_per_tile : int
+        Number of image files that one tile is split into.
+    """
+
+    n_slices: int = 5
+    grid: tuple[int, int] = (3, 3)
+    tile_shape: tuple[int, int, int] = (120, 120, 120)
+    pitch_um: tuple[float, float, float] = (3.5, 10.0, 10.0)
+    overlap_fraction: float = 0.2
+    slicing_interval_mm: float = 0.2
+    water_um: float = 80.0
+    resolution_um: float = 10.0
+    n_extra: int = 20
+    layout: Layout = "per_slice"
+    preprocess: bool = True
+    first_index: tuple[int, int] = (0, 0)
+    first_slice: int = 0
+    files_per_tile: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """What is imaged.
+
+    Parameters
+    ----------
+    volume : Path, optional
+        A volume to image in place of the procedural tissue: a folder of TIFF planes, a TIFF
+        stack, a .npy file or an OME-Zarr store; axes z, y, x.
+    volume_spacing_um : tuple of float
+        Its voxel spacing along z, y and x in um; 0 0 0 = as the OME-Zarr store says.
+    volume_white : float
+        The value of the volume that counts as reflectivity 1; 0 = its 99.9th percentile.
+    agarose : float
+        Reflectivity of the gel around the tissue (tissue: about 1).
+    texture_contrast : float
+        Strength of the cells and of the coarser structure of the procedural tissue.
+    vessel_contrast : float
+        Part of the reflectivity that is missing inside a vessel.
+    tissue_fill : float
+        Size of the procedural tissue relative to the mosaic.
+    gain : float
+        Stored value of reflectivity 1.
+    """
+
+    volume: Path | None = None
+    volume_spacing_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    volume_white: float = 0.0
+    agarose: float = 0.15
+    texture_contrast: float = 1.0
+    vessel_contrast: float = 0.75
+    tissue_fill: float = 0.9
+    gain: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where tiles and slices really are, and what the stage says about it.
+
+    Parameters
+    ----------
+    jitter_px : float
+        Standard deviation, in native px, by which a tile misses its reported position.
+    lattice_rotation_deg : float
+        Angle of the camera against the stage.
+    lattice_scale : float
+        True length of a stage step divided by the reported one.
+    lattice_shear : float
+        Departure of the two stage axes from a right angle, as a tangent.
+    stage_sign : tuple of int
+        1 or -1 along y and x: the direction in which the stage runs along the tile index.
+    drift_um : float
+        Standard deviation per slice and axis of the region's move, which the stage reports.
+    residual_shift_um : float
+        Standard deviation per axis of each slice's shift that nothing reports.
+    residual_rotation_deg : float
+        Standard deviation of each slice's rotation that nothing reports.
+    rehoming_slices : tuple of int
+        Slices before which the stage loses its zero: reported positions jump, the tissue stays.
+    rehoming_mm : float
+        Size of that jump along x.
+    rehoming_kind : {"step", "spike"}
+        step: the jump stays; spike: the next slice is back.
+    report_positions : bool
+        False leaves the stage positions out of info.txt.
+    """
+
+    jitter_px: float = 2.0
+    lattice_rotation_deg: float = 0.5
+    lattice_scale: float = 1.0
+    lattice_shear: float = 0.0
+    stage_sign: tuple[int, int] = (1, 1)
+    drift_um: float = 60.0
+    residual_shift_um: float = 12.0
+    residual_rotation_deg: float = 0.25
+    rehoming_slices: tuple[int, ...] = ()
+    rehoming_mm: float = 0.9
+    rehoming_kind: JumpKind = "step"
+    report_positions: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Optics:
+    """How the instrument changes what it sees.
+
+    Parameters
+    ----------
+    shading : float
+        Fall of the flat field from its brightest to its darkest place, roughly, as a fraction.
+    speckle_contrast : float
+        Standard deviation of the multiplicative gamma speckle over its mean; 1 = fully developed.
+    noise : float
+        Signal of the dark camera, as a reflectivity.
+    attenuation_per_mm : float
+        Loss with depth: the signal falls as exp(-2 a z).
+    focus_um : float
+        Depth of the focus below the block face.
+    rayleigh_um : float
+        Rayleigh length of the confocal profile; 0 = no profile.
+    field_curvature_um : float
+        Depth by which a flat face appears lower in a tile's corner than in its middle.
+    marker : bool
+        Saturate the first A-line of a tile, as some cameras do.
+    camera_shift_px : int
+        A-lines by which the camera's buffer turns each B-scan round.
+    galvo_slices : tuple of int
+        Slices in which the galvo's return lies inside the B-scan.
+    galvo_band_start : float
+        Where the return band then begins, as a fraction of the B-scan.
+    """
+
+    shading: float = 0.3
+    speckle_contrast: float = 0.3
+    noise: float = 0.02
+    attenuation_per_mm: float = 1.0
+    focus_um: float = 150.0
+    rayleigh_um: float = 600.0
+    field_curvature_um: float = 0.0
+    marker: bool = False
+    camera_shift_px: int = 0
+    galvo_slices: tuple[int, ...] = ()
+    galvo_band_start: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """The shape of the cut faces.
+
+    Parameters
+    ----------
+    tilt_um : tuple of float
+        Rise of the knife's plane across the mosaic along y and x; the same for all slices, as
+        the knife is mounted once.
+    tilt_spread_um : float
+        Standard deviation of each slice's own tilt across the mosaic.
+    waviness_um : float
+        Amplitude of the waves that the knife leaves.
+    """
+
+    tilt_um: tuple[float, float] = (12.0, -8.0)
+    tilt_spread_um: float = 2.0
+    waviness_um: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What went wrong. A tile is named slice/y/x by its lattice indices as written, e.g. 2/0/1.
+
+    Parameters
+    ----------
+    missing_slices : tuple of int
+        Slices that are not there.
+    bad_slices : tuple of int
+        Slices without an image.
+    bad_kind : {"noise", "blank", "saturated"}
+        What these hold instead.
+    missing_tiles : tuple of str
+        Tiles that are not there.
+    truncated_tiles : tuple of str
+        Tiles whose last file ends early.
+    truncated_fraction : float
+        Part of their B-scans that is there.
+    nan_tiles : tuple of str
+        Tiles with NaN samples.
+    nan_fraction : float
+        Part of their samples that is NaN.
+    """
+
+    missing_slices: tuple[int, ...] = ()
+    bad_slices: tuple[int, ...] = ()
+    bad_kind: BadKind = "noise"
+    missing_tiles: tuple[str, ...] = ()
+    truncated_tiles: tuple[str, ...] = ()
+    truncated_fraction: float = 0.95
+    nan_tiles: tuple[str, ...] = ()
+    nan_fraction: float = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationSettings:
+    """Everything that decides the bytes of a simulated acquisition.
+
+    Parameters
+    ----------
+    lattice, specimen, stage, optics, sections, faults : dataclass
+        The groups.
+    seed : int
+        One seed, one acquisition.
+    truth_volume : bool
+        Write the noise-free volume too.
+    """
+
+    lattice: Lattice = field(default_factory=Lattice)
+    specimen: Specimen = field(default_factory=Specimen)
+    stage: Stage = field(default_factory=Stage)
+    optics: Optics = field(default_factory=Optics)
+    sections: Sections = field(default_factory=Sections)
+    faults: Faults = field(default_factory=Faults)
+    seed: int = 0
+    truth_volume: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def changed(self, **changes: object) -> SimulationSettings:
+        """Return a copy with some settings replaced, named without their group.
+
+        Raises
+        ------
+        ParameterError
+            For a name that is no setting.
+        """
+        own = {}
+        for group in (*GROUPS, ""):
+            value = getattr(self, group) if group else self
+            known = {item.name for item in fields(value)} - set(GROUPS)
+            picked = {name: changes.pop(name) for name in list(changes) if name in known}
+            own.update({group: replace(value, **picked)} if group else picked)
+        if changes:
+            raise ParameterError(f"no setting of the simulator is named {', '.join(changes)}")
+        return replace(self, **own)
+
+
+GROUPS = ("lattice", "specimen", "stage", "optics", "sections", "faults")
+
+_OFF: dict[str, object] = {
+    "jitter_px": 0.0,
+    "lattice_rotation_deg": 0.0,
+    "drift_um": 0.0,
+    "residual_shift_um": 0.0,
+    "residual_rotation_deg": 0.0,
+    "shading": 0.0,
+    "speckle_contrast": 0.0,
+    "noise": 0.0,
+    "attenuation_per_mm": 0.0,
+    "rayleigh_um": 0.0,
+    "tilt_um": (0.0, 0.0),
+    "tilt_spread_um": 0.0,
+    "waviness_um": 0.0,
+    "n_extra": 0,
+    "truncated_tiles": (),
+}
+
+PRESETS: dict[str, dict[str, object]] = {
+    "toy": {
+        "n_slices": 2,
+        "grid": (2, 2),
+        "tile_shape": (40, 40, 40),
+        "pitch_um": (10.0, 10.0, 10.0),
+        "overlap_fraction": 0.3,
+        "n_extra": 4,
+        "drift_um": 30.0,
+        "jitter_px": 1.0,
+    },
+    "demo": {"truncated_tiles": ("3/0/2",)},
+    "benchmark": {
+        "n_slices": 8,
+        "grid": (5, 5),
+        "tile_shape": (120, 160, 160),
+        "n_extra": 8,
+        "lattice_rotation_deg": 0.3,
+        "files_per_tile": 1,
+    },
+    "native": {
+        "n_slices": 2,
+        "tile_shape": (400, 300, 300),
+        "pitch_um": (1.5, 3.0, 3.0),
+        "n_extra": 8,
+        "speckle_contrast": 1.0,
+        "water_um": 100.0,
+        "files_per_tile": 4,
+    },
+    "ideal": {
+        **_OFF,
+        "tile_shape": (40, 120, 120),
+        "pitch_um": (10.0, 10.0, 10.0),
+        "agarose": 0.15,
+        "gain": 1.0,
+    },
+}
+"""What each preset changes in the default settings."""
+
+
+def preset(name: PresetName, **changes: object) -> SimulationSettings:
+    """Return the settings of a preset, with some of them replaced.
+
+    Parameters
+    ----------
+    name : {"toy", "demo", "benchmark", "native", "ideal"}
+        toy: 2 MB for tests; demo: what ``make demo`` runs; benchmark: 2.6 GB; native: 2.7 GB at a
+        microscope's own pitch; ideal: demo's lattice without any degradation.
+    **changes
+        Settings of any group, by name, e.g. ``speckle_contrast=0.0``.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown preset or setting, or a value out of range.
+    """
+    if name not in PRESETS:
+        raise ParameterError(f"preset {name!r} is unknown", remedy=f"use one of {list(PRESETS)}")
+    return SimulationSettings().changed(**{**PRESETS[name], **changes})
+
+
+def _check(settings: SimulationSettings) -> None:
+    lattice = settings.lattice
+    automatic = settings.specimen.volume is not None
+    wrong = {
+        "n_slices": lattice.n_slices < (0 if automatic else 1),
+        "grid": min(lattice.grid) < (0 if automatic else 1),
+        "tile_shape": min(lattice.tile_shape) < 8,
+        "pitch_um": min(lattice.pitch_um) <= 0,
+        "resolution_um": lattice.resolution_um <= 0,
+        "overlap_fraction": not 0 <= lattice.overlap_fraction < 0.9,
+        "slicing_interval_mm": lattice.slicing_interval_mm <= 0,
+        "water_um": not 0 <= lattice.water_um < 0.5 * lattice.tile_shape[0] * lattice.pitch_um[0],
+        "files_per_tile": lattice.files_per_tile < 1,
+        "n_extra": lattice.n_extra < 0,
+        "stage_sign": any(sign not in (-1, 1) for sign in settings.stage.stage_sign),
+        "lattice_scale": settings.stage.lattice_scale <= 0,
+        "speckle_contrast": settings.optics.speckle_contrast < 0,
+        "shading": not 0 <= settings.optics.shading < 0.8,
+        "truncated_fraction": not 0 <= settings.faults.truncated_fraction <= 1,
+        "nan_fraction": not 0 <= settings.faults.nan_fraction <= 1,
+    }
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            value = next(
+                getattr(getattr(settings, group), name)
+                for group in GROUPS
+                if hasattr(getattr(settings, group), name)
+            )
+            raise ParameterError(f"{name} {value} is out of range")
