@@ -229,9 +229,10 @@ def _along_depth(columns: F32, depth: F32, shift: F32) -> F32:
     at -= lower
     lower += (np.arange(n_lines, dtype=np.int32) * n_z)[:, None]
     flat = columns.ravel()
-    value = flat[lower]
+    # take() lets other threads run, an index in brackets does not.
+    value = flat.take(lower, mode="clip")
     lower += 1
-    upper = flat[lower]
+    upper = flat.take(lower, mode="clip")
     upper -= value
     upper *= at
     value += upper

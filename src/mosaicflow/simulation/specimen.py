@@ -166,7 +166,7 @@ def _textures(seed: int, options: Specimen) -> tuple[F32, ...]:
 
 def _wrapped(texture: F32, box: Box) -> F32:
     index = [box.index(axis) % n for axis, n in zip((1, 2, 0), texture.shape, strict=True)]
-    return texture[np.ix_(*index)]
+    return texture.take(index[0], 0).take(index[1], 1).take(index[2], 2)
 
 
 @dataclass(frozen=True, slots=True)
