@@ -1,0 +1,25 @@
+"""Mosaic grids, slices and volumes as OME-Zarr stores: the one place that opens Zarr."""
+
+from __future__ import annotations
+
+from mosaicflow.io.zarr.analysis import AnalysisOmeZarrWriter
+from mosaicflow.io.zarr.info import OmeZarrInfo, is_finished, read_omezarr_info
+from mosaicflow.io.zarr.reader import LevelReader, open_level, read_omezarr
+from mosaicflow.io.zarr.validate import Problem, validate_omezarr
+from mosaicflow.io.zarr.writer import OmeZarrWriter, check_distinct, save_omezarr, write_regions
+
+__all__ = [
+    "AnalysisOmeZarrWriter",
+    "LevelReader",
+    "OmeZarrInfo",
+    "OmeZarrWriter",
+    "Problem",
+    "check_distinct",
+    "is_finished",
+    "open_level",
+    "read_omezarr",
+    "read_omezarr_info",
+    "save_omezarr",
+    "validate_omezarr",
+    "write_regions",
+]

@@ -1,0 +1,125 @@
+"""Compression by name for both Zarr versions, and the Rust codec pipeline where it can serve."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from mosaicflow.io.zarr.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import zarr
+
+__all__ = [
+    "Compressor",
+    "check_compressor",
+    "compressor_for",
+    "describe_codec",
+    "with_fast_pipeline",
+]
+
+Compressor = Literal["blosc", "blosc-lz4", "blosc-zstd", "zstd", "lz4", "gzip", "none"]
+
+_LEVEL = 5
+_PIPELINE_LOCK = threading.Lock()
+_log = logging.getLogger(__name__)
+
+
+def check_compressor(name: str) -> None:
+    """Raise unless `name` is one of the known codec names."""
+    if name not in get_args(Compressor):
+        known = ", ".join(get_args(Compressor))
+        raise ArgumentError(f"compressor {name!r} is not known (expected one of: {known})")
+
+
+def compressor_for(name: str, zarr_format: int, dtype: np.dtype[Any]) -> Any:
+    """Return what `zarr.create_array(compressors=...)` takes for a codec name, or None.
+
+    Everything is spelled out: the defaults of the libraries differ between versions.
+    """
+    check_compressor(name)
+    if name == "none":
+        return None
+    return _v2_codec(name) if zarr_format == 2 else _v3_codec(name, dtype.itemsize)
+
+
+def _v2_codec(name: str) -> Any:
+    import numcodecs
+
+    match name:
+        case "zstd":
+            return numcodecs.Zstd(level=_LEVEL)
+        case "gzip":
+            return numcodecs.GZip(level=_LEVEL)
+        case "lz4":
+            return numcodecs.LZ4(acceleration=1)
+    inner = "zstd" if name == "blosc-zstd" else "lz4"
+    return numcodecs.Blosc(cname=inner, clevel=_LEVEL, shuffle=numcodecs.Blosc.SHUFFLE)
+
+
+def _v3_codec(name: str, itemsize: int) -> Any:
+    from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
+
+    match name:
+        case "zstd":
+            return ZstdCodec(level=_LEVEL)
+        case "gzip":
+            return GzipCodec(level=_LEVEL)
+        case "lz4":
+            _log.info("Zarr v3 has no plain lz4 codec: written as blosc with lz4 and no shuffle")
+    shuffle: Literal["shuffle", "noshuffle"] = "noshuffle" if name == "lz4" else "shuffle"
+    inner: Literal["zstd", "lz4"] = "zstd" if name == "blosc-zstd" else "lz4"
+    return BloscCodec(typesize=itemsize, cname=inner, clevel=_LEVEL, shuffle=shuffle, blocksize=0)
+
+
+def describe_codec(array_metadata: Mapping[str, Any]) -> str:
+    """Return a short name such as `blosc-lz4` from the JSON metadata of an array."""
+    if array_metadata.get("zarr_format") == 2:
+        compressor = array_metadata.get("compressor")
+        return _codec_label(str(compressor["id"]), compressor) if compressor else "none"
+    codecs = list(array_metadata.get("codecs", ()))
+    for codec in codecs:
+        if codec["name"] == "sharding_indexed":
+            codecs = list(codec["configuration"]["codecs"])
+    labels = [_codec_label(c["name"], c.get("configuration", {})) for c in codecs]
+    return "+".join(label for label in labels if label not in {"bytes", "endian"}) or "none"
+
+
+def _codec_label(name: str, configuration: Mapping[str, Any]) -> str:
+    return f"blosc-{configuration.get('cname', '?')}" if name == "blosc" else name
+
+
+def with_fast_pipeline(make: Callable[[], zarr.Array[Any]]) -> zarr.Array[Any]:
+    """Run `make`, which opens or creates an array, so that the array uses the Rust codecs.
+
+    zarr fixes an array's codec pipeline when the array object is made, from its global
+    configuration. That is changed for this call only and under a lock, so that arrays opened by
+    other code in the same process keep the pipeline their owner chose.
+    """
+    import zarr
+
+    with _PIPELINE_LOCK, zarr.config.set({"codec_pipeline.path": _register_pipeline()}):
+        return make()
+
+
+@functools.cache
+def _register_pipeline() -> str:
+    from zarr.registry import register_pipeline
+
+    pipeline = _store_pipeline()
+    register_pipeline(pipeline)
+    return f"{pipeline.__module__}.{pipeline.__qualname__}"
+
+
+@functools.cache
+def _store_pipeline() -> type[Any]:
+    # The class lives in its own module so that worker processes can unpickle arrays.
+    from mosaicflow.io.zarr._pipeline import StorePipeline
+
+    return StorePipeline

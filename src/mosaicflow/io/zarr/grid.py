@@ -1,0 +1,205 @@
+"""Chunk and shard lattices: shapes, aligned regions, and keys of an assignment."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning, RegionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "MAX_CHUNK_BYTES",
+    "Region",
+    "check_aligned",
+    "default_chunks",
+    "indexed_regions",
+    "normalize_chunks",
+    "parse_key",
+    "regions",
+    "shard_shape",
+    "show",
+]
+
+Region = tuple[slice, ...]
+
+# Blosc refuses buffers of 2 GiB and more.
+MAX_CHUNK_BYTES = 2**31 - 1
+_DEFAULT_ZYX = (64, 256, 256)
+_DEFAULT_YX = (512, 512)
+
+
+def default_chunks(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the chunk shape of a slice or volume when none is asked for."""
+    if len(shape) == 2:
+        wanted: tuple[int, ...] = _DEFAULT_YX
+    else:
+        wanted = (1,) * (len(shape) - 3) + _DEFAULT_ZYX
+    return tuple(max(1, min(w, n)) for w, n in zip(wanted, shape, strict=True))
+
+
+def normalize_chunks(chunks: Any, shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Return one chunk size per axis from an int, a flat tuple, or dask's nested `.chunks`.
+
+    Parameters
+    ----------
+    chunks : int, sequence of int, or sequence of sequences of int, or None
+        None takes the default for `shape`. Nested sizes must be regular but for the last one.
+    shape : sequence of int
+        Shape of the array.
+    itemsize : int
+        Bytes per element, to refuse chunks that no codec can hold.
+    """
+    if chunks is None:
+        return default_chunks(shape)
+    per_axis = [chunks] * len(shape) if isinstance(chunks, int) else list(chunks)
+    if len(per_axis) != len(shape):
+        raise ArgumentError(
+            f"chunks {chunks!r} has {len(per_axis)} axes, but the array has {len(shape)}"
+        )
+    sizes = [_chunk_size(c, n) for c, n in zip(per_axis, shape, strict=True)]
+    if math.prod(sizes) * itemsize > MAX_CHUNK_BYTES:
+        raise ArgumentError(
+            f"chunks {tuple(sizes)} hold {math.prod(sizes) * itemsize} bytes, more than the"
+            " 2 GiB a chunk can have",
+            remedy="use smaller chunks (a few MB each)",
+        )
+    return tuple(sizes)
+
+
+def _chunk_size(entry: Any, extent: int) -> int:
+    size = _regular_size(tuple(entry)) if isinstance(entry, list | tuple) else operator.index(entry)
+    if size == -1:
+        size = extent
+    if size < 1:
+        raise ArgumentError(f"chunk size {size} is not a positive number")
+    return max(1, min(size, extent))
+
+
+def _regular_size(sizes: tuple[int, ...]) -> int:
+    if not sizes:
+        raise ArgumentError("an axis has an empty list of chunk sizes")
+    largest = max(sizes)
+    if any(size != sizes[0] for size in sizes[:-1]) or sizes[-1] > sizes[0]:
+        warnings.warn(
+            f"chunk sizes {sizes} are irregular; the largest, {largest}, is used throughout",
+            OmeZarrWarning,
+            stacklevel=4,
+        )
+    return int(largest)
+
+
+def shard_shape(
+    chunks: Sequence[int], factor: int | None, zarr_format: int
+) -> tuple[int, ...] | None:
+    """Return the shape of a shard: `factor` chunks along y and x, one along the other axes."""
+    if factor is None:
+        factor = 1 if zarr_format == 2 else 4
+    if factor < 1:
+        raise ArgumentError(f"sharding_factor {factor} is not 1 or more")
+    if factor == 1:
+        return None
+    if zarr_format == 2:
+        raise ArgumentError(
+            f"sharding_factor {factor}: NGFF 0.4 (Zarr v2) has no shards;"
+            " sharding needs --ngff_version 0.5"
+        )
+    lateral = len(chunks) - 2
+    return tuple(c * (factor if axis >= lateral else 1) for axis, c in enumerate(chunks))
+
+
+def regions(shape: Sequence[int], block: Sequence[int]) -> list[Region]:
+    """Return the regions of a regular lattice that cover an array, in C order."""
+    return [region for _, region in indexed_regions(shape, block)]
+
+
+def indexed_regions(
+    shape: Sequence[int], block: Sequence[int]
+) -> list[tuple[tuple[int, ...], Region]]:
+    """Return lattice index and region of every block that covers an array, in C order."""
+    counts = [range(math.ceil(n / b)) for n, b in zip(shape, block, strict=True)]
+    return [(index, _region_at(index, shape, block)) for index in itertools.product(*counts)]
+
+
+def _region_at(index: Sequence[int], shape: Sequence[int], block: Sequence[int]) -> Region:
+    zipped = zip(index, shape, block, strict=True)
+    return tuple(slice(i * b, min((i + 1) * b, n)) for i, n, b in zipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A parsed assignment key: one slice per axis, and the axes an integer took away."""
+
+    region: Region
+    dropped: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the region with all axes."""
+        return tuple(s.stop - s.start for s in self.region)
+
+    @property
+    def value_shape(self) -> tuple[int, ...]:
+        """Shape a value must have or broadcast to."""
+        return tuple(n for axis, n in enumerate(self.shape) if axis not in self.dropped)
+
+
+def parse_key(key: Any, shape: Sequence[int]) -> Key:
+    """Turn ints, slices of step 1 and an Ellipsis into one slice per axis."""
+    entries = list(key) if isinstance(key, tuple) else [key]
+    if sum(entry is Ellipsis for entry in entries) > 1:
+        raise IndexError("an index can hold one Ellipsis only")
+    missing = len(shape) - sum(entry is not Ellipsis for entry in entries)
+    if missing < 0:
+        raise IndexError(f"{len(entries)} indices for an array with {len(shape)} axes")
+    at = next((i for i, entry in enumerate(entries) if entry is Ellipsis), len(entries))
+    entries[at : at + 1] = [slice(None)] * missing
+    dropped = tuple(axis for axis, entry in enumerate(entries) if not isinstance(entry, slice))
+    return Key(tuple(_axis_slice(e, n) for e, n in zip(entries, shape, strict=True)), dropped)
+
+
+def _axis_slice(entry: Any, extent: int) -> slice:
+    if isinstance(entry, slice):
+        start, stop, step = entry.indices(extent)
+        if step != 1:
+            raise IndexError(f"slices must have step 1, not {step}")
+        return slice(start, max(start, stop))
+    index = operator.index(entry)
+    if not -extent <= index < extent:
+        raise IndexError(f"index {index} is outside an axis of {extent}")
+    index %= extent
+    return slice(index, index + 1)
+
+
+def check_aligned(region: Region, shape: Sequence[int], block: Sequence[int]) -> None:
+    """Raise unless a region covers whole blocks.
+
+    A block is a file: writing a part of it means to read, change and write it back, and two
+    writers that do so lose each other's data without any error.
+    """
+    aligned = [_aligned_axis(*item) for item in zip(region, shape, block, strict=True)]
+    if list(region) != aligned:
+        raise RegionError(
+            f"region {show(region)} does not cover whole blocks of {tuple(block)} in an array of"
+            f" {tuple(shape)}; the nearest region that does is {show(aligned)}",
+            remedy="write regions that start and end on chunk (shard) borders or at the array's end"
+            " (write_regions lists them)",
+        )
+
+
+def _aligned_axis(part: slice, extent: int, block: int) -> slice:
+    if part.start == part.stop:
+        return part
+    stop = min(math.ceil(part.stop / block) * block, extent)
+    return slice(part.start // block * block, stop)
+
+
+def show(region: Sequence[slice]) -> str:
+    """Return a region as text."""
+    return "[" + ", ".join(f"{part.start}:{part.stop}" for part in region) + "]"

@@ -1,0 +1,360 @@
+"""What a store holds, read from its metadata alone."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.errors import FormatError, StoreError
+from mosaicflow.io.zarr.codecs import describe_codec
+from mosaicflow.io.zarr.errors import OmeZarrWarning
+from mosaicflow.io.zarr.location import Location, StorePath, locate
+from mosaicflow.io.zarr.metadata import Axis, Multiscale, multiscales_of, parse_multiscale
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LevelInfo", "OmeZarrInfo", "is_finished", "read_omezarr_info"]
+
+# Pitch assumed where a file gives none, as for a plain Zarr array.
+_UNKNOWN_PITCH_UM = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LevelInfo:
+    """One array of the pyramid, in the order of its own axes.
+
+    Parameters
+    ----------
+    path : str
+        Name of the array inside the store; empty for a bare array.
+    shape, chunks : tuple of int
+        Extent, and extent of the unit of reading.
+    shards : tuple of int or None
+        Extent of one file when it holds several chunks.
+    dtype : str
+        numpy name, such as `float32`.
+    codec : str
+        Such as `blosc-lz4`.
+    scale_um : tuple of float
+        Pitch per axis (micrometres on spatial axes).
+    translation_um : tuple of float or None
+        Position of the first voxel's centre, where the file gives one.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None
+    dtype: str
+    codec: str
+    scale_um: tuple[float, ...]
+    translation_um: tuple[float, ...] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array in memory."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class OmeZarrInfo:
+    """Metadata of a store.
+
+    Parameters
+    ----------
+    location : Location
+        Group (or bare array) that holds the image.
+    name : str
+        Name in the metadata, or the file name.
+    ngff_version : str
+        `0.4`, `0.5`, or empty for a store without NGFF metadata.
+    zarr_format : int
+        2 or 3.
+    axes : tuple of Axis
+        In array order.
+    levels : tuple of LevelInfo
+        Finest first; levels whose array is absent are left out with a warning.
+    attributes : mapping
+        All root attributes.
+    pyramid : mapping
+        The writer's notes on how the levels were made.
+    """
+
+    location: Location
+    name: str
+    ngff_version: str
+    zarr_format: int
+    axes: tuple[Axis, ...]
+    levels: tuple[LevelInfo, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    pyramid: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mosaicflow(self) -> dict[str, Any]:
+        """The attribute block of mosaicflow; empty for files by other software."""
+        block = self.attributes.get("mosaicflow")
+        return dict(block) if isinstance(block, dict) else {}
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of every level."""
+        return tuple(level.shape for level in self.levels)
+
+    @property
+    def scales_um(self) -> tuple[tuple[float, ...], ...]:
+        """Pitch of every level, per axis."""
+        return tuple(level.scale_um for level in self.levels)
+
+    @property
+    def translations_um(self) -> tuple[tuple[float, ...] | None, ...]:
+        """Translation of every level, where it has one."""
+        return tuple(level.translation_um for level in self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What lies at the root of a store before anything is interpreted."""
+
+    location: Location
+    zarr_format: int
+    is_array: bool
+    attributes: Mapping[str, Any]
+
+
+def is_finished(path: StorePath | Location) -> bool:
+    """Whether a store was finished by its writer: whether its metadata lists an image.
+
+    Parameters
+    ----------
+    path : path or URL
+        A store; a path where nothing lies is not finished.
+    """
+    location = locate(path)
+    return location.exists() and bool(multiscales_of(_root_attributes(location)))
+
+
+def read_omezarr_info(path: StorePath | Location, *, allow_bare: bool = True) -> OmeZarrInfo:
+    """Return levels, shapes, axes, scales, chunks, codec and attributes of a store.
+
+    Parameters
+    ----------
+    path : path or URL
+        Folder, `.zip` file or fsspec URL.
+    allow_bare : bool, optional
+        Whether a group without `multiscales` is shown (with a warning) or refused.
+
+    Returns
+    -------
+    OmeZarrInfo
+
+    Raises
+    ------
+    StoreError
+        Nothing is there, the store is unfinished, or its full resolution is missing.
+    FormatError
+        The metadata cannot be understood.
+    """
+    root = find_root(locate(path))
+    if root.is_array:
+        return _bare_array(root)
+    if multiscales_of(root.attributes):
+        return _image(root, parse_multiscale(root.attributes, str(root.location)))
+    return _unfinished(root, allow_bare=allow_bare)
+
+
+def _root_attributes(location: Location) -> Mapping[str, Any]:
+    document = location.read_json("zarr.json")
+    if document is not None:
+        attributes = document.get("attributes")
+        return attributes if isinstance(attributes, dict) else {}
+    return location.read_json(".zattrs") or {}
+
+
+def find_root(location: Location) -> Root:
+    """Return the group or array at a location, one folder deeper where an unzip tool put it."""
+    root = _root_at(location)
+    if root is None:
+        if not location.exists():
+            raise StoreError(f"{location}: no such store")
+        children = location.children()
+        inner = _root_at(location.child(children[0])) if len(children) == 1 else None
+        if inner is None:
+            raise StoreError(
+                f"{location}: not a Zarr store (no zarr.json, .zgroup, .zattrs or .zarray)",
+                remedy="list the folder and look for .zattrs",
+            )
+        _warn(f"{location}: the store lies one folder deeper, in {children[0]}")
+        root = inner
+    return _first_series(root)
+
+
+def _root_at(location: Location) -> Root | None:
+    document = location.read_json("zarr.json")
+    if document is not None:
+        is_array = document.get("node_type") == "array"
+        return Root(location, 3, is_array, _root_attributes(location))
+    if location.read(".zarray") is not None:
+        return Root(location, 2, True, _root_attributes(location))
+    if location.read(".zattrs") is not None or location.read(".zgroup") is not None:
+        return Root(location, 2, False, _root_attributes(location))
+    return None
+
+
+def _first_series(root: Root) -> Root:
+    """Step into the first image of a Bio-Formats layout, which numbers its images."""
+    ome = root.attributes.get("ome")
+    holder = ome if isinstance(ome, dict) else root.attributes
+    if multiscales_of(root.attributes) or "bioformats2raw.layout" not in holder:
+        return root
+    images = [name for name in root.location.children() if name.isdigit()]
+    first = _root_at(root.location.child("0"))
+    if first is None:
+        raise StoreError(f"{root.location}: a Bio-Formats layout without image 0")
+    if len(images) > 1:
+        _warn(f"{root.location}: holds images {', '.join(images)}; image 0 is read")
+    return first
+
+
+def _image(root: Root, image: Multiscale) -> OmeZarrInfo:
+    where = str(root.location)
+    levels: list[LevelInfo] = []
+    for number, dataset in enumerate(image.datasets):
+        document = array_document(root.location, dataset.path)
+        if document is None and number == 0:
+            raise StoreError(
+                f"{where}: the full resolution, array {dataset.path!r}, is missing",
+                remedy="copy or create the store again",
+            )
+        if document is None:
+            _warn(f"{where}: level {number} (array {dataset.path!r}) is missing and left out")
+            continue
+        level = _level(dataset.path, document)
+        ndim = len(level.shape)
+        if image.axes and len(image.axes) != ndim:
+            raise FormatError(
+                f"{where}: metadata names {len(image.axes)} axes, array {dataset.path!r} has {ndim}"
+            )
+        scale = dataset.scale
+        if scale is None:
+            scale = _unknown_pitch(ndim, where)
+        levels.append(_with_scale(level, scale, dataset.translation))
+    _check_consolidated(root)
+    return OmeZarrInfo(
+        location=root.location,
+        name=image.name or root.location.name,
+        ngff_version=image.version,
+        zarr_format=root.zarr_format,
+        axes=image.axes or _assumed_axes(len(levels[0].shape)),
+        levels=tuple(levels),
+        attributes=root.attributes,
+        pyramid=image.metadata,
+    )
+
+
+def _bare_array(root: Root) -> OmeZarrInfo:
+    document = array_document(root.location, "")
+    if document is None:
+        raise StoreError(f"{root.location}: no array metadata")
+    level = _level("", document)
+    scale = _unknown_pitch(len(level.shape), str(root.location))
+    return _bare(root, _with_scale(level, scale, None))
+
+
+def _unfinished(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
+    document = array_document(root.location, "0")
+    if document is None or not allow_bare:
+        raise StoreError(
+            f"{root.location}: unfinished or foreign store: its metadata has no 'multiscales'",
+            remedy="run the step that wrote it again, or read it with allow_bare=True",
+        )
+    _warn(f"{root.location}: unfinished or foreign store (no 'multiscales'); array '0' is shown")
+    level = _level("0", document)
+    scale = _unknown_pitch(len(level.shape), str(root.location))
+    return _bare(root, _with_scale(level, scale, None))
+
+
+def _bare(root: Root, level: LevelInfo) -> OmeZarrInfo:
+    return OmeZarrInfo(
+        location=root.location,
+        name=root.location.name,
+        ngff_version="",
+        zarr_format=root.zarr_format,
+        axes=_assumed_axes(len(level.shape)),
+        levels=(level,),
+        attributes=root.attributes,
+    )
+
+
+def _assumed_axes(ndim: int) -> tuple[Axis, ...]:
+    if not 2 <= ndim <= 5:
+        raise FormatError(f"an array with {ndim} axes is no image (expected 2 to 5)")
+    names = "tczyx"[-ndim:]
+    return tuple(Axis(name, "space" if name in "zyx" else "", "") for name in names)
+
+
+def _unknown_pitch(ndim: int, where: str) -> tuple[float, ...]:
+    _warn(f"{where}: the metadata gives no pixel size; {_UNKNOWN_PITCH_UM:g} um is assumed")
+    return (_UNKNOWN_PITCH_UM,) * ndim
+
+
+def array_document(location: Location, path: str) -> dict[str, Any] | None:
+    """Return the JSON metadata of an array in a store, or None when there is no array."""
+    document = location.read_json(f"{path}/zarr.json".strip("/"))
+    if document is not None and document.get("node_type") == "array":
+        return document
+    return location.read_json(f"{path}/.zarray".strip("/"))
+
+
+def _level(path: str, document: Mapping[str, Any]) -> LevelInfo:
+    try:
+        if document.get("zarr_format") == 2:
+            chunks, shards = tuple(document["chunks"]), None
+            dtype = np.dtype(document["dtype"]).name
+        else:
+            chunks, shards = _v3_chunks(document)
+            dtype = np.dtype(document["data_type"]).name
+        return LevelInfo(
+            path=path,
+            shape=tuple(document["shape"]),
+            chunks=chunks,
+            shards=shards,
+            dtype=dtype,
+            codec=describe_codec(document),
+            scale_um=(),
+        )
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"array {path!r}: metadata is malformed ({error!r})") from error
+
+
+def _v3_chunks(document: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    outer = tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
+    for codec in document["codecs"]:
+        if codec["name"] == "sharding_indexed":
+            return tuple(codec["configuration"]["chunk_shape"]), outer
+    return outer, None
+
+
+def _with_scale(
+    level: LevelInfo, scale: tuple[float, ...], translation: tuple[float, ...] | None
+) -> LevelInfo:
+    return replace(level, scale_um=scale, translation_um=translation)
+
+
+def _check_consolidated(root: Root) -> None:
+    """Warn when a v2 store carries a second, outdated copy of its metadata."""
+    consolidated = root.location.read_json(".zmetadata") if root.zarr_format == 2 else None
+    entries = (consolidated or {}).get("metadata")
+    if not isinstance(entries, dict):
+        return
+    for name, copy in entries.items():
+        if name.endswith(".zarray") and root.location.read_json(name) != copy:
+            _warn(f"{root.location}: .zmetadata disagrees with {name}, which is used")
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, OmeZarrWarning, stacklevel=4)

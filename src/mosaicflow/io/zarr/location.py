@@ -1,0 +1,235 @@
+"""Where a store lives: a folder, a zip file, or an address that fsspec understands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from mosaicflow.errors import FormatError, MissingExtraError, StoreError
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+__all__ = ["Location", "StorePath", "locate", "same_store"]
+
+StorePath = str | os.PathLike[str]
+
+_SUFFIXES = (".ome.zarr.zip", ".ome.zarr", ".zarr.zip", ".zarr", ".zip")
+_METADATA_NAMES = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+
+
+@dataclass(frozen=True)
+class Location:
+    """Address of a store, and the few file operations the store layer needs there.
+
+    Parameters
+    ----------
+    address : str
+        Path or URL as the caller gave it (for messages).
+    prefix : str
+        Folder inside the store or archive that holds the group; empty for its root.
+    """
+
+    address: str
+    prefix: str = ""
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the store is reached through fsspec."""
+        return "://" in self.address
+
+    @property
+    def is_zip(self) -> bool:
+        """Whether the store is one zip archive."""
+        return self.address.endswith(".zip") and not self.is_url
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the store is a folder of this machine."""
+        return not self.is_url and not self.is_zip
+
+    @property
+    def path(self) -> Path:
+        """The local path."""
+        if self.is_url:
+            raise StoreError(f"{self.address}: this operation needs a local path")
+        return Path(self.address)
+
+    @property
+    def name(self) -> str:
+        """File name without the suffix of a store."""
+        base = PurePosixPath(self.address.rstrip("/")).name
+        for suffix in _SUFFIXES:
+            if base.endswith(suffix):
+                return base[: -len(suffix)]
+        return base
+
+    def __str__(self) -> str:
+        return self.address + (f"/{self.prefix}" if self.prefix else "")
+
+    def child(self, name: str) -> Location:
+        """Return the location of a sub-group."""
+        return Location(self.address, f"{self.prefix}/{name}".strip("/"))
+
+    def sibling(self, name: str) -> Location:
+        """Return the location of another store in the same folder."""
+        if self.is_folder:
+            return Location(str(self.path.parent / name))
+        return Location(f"{self.address.rstrip('/').rpartition('/')[0]}/{name}")
+
+    def key(self, name: str) -> str:
+        """Return the key of a member inside the store that `store` returns."""
+        return f"{self.prefix}/{name}".strip("/")
+
+    def store(self, *, read_only: bool = True) -> Store:
+        """Open the zarr store at this location."""
+        from zarr.storage import FsspecStore, LocalStore, ZipStore
+
+        if self.is_folder:
+            return LocalStore(self.path, read_only=read_only)
+        if self.is_zip:
+            return ZipStore(self.path, mode="r", read_only=True)
+        _filesystem(self.address)
+        return FsspecStore.from_url(self.address, read_only=read_only)
+
+    def exists(self) -> bool:
+        """Whether anything is there (a dangling link counts)."""
+        if not self.is_url:
+            return os.path.lexists(self.path)
+        filesystem, path = _filesystem(self.address)
+        return bool(filesystem.exists(path))
+
+    def remove(self) -> None:
+        """Remove the store; a symbolic link is removed itself, never what it points to."""
+        if self.is_url:
+            filesystem, path = _filesystem(self.address)
+            if filesystem.exists(path):
+                filesystem.rm(path, recursive=True)
+        elif self.path.is_symlink() or self.path.is_file():
+            self.path.unlink()
+        elif self.path.exists():
+            shutil.rmtree(self.path)
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of one member, or None when it does not exist."""
+        if self.is_zip:
+            with zipfile.ZipFile(self.path) as archive:
+                key = self.key(name)
+                return archive.read(key) if key in archive.NameToInfo else None
+        if self.is_url:
+            filesystem, path = _filesystem(self.address)
+            try:
+                return bytes(filesystem.cat_file(f"{path.rstrip('/')}/{self.key(name)}"))
+            except (FileNotFoundError, IsADirectoryError):
+                return None
+        file = self.path / self.key(name)
+        return file.read_bytes() if file.is_file() else None
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return one JSON member, or None when it does not exist."""
+        content = self.read(name)
+        if content is None:
+            return None
+        try:
+            value = json.loads(content.decode("utf-8"))
+        except json.JSONDecodeError as error:
+            raise FormatError(
+                f"{self}/{name}: not valid JSON at line {error.lineno}, column {error.colno}"
+                f" ({error.msg})",
+                remedy="write the store again, or repair the file with a text editor",
+            ) from error
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{self}/{name}: not UTF-8 text at byte {error.start}") from error
+        if not isinstance(value, dict):
+            raise FormatError(f"{self}/{name}: found a JSON {type(value).__name__}, not an object")
+        return value
+
+    def children(self) -> tuple[str, ...]:
+        """Return the names of the folders inside, sorted; empty where listing is impossible."""
+        if self.is_zip:
+            with zipfile.ZipFile(self.path) as archive:
+                return _first_parts(archive.namelist(), self.prefix)
+        if self.is_url:
+            return self._remote_children()
+        folder = self.path / self.prefix
+        return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir()))
+
+    def _remote_children(self) -> tuple[str, ...]:
+        filesystem, path = _filesystem(self.address)
+        try:
+            entries = filesystem.ls(f"{path.rstrip('/')}/{self.prefix}".rstrip("/"), detail=True)
+        except (FileNotFoundError, NotImplementedError):
+            return ()
+        names = (e["name"].rstrip("/").rpartition("/")[2] for e in entries if e["type"] != "file")
+        return tuple(sorted(names))
+
+    @cached_property
+    def total_bytes(self) -> int:
+        """Size of everything stored here; 0 where the place cannot be listed."""
+        if self.is_zip:
+            return self.path.stat().st_size
+        if self.is_url:
+            filesystem, path = _filesystem(self.address)
+            try:
+                return int(filesystem.du(path))
+            except (FileNotFoundError, NotImplementedError):
+                return 0
+        walk = os.walk(self.path / self.prefix)
+        return sum(os.lstat(os.path.join(d, f)).st_size for d, _, files in walk for f in files)
+
+
+def locate(path: StorePath | Location) -> Location:
+    """Return the location of a store, looking into a zip archive for the group it holds."""
+    if isinstance(path, Location):
+        return path
+    address = os.fspath(path)
+    if address.startswith("file://"):
+        address = address.removeprefix("file://")
+    location = Location(address if "://" in address else os.path.normpath(address))
+    if location.is_zip and location.path.is_file():
+        return Location(location.address, _prefix_in_zip(location.path))
+    return location
+
+
+def same_store(first: StorePath | Location, second: StorePath | Location) -> bool:
+    """Whether two paths name the same store once links are followed."""
+    a, b = locate(first), locate(second)
+    if a.is_url or b.is_url:
+        return a.address.rstrip("/") == b.address.rstrip("/")
+    return a.path.resolve() == b.path.resolve()
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{url}: {error}", remedy="install the extra: pip install 'mosaicflow[cloud]'"
+        ) from error
+    return filesystem, str(path)
+
+
+def _first_parts(names: list[str], prefix: str) -> tuple[str, ...]:
+    start = f"{prefix}/" if prefix else ""
+    inside = (name[len(start) :] for name in names if name.startswith(start))
+    return tuple(sorted({part.partition("/")[0] for part in inside if "/" in part}))
+
+
+def _prefix_in_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise FormatError(f"{path}: not a zip archive ({error})") from error
+    holders = [n.rpartition("/")[0] for n in names if n.rpartition("/")[2] in _METADATA_NAMES]
+    if not holders:
+        raise FormatError(f"{path}: the archive holds no Zarr metadata ({', '.join(names[:3])} …)")
+    return min(holders, key=lambda folder: (folder.count("/") + bool(folder), folder))

@@ -1,0 +1,272 @@
+"""NGFF multiscales metadata: parsed tolerantly from any writer, built strictly for ours."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from mosaicflow.errors import FormatError
+from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning
+from mosaicflow.io.zarr.units import clean_um, micrometers_per_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "Axis",
+    "Dataset",
+    "LevelScale",
+    "Multiscale",
+    "NgffVersion",
+    "PyramidNotes",
+    "build_attributes",
+    "multiscales_of",
+    "parse_multiscale",
+    "zarr_format_of",
+]
+
+NgffVersion = Literal["0.4", "0.5"]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One array dimension.
+
+    Parameters
+    ----------
+    name : str
+        Lower-case name.
+    type : str
+        `space`, `time`, `channel`, or empty when the file does not say.
+    unit : str
+        Unit name as written; empty when the file has none.
+    """
+
+    name: str
+    type: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One pyramid level in the array's own axis order, in micrometres on spatial axes."""
+
+    path: str
+    scale: tuple[float, ...] | None
+    translation: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Multiscale:
+    """One multiscale image."""
+
+    name: str
+    version: str
+    axes: tuple[Axis, ...]
+    datasets: tuple[Dataset, ...]
+    type: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelScale:
+    """Pitch of a level to be written and, optionally, where its first voxel's centre is (um)."""
+
+    path: str
+    scale_um: tuple[float, ...]
+    translation_um: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PyramidNotes:
+    """How the levels came about: the content of `type` and `metadata`."""
+
+    method: str
+    mode: str
+    downscale_axes: str
+    resolutions_um: tuple[float, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the `metadata` object."""
+        from mosaicflow import __version__
+
+        notes: dict[str, Any] = {
+            "method": self.method,
+            "version": __version__,
+            "downscale_axes": self.downscale_axes,
+            "mode": self.mode,
+        }
+        if self.resolutions_um:
+            notes["resolutions_um"] = list(self.resolutions_um)
+        return notes
+
+
+def zarr_format_of(ngff_version: str) -> Literal[2, 3]:
+    """Return the Zarr version that carries an NGFF version."""
+    if ngff_version not in get_args(NgffVersion):
+        raise ArgumentError(f"ngff_version {ngff_version!r} is not known (expected 0.4 or 0.5)")
+    return 2 if ngff_version == "0.4" else 3
+
+
+def build_attributes(
+    name: str,
+    levels: Sequence[LevelScale],
+    notes: PyramidNotes,
+    ngff_version: str,
+) -> dict[str, Any]:
+    """Return the root attributes of an image, checked by the models of ome-zarr-models.
+
+    Parameters
+    ----------
+    name : str
+        Name of the image.
+    levels : sequence of LevelScale
+        Finest first, axes (z, y, x) or (y, x).
+    notes : PyramidNotes
+        Method of the pyramid.
+    ngff_version : {"0.4", "0.5"}
+        0.5 puts everything under `ome`.
+    """
+    if ngff_version == "0.4":
+        from ome_zarr_models.v04 import multiscales as models
+        from ome_zarr_models.v04.axes import Axis as AxisModel
+    else:
+        from ome_zarr_models.v05 import multiscales as models  # type: ignore[no-redef]
+        from ome_zarr_models.v05.axes import Axis as AxisModel  # type: ignore[assignment]
+    names = "zyx"[-len(levels[0].scale_um) :]
+    version = {"version": "0.4"} if ngff_version == "0.4" else {}
+    image = models.Multiscale(
+        axes=[AxisModel(name=n, type="space", unit="micrometer") for n in names],
+        datasets=tuple(
+            models.Dataset.build(
+                path=level.path, scale=level.scale_um, translation=level.translation_um
+            )
+            for level in levels
+        ),
+        name=name,
+        type="mean",
+        metadata=notes.as_dict(),
+        **version,
+    )
+    entry = image.model_dump(mode="json", exclude_none=True)
+    if ngff_version == "0.4":
+        return {"multiscales": [entry]}
+    return {"ome": {"version": "0.5", "multiscales": [entry]}}
+
+
+def multiscales_of(attributes: Mapping[str, Any]) -> list[Any]:
+    """Return the `multiscales` list of root attributes of either flavour; empty if unfinished."""
+    ome = attributes.get("ome")
+    holder = ome if isinstance(ome, dict) and "multiscales" in ome else attributes
+    found = holder.get("multiscales")
+    return found if isinstance(found, list) else []
+
+
+def parse_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
+    """Return the first multiscale image of root attributes.
+
+    Parameters
+    ----------
+    attributes : mapping
+        Attributes of the root group; they must hold a `multiscales` list.
+    where : str
+        Location, for messages.
+    """
+    entries = multiscales_of(attributes)
+    if not entries or not isinstance(entries[0], dict):
+        raise FormatError(f"{where}: 'multiscales' holds no image")
+    if len(entries) > 1:
+        warnings.warn(
+            f"{where}: holds {len(entries)} multiscales; the first is used",
+            OmeZarrWarning,
+            stacklevel=2,
+        )
+    entry = entries[0]
+    try:
+        axes = tuple(_parse_axis(axis) for axis in entry.get("axes", ()))
+        datasets = entry["datasets"]
+        factors = _unit_factors(axes, where)
+        common = entry.get("coordinateTransformations") or []
+        levels = tuple(_parse_dataset(d, common, factors) for d in datasets)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{where}: multiscales metadata is malformed ({error!r})") from error
+    if not levels:
+        raise FormatError(f"{where}: multiscales lists no datasets")
+    ome = attributes.get("ome")
+    version = entry.get("version") or (ome.get("version") if isinstance(ome, dict) else "")
+    notes = entry.get("metadata")
+    return Multiscale(
+        name=str(entry.get("name") or ""),
+        version=str(version or ""),
+        axes=axes,
+        datasets=levels,
+        type=str(entry.get("type") or ""),
+        metadata=notes if isinstance(notes, dict) else {},
+    )
+
+
+def _parse_axis(axis: Any) -> Axis:
+    if isinstance(axis, str):  # before 0.4 an axis was its name alone
+        return Axis(axis.lower(), "space" if axis.lower() in "zyx" else "")
+    return Axis(str(axis["name"]).lower(), str(axis.get("type") or ""), str(axis.get("unit") or ""))
+
+
+def _unit_factors(axes: Sequence[Axis], where: str) -> tuple[float, ...]:
+    factors = []
+    unknown = []
+    for axis in axes:
+        factor = micrometers_per_unit(axis.unit) if axis.name in "zyx" else 1.0
+        if factor is None:
+            unknown.append(f"{axis.name}: {axis.unit or 'none'}")
+        factors.append(1.0 if factor is None else factor)
+    if unknown:
+        warnings.warn(
+            f"{where}: no known length unit on axes ({', '.join(unknown)}); micrometre is assumed",
+            OmeZarrWarning,
+            stacklevel=3,
+        )
+    return tuple(factors)
+
+
+def _parse_dataset(
+    dataset: Mapping[str, Any], common: Sequence[Any], factors: Sequence[float]
+) -> Dataset:
+    own = list(dataset.get("coordinateTransformations") or [])
+    scale: tuple[float, ...] | None = None
+    translation: tuple[float, ...] | None = None
+    for transform in (*own, *common):
+        if transform["type"] == "scale":
+            values = _vector(transform["scale"], factors)
+            scale = values if scale is None else _product(scale, values)
+            if translation is not None:
+                translation = _product(translation, values)
+        elif transform["type"] == "translation":
+            values = _vector(transform["translation"], factors)
+            translation = values if translation is None else _sum(translation, values)
+    return Dataset(
+        str(dataset["path"]),
+        None if scale is None else _in_um(scale, factors),
+        None if translation is None else _in_um(translation, factors),
+    )
+
+
+def _vector(values: Sequence[float], factors: Sequence[float]) -> tuple[float, ...]:
+    vector = tuple(float(value) for value in values)
+    if factors and len(vector) != len(factors):
+        raise ValueError(f"a transform has {len(vector)} values for {len(factors)} axes")
+    return vector
+
+
+def _product(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
+    return tuple(a * b for a, b in zip(first, second, strict=True))
+
+
+def _sum(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
+    return tuple(a + b for a, b in zip(first, second, strict=True))
+
+
+def _in_um(values: Sequence[float], factors: Sequence[float]) -> tuple[float, ...]:
+    if not factors:
+        return tuple(values)
+    return tuple(clean_um(v * f) for v, f in zip(values, factors, strict=True))

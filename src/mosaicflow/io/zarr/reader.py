@@ -1,0 +1,349 @@
+"""Reading one level of a store, lazily through dask or directly into memory."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mosaicflow.errors import FormatError, StoreError
+from mosaicflow.io.zarr.codecs import with_fast_pipeline
+from mosaicflow.io.zarr.errors import ArgumentError
+from mosaicflow.io.zarr.grid import indexed_regions
+from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, read_omezarr_info
+from mosaicflow.io.zarr.location import Location, StorePath, locate
+from mosaicflow.io.zarr.units import check_plausible, um_to_mm
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import zarr
+    from numpy.typing import NDArray
+
+    from mosaicflow.io.zarr.grid import Region
+
+__all__ = ["LateralOrder", "LevelReader", "open_level", "read_omezarr"]
+
+LateralOrder = Literal["yx", "xy"]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """How the axes of an array become (z, y, x).
+
+    `fixed` holds the index taken on every axis that is left out; `order` the array axis behind
+    each remaining axis.
+    """
+
+    fixed: dict[int, int]
+    order: tuple[int, ...]
+
+    def pick(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(values[axis] for axis in self.order)
+
+
+class LevelReader:
+    """One pyramid level as a read-only array with axes (z, y, x) or (y, x).
+
+    Indexing with integers, slices and an Ellipsis reads straight into a new numpy array. Readers
+    can be shared between threads, and sent to other processes, where they open the store anew.
+
+    Parameters
+    ----------
+    info : OmeZarrInfo
+        Metadata of the store.
+    level : int
+        Number of the level.
+    view : _View
+        Mapping of the array's axes.
+    """
+
+    def __init__(self, info: OmeZarrInfo, level: int, view: _View) -> None:
+        self._info = info
+        self._level: LevelInfo = info.levels[level]
+        self._view = view
+        self._array = open_array(info.location, self._level.path, info.zarr_format)
+        self.level = level
+        self.shape: tuple[int, ...] = view.pick(self._array.shape)
+        self.chunks: tuple[int, ...] = view.pick(self._array.chunks)
+        shards = self._array.shards
+        self.shards: tuple[int, ...] | None = None if shards is None else view.pick(shards)
+        self.dtype: np.dtype[Any] = np.dtype(self._array.dtype).newbyteorder("=")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (LevelReader, (self._info, self.level, self._view))
+
+    def __repr__(self) -> str:
+        return f"<LevelReader {self.location} level {self.level}: {self.shape} {self.dtype}>"
+
+    @property
+    def location(self) -> Location:
+        """Where the store is."""
+        return self._info.location
+
+    @property
+    def name(self) -> str:
+        """Name of the image."""
+        return self._info.name
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the level in memory."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def resolution_mm(self) -> tuple[float, ...]:
+        """Pitch per axis in millimetres."""
+        return um_to_mm(self._view.pick(self._level.scale_um))
+
+    @property
+    def translation_um(self) -> tuple[float, ...] | None:
+        """Centre of the first voxel per axis in micrometres, where the store gives it."""
+        translation = self._level.translation_um
+        return None if translation is None else self._view.pick(translation)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The attribute block of mosaicflow; empty for files by other software."""
+        return self._info.mosaicflow
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Read a part of the level.
+
+        Parameters
+        ----------
+        key : int, slice, Ellipsis or tuple of these
+
+        Returns
+        -------
+        ndarray
+            The part, in native byte order.
+
+        Raises
+        ------
+        StoreError
+            A chunk cannot be decoded; the message names it.
+        """
+        selection, transpose = self._native_selection(key)
+        try:
+            found = np.asarray(self._array[selection])
+        except (IndexError, TypeError):
+            raise
+        except Exception as error:
+            raise self._chunk_error(selection, error) from error
+        if found.dtype != self.dtype:
+            found = found.astype(self.dtype)
+        return found if transpose is None else found.transpose(transpose)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype=dtype)
+
+    def _native_selection(self, key: Any) -> tuple[tuple[Any, ...], tuple[int, ...] | None]:
+        entries = _expand(key, self.ndim)
+        native: dict[int, Any] = dict(self._view.fixed)
+        native.update(zip(self._view.order, entries, strict=True))
+        selection = tuple(native[axis] for axis in range(len(native)))
+        kept = [a for a, e in zip(self._view.order, entries, strict=True) if isinstance(e, slice)]
+        ranks = tuple(sorted(kept).index(axis) for axis in kept)
+        return selection, None if ranks == tuple(sorted(ranks)) else ranks
+
+    def _chunk_error(self, selection: tuple[Any, ...], error: Exception) -> StoreError:
+        damaged = [key for key, _ in damaged_chunks(self._array, selection)]
+        named = ", ".join(f"{self._level.path}/{key}".strip("/") for key in damaged[:5])
+        more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+        found = f"cannot decode chunk {named}{more}" if damaged else f"cannot read ({error})"
+        return StoreError(
+            f"{self.location}: {found}",
+            remedy="the file is truncated or damaged; copy or create it again"
+            " (mosaicflow info --check lists all damaged chunks)",
+        )
+
+
+def open_level(
+    path: StorePath | Location,
+    level: int = 0,
+    *,
+    lateral_order: LateralOrder = "yx",
+    channel: int | None = None,
+    time: int | None = None,
+    allow_bare: bool = False,
+) -> LevelReader:
+    """Open one level for direct reads into numpy arrays.
+
+    Parameters
+    ----------
+    path : path or URL
+        Folder, `.zip` file or fsspec URL of a store.
+    level : int, optional
+        Pyramid level, 0 is the finest.
+    lateral_order : {"yx", "xy"}, optional
+        "xy" swaps the lateral axes of files by older software whose metadata is wrong about them.
+    channel, time : int, optional
+        Index to take where the store has several channels or time points.
+    allow_bare : bool, optional
+        Read array `0` of an unfinished or foreign group, with a warning.
+
+    Returns
+    -------
+    LevelReader
+        Axes (z, y, x), or (y, x) for a projection.
+    """
+    info = read_omezarr_info(path, allow_bare=allow_bare)
+    if not -len(info.levels) <= level < len(info.levels):
+        raise ArgumentError(
+            f"{info.location}: level {level} does not exist (levels 0 to {len(info.levels) - 1})"
+        )
+    view = _view_of(info, lateral_order, {"c": channel, "t": time})
+    reader = LevelReader(info, level % len(info.levels), view)
+    if info.ngff_version:
+        pitch = view.pick(info.levels[0].scale_um)
+        check_plausible(pitch, str(info.location))
+    return reader
+
+
+def read_omezarr(
+    path: StorePath | Location,
+    level: int = 0,
+    *,
+    lateral_order: LateralOrder = "yx",
+    channel: int | None = None,
+    time: int | None = None,
+    allow_bare: bool = False,
+) -> tuple[da.Array, tuple[float, ...]]:
+    """Read one level of a store lazily.
+
+    Parameters
+    ----------
+    path : path or URL
+        Folder, `.zip` file or fsspec URL of a store.
+    level : int, optional
+        Pyramid level, 0 is the finest.
+    lateral_order : {"yx", "xy"}, optional
+        "xy" swaps the lateral axes of files by older software whose metadata is wrong about them.
+    channel, time : int, optional
+        Index to take where the store has several channels or time points.
+    allow_bare : bool, optional
+        Read array `0` of an unfinished or foreign group, with a warning.
+
+    Returns
+    -------
+    image : dask.array.Array
+        Axes (z, y, x), or (y, x) for a projection; one dask chunk per chunk of the store.
+    resolution : tuple of float
+        Millimetres per pixel, one per axis.
+    """
+    import dask.array as da
+
+    reader = open_level(
+        path,
+        level,
+        lateral_order=lateral_order,
+        channel=channel,
+        time=time,
+        allow_bare=allow_bare,
+    )
+    # A name of its own for every call: the same path may hold other data a moment later.
+    image = da.from_array(
+        reader,
+        chunks=reader.chunks,
+        name=f"omezarr-{uuid.uuid4().hex}",
+        meta=np.empty((0,) * reader.ndim, dtype=reader.dtype),
+        asarray=False,
+    )
+    return image, reader.resolution_mm
+
+
+def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[Any]:
+    """Open one array of a store for reading, with the fast codecs."""
+    import zarr
+
+    store = location.store()
+
+    def make() -> zarr.Array[Any]:
+        return zarr.open_array(
+            store, path=location.key(path), mode="r", zarr_format=2 if zarr_format == 2 else 3
+        )
+
+    return with_fast_pipeline(make)
+
+
+def damaged_chunks(
+    array: zarr.Array[Any], selection: tuple[Any, ...] | None = None
+) -> list[tuple[str, str]]:
+    """Return key and error of every chunk (inside a selection) that cannot be decoded."""
+    found = []
+    blocks = array.shards or array.chunks
+    for index, region in indexed_regions(array.shape, blocks):
+        if selection is not None and not _touches(region, selection, array.shape):
+            continue
+        try:
+            array[region]
+        except Exception as error:  # any codec may fail in its own way
+            found.append((array.metadata.encode_chunk_key(index), str(error)))
+    return found
+
+
+def _touches(region: Region, selection: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+    for part, entry, extent in zip(region, selection, shape, strict=True):
+        wanted = range(extent)[entry] if isinstance(entry, slice) else (range(extent)[entry],)
+        if not any(part.start <= index < part.stop for index in wanted):
+            return False
+    return True
+
+
+def _expand(key: Any, ndim: int) -> list[Any]:
+    entries = list(key) if isinstance(key, tuple) else [key]
+    if sum(entry is Ellipsis for entry in entries) > 1:
+        raise IndexError("an index can hold one Ellipsis only")
+    missing = ndim - sum(entry is not Ellipsis for entry in entries)
+    if missing < 0:
+        raise IndexError(f"{len(entries)} indices for an array with {ndim} axes")
+    at = next((i for i, entry in enumerate(entries) if entry is Ellipsis), len(entries))
+    entries[at : at + 1] = [slice(None)] * missing
+    return entries
+
+
+def _view_of(
+    info: OmeZarrInfo, lateral_order: LateralOrder, picked: dict[str, int | None]
+) -> _View:
+    names = [axis.name for axis in info.axes]
+    spatial = [name for name in "zyx" if name in names]
+    if len(set(names)) != len(names) or len(spatial) < 2 or spatial[-2:] != ["y", "x"]:
+        raise FormatError(f"{info.location}: axes {names} are not a permutation of z, y, x or y, x")
+    extents = dict(zip(names, info.levels[0].shape, strict=True))
+    fixed = {
+        names.index(name): _fixed_index(info, name, extents, picked)
+        for name in names
+        if name not in "zyx"
+    }
+    order = [names.index(name) for name in spatial]
+    if lateral_order == "xy":
+        order[-2:] = order[:-3:-1]
+    elif lateral_order != "yx":
+        raise ArgumentError(f"lateral_order {lateral_order!r} is not known (expected yx or xy)")
+    return _View(fixed, tuple(order))
+
+
+def _fixed_index(
+    info: OmeZarrInfo, name: str, extents: dict[str, int], picked: dict[str, int | None]
+) -> int:
+    extent, wanted = extents[name], picked.get(name)
+    if wanted is None:
+        if extent == 1:
+            return 0
+        shape = ", ".join(f"{key}: {value}" for key, value in extents.items())
+        raise FormatError(
+            f"{info.location}: axes ({shape}): axis {name!r} has {extent} entries, expected 1",
+            remedy="choose one with channel= or time=",
+        )
+    if not 0 <= wanted < extent:
+        raise ArgumentError(
+            f"{info.location}: index {wanted} is outside axis {name!r} with {extent} entries"
+        )
+    return wanted

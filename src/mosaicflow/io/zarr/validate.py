@@ -1,0 +1,114 @@
+"""Checking a store: metadata against the NGFF models, arrays against metadata, every chunk."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from mosaicflow.errors import MosaicflowError
+from mosaicflow.io.zarr.info import OmeZarrInfo, find_root, read_omezarr_info
+from mosaicflow.io.zarr.location import Location, StorePath, locate
+from mosaicflow.io.zarr.reader import damaged_chunks, open_array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Problem", "validate_omezarr"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a store.
+
+    Parameters
+    ----------
+    severity : {"error", "warning"}
+        An error makes data unreadable or wrong; a warning may trouble other software.
+    where : str
+        Array, chunk or metadata key inside the store.
+    message : str
+        What is wrong.
+    """
+
+    severity: Literal["error", "warning"]
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.where}: {self.message}"
+
+
+def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> list[Problem]:
+    """Return everything that is wrong with a store; an empty list when it is sound.
+
+    Parameters
+    ----------
+    path : path or URL
+        Store to check.
+    chunks : bool, optional
+        Also decode every chunk of every level.
+
+    Returns
+    -------
+    list of Problem
+    """
+    location = locate(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            info = read_omezarr_info(location)
+        except MosaicflowError as error:
+            return [Problem("error", str(location), str(error))]
+    problems = [Problem("warning", "metadata", str(w.message)) for w in caught]
+    problems += _schema_problems(info)
+    problems += _level_problems(info)
+    if chunks:
+        problems += _chunk_problems(info)
+    return problems
+
+
+def _schema_problems(info: OmeZarrInfo) -> Iterator[Problem]:
+    if not info.ngff_version:
+        return
+    import pydantic
+
+    attributes = find_root(info.location).attributes
+    try:
+        _check_model(attributes, info.zarr_format)
+    except pydantic.ValidationError as error:
+        for detail in error.errors():
+            where = ".".join(str(part) for part in detail["loc"])
+            yield Problem("error", where or "metadata", detail["msg"])
+
+
+def _check_model(attributes: Mapping[str, Any], zarr_format: int) -> None:
+    if zarr_format == 2:
+        from ome_zarr_models.v04.image import ImageAttrs
+
+        ImageAttrs.model_validate(attributes)
+    else:
+        from ome_zarr_models.v05.image import ImageAttrs as ImageAttrs05
+
+        ImageAttrs05.model_validate(attributes.get("ome", {}))
+
+
+def _level_problems(info: OmeZarrInfo) -> Iterator[Problem]:
+    first = info.levels[0]
+    for previous, level in zip(info.levels, info.levels[1:], strict=False):
+        if any(n > m for n, m in zip(level.shape, previous.shape, strict=True)):
+            yield Problem(
+                "error", level.path, f"shape {level.shape} is larger than the level above"
+            )
+    for level in info.levels:
+        if level.dtype != first.dtype:
+            yield Problem("error", level.path, f"dtype {level.dtype}, level 0 has {first.dtype}")
+        if level.codec == "lz4":
+            yield Problem("warning", level.path, "plain lz4 is not read by Neuroglancer")
+
+
+def _chunk_problems(info: OmeZarrInfo) -> Iterator[Problem]:
+    for level in info.levels:
+        array = open_array(info.location, level.path, info.zarr_format)
+        for key, message in damaged_chunks(array):
+            yield Problem("error", f"{level.path}/{key}".strip("/"), f"cannot decode ({message})")

@@ -1,0 +1,254 @@
+"""The unfinished store: a temporary sibling that becomes the output by one rename."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mosaicflow.errors import StoreError
+from mosaicflow.io.zarr.codecs import check_compressor, compressor_for, with_fast_pipeline
+from mosaicflow.io.zarr.errors import StoreExistsError
+from mosaicflow.io.zarr.grid import shard_shape
+from mosaicflow.io.zarr.metadata import zarr_format_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import zarr
+
+    from mosaicflow.io.zarr.location import Location
+
+__all__ = ["ArraySpec", "Storage", "Workspace", "create_array", "work_location"]
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Flavour and compression of a store.
+
+    Parameters
+    ----------
+    compressor : str
+        Codec name.
+    ngff_version : str
+        `0.4` or `0.5`.
+    sharding_factor : int or None
+        Chunks per shard along y and x; None is 1 with 0.4 and 4 with 0.5.
+    """
+
+    compressor: str
+    ngff_version: str
+    sharding_factor: int | None
+
+    def __post_init__(self) -> None:
+        check_compressor(self.compressor)
+        shard_shape((1, 1), self.sharding_factor, self.zarr_format)
+
+    @property
+    def zarr_format(self) -> Literal[2, 3]:
+        """Zarr version of the flavour."""
+        return zarr_format_of(self.ngff_version)
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """How an array is stored: shape, unit of reading, element type, and `Storage`."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    storage: Storage
+
+    @property
+    def shards(self) -> tuple[int, ...] | None:
+        """Shape of a file that holds several chunks, or None."""
+        return shard_shape(self.chunks, self.storage.sharding_factor, self.storage.zarr_format)
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        """Shape of one file: the unit of writing."""
+        return self.shards or self.chunks
+
+
+def work_location(final: Location, kind: str = "tmp") -> Location:
+    """Return where a store is written before it is complete."""
+    if final.is_folder:
+        return final.sibling(f".{final.path.name}.{kind}")
+    # An object store cannot rename: only scratch data goes elsewhere.
+    name = final.address.rstrip("/").rpartition("/")[2]
+    return final if kind == "tmp" else final.sibling(f".{name}.{kind}")
+
+
+def create_array(location: Location, path: str, spec: ArraySpec) -> zarr.Array[Any]:
+    """Create an empty array in a store, with the fast codecs."""
+    import zarr
+
+    store = location.store(read_only=False)
+    zarr_format = spec.storage.zarr_format
+    compressor = compressor_for(spec.storage.compressor, zarr_format, spec.dtype)
+    options: dict[str, Any] = {"zarr_format": zarr_format}
+    if zarr_format == 2:
+        options["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
+    else:
+        options["chunk_key_encoding"] = {"name": "default", "separator": "/"}
+        options["dimension_names"] = tuple("zyx"[-len(spec.shape) :])
+
+    def make() -> zarr.Array[Any]:
+        return zarr.create_array(
+            store,
+            name=location.key(path),
+            shape=spec.shape,
+            dtype=spec.dtype.newbyteorder("<"),
+            chunks=spec.chunks,
+            shards=spec.shards,
+            compressors=compressor,
+            filters=None,
+            fill_value=spec.dtype.type(0),
+            order=None if zarr_format == 3 else "C",
+            config={"write_empty_chunks": False},
+            overwrite=True,
+            **options,
+        )
+
+    return with_fast_pipeline(make)
+
+
+class Workspace:
+    """Ownership of an unfinished store, from an empty group to the rename.
+
+    Parameters
+    ----------
+    final : Location
+        Where the finished store will be.
+    ngff_version : str
+        `0.4` or `0.5`.
+    overwrite : bool
+        Whether a store that exists at `final` is replaced.
+    kind : str
+        Suffix of the temporary sibling.
+    """
+
+    def __init__(
+        self, final: Location, ngff_version: str, *, overwrite: bool, kind: str = "tmp"
+    ) -> None:
+        self.final = final
+        self.location = work_location(final, kind)
+        self._ngff_version = ngff_version
+        self._overwrite = overwrite
+        self._lock: int | None = None
+        self._check_output()
+        self._start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None}
+
+    def _check_output(self) -> None:
+        if self.final.is_zip:
+            raise StoreError(
+                f"{self.final}: a zip archive is read only",
+                remedy="write a folder and convert it with `mosaicflow convert`",
+            )
+        if not self._overwrite and self.final.exists():
+            raise StoreExistsError(f"{self.final}: exists, and overwrite is off")
+
+    def _start(self) -> None:
+        import zarr
+
+        if self.location.is_folder:
+            self.location.path.parent.mkdir(parents=True, exist_ok=True)
+            self._remove_leftover()
+            self.location.path.mkdir()
+            self._lock = _lock_folder(self.location)
+        else:
+            self.location.remove()
+        zarr.create_group(
+            self.location.store(read_only=False),
+            path=self.location.prefix,
+            zarr_format=zarr_format_of(self._ngff_version),
+        )
+
+    def _remove_leftover(self) -> None:
+        path = self.location.path
+        if path.is_dir() and not path.is_symlink():
+            # A living writer holds the lock; the kernel frees that of a dead one.
+            _unlock(_lock_folder(self.location))
+        self.location.remove()
+
+    def write_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Write the root attributes: the step that makes a store complete."""
+        import zarr
+
+        group = zarr.open_group(
+            self.location.store(read_only=False),
+            path=self.location.prefix,
+            mode="r+",
+            zarr_format=zarr_format_of(self._ngff_version),
+            use_consolidated=False,
+        )
+        group.update_attributes(dict(attributes))
+
+    def publish(self) -> None:
+        """Put the store in its place. A link there is replaced, what it points to is left alone."""
+        if self.location != self.final:
+            self._check_output()
+            _replace(self.location, self.final)
+        self.release()
+
+    def release(self) -> None:
+        """Give up the lock on the temporary sibling."""
+        _unlock(self._lock)
+        self._lock = None
+
+    def discard(self) -> None:
+        """Remove everything written so far."""
+        self.location.remove()
+        self.release()
+
+
+def _lock_folder(location: Location) -> int | None:
+    """Lock a folder against other writers, or return None where the file system cannot lock."""
+    handle = os.open(location.path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise StoreError(
+            f"{location}: another process is writing this store",
+            remedy="wait for it to end, or write to another path",
+        ) from error
+    except OSError:  # network file systems without locks
+        os.close(handle)
+        return None
+    return handle
+
+
+def _unlock(handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)
+
+
+def _replace(new: Location, final: Location) -> None:
+    target = final.path
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    if not target.exists():
+        new.path.rename(target)
+        return
+    # A folder cannot be renamed onto a full one: the old store steps aside first and comes back
+    # if the new one cannot take its place.
+    aside = final.sibling(f".{target.name}.old.tmp").path
+    if aside.exists():
+        shutil.rmtree(aside)
+    target.rename(aside)
+    try:
+        new.path.rename(target)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            aside.rename(target)
+        raise
+    shutil.rmtree(aside)

@@ -1,0 +1,448 @@
+"""Writing a store: blocks first, pyramid next, metadata and name last."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mosaicflow.errors import StoreError
+from mosaicflow.io.zarr import grid
+from mosaicflow.io.zarr.codecs import Compressor
+from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning, RegionError
+from mosaicflow.io.zarr.location import Location, StorePath, locate, same_store
+from mosaicflow.io.zarr.metadata import (
+    LevelScale,
+    NgffVersion,
+    PyramidNotes,
+    build_attributes,
+)
+from mosaicflow.io.zarr.pyramid import cap_levels, halved_axes, halved_shape, write_half
+from mosaicflow.io.zarr.reader import LevelReader
+from mosaicflow.io.zarr.units import Resolution, check_plausible, clean_um, resolution_to_um
+from mosaicflow.io.zarr.workspace import ArraySpec, Storage, Workspace, create_array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+    import zarr
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = ["DownscaleAxes", "OmeZarrWriter", "check_distinct", "save_omezarr", "write_regions"]
+
+DownscaleAxes = Literal["yx", "zyx"]
+_DTYPES = ("uint8", "uint16", "float32", "float64", "complex64")
+
+
+class OmeZarrWriter:
+    """Write one image region by region, then finish it with a power-of-two pyramid.
+
+    A local store grows in a hidden sibling of `path` and takes its place when it is complete, so
+    that nobody ever reads half of it. Regions that share no chunk (or shard) can be written from
+    several threads; sent to another process, a writer becomes a handle on the same unfinished
+    store, which can write but not finish.
+
+    Parameters
+    ----------
+    path : path or URL
+        Output; an existing store there is replaced as a whole when the new one is complete.
+    shape : sequence of int
+        (z, y, x), or (y, x) for a projection.
+    chunks : int, sequence of int, or nested sequence, optional
+        Chunk size per axis; dask's `.chunks` is understood. Default (64, 256, 256), or (512, 512).
+    dtype : dtype, optional
+        uint8, uint16, float32, float64 or complex64.
+    overwrite : bool, optional
+        False refuses to replace anything.
+    compressor : str, optional
+        blosc (= blosc-lz4), blosc-zstd, zstd, lz4, gzip or none.
+    ngff_version : {"0.4", "0.5"}, optional
+        0.4 writes Zarr v2, 0.5 writes Zarr v3.
+    sharding_factor : int, optional
+        Chunks per file along y and x; needs 0.5, where the default is 4.
+    name : str, optional
+        Name of the image; default is the file name without its suffix.
+    attrs : mapping, optional
+        Content of the `mosaicflow` attribute block.
+    chunk_shape : optional
+        Older name of `chunks`.
+    """
+
+    _work_kind = "tmp"
+
+    def __init__(  # the documented call fixes five positional arguments
+        self,
+        path: StorePath,
+        shape: Sequence[int],
+        chunks: Any = None,
+        dtype: DTypeLike = np.float32,
+        overwrite: bool = True,
+        *,
+        compressor: Compressor = "blosc",
+        ngff_version: NgffVersion = "0.4",
+        sharding_factor: int | None = None,
+        name: str | None = None,
+        attrs: Mapping[str, Any] | None = None,
+        chunk_shape: Any = None,
+    ) -> None:
+        if chunks is not None and chunk_shape is not None:
+            raise TypeError("give chunks= or chunk_shape= (its older name), not both")
+        storage = Storage(compressor, ngff_version, sharding_factor)
+        wanted = chunks if chunk_shape is None else chunk_shape
+        self._spec = _array_spec(shape, wanted, np.dtype(dtype), storage)
+        self._final = locate(path)
+        self.attrs: dict[str, Any] = dict(attrs or {})
+        self._name = name or self._final.name
+        self._creator = os.getpid()
+        self._finished = False
+        self._busy: list[grid.Region] = []
+        self._busy_lock = threading.Lock()
+        self._workspace = Workspace(
+            self._final, ngff_version, overwrite=overwrite, kind=self._work_kind
+        )
+        self._array = create_array(self._workspace.location, "0", self._spec)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        del state["_busy_lock"]
+        return {**state, "_busy": [], "_creator": -1}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._busy_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        state = "finished" if self._finished else "unfinished"
+        return f"<{type(self).__name__} {self._final}: {self.shape} {self.dtype}, {state}>"
+
+    @property
+    def path(self) -> str:
+        """Path or URL of the finished store."""
+        return self._final.address
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self._spec.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._spec.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type."""
+        return self._spec.dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Extent of the unit of reading."""
+        return self._spec.chunks
+
+    @property
+    def shards(self) -> tuple[int, ...] | None:
+        """Extent of one file where it holds several chunks."""
+        return self._spec.shards
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Read back what was written so far."""
+        return np.asarray(self._array[key])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Write a region of whole chunks (shards).
+
+        Parameters
+        ----------
+        key : int, slice, Ellipsis or tuple of these
+            Slices have step 1. The region starts and ends on chunk (shard) borders or at the end
+            of the array; anything else is refused.
+        value : array_like, dask.array.Array or scalar
+            Broadcasts to the region. A dask array is computed and written block by block.
+        """
+        if self._finished:
+            raise RuntimeError(f"{self.path}: the store is finished, nothing can be added")
+        parsed = grid.parse_key(key, self.shape)
+        grid.check_aligned(parsed.region, self.shape, self._spec.block)
+        if 0 in parsed.shape:
+            return
+        if hasattr(value, "__dask_graph__"):
+            self._store_dask(parsed, value)
+            return
+        if isinstance(value, LevelReader):
+            check_distinct(self._final, value.location)
+        block = self._as_block(value, parsed)
+        with self._claimed(parsed.region):
+            self._array[parsed.region] = block
+
+    def _as_block(self, value: ArrayLike, key: grid.Key) -> NDArray[Any]:
+        array = np.asarray(value)
+        if array.dtype != self.dtype:
+            if isinstance(value, bool | int | float | complex):
+                array = np.asarray(value, dtype=self.dtype)
+            elif not np.can_cast(array.dtype, self.dtype, "same_kind"):
+                raise TypeError(
+                    f"{self.path}: {array.dtype} values do not fit a {self.dtype} store; convert"
+                    f" them first, for example with astype"
+                )
+            else:
+                array = array.astype(self.dtype)
+        return np.broadcast_to(array, key.value_shape).reshape(key.shape)
+
+    @contextlib.contextmanager
+    def _claimed(self, region: grid.Region) -> Iterator[None]:
+        with self._busy_lock:
+            for other in self._busy:
+                if _overlap(region, other):
+                    raise RegionError(
+                        f"{self.path}: two threads write {grid.show(region)} and"
+                        f" {grid.show(other)} at the same time",
+                        remedy="give every writer regions of its own",
+                    )
+            self._busy.append(region)
+        try:
+            yield
+        finally:
+            with self._busy_lock:
+                self._busy.remove(region)
+
+    def _store_dask(self, key: grid.Key, value: Any) -> None:
+        import dask.array as da
+
+        for source in _readers_below(value):
+            check_distinct(self._final, source.location)
+        shape = da.broadcast_to(value, key.value_shape).reshape(key.shape)
+        blocks = _align_dask(shape, self._spec.block)
+        da.store(blocks, self, regions=key.region, lock=False, compute=True)
+
+    def finalize(
+        self,
+        resolution: Resolution,
+        n_levels: int = 0,
+        *,
+        downscale_axes: DownscaleAxes = "yx",
+    ) -> None:
+        """Write the pyramid and the metadata, and give the store its name.
+
+        Parameters
+        ----------
+        resolution : float or sequence of float
+            Millimetres per pixel, one value or one per axis.
+        n_levels : int, optional
+            Number of levels in addition to the full resolution, each half of the one before.
+        downscale_axes : {"yx", "zyx"}, optional
+            Axes that are halved.
+        """
+        pitch = self._begin_finalize(resolution)
+        axes = halved_axes(downscale_axes, self.ndim)
+        count = cap_levels(n_levels, self.shape, axes, self.path)
+        levels = [LevelScale("0", pitch)]
+        array = self._array
+        for number in range(1, count + 1):
+            scale = _doubled(levels[-1].scale_um, array.shape, axes)
+            array = self._half_level(array, number, axes)
+            levels.append(LevelScale(str(number), scale))
+        notes = PyramidNotes("block mean", "power_of_two", downscale_axes)
+        self._publish(levels, notes)
+
+    def _half_level(
+        self, source: zarr.Array[Any], number: int, axes: Sequence[int]
+    ) -> zarr.Array[Any]:
+        shape = halved_shape(source.shape, axes)
+        target = create_array(self._workspace.location, str(number), self._level_spec(shape))
+        write_half(source, target, axes)
+        return target
+
+    def _level_spec(self, shape: tuple[int, ...]) -> ArraySpec:
+        chunks = tuple(min(c, n) for c, n in zip(self.chunks, shape, strict=True))
+        return ArraySpec(shape, chunks, self.dtype, self._spec.storage)
+
+    def _begin_finalize(self, resolution: Resolution) -> tuple[float, ...]:
+        if self._creator != os.getpid():
+            raise RuntimeError(f"{self.path}: only the process that made the writer can finish it")
+        if self._finished:
+            raise RuntimeError(f"{self.path}: finalize was called before")
+        pitch = resolution_to_um(resolution, self.ndim)
+        check_plausible(pitch, self.path)
+        return pitch
+
+    def _publish(self, levels: Sequence[LevelScale], notes: PyramidNotes) -> None:
+        attributes = build_attributes(self._name, levels, notes, self._spec.storage.ngff_version)
+        attributes["mosaicflow"] = self._own_block()
+        self._workspace.write_attributes(attributes)
+        self._finished = True
+        self._workspace.publish()
+
+    def _own_block(self) -> dict[str, Any]:
+        from mosaicflow import __version__
+
+        software = {"name": "mosaicflow", "version": __version__}
+        block = {"schema": 1, "software": software, **self.attrs}
+        try:
+            json.dumps(block, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"{self.path}: attributes are not plain JSON ({error})") from error
+        return block
+
+    def discard(self) -> None:
+        """Give up: remove what was written so far."""
+        if not self._finished:
+            self._workspace.discard()
+            self._finished = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._workspace.release()
+        if kind is None and not self._finished:
+            warnings.warn(
+                f"{self.path}: finalize was not called, so the store stays unfinished",
+                OmeZarrWarning,
+                stacklevel=2,
+            )
+
+
+def save_omezarr(  # the documented call fixes five positional arguments
+    data: Any,
+    path: StorePath,
+    resolution: Resolution,
+    chunks: Any = None,
+    n_levels: int = 0,
+    *,
+    overwrite: bool = True,
+    compressor: Compressor = "blosc",
+    ngff_version: NgffVersion = "0.4",
+    sharding_factor: int | None = None,
+    downscale_axes: DownscaleAxes = "yx",
+    name: str | None = None,
+    attrs: Mapping[str, Any] | None = None,
+    chunk_shape: Any = None,
+) -> None:
+    """Write an array as a finished store.
+
+    Parameters
+    ----------
+    data : ndarray or dask.array.Array
+        Axes (z, y, x) or (y, x); the dtype is kept. A dask array is never held as a whole.
+    path : path or URL
+        Output; an existing store is replaced as a whole.
+    resolution : float or sequence of float
+        Millimetres per pixel, one value or one per axis.
+    chunks : optional
+        As for `OmeZarrWriter`; `data.chunks` of a dask array is understood.
+    n_levels : int, optional
+        Number of levels in addition to the full resolution.
+    overwrite, compressor, ngff_version, sharding_factor, name, attrs, chunk_shape : optional
+        As for `OmeZarrWriter`.
+    downscale_axes : {"yx", "zyx"}, optional
+        Axes that each level halves.
+    """
+    if not hasattr(data, "__dask_graph__"):
+        data = np.asarray(data)
+    for source in _readers_below(data):
+        check_distinct(path, source.location)
+    # Before anything is written, as these errors should leave no trace.
+    check_plausible(resolution_to_um(resolution, data.ndim), os.fspath(path))
+    with OmeZarrWriter(
+        path,
+        data.shape,
+        chunks,
+        data.dtype,
+        overwrite,
+        compressor=compressor,
+        ngff_version=ngff_version,
+        sharding_factor=sharding_factor,
+        name=name,
+        attrs=attrs,
+        chunk_shape=chunk_shape,
+    ) as writer:
+        writer[...] = data
+        writer.finalize(resolution, n_levels, downscale_axes=downscale_axes)
+
+
+def write_regions(writer: OmeZarrWriter) -> list[grid.Region]:
+    """Return the regions that cover a writer's array, each exactly one file of the store.
+
+    Parameters
+    ----------
+    writer : OmeZarrWriter
+
+    Returns
+    -------
+    list of tuple of slice
+        Disjoint, in C order; any of them may be written at the same time as any other.
+    """
+    return grid.regions(writer.shape, writer.shards or writer.chunks)
+
+
+def check_distinct(output: StorePath | Location, *inputs: StorePath | Location) -> None:
+    """Raise when an output would replace one of its inputs.
+
+    Parameters
+    ----------
+    output : path or URL
+        The store to be written.
+    *inputs : path or URL
+        Stores that are read; links are followed.
+    """
+    for source in inputs:
+        if same_store(output, source):
+            raise StoreError(
+                f"{locate(output)}: is also the input {locate(source)}",
+                remedy="write to another path",
+            )
+
+
+def _array_spec(
+    shape: Sequence[int], chunks: Any, dtype: np.dtype[Any], storage: Storage
+) -> ArraySpec:
+    extent = tuple(int(n) for n in shape)
+    if len(extent) not in {2, 3} or min(extent) < 1:
+        raise ArgumentError(f"shape {extent} is not (z, y, x) or (y, x) with positive sizes")
+    if dtype.name not in _DTYPES:
+        raise ArgumentError(f"dtype {dtype} cannot be stored (expected one of {_DTYPES})")
+    sizes = grid.normalize_chunks(chunks, extent, dtype.itemsize)
+    return ArraySpec(extent, sizes, dtype.newbyteorder("="), storage)
+
+
+def _doubled(
+    scale: Sequence[float], source_shape: Sequence[int], axes: Sequence[int]
+) -> tuple[float, ...]:
+    halved = [axis in axes and n > 1 for axis, n in enumerate(source_shape)]
+    return tuple(clean_um(2 * v) if h else v for v, h in zip(scale, halved, strict=True))
+
+
+def _overlap(first: grid.Region, second: grid.Region) -> bool:
+    zipped = zip(first, second, strict=True)
+    return all(a.start < b.stop and b.start < a.stop for a, b in zipped)
+
+
+def _align_dask(data: Any, block: Sequence[int]) -> Any:
+    """Rechunk so that every dask block covers whole files; larger aligned blocks are kept."""
+    aligned = tuple(
+        sizes if all(size % b == 0 for size in sizes[:-1]) else b
+        for sizes, b in zip(data.chunks, block, strict=True)
+    )
+    return data.rechunk(aligned)
+
+
+def _readers_below(data: Any) -> list[LevelReader]:
+    """Return the stores that a lazy array will be read from."""
+    if not hasattr(data, "__dask_graph__"):
+        return []
+    values = (getattr(node, "value", node) for node in data.__dask_graph__().values())
+    return [value for value in values if isinstance(value, LevelReader)]
