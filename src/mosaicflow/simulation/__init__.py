@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mosaicflow.simulation.acquisition import Simulation, simulate
+    from mosaicflow.simulation.evaluation import Evaluation, evaluate
     from mosaicflow.simulation.settings import SimulationSettings, preset
 
-__all__ = ["Simulation", "SimulationSettings", "preset", "simulate"]
+__all__ = [
+    "Evaluation",
+    "Simulation",
+    "SimulationSettings",
+    "evaluate",
+    "preset",
+    "simulate",
+]
 
 _HOMES = {
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
     "Simulation": "acquisition",
     "SimulationSettings": "settings",
     "preset": "settings",

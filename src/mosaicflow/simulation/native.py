@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,7 +96,7 @@ def write_tile(
     stop = stream.size
     if tile.fault == "truncated":
         stop = round(settings.faults.truncated_fraction * stop)
-    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (low, high) in enumerate(pairwise(edges)):
         per_scan = data.shape[1] * data.shape[2]
         stream[low * per_scan : min(high * per_scan, stop)].tofile(
             folder / f"image_{number:05d}.bin"

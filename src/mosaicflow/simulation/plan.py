@@ -174,7 +174,9 @@ def make_plan(settings: SimulationSettings) -> AcquisitionPlan:
     shear = np.array([[1.0, stage.lattice_shear], [0.0, 1.0]])
     camera = rotation(stage.lattice_rotation_deg) @ shear * stage.lattice_scale
     half = _half_size(settings)
-    tilt_y, tilt_x = (um / (2 * size) for um, size in zip(settings.sections.tilt_um, half, strict=True))
+    tilt_y, tilt_x = (
+        um / (2 * size) for um, size in zip(settings.sections.tilt_um, half, strict=True)
+    )
     draws = np.random.default_rng([settings.seed, _SLICE]).standard_normal((lattice.n_slices, 5))
     draws = np.clip(draws, -2, 2)
     draws[0, :2] = 0
@@ -210,7 +212,10 @@ def _slice(
     return SlicePlan(
         slice_id=slice_id,
         angle_deg=float(draws[2] * stage.residual_rotation_deg),
-        shift_um=(float(draws[0]) * stage.residual_shift_um, float(draws[1]) * stage.residual_shift_um),
+        shift_um=(
+            float(draws[0]) * stage.residual_shift_um,
+            float(draws[1]) * stage.residual_shift_um,
+        ),
         drift_mm=(float(drift_mm[0]), float(drift_mm[1])),
         face_um=number * lattice.slicing_interval_mm * 1000,
         surface=_surface(settings, number),

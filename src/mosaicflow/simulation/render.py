@@ -100,7 +100,8 @@ def _a_lines(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan) -> _ALines
     fast, brightness = _fast_positions(settings, piece, n_fast)
     slow = np.arange(n_slow)
     if lattice.preprocess:  # tile[k, i, j] = raw[k, a = n - 1 - i, b = n - 1 - j]
-        row, column = np.broadcast_arrays((n_fast - 1 - fast)[None, :], (n_slow - 1 - slow)[:, None])
+        fast, slow = n_fast - 1 - fast, n_slow - 1 - slow
+        row, column = np.broadcast_arrays(fast[None, :], slow[:, None])
     else:
         row, column = np.broadcast_arrays(slow[:, None], fast[None, :])
     half_y, half_x = (lattice.tile_shape[1] - 1) / 2, (lattice.tile_shape[2] - 1) / 2
@@ -144,11 +145,9 @@ def _image(
 ) -> F32:
     lattice, optics = settings.lattice, settings.optics
     pitch = lattice.pitch_um[0]
-    depth_um = np.arange(lattice.tile_shape[0]) * pitch - lattice.water_um
+    depth_um = pitch * np.arange(lattice.tile_shape[0], dtype=np.float64) - lattice.water_um
     offset, height = lines.offset_um[part], lines.height_um[part]
-    value = sample(
-        tissue, lines.y_um[part], lines.x_um[part], depth_um + piece.face_um, -offset
-    )
+    value = sample(tissue, lines.y_um[part], lines.x_um[part], depth_um + piece.face_um, -offset)
     value *= (settings.specimen.gain * _depth_profile(settings, depth_um)).astype(np.float32)
     over_face = offset + height  # the face is seen this much deeper than water_um
     loss = np.exp(np.float32(2e-3 * optics.attenuation_per_mm) * over_face)

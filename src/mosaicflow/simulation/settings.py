@@ -6,8 +6,8 @@ Each effect has one strength; 0 (or an empty list) switches it off.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Literal
+from pathlib import Path  # noqa: TC003  # the command line reads these types
+from typing import Any, Literal
 
 from mosaicflow.errors import ParameterError
 
@@ -295,7 +295,7 @@ class SimulationSettings:
         ParameterError
             For a name that is no setting.
         """
-        own = {}
+        own: dict[str, Any] = {}
         for group in (*GROUPS, ""):
             value = getattr(self, group) if group else self
             known = {item.name for item in fields(value)} - set(GROUPS)

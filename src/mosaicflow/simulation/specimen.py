@@ -6,6 +6,7 @@ tissue agree exactly, and the truth volume is the specimen itself.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +21,7 @@ __all__ = ["Box", "ProceduralSpecimen", "Tissue", "VolumeSpecimen"]
 
 F32 = NDArray[np.float32]
 
-_PERIOD = (192, 208, 64)  # voxels (y, x, z) after which one texture repeats; see _Textures
+_PERIOD = (192, 208, 64)  # voxels (y, x, z) after which the textures of a large specimen repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +95,23 @@ class ProceduralSpecimen:
         # The edge is two voxels wide, so that interpolation finds nothing to ring on.
         voxels = float(np.float32(min(self.half_size_um) / self.spacing_um[1]))
         inside = np.clip((np.float32(1) - radius) * np.float32(voxels / 2), 0, 1)
-        tissue = np.interp(radius, *_LAYERS).astype(np.float32)
-        for texture in _textures(self.seed, self.options):
+        tissue: F32 = np.interp(radius, *_LAYERS).astype(np.float32)
+        for texture in _textures(self.seed, self.options, self._period()):
             tissue *= _wrapped(texture, box)
         gel = np.float32(self.options.agarose)
         tissue -= gel
         tissue *= inside
         tissue += gel
         return tissue
+
+    def _period(self) -> tuple[int, int, int]:
+        """Take smaller textures for a small specimen, which then need not repeat at all."""
+        voxels = [
+            2 * math.ceil(half / um) + 24
+            for half, um in zip(self.half_size_um, self.spacing_um[1:], strict=True)
+        ]
+        y, x = (min(n, limit) for n, limit in zip(voxels, _PERIOD[:2], strict=True))
+        return y, x, _PERIOD[2]
 
     def _radius(self, box: Box) -> F32:
         """Distance from the middle relative to the outline, which varies slowly with depth."""
@@ -132,7 +142,7 @@ _LAYERS = (
 
 
 @lru_cache(maxsize=4)
-def _textures(seed: int, options: Specimen) -> tuple[F32, ...]:
+def _textures(seed: int, options: Specimen, period: tuple[int, int, int]) -> tuple[F32, ...]:
     """Make the periodic factors of the tissue, each with mean 1, axes (y, x, z).
 
     Their periods differ and share no factor beyond a few voxels, so their product does not
@@ -142,7 +152,7 @@ def _textures(seed: int, options: Specimen) -> tuple[F32, ...]:
 
     def noise(stream: int, size: int, sigma: float) -> F32:
         rng = np.random.default_rng([seed, 101, stream])
-        shape = tuple(n - 6 * size - size % 2 for n in _PERIOD)
+        shape = tuple(n - 6 * size - size % 2 for n in period)
         field = gaussian_filter(
             rng.standard_normal(shape, dtype=np.float32), sigma, mode="wrap", truncate=3
         )
@@ -154,7 +164,7 @@ def _textures(seed: int, options: Specimen) -> tuple[F32, ...]:
         for size, (sigma, contrast) in enumerate(_GRAINS)
     ]
     # Where two smooth fields are both near zero is a set of curves in space: the vessels.
-    distance_2 = noise(10, 3, 7.0) ** 2 + noise(11, 3, 7.0) ** 2
+    distance_2 = noise(10, 3, 9.0) ** 2 + noise(11, 3, 9.0) ** 2
     factors.append(
         1 - np.float32(options.vessel_contrast) * np.exp(distance_2 * np.float32(-1 / 0.3**2))
     )
@@ -166,7 +176,8 @@ def _textures(seed: int, options: Specimen) -> tuple[F32, ...]:
 
 def _wrapped(texture: F32, box: Box) -> F32:
     index = [box.index(axis) % n for axis, n in zip((1, 2, 0), texture.shape, strict=True)]
-    return texture.take(index[0], 0).take(index[1], 1).take(index[2], 2)
+    block: F32 = texture.take(index[0], 0).take(index[1], 1).take(index[2], 2)
+    return block
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +220,8 @@ class VolumeSpecimen:
         if all(a < b for a, b in zip(low, high, strict=True)):
             source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
             target = tuple(
-                slice(a - start, b - start) for a, b, start in zip(low, high, box.start, strict=True)
+                slice(a - start, b - start)
+                for a, b, start in zip(low, high, box.start, strict=True)
             )
             out[target] = self.volume[source]
         out *= np.float32((1 - self.agarose) / self.white)

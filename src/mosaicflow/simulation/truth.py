@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,8 @@ from mosaicflow.io.tables import write_json, write_text
 from mosaicflow.simulation.render import flat_field, galvo_band_start, sample
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mosaicflow.simulation.plan import AcquisitionPlan, SlicePlan, TilePlan
     from mosaicflow.simulation.settings import SimulationSettings
     from mosaicflow.simulation.specimen import Tissue
@@ -126,7 +127,7 @@ def _document(plan: AcquisitionPlan, grid: TruthGrid) -> dict[str, object]:
 
 
 def _lattice_step_px(plan: AcquisitionPlan) -> list[list[float]]:
-    """The matrix that maps a lattice index to a tile's corner, (y, x) in native px."""
+    """Return the matrix that maps a lattice index to a tile's corner, (y, x) in native px."""
     lattice = plan.settings.lattice
     shape, pitch = np.array(lattice.tile_shape[1:]), np.array(lattice.pitch_um[1:])
     step_um = shape * pitch * (1 - lattice.overlap_fraction)
@@ -220,7 +221,7 @@ def write_params(path: Path, raw: Path, plan: AcquisitionPlan) -> None:
 
 
 def _crop_depth_um(plan: AcquisitionPlan) -> float:
-    """The deepest multiple of the working spacing that every A-line still holds."""
+    """Return the deepest multiple of the working spacing that every A-line still holds."""
     settings = plan.settings
     lattice, sections = settings.lattice, settings.sections
     lowest = sum(abs(value) for value in sections.tilt_um) / 2

@@ -1,0 +1,393 @@
+"""Errors of a run against the truth of its simulated acquisition."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaicflow.errors import InputError
+from mosaicflow.io.tables import parse_slice_id, read_json, write_json
+from mosaicflow.simulation.plan import rotation
+from mosaicflow.simulation.results import (
+    SliceMap,
+    find_results,
+    read_alignment,
+    read_placements,
+)
+from mosaicflow.simulation.volume_error import VolumeError, measure_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mosaicflow.simulation.results import Placement, RunFiles
+
+__all__ = ["Counts", "Evaluation", "FlatFieldError", "SliceErrors", "TileErrors", "evaluate"]
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TileErrors:
+    """Distance of tiles from their true place, in native px, less one translation per slice.
+
+    Parameters
+    ----------
+    n_tiles : int
+        Tiles compared.
+    median_px, p95_px, worst_px : float
+        Over all of them.
+    worst_tile : str
+        slice/y/x of the worst, by position in the lattice.
+    """
+
+    n_tiles: int
+    median_px: float
+    p95_px: float
+    worst_px: float
+    worst_tile: str
+
+
+@dataclass(frozen=True, slots=True)
+class SliceErrors:
+    """Disagreement of neighbouring slices about where the specimen is.
+
+    Parameters
+    ----------
+    n_pairs : int
+        Neighbours compared.
+    shift_median_px, shift_worst_px : float
+        Distance, in px of the canvas, between the places where two neighbours show the middle of
+        the tissue that both hold.
+    rotation_median_deg, rotation_worst_deg : float
+        Difference of their rotations.
+    drift_worst_px : float
+        Largest distance of a slice from the mean of all.
+    z_worst_planes : float
+        Largest error of a face's plane, less one offset for all.
+    worst_pair : str
+        Ids of the neighbours with the largest shift.
+    """
+
+    n_pairs: int
+    shift_median_px: float
+    shift_worst_px: float
+    rotation_median_deg: float
+    rotation_worst_deg: float
+    drift_worst_px: float
+    z_worst_planes: float
+    worst_pair: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlatFieldError:
+    """Root mean square of estimated over true flat field less 1, in percent.
+
+    Parameters
+    ----------
+    rms_percent : float
+        Of the estimate; the mean over slices when each has its own.
+    rms_percent_uncorrected : float
+        Of no correction at all, for comparison.
+    """
+
+    rms_percent: float
+    rms_percent_uncorrected: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What went in and what came out.
+
+    Parameters
+    ----------
+    tiles_in, tiles_placed, tiles_listed : int
+        On disk; with a position; listed as unplaced.
+    tiles_unaccounted : int
+        Neither placed nor listed, in slices that were not given up.
+    slices_in, slices_aligned, slices_failed : int
+        On disk; in the alignment; with a failure record.
+    """
+
+    tiles_in: int
+    tiles_placed: int
+    tiles_listed: int
+    tiles_unaccounted: int
+    slices_in: int
+    slices_aligned: int
+    slices_failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All errors of a run; a part is None where the run published nothing to compare."""
+
+    counts: Counts
+    tiles: TileErrors | None
+    slices: SliceErrors | None
+    flatfield: FlatFieldError | None
+    volume: VolumeError | None
+
+    def document(self) -> dict[str, Any]:
+        """Return the errors as plain values for JSON."""
+        return asdict(self)
+
+
+def evaluate(run: Path, truth: Path, *, output: Path | None = None) -> Evaluation:
+    """Compare a run's published results with the truth.
+
+    Parameters
+    ----------
+    run : Path
+        Output folder of a run; results are found by name anywhere below it.
+    truth : Path
+        The ``truth`` folder that `simulate` wrote.
+    output : Path, optional
+        JSON file for the result.
+
+    Returns
+    -------
+    Evaluation
+        The errors.
+
+    Raises
+    ------
+    InputError
+        If `run` or `truth` is not what it should be.
+    """
+    path = truth / "truth.json"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", remedy="name the truth folder of a simulation")
+    known = read_json(path)
+    files = find_results(run)
+    placements = read_placements(files)
+    alignment = read_alignment(files)
+    maps = _slice_maps(files, known, placements, alignment)
+    result = Evaluation(
+        counts=_counts(files, known, placements, alignment),
+        tiles=_tile_errors(known, placements),
+        slices=_slice_errors(known, maps),
+        flatfield=_flatfield_error(files, np.load(truth / "flatfield.npy")),
+        volume=measure_volume(files, truth, known, maps),
+    )
+    if output is not None:
+        write_json(output, result.document())
+    return result
+
+
+def _present(known: Mapping[str, Any]) -> dict[int, dict[tuple[int, int], dict[str, Any]]]:
+    """Slice id -> lattice index from the first row and column on disk -> the tile's truth."""
+    present = {}
+    for piece in known["slices"]:
+        tiles = [tile for tile in piece["tiles"] if tile["fault"] != "missing"]
+        if piece["fault"] == "missing" or not tiles:
+            continue
+        first = (min(t["iy"] for t in tiles), min(t["ix"] for t in tiles))
+        present[piece["slice_id"]] = {
+            (tile["iy"] - first[0], tile["ix"] - first[1]): tile for tile in tiles
+        }
+    return present
+
+
+def _residuals(
+    tiles: Mapping[tuple[int, int], Mapping[str, Any]], placement: Placement
+) -> tuple[list[tuple[int, int]], F64, F64]:
+    """Return indices, position errors (n, 2) less their translation, and the translation."""
+    shared = [key for key in tiles if key in placement.corners_px]
+    found = np.array([placement.corners_px[key] for key in shared]).reshape(-1, 2)
+    true = np.array([(tiles[k]["row_px"], tiles[k]["col_px"]) for k in shared]).reshape(-1, 2)
+    if not shared:
+        return shared, found, np.zeros(2)
+    difference = found - true
+    # The median, so that one lost tile is one bad tile and not a shift of all others.
+    translation = np.median(difference, axis=0)
+    return shared, difference - translation, translation
+
+
+def _tile_errors(
+    known: Mapping[str, Any], placements: Mapping[int, Placement]
+) -> TileErrors | None:
+    bad = set(known["bad_slices"])
+    names, errors = [], []
+    for slice_id, tiles in _present(known).items():
+        if slice_id in placements and slice_id not in bad:
+            keys, residual, _ = _residuals(tiles, placements[slice_id])
+            names += [f"{slice_id}/{iy}/{ix}" for iy, ix in keys]
+            errors += np.hypot(*residual.T).tolist()
+    if not errors:
+        return None
+    return TileErrors(
+        n_tiles=len(errors),
+        median_px=float(np.median(errors)),
+        p95_px=float(np.percentile(errors, 95)),
+        worst_px=max(errors),
+        worst_tile=names[int(np.argmax(errors))],
+    )
+
+
+def _slice_maps(
+    files: RunFiles,
+    known: Mapping[str, Any],
+    placements: Mapping[int, Placement],
+    alignment: Mapping[str, Any] | None,
+) -> list[SliceMap]:
+    """Compose, per aligned slice, specimen -> native px -> working px -> canvas px."""
+    if alignment is None:
+        return []
+    present = _present(known)
+    truths = {piece["slice_id"]: piece for piece in known["slices"]}
+    maps = []
+    for entry in alignment["slices"]:
+        slice_id = int(entry["slice_id"])
+        placement = placements.get(slice_id)
+        if slice_id in present and placement and placement.corners_px:
+            _, _, translation = _residuals(present[slice_id], placement)
+            to_slice = _specimen_to_slice(files, known, truths[slice_id], (placement, translation))
+            maps.append(_to_canvas(entry, truths[slice_id], *to_slice))
+    return sorted(maps, key=lambda one: one.slice_id)
+
+
+def _specimen_to_slice(
+    files: RunFiles,
+    known: Mapping[str, Any],
+    piece: Mapping[str, Any],
+    placed: tuple[Placement, F64],
+) -> tuple[F64, F64]:
+    """Matrix and offset from specimen um to px of the stitched slice."""
+    placement, translation = placed
+    native_um = np.array(known["native_pitch_um"][1:])
+    lattice = known["settings"]["lattice"]
+    working_um, origin_px = _slice_frame(files, piece["slice_id"])
+    if working_um is None:
+        n = np.array(lattice["tile_shape"][1:])
+        kept = np.maximum(1, np.round(n * np.minimum(1, native_um / lattice["resolution_um"])))
+        working_um = n * native_um / kept
+    if origin_px is None:
+        corners = np.array(list(placement.corners_px.values()))
+        origin_px = np.floor(corners.min(axis=0) * native_um / working_um)
+    matrix = rotation(piece["angle_deg"]) / working_um[:, None]
+    shift_px = np.array(piece["shift_um"]) / native_um + translation
+    # A sample is at the middle of its pixel, and tiles are resampled from their outer edge.
+    offset = (shift_px + 0.5) * native_um / working_um - 0.5 - origin_px
+    return matrix, offset
+
+
+def _slice_frame(files: RunFiles, slice_id: int) -> tuple[F64 | None, F64 | None]:
+    """Working pitch (um) and canvas origin (px) from any finished store of the slice."""
+    from mosaicflow.io.zarr import is_finished, open_level
+
+    for path in files.slice_stores(slice_id):
+        if is_finished(path):
+            level = open_level(path)
+            if (origin := level.attrs.get("canvas_origin_px")) is not None:
+                return 1000 * np.array(level.resolution_mm[-2:]), np.array(origin, np.float64)
+    return None, None
+
+
+def _to_canvas(
+    entry: Mapping[str, Any], piece: Mapping[str, Any], matrix: F64, offset: F64
+) -> SliceMap:
+    turn = rotation(float(entry["angle_deg"]))
+    centre = np.array(entry["center_yx"], np.float64)
+    return SliceMap(
+        slice_id=int(entry["slice_id"]),
+        matrix=turn @ matrix,
+        offset=turn @ (offset - centre) + centre + np.array(entry["translation_yx"], np.float64),
+        angle_deg=float(entry["angle_deg"]) + piece["angle_deg"],
+        z_plane=float(entry["z_plane"]),
+    )
+
+
+def _slice_errors(known: Mapping[str, Any], maps: list[SliceMap]) -> SliceErrors | None:
+    if len(maps) < 2:
+        return None
+    truths = {piece["slice_id"]: piece for piece in known["slices"]}
+    middles = {m.slice_id: _middle_um(truths[m.slice_id]) for m in maps}
+    pairs = list(pairwise(maps))
+    shifts, turns = [], []
+    for one, two in pairs:
+        place = (middles[one.slice_id] + middles[two.slice_id])[None, :] / 2
+        shifts.append(float(np.hypot(*(two(place) - one(place))[0])))
+        turns.append(abs(two.angle_deg - one.angle_deg))
+    common = np.mean(list(middles.values()), axis=0)[None, :]
+    spots = np.array([one(common)[0] for one in maps])
+    plane_um = known["settings"]["lattice"]["resolution_um"]
+    depth = np.array([m.z_plane - truths[m.slice_id]["face_um"] / plane_um for m in maps])
+    worst = pairs[int(np.argmax(shifts))]
+    return SliceErrors(
+        n_pairs=len(pairs),
+        shift_median_px=float(np.median(shifts)),
+        shift_worst_px=max(shifts),
+        rotation_median_deg=float(np.median(turns)),
+        rotation_worst_deg=max(turns),
+        drift_worst_px=float(np.hypot(*(spots - spots.mean(axis=0)).T).max()),
+        z_worst_planes=float(np.abs(depth - np.median(depth)).max()),
+        worst_pair=f"{worst[0].slice_id}-{worst[1].slice_id}",
+    )
+
+
+def _middle_um(piece: Mapping[str, Any]) -> F64:
+    """Middle of a slice's tiles in the specimen."""
+    centre = 1000 * np.mean([tile["centre_mm"] for tile in piece["tiles"]], axis=0)
+    return np.asarray(rotation(-piece["angle_deg"]) @ (centre - np.array(piece["shift_um"])))
+
+
+def _flatfield_error(files: RunFiles, true: NDArray[np.float32]) -> FlatFieldError | None:
+    paths = files.matching("illumination", ".npz") or files.matching("z", "_illumination.npz")
+    errors = []
+    for path in paths:
+        with np.load(path) as saved:
+            found = np.asarray(saved["flatfield"], np.float64)
+        while found.ndim > 2:  # one field per depth band
+            found = found.mean(axis=0)
+        errors.append(_rms_percent(found, _resized(true, found.shape)))
+    if not errors:
+        return None
+    return FlatFieldError(float(np.mean(errors)), _rms_percent(np.ones(true.shape), true))
+
+
+def _resized(field: NDArray[np.float32], shape: tuple[int, ...]) -> F64:
+    if field.shape == shape:
+        return field.astype(np.float64)
+    from scipy.ndimage import zoom
+
+    factors = [n / m for n, m in zip(shape, field.shape, strict=True)]
+    resized = zoom(field.astype(np.float64), factors, order=1, grid_mode=True, mode="nearest")
+    return np.asarray(resized)
+
+
+def _rms_percent(found: F64, true: F64 | NDArray[np.float32]) -> float:
+    ratio = found / found.mean() / (true / true.mean())
+    return float(100 * np.sqrt(np.mean((ratio - 1) ** 2)))
+
+
+def _counts(
+    files: RunFiles,
+    known: Mapping[str, Any],
+    placements: Mapping[int, Placement],
+    alignment: Mapping[str, Any] | None,
+) -> Counts:
+    present = _present(known)
+    failed = {parse_slice_id(path) for path in files.matching("z", "_failure.json")}
+    placed = listed = lost = 0
+    for slice_id, tiles in present.items():
+        placement = placements.get(slice_id)
+        if placement is None:
+            lost += 0 if slice_id in failed else len(tiles)
+            continue
+        found = sum(key in placement.corners_px for key in tiles)
+        named = sum(key in placement.unplaced for key in tiles)
+        placed, listed, lost = placed + found, listed + named, lost + len(tiles) - found - named
+    return Counts(
+        tiles_in=sum(len(tiles) for tiles in present.values()),
+        tiles_placed=placed,
+        tiles_listed=listed,
+        tiles_unaccounted=lost,
+        slices_in=len(present),
+        slices_aligned=len(alignment["slices"]) if alignment else 0,
+        slices_failed=len(failed),
+    )
