@@ -79,6 +79,13 @@ class MosaicGrid:
         return float(z), float(y), float(x)
 
     @property
+    def native_pitch_um(self) -> tuple[float, float, float]:
+        """Voxel pitch (z, y, x) of the raw tiles in um; tile positions are in px of it."""
+        own = [pitch * 1000 for pitch in self.pitch_mm]
+        z, y, x = self.attrs.get("native_pitch_um", own)
+        return float(z), float(y), float(x)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the array."""
         return np.dtype(self._level.dtype)

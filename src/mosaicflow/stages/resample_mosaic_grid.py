@@ -65,7 +65,9 @@ def resample_mosaic_grid(
         shape=(shape[0], n_iy * shape[1], n_ix * shape[2]),
         chunks=shape,
         dtype=np.float32,
-        attrs=report.block(source.attrs, tile_shape=list(shape)),
+        attrs=report.block(
+            source.attrs, tile_shape=list(shape), native_pitch_um=list(source.native_pitch_um)
+        ),
         **store.writer_options(),
     )
 

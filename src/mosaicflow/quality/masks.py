@@ -1,0 +1,72 @@
+"""Telling tissue from the gel around it and from where there is no data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["agarose_mask", "log_otsu", "tissue_fraction"]
+
+
+def log_otsu(projection: NDArray[np.floating]) -> float:
+    """Find the intensity that splits a projection into gel and tissue.
+
+    Parameters
+    ----------
+    projection : ndarray, shape (y, x)
+        Mean over depth; zeros are no data.
+
+    Returns
+    -------
+    float
+        Otsu's threshold of the logarithm (doi:10.1109/TSMC.1979.4310076), as an intensity; 0 when
+        there is nothing to split.
+    """
+    values = projection[projection > 0]
+    if values.size < 2 or values.min() == values.max():
+        return 0.0
+    logs = np.log(values.astype(np.float64))
+    counts, edges = np.histogram(logs, bins=256)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * centres)
+    with_both = (below > 0) & (above > 0)
+    mean_below = sums / np.maximum(below, 1)
+    mean_above = (sums[-1] - sums) / np.maximum(above, 1)
+    between = np.where(with_both, below * above * (mean_below - mean_above) ** 2, -1.0)
+    return float(np.exp(edges[1 + int(between.argmax())]))
+
+
+def tissue_fraction(projection: NDArray[np.floating]) -> float:
+    """Give the share of a canvas that is brighter than gel."""
+    threshold = log_otsu(projection)
+    return float((projection > threshold).mean()) if threshold else 0.0
+
+
+def agarose_mask(projection: NDArray[np.floating], *, erosion_px: int = 3) -> NDArray[np.bool_]:
+    """Find the gel: there is data, and it is darker than tissue.
+
+    Parameters
+    ----------
+    projection : ndarray, shape (y, x)
+        Mean over depth; zeros are no data.
+    erosion_px : int
+        Pixels next to tissue or to missing data that are left out.
+
+    Returns
+    -------
+    ndarray, shape (y, x), bool
+    """
+    from scipy.ndimage import binary_erosion, gaussian_filter
+
+    known = projection > 0
+    smooth = gaussian_filter(np.asarray(projection, np.float32), 2.0)
+    gel = known & (smooth < log_otsu(np.where(known, smooth, 0)))
+    if erosion_px < 1:
+        return np.asarray(gel)
+    return np.asarray(binary_erosion(gel, iterations=erosion_px))

@@ -1,0 +1,262 @@
+"""Stage `estimate_tile_positions`: where each tile of one slice really lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mosaicflow.io.grids import MosaicGrid
+    from mosaicflow.io.report import StageReport
+    from mosaicflow.mosaic.placement import Link, Placement
+
+__all__ = ["estimate_tile_positions"]
+
+# Features of this many tiles are enough to see what they have in common.
+_PATTERN_TILES = 48
+_CACHE_BYTES = 400_000_000
+
+
+def estimate_tile_positions(
+    *,
+    grid: Path,
+    output_dir: Path,
+    illumination: Path | None = None,
+    use_motor_positions_for_stitching: bool = True,
+    stitch_overlap_fraction: float = 0.2,
+    max_blend_refinement_px: float = 10.0,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Place the tiles of one slice by what their overlaps show.
+
+    Writes zNN_tile_positions.csv, zNN_tile_links.csv and zNN_transform_xy.npy.
+
+    Parameters
+    ----------
+    grid : Path
+        Mosaic grid at native pitch.
+    output_dir : Path
+        Folder to write to.
+    illumination : Path or None
+        Flat field (illumination.npz) to divide by first.
+    use_motor_positions_for_stitching : bool
+        Start from the positions that the stage, or the file, reports; otherwise from an even
+        lattice.
+    stitch_overlap_fraction : float
+        Overlap of that lattice, as a part of a tile.
+    max_blend_refinement_px : float
+        Largest departure of a measured shift from the fitted stage model [native px].
+    seed : int
+        Seed of the choice of tiles that chance is learnt from.
+    threads : int
+        Number of tiles worked on at the same time.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("estimate_tile_positions", locals())
+
+    import numpy as np
+
+    from mosaicflow.io.grids import MosaicGrid
+    from mosaicflow.io.threads import map_threads
+    from mosaicflow.mosaic.linking import TileLinker, nominal_positions
+
+    source = MosaicGrid(grid)
+    tile_yx = source.tile_shape[1:]
+    stage_px = nominal_positions(source.tiles, tile_yx, stitch_overlap_fraction)
+    reported = source.positions_px() if use_motor_positions_for_stitching else {}
+    if all(tile in reported for tile in source.tiles) and reported:
+        corner = np.min(list(reported.values()), axis=0)
+        stage_px = {
+            tile: (reported[tile][0] - corner[0], reported[tile][1] - corner[1])
+            for tile in source.tiles
+        }
+    elif use_motor_positions_for_stitching:
+        report.warn("the tiles have no reported positions: an even lattice is the starting point")
+    linker = TileLinker(
+        _feature_reader(source, illumination, threads),
+        stage_px,
+        tile_yx,
+        max_blend_refinement_px,
+        lambda function, items: map_threads(function, items, threads),
+    )
+    links, chance = linker.links(np.random.default_rng(seed))
+    placement, decision = _decide(links, stage_px)
+    stem = output_dir / f"z{source.slice_id:02d}"
+    _write_tables(stem, source, placement, decision)
+    report.metric("chance_ncc", chance, "", "correlation that a link had to reach")
+    _write_metrics(report, source, stage_px, placement, decision)
+    report.write(stem.with_name(f"{stem.name}_tile_positions.csv"))
+
+
+def _feature_reader(
+    source: MosaicGrid, illumination: Path | None, threads: int
+) -> Callable[[tuple[int, int]], NDArray[np.float32]]:
+    """Give a function from tile to features: depth bands, flat-fielded, band-passed."""
+    import numpy as np
+
+    from mosaicflow.correction.depth import band_means
+    from mosaicflow.correction.illumination import resize_field
+    from mosaicflow.correction.illumination_samples import slice_bands
+    from mosaicflow.io.flatfields import load_flat_field
+    from mosaicflow.io.grids import BoundedCache
+    from mosaicflow.io.threads import map_threads
+    from mosaicflow.mosaic.features import common_pattern, tile_features
+
+    tiles = source.tiles
+    bands = slice_bands(source.read(tile) for tile in tiles[:: -(-len(tiles) // 4)])
+    gain = np.ones(source.tile_shape[1:], np.float32)
+    if illumination is not None:
+        gain = resize_field(load_flat_field(illumination).gain, source.tile_shape[1:])
+
+    def load(tile: tuple[int, int]) -> NDArray[np.float32]:
+        return tile_features(band_means(source.read(tile), bands) / gain)
+
+    cache = BoundedCache(load, _CACHE_BYTES)
+    sampled = tiles[:: -(-len(tiles) // _PATTERN_TILES)]
+    pattern = common_pattern(map_threads(cache.__getitem__, sampled, threads))
+    if pattern is None:
+        return cache.__getitem__
+    found = pattern
+
+    def features(tile: tuple[int, int]) -> NDArray[np.float32]:
+        own: NDArray[np.float32] = cache[tile]
+        return np.where(own != 0, own - found, np.float32(0))
+
+    return features
+
+
+def _decide(
+    links: list[Link], stage_px: Mapping[tuple[int, int], tuple[float, float]]
+) -> tuple[Placement, dict[str, Any]]:
+    """Keep the solved positions only if they explain left-out links better than the stage."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from mosaicflow.mosaic.placement import held_out_residuals, solve_placement
+
+    stage, model, solved = held_out_residuals(links, stage_px)
+    placement = solve_placement(links, stage_px)
+    # Too few links to leave any out decide nothing: then the stage is believed.
+    best = min(
+        ("optimised", solved), ("lattice", model), ("stage", stage), key=lambda item: item[1]
+    )
+    source = best[0] if len(links) >= 4 else "stage"
+    if source != "optimised":
+        model_yx = placement.model if source == "lattice" else np.eye(2)
+        unused = tuple(replace(link, used=False, weight=0.0) for link in placement.links)
+        placement = replace(solve_placement([], stage_px, model=model_yx), links=unused)
+    return placement, {
+        "source": source,
+        "held_out_residual_stage_px": stage,
+        "held_out_residual_model_px": model,
+        "held_out_residual_positions_px": solved,
+    }
+
+
+def _write_tables(
+    stem: Path, source: MosaicGrid, placement: Placement, decision: Mapping[str, Any]
+) -> None:
+    import numpy as np
+
+    from mosaicflow.io.tables import write_csv
+    from mosaicflow.mosaic.placement import fit_lattice
+
+    n_links = {
+        tile: sum(link.used for link in placement.links if tile in (link.a, link.b))
+        for tile in placement.positions_px
+    }
+    fallback = "lattice" if decision["source"] == "optimised" else decision["source"]
+    write_csv(
+        stem.with_name(f"{stem.name}_tile_positions.csv"),
+        ["iy", "ix", "row_px", "col_px", "z_px", "valid", "n_links", "residual_px", "source"],
+        (
+            {
+                "iy": tile[0],
+                "ix": tile[1],
+                "row_px": round(y, 6),
+                "col_px": round(x, 6),
+                "z_px": 0.0,
+                "valid": True,
+                "n_links": n_links[tile],
+                "residual_px": _rounded(placement.residuals_px.get(tile)),
+                "source": "optimised" if n_links[tile] else fallback,
+            }
+            for tile, (y, x) in sorted(placement.positions_px.items())
+        ),
+    )
+    write_csv(
+        stem.with_name(f"{stem.name}_tile_links.csv"),
+        ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc", "peak_ratio", "weight", "used"],
+        (
+            {
+                "iy_a": link.a[0],
+                "ix_a": link.a[1],
+                "iy_b": link.b[0],
+                "ix_b": link.b[1],
+                "dy_px": round(link.shift_px[0], 6),
+                "dx_px": round(link.shift_px[1], 6),
+                "ncc": round(link.ncc, 6),
+                "peak_ratio": round(link.peak_ratio, 6),
+                "weight": round(link.weight, 6),
+                "used": link.used,
+            }
+            for link in placement.links
+        ),
+    )
+    partial = stem.with_name(f".{stem.name}_transform_xy.tmp.npy")
+    np.save(partial, fit_lattice(placement.positions_px, source.tile_shape[1:]))
+    partial.replace(stem.with_name(f"{stem.name}_transform_xy.npy"))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def _write_metrics(
+    report: StageReport,
+    source: MosaicGrid,
+    stage_px: Mapping[tuple[int, int], tuple[float, float]],
+    placement: Placement,
+    decision: Mapping[str, Any],
+) -> None:
+    import numpy as np
+
+    from mosaicflow.mosaic.linking import neighbours
+
+    used = [link for link in placement.links if link.used]
+    residuals = list(placement.residuals_px.values())
+    scales = np.linalg.norm(placement.model, axis=0)
+    if np.abs(scales - 1).max() > 0.015:
+        report.warn(
+            f"steps in the image are {scales[0]:.3f} (y) and {scales[1]:.3f} (x) of the reported "
+            "ones: the pixel pitch or the overlap may be declared wrong"
+        )
+    report.metric("source", str(decision["source"]), "", "positions that explain held-out links")
+    for name, value in decision.items():
+        if name != "source":
+            report.metric(name, value, "px", "median residual of left-out links")
+    if residuals:
+        report.metric(
+            "rms_residual", float(np.sqrt(np.mean(np.square(residuals)))), "px", "of used links"
+        )
+    report.metric("links_used", len(used), "", "links in the final solution")
+    report.metric("links_possible", len(neighbours(stage_px)), "", "neighbouring pairs")
+    if used:
+        report.metric("median_ncc", float(np.median([link.ncc for link in used])), "", "of links")
+    theta = float(np.rad2deg(np.arctan2(placement.model[1, 0], placement.model[0, 0])))
+    report.metric("theta", theta, "deg", "rotation of the camera against the stage")
+    report.metric("scale_y", float(scales[0]), "", "image step over reported step along y")
+    report.metric("scale_x", float(scales[1]), "", "image step over reported step along x")
+    alone = len(stage_px) - len({tile for link in used for tile in (link.a, link.b)})
+    report.metric("tiles_without_link", alone, "", "tiles placed by the stage model alone")
+    report.section("pitch_um", [pitch * 1000 for pitch in source.pitch_mm])
+    report.section("stage_model", placement.model)

@@ -1,0 +1,152 @@
+"""Stage `stitch_3d`: fuse the tiles of one mosaic grid into one seamless slice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mosaicflow.stages._options import StoreOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mosaicflow.io.grids import MosaicGrid
+
+__all__ = ["stitch_3d"]
+
+_CACHE_BYTES = 400_000_000
+_GRID_KEYS = (
+    "tile_shape",
+    "grid_shape",
+    "index_origin",
+    "missing_tiles",
+    "tile_positions_mm",
+    "overlap_fraction",
+    "native_pitch_um",
+)
+
+
+def stitch_3d(
+    *,
+    grid: Path,
+    positions: Path,
+    output: Path,
+    stitch_blending_method: Literal["linear", "average", "none"] = "linear",
+    stitch_gain_compensation: bool = True,
+    stitch_preview: bool = True,
+    store: StoreOptions = StoreOptions(),
+    threads: int = 1,
+) -> None:
+    """Sample every tile once, at its place, into one slice.
+
+    Parameters
+    ----------
+    grid : Path
+        Mosaic grid at working pitch.
+    positions : Path
+        Tile positions (zNN_tile_positions.csv), in px of the native grid.
+    output : Path
+        Slice to write (slice_zNN_stitch_3d.ome.zarr).
+    stitch_blending_method : str
+        Weight of a tile in an overlap: linear falls towards the tile's border, average is equal,
+        none takes the last tile.
+    stitch_gain_compensation : bool
+        Make neighbouring tiles equally bright in their overlaps, by one factor per tile.
+    stitch_preview : bool
+        Also write a picture of the mean over depth.
+    store : StoreOptions
+        How the output is written.
+    threads : int
+        Number of blocks worked on at the same time.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("stitch_3d", locals())
+
+    import numpy as np
+
+    from mosaicflow.io.grids import BoundedCache, MosaicGrid
+    from mosaicflow.io.previews import ThinnedImage, write_preview
+    from mosaicflow.io.threads import map_threads
+    from mosaicflow.io.zarr import OmeZarrWriter, write_regions
+    from mosaicflow.mosaic.fusion import TileFuser, plan_canvas, tile_gains
+    from mosaicflow.mosaic.seams import seam_sums
+    from mosaicflow.quality.masks import tissue_fraction
+
+    source = MosaicGrid(grid)
+    canvas = plan_canvas(_working_positions(positions, source), source.tile_shape[1:])
+    tiles = BoundedCache(source.read, _CACHE_BYTES)
+    gains = dict.fromkeys(source.tiles, 1.0)
+    if stitch_gain_compensation:
+
+        def project(tile: tuple[int, int]) -> NDArray[np.float32]:
+            return np.asarray(tiles[tile].mean(axis=0, dtype=np.float32))
+
+        projections = map_threads(project, source.tiles, threads)
+        gains = tile_gains(canvas, dict(zip(source.tiles, projections, strict=True)))
+    fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method)
+    n_z = source.tile_shape[0]
+    writer = OmeZarrWriter(
+        output,
+        shape=(n_z, *canvas.shape_yx),
+        dtype=np.float32,
+        attrs=report.block(
+            source.attrs,
+            kind="slice",
+            canvas_origin_px=list(canvas.origin_px),
+            **dict.fromkeys(_GRID_KEYS),
+        ),
+        **store.writer_options(),
+    )
+    preview = ThinnedImage(canvas.shape_yx)
+
+    def fuse(region: tuple[slice, slice]) -> tuple[float, ...]:
+        block, weight = fuser.render(n_z, *region)
+        writer[:, region[0], region[1]] = block
+        projection = block.mean(axis=0, dtype=np.float32)
+        preview.add(region, projection)
+        return (float((weight == 0).sum()), *seam_sums(canvas, region, projection))
+
+    lateral = sorted({(rows, columns) for _, rows, columns in write_regions(writer)}, key=repr)
+    with writer:
+        sums = np.array(map_threads(fuse, lateral, threads)).sum(axis=0)
+        writer.finalize(source.pitch_mm, store.n_levels)
+    if stitch_preview:
+        write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), preview.image)
+    report.metric("empty_fraction", sums[0] / np.prod(canvas.shape_yx), "", "canvas without data")
+    report.metric("tissue_coverage", tissue_fraction(preview.image), "", "canvas with tissue")
+    seam, rest = sums[1] / max(sums[2], 1), sums[3] / max(sums[4], 1)
+    report.metric(
+        "seam_ratio", seam / rest if rest else None, "", "gradient across seams over elsewhere",
+        warning=1.1, error=1.5,
+    )  # fmt: skip
+    report.metric("n_tiles", len(source.tiles), "", "tiles fused")
+    report.metric("gain_min", min(gains.values(), default=1.0), "", "smallest tile gain")
+    report.metric("gain_max", max(gains.values(), default=1.0), "", "largest tile gain")
+    report.write(output)
+
+
+def _working_positions(
+    positions: Path, source: MosaicGrid
+) -> dict[tuple[int, int], tuple[float, float]]:
+    """Read the positions of the tiles that hold data, scaled to the grid's pitch."""
+    from mosaicflow.errors import InputError
+    from mosaicflow.io.tables import read_csv
+
+    rows = read_csv(positions, ["iy", "ix", "row_px", "col_px"])
+    found = {
+        (int(row["iy"]), int(row["ix"])): (float(row["row_px"]), float(row["col_px"]))
+        for row in rows
+    }
+    if missing := [tile for tile in source.tiles if tile not in found]:
+        raise InputError(
+            f"{positions}: no position for {len(missing)} of {len(source.tiles)} tiles of "
+            f"{source.path.name}, the first is (iy, ix) = {missing[0]}",
+            remedy="run estimate_tile_positions on the same slice",
+        )
+    scale = [
+        native / (pitch * 1000)
+        for native, pitch in zip(source.native_pitch_um[1:], source.pitch_mm[1:], strict=True)
+    ]
+    return {tile: (found[tile][0] * scale[0], found[tile][1] * scale[1]) for tile in source.tiles}
