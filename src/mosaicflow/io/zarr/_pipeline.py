@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import zarrs
 from zarr.core.codec_pipeline import BatchedCodecPipeline
@@ -15,15 +15,18 @@ from zarrs.pipeline import (
 if TYPE_CHECKING:
     from zarr.abc.codec import CodecPipeline
     from zarr.abc.store import Store
+    from zarr.core.metadata import ArrayMetadata
 
 __all__ = ["StorePipeline"]
 
 
-class StorePipeline(zarrs.ZarrsCodecPipeline):  # type: ignore[misc]
+class StorePipeline(zarrs.ZarrsCodecPipeline):
     """Codecs in Rust where zarrs knows codec and store, zarr-python's own otherwise."""
 
     @classmethod
-    def from_array_metadata_and_store(cls, array_metadata: Any, store: Store) -> CodecPipeline:
+    def from_array_metadata_and_store(  # type: ignore[override]  # any pipeline will do for zarr
+        cls, array_metadata: ArrayMetadata, store: Store
+    ) -> CodecPipeline:
         """Choose the pipeline for one array (called by zarr)."""
         own = BatchedCodecPipeline.from_codecs(array_metadata_to_codecs(array_metadata))
         try:

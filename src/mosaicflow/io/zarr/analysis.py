@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.io.zarr.area import fill_area_levels
+from mosaicflow.io.zarr.area import ReduceMethod, axis_ratio, fill_level
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning
 from mosaicflow.io.zarr.metadata import LevelScale, PyramidNotes
 from mosaicflow.io.zarr.units import clean_um
-from mosaicflow.io.zarr.workspace import Workspace, create_array
-from mosaicflow.io.zarr.writer import DownscaleAxes, OmeZarrWriter
+from mosaicflow.io.zarr.workspace import Workspace
+from mosaicflow.io.zarr.writer import OmeZarrWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import zarr
+
+    from mosaicflow.io.zarr.pyramid import DownscaleAxes
     from mosaicflow.io.zarr.units import Resolution
 
 __all__ = ["AnalysisLevel", "AnalysisOmeZarrWriter", "plan_levels"]
@@ -24,6 +28,7 @@ __all__ = ["AnalysisLevel", "AnalysisOmeZarrWriter", "plan_levels"]
 DEFAULT_RESOLUTIONS_UM = (10.0, 25.0, 50.0, 100.0)
 # A base of 25.0000001 um still has a 25 um level.
 _RELATIVE_TOLERANCE = 1e-3
+_METHOD_NAMES = {"mean": "area-weighted mean", "nearest": "central voxel"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +110,9 @@ def _level_pitch(
 def _level_shape(
     shape: Sequence[int], base_um: Sequence[float], pitch_um: Sequence[float]
 ) -> tuple[int, ...]:
-    zipped = zip(shape, base_um, pitch_um, strict=True)
-    return tuple(max(1, math.floor(n * base / pitch + 1e-6)) for n, base, pitch in zipped)
+    ratios = [axis_ratio(base, pitch) for base, pitch in zip(base_um, pitch_um, strict=True)]
+    whole = (math.floor(n / float(r) + 1e-6) for n, r in zip(shape, ratios, strict=True))
+    return tuple(max(1, n) for n in whole)
 
 
 class AnalysisOmeZarrWriter(OmeZarrWriter):
@@ -126,6 +132,7 @@ class AnalysisOmeZarrWriter(OmeZarrWriter):
         n_levels: int | None = None,
         make_isotropic: bool = True,
         downscale_axes: DownscaleAxes = "yx",
+        method: ReduceMethod = "mean",
     ) -> None:
         """Write the levels and the metadata, and give the store its name.
 
@@ -141,48 +148,87 @@ class AnalysisOmeZarrWriter(OmeZarrWriter):
             Same pitch on every axis (default), or one factor for all axes.
         downscale_axes : {"yx", "zyx"}, optional
             Axes that a power-of-two pyramid halves.
+        method : {"mean", "nearest"}, optional
+            Area-weighted means for images, the central voxel for labels.
         """
-        if not isinstance(resolutions, Sequence) and not hasattr(resolutions, "__len__"):
+        if not hasattr(resolutions, "__len__"):
             raise TypeError(
                 f"finalize: the second argument is the list of resolutions in um, found"
                 f" {resolutions!r}; for a power-of-two pyramid give n_levels= by name"
             )
         if n_levels is not None:
-            super().finalize(resolution, n_levels, downscale_axes=downscale_axes)
+            super().finalize(resolution, n_levels, downscale_axes=downscale_axes, method=method)
             return
         base_um = self._begin_finalize(resolution)
-        levels = plan_levels(base_um, self.shape, resolutions, make_isotropic=make_isotropic)
         base = self._workspace
         try:
+            levels = plan_levels(base_um, self.shape, resolutions, make_isotropic=make_isotropic)
             self._workspace = Workspace(
-                self._final, self._spec.storage.ngff_version, overwrite=True
+                self._final, self._spec.storage.ngff_version, overwrite=self._overwrite
             )
-            self._write_levels(base_um, levels)
+            self._write_levels(base, base_um, levels, method)
         finally:
             base.discard()
-        axes = "zyx"[-self.ndim :]
+        pitches = tuple(max(level.pitch_um[-2:]) for level in levels)
         notes = PyramidNotes(
-            "area-weighted mean", "analysis", axes, tuple(max(v.pitch_um[-2:]) for v in levels)
+            method, _METHOD_NAMES[method], "analysis", "zyx"[-self.ndim :], pitches
         )
-        self._publish(_level_scales(levels), notes)
+        scales = [LevelScale(str(number), v.pitch_um) for number, v in enumerate(levels)]
+        self._publish(scales, notes)
 
-    def _write_levels(self, base_um: Sequence[float], levels: Sequence[AnalysisLevel]) -> None:
-        specs = [self._level_spec(level.shape) for level in levels]
-        arrays = [
-            create_array(self._workspace.location, str(number), spec)
-            for number, spec in enumerate(specs)
-        ]
-        fill_area_levels(self._array, base_um, arrays, [level.pitch_um for level in levels])
+    def _publish(self, levels: Sequence[LevelScale], notes: PyramidNotes) -> None:
+        super()._publish(_overlaid(levels), notes)
+
+    def _write_levels(
+        self,
+        base: Workspace,
+        base_um: tuple[float, ...],
+        levels: Sequence[AnalysisLevel],
+        method: ReduceMethod,
+    ) -> None:
+        """Fill each level from the base, or from an earlier level whose pitch divides its own."""
+        sources = [(base_um, self._array)]
+        for number, level in enumerate(levels):
+            if number == 0 and base.location.is_folder and _same_grid(level, base_um, self.shape):
+                array = base.move_array("0", self._workspace)
+                sources = [(level.pitch_um, array)]
+                continue
+            ratios, source = _coarsest_source(sources, level.pitch_um)
+            array = self._create_level(number, level.shape)
+            fill_level(source, array, ratios, method=method)
+            sources.append((level.pitch_um, array))
 
 
-def _level_scales(levels: Sequence[AnalysisLevel]) -> list[LevelScale]:
-    origin = levels[0].pitch_um
-    scales = []
-    for number, level in enumerate(levels):
-        # The first voxels' outer corners coincide, so their centres are half a pitch apart.
-        shift = tuple(
-            clean_um((pitch - first) / 2)
-            for pitch, first in zip(level.pitch_um, origin, strict=True)
+def _same_grid(level: AnalysisLevel, base_um: Sequence[float], shape: tuple[int, ...]) -> bool:
+    same_pitch = (axis_ratio(a, b) == 1 for a, b in zip(base_um, level.pitch_um, strict=True))
+    return level.shape == shape and all(same_pitch)
+
+
+def _coarsest_source(
+    sources: Sequence[tuple[Sequence[float], zarr.Array[Any]]], pitch_um: Sequence[float]
+) -> tuple[list[Fraction], zarr.Array[Any]]:
+    """Return the last level that whole voxels of `pitch_um` are made of, or else the base."""
+    choices = [
+        ([axis_ratio(a, b) for a, b in zip(source_um, pitch_um, strict=True)], array)
+        for source_um, array in sources
+    ]
+    whole = [c for c in choices if all(ratio.denominator == 1 for ratio in c[0])]
+    return whole[-1] if whole else choices[0]
+
+
+def _overlaid(levels: Sequence[LevelScale]) -> list[LevelScale]:
+    """Add the translation that makes all levels lie on each other.
+
+    The outer corners of the first voxels coincide, so their centres are half a pitch apart.
+    """
+    origin = levels[0].scale_um
+    return [
+        replace(
+            level,
+            translation_um=tuple(
+                clean_um((pitch - first) / 2)
+                for pitch, first in zip(level.scale_um, origin, strict=True)
+            ),
         )
-        scales.append(LevelScale(str(number), level.pitch_um, shift))
-    return scales
+        for level in levels
+    ]

@@ -1,35 +1,49 @@
-"""Area-weighted means on a coarser grid, streamed through a bounded amount of memory."""
+"""Coarser copies of an array: exact area-weighted means, streamed chunk by chunk.
+
+Both pyramids are made here: halving a level is the special case of a ratio of 2.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mosaicflow.io.zarr.pyramid import fill_blocks
+from mosaicflow.io.threads import map_threads, thread_count
+from mosaicflow.io.zarr import grid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import zarr
     from numpy.typing import NDArray
 
-    from mosaicflow.io.zarr.grid import Region
+__all__ = ["AxisMap", "ReduceMethod", "axis_ratio", "fill_level", "reduce_region"]
 
-__all__ = ["AxisWeights", "area_mean", "fill_area_levels"]
+ReduceMethod = Literal["mean", "nearest"]
+
+# Finished blocks under way in all threads together.
+_BLOCK_BUDGET_BYTES = 96 * 2**20
+# Small chunks are read in groups of about this size, as every call to zarr costs a millisecond.
+_CELL_BYTES = 8 * 2**20
+# Two pitches this close are the same pitch.
+_SAME_RATIO = Fraction(1, 10**6)
 
 
 @dataclass(frozen=True, slots=True)
-class AxisWeights:
-    """Which input samples each output sample of one axis covers, and how much of each.
+class AxisMap:
+    """How the samples of one axis become fewer and longer ones.
+
+    Output sample j covers the input positions [j * ratio, (j + 1) * ratio).
 
     Parameters
     ----------
     ratio : Fraction
-        Output pitch over input pitch, exact.
+        Length of an output sample in input samples, exact.
     n_in : int
         Number of input samples.
     """
@@ -37,79 +51,231 @@ class AxisWeights:
     ratio: Fraction
     n_in: int
 
-    def span(self, start: int, stop: int) -> slice:
-        """Return the input samples that outputs `start` to `stop` touch."""
-        return slice(math.floor(start * self.ratio), min(math.ceil(stop * self.ratio), self.n_in))
+    def inputs(self, outputs: slice) -> slice:
+        """Return the input samples that some output samples touch."""
+        stop = min(math.ceil(outputs.stop * self.ratio), self.n_in)
+        return slice(math.floor(outputs.start * self.ratio), stop)
 
-    def matrix(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return covered lengths, shape (stop - start, n samples of `span`), in input samples."""
-        span = self.span(start, stop)
-        weights = np.zeros((stop - start, span.stop - span.start))
-        for row, j in enumerate(range(start, stop)):
-            low, high = j * self.ratio, min((j + 1) * self.ratio, Fraction(self.n_in))
-            for k in range(math.floor(low), math.ceil(high)):
-                weights[row, k - span.start] = min(high, k + 1) - max(low, k)
-        return weights
+    def outputs(self, inputs: slice, within: slice) -> slice:
+        """Return the output samples inside a range that some input samples touch."""
+        start = max(math.floor(inputs.start / self.ratio), within.start)
+        return slice(start, min(math.ceil(inputs.stop / self.ratio), within.stop))
+
+    def covered(self, outputs: slice) -> NDArray[np.float64]:
+        """Return how many input samples each output sample covers."""
+        ends = [min((j + 1) * self.ratio, Fraction(self.n_in)) for j in span(outputs)]
+        starts = [j * self.ratio for j in span(outputs)]
+        return np.array([float(b - a) for a, b in zip(starts, ends, strict=True)])
+
+    def centre(self, output: int) -> int:
+        """Return the input sample at the centre of an output sample."""
+        return min(math.floor((output + Fraction(1, 2)) * self.ratio), self.n_in - 1)
+
+    def shares(self, sample: int) -> Iterator[tuple[int, float]]:
+        """Yield each output sample that an input sample touches, and the length they share."""
+        for j in range(math.floor(sample / self.ratio), math.ceil((sample + 1) / self.ratio)):
+            low = max(Fraction(sample), j * self.ratio)
+            high = min(Fraction(sample + 1), (j + 1) * self.ratio)
+            if high > low:
+                yield j, float(high - low)
 
 
 def axis_ratio(pitch_in: float, pitch_out: float) -> Fraction:
-    """Return the exact ratio of two pitches given as decimal numbers."""
-    return Fraction(str(pitch_out)) / Fraction(str(pitch_in))
+    """Return the exact ratio of two pitches that were written as decimal numbers."""
+    ratio = Fraction(str(pitch_out)) / Fraction(str(pitch_in))
+    return Fraction(1) if abs(ratio - 1) < _SAME_RATIO else ratio
 
 
-def area_mean(block: NDArray[Any], weights: Sequence[NDArray[np.float64]]) -> NDArray[Any]:
-    """Return weighted means of a block, one axis after another.
+def span(part: slice) -> range:
+    """Return the indices of a slice with bounds."""
+    return range(part.start, part.stop)
+
+
+def fill_level(
+    source: zarr.Array[Any],
+    target: zarr.Array[Any],
+    ratios: Sequence[Fraction],
+    *,
+    method: ReduceMethod = "mean",
+) -> None:
+    """Fill an array with a coarser copy of another one.
 
     Parameters
     ----------
-    block : ndarray
-        Input samples.
-    weights : sequence of ndarray, shape (n_out, n_in)
-        Covered lengths per axis.
+    source : zarr.Array
+        Finer level.
+    target : zarr.Array
+        Array to fill. Each of its files (chunk or shard) is written once, by one thread.
+    ratios : sequence of Fraction
+        Length of a target voxel in source voxels, per axis.
+    method : {"mean", "nearest"}, optional
+        Area-weighted mean, or the voxel at the centre (for labels).
+    """
+    maps = [AxisMap(ratio, n) for ratio, n in zip(ratios, source.shape, strict=True)]
+    block = target.shards or target.chunks
+    block_bytes = math.prod(block) * target.dtype.itemsize
+    threads = thread_count()
+    outer = max(1, min(threads, _BLOCK_BUDGET_BYTES // max(1, block_bytes)))
+
+    def fill(region: grid.Region) -> None:
+        content = np.empty(tuple(len(span(part)) for part in region), target.dtype)
+
+        def fill_chunk(inner: grid.Region) -> None:
+            content[inner] = reduce_region(source, maps, _shifted(inner, region), method=method)
+
+        # A large shard is one file and has one owner; its chunks still use all threads.
+        chunks = grid.regions(content.shape, target.chunks)
+        map_threads(fill_chunk, chunks, max(1, threads // outer))
+        target[region] = content
+
+    map_threads(fill, grid.regions(target.shape, block), outer)
+
+
+def _shifted(inner: grid.Region, outer: grid.Region) -> grid.Region:
+    zipped = zip(inner, outer, strict=True)
+    return tuple(slice(o.start + i.start, o.start + i.stop) for i, o in zipped)
+
+
+def reduce_region(
+    source: zarr.Array[Any],
+    maps: Sequence[AxisMap],
+    region: grid.Region,
+    *,
+    method: ReduceMethod = "mean",
+) -> NDArray[Any]:
+    """Return one region of a coarser copy, reading each source chunk once.
+
+    Parameters
+    ----------
+    source : zarr.Array
+        Finer level.
+    maps : sequence of AxisMap
+        One per axis.
+    region : tuple of slice
+        Region of the coarser copy.
+    method : {"mean", "nearest"}, optional
+        As for `fill_level`.
 
     Returns
     -------
     ndarray
-        float64, or complex128 for complex input.
+        In the dtype of the source; integers are rounded half to even.
     """
-    result = block
-    for axis, matrix in enumerate(weights):
-        mean = matrix / matrix.sum(axis=1, keepdims=True)
-        result = np.moveaxis(np.tensordot(mean, result, axes=(1, axis)), 0, axis)
-    return result
+    shape = tuple(len(span(part)) for part in region)
+    if method == "nearest":
+        result = np.empty(shape, source.dtype)
+        for cell in _cells(source, maps, region):
+            _pick_centres(result, source, cell, maps, region)
+        return result
+    total = np.zeros(shape, _sum_dtype(source.dtype, maps))
+    for cell in _cells(source, maps, region):
+        touched = tuple(
+            m.outputs(part, within) for m, part, within in zip(maps, cell, region, strict=True)
+        )
+        part = _weighted_sum(np.asarray(source[cell]).astype(total.dtype), cell, touched, maps)
+        total[_relative(touched, region)] += part
+    return _normalized(total, maps, region, source.dtype)
 
 
-def fill_area_levels(
-    base: zarr.Array[Any],
-    base_um: Sequence[float],
-    targets: Sequence[zarr.Array[Any]],
-    pitches_um: Sequence[Sequence[float]],
-) -> None:
-    """Fill every level from the base, or from an earlier level whose pitch divides its own."""
-    for number, (target, pitch) in enumerate(zip(targets, pitches_um, strict=True)):
-        source, source_um = base, base_um
-        for earlier in range(number):
-            ratios = map(axis_ratio, pitches_um[earlier], pitch)
-            if all(ratio.denominator == 1 for ratio in ratios):
-                source, source_um = targets[earlier], pitches_um[earlier]
-        _fill_level(source, source_um, target, pitch)
+def _sum_dtype(dtype: np.dtype[Any], maps: Sequence[AxisMap]) -> np.dtype[Any]:
+    if dtype.kind in "fc":
+        return dtype
+    # Sums of integers stay exact: float32 holds integers up to 2**24.
+    largest = math.prod(math.ceil(m.ratio) + 1 for m in maps) * np.iinfo(dtype).max
+    return np.dtype(np.float32 if largest < 2**24 else np.float64)
 
 
-def _fill_level(
+def _cells(
+    source: zarr.Array[Any], maps: Sequence[AxisMap], region: grid.Region
+) -> Iterator[grid.Region]:
+    """Yield parts of the source that cover a region; no chunk belongs to two of them."""
+    needed = [m.inputs(part) for m, part in zip(maps, region, strict=True)]
+    steps = _cell_shape(source.chunks, source.dtype.itemsize)
+    axes = []
+    for part, step in zip(needed, steps, strict=True):
+        borders = range(part.start // step * step + step, part.stop, step)
+        edges = [part.start, *borders, part.stop]
+        axes.append([slice(a, b) for a, b in itertools.pairwise(edges)])
+    return itertools.product(*axes)
+
+
+def _cell_shape(chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    shape = list(chunks)
+    axis = len(shape) - 1
+    while axis >= 0 and math.prod(shape) * itemsize * 2 <= _CELL_BYTES:
+        shape[axis] *= 2
+        axis = axis - 1 if axis > len(shape) - 2 else len(shape) - 1
+    return tuple(shape)
+
+
+def _relative(part: grid.Region, region: grid.Region) -> grid.Region:
+    zipped = zip(part, region, strict=True)
+    return tuple(slice(p.start - r.start, p.stop - r.start) for p, r in zipped)
+
+
+def _weighted_sum(
+    block: NDArray[Any], cell: grid.Region, touched: grid.Region, maps: Sequence[AxisMap]
+) -> NDArray[Any]:
+    """Return the contribution of a cell to the outputs it touches, one axis after another."""
+    for axis, (m, inputs, outputs) in enumerate(zip(maps, cell, touched, strict=True)):
+        if m.ratio == 1:
+            continue
+        block = _sum_axis(block, axis, m, inputs, outputs)
+    return block
+
+
+def _sum_axis(
+    block: NDArray[Any], axis: int, m: AxisMap, inputs: slice, outputs: slice
+) -> NDArray[Any]:
+    shape = list(block.shape)
+    shape[axis] = len(span(outputs))
+    total = np.zeros(shape, block.dtype)
+    by_axis = np.moveaxis(block, axis, 0)
+    sums = np.moveaxis(total, axis, 0)
+    # The pattern of weights repeats every `period` inputs, so that one strided operation serves
+    # all inputs at the same place in the pattern.
+    period, advance = m.ratio.numerator, m.ratio.denominator
+    for offset in range(min(period, len(span(inputs)))):
+        column = by_axis[offset::period]
+        for j, weight in m.shares(inputs.start + offset):
+            first = j - outputs.start
+            skipped = max(0, math.ceil(-first / advance))
+            start = first + skipped * advance
+            goal = sums[start::advance][: len(column) - skipped]
+            source = column[skipped : skipped + len(goal)]
+            goal += source if weight == 1 else source * total.dtype.type(weight)
+    return total
+
+
+def _normalized(
+    total: NDArray[Any], maps: Sequence[AxisMap], region: grid.Region, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    volume = 1.0
+    for axis, (m, part) in enumerate(zip(maps, region, strict=True)):
+        covered = m.covered(part)
+        if np.all(covered == covered[0]):
+            volume *= float(covered[0])
+        else:  # the last sample reaches over the end of the array
+            total /= np.expand_dims(
+                covered, tuple(a for a in range(total.ndim) if a != axis)
+            ).astype(total.real.dtype)
+    total /= total.real.dtype.type(volume)
+    return np.rint(total).astype(dtype) if dtype.kind in "iu" else total
+
+
+def _pick_centres(
+    result: NDArray[Any],
     source: zarr.Array[Any],
-    source_um: Sequence[float],
-    target: zarr.Array[Any],
-    target_um: Sequence[float],
+    cell: grid.Region,
+    maps: Sequence[AxisMap],
+    region: grid.Region,
 ) -> None:
-    axes = [
-        AxisWeights(axis_ratio(a, b), n)
-        for a, b, n in zip(source_um, target_um, source.shape, strict=True)
-    ]
-
-    def render(region: Region) -> NDArray[Any]:
-        spans = tuple(w.span(p.start, p.stop) for w, p in zip(axes, region, strict=True))
-        weights = [w.matrix(p.start, p.stop) for w, p in zip(axes, region, strict=True)]
-        mean = area_mean(np.asarray(source[spans]), weights)
-        return np.rint(mean).astype(target.dtype) if target.dtype.kind in "iu" else mean
-
-    fill_blocks(target, render)
+    picked: list[list[int]] = []
+    goals: list[list[int]] = []
+    for m, inputs, within in zip(maps, cell, region, strict=True):
+        pairs = [(j, m.centre(j)) for j in span(m.outputs(inputs, within))]
+        inside = [(j, i) for j, i in pairs if inputs.start <= i < inputs.stop]
+        goals.append([j - within.start for j, _ in inside])
+        picked.append([i - inputs.start for _, i in inside])
+    if all(picked):
+        result[np.ix_(*goals)] = np.asarray(source[cell])[np.ix_(*picked)]

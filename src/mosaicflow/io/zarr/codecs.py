@@ -7,14 +7,15 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-
 from mosaicflow.io.zarr.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
     import zarr
+    from numcodecs.abc import Codec
+    from zarr.abc.codec import BytesBytesCodec
 
 __all__ = [
     "Compressor",
@@ -38,7 +39,9 @@ def check_compressor(name: str) -> None:
         raise ArgumentError(f"compressor {name!r} is not known (expected one of: {known})")
 
 
-def compressor_for(name: str, zarr_format: int, dtype: np.dtype[Any]) -> Any:
+def compressor_for(
+    name: str, zarr_format: int, dtype: np.dtype[Any]
+) -> Codec | BytesBytesCodec | None:
     """Return what `zarr.create_array(compressors=...)` takes for a codec name, or None.
 
     Everything is spelled out: the defaults of the libraries differ between versions.
@@ -49,7 +52,7 @@ def compressor_for(name: str, zarr_format: int, dtype: np.dtype[Any]) -> Any:
     return _v2_codec(name) if zarr_format == 2 else _v3_codec(name, dtype.itemsize)
 
 
-def _v2_codec(name: str) -> Any:
+def _v2_codec(name: str) -> Codec:
     import numcodecs
 
     match name:
@@ -63,7 +66,7 @@ def _v2_codec(name: str) -> Any:
     return numcodecs.Blosc(cname=inner, clevel=_LEVEL, shuffle=numcodecs.Blosc.SHUFFLE)
 
 
-def _v3_codec(name: str, itemsize: int) -> Any:
+def _v3_codec(name: str, itemsize: int) -> BytesBytesCodec:
     from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
     match name:

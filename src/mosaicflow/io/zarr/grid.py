@@ -6,19 +6,20 @@ import itertools
 import math
 import operator
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import EllipsisType
 
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning, RegionError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 __all__ = [
     "MAX_CHUNK_BYTES",
+    "ChunksLike",
+    "IndexKey",
     "Region",
     "check_aligned",
     "default_chunks",
+    "expand_key",
     "indexed_regions",
     "normalize_chunks",
     "parse_key",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 Region = tuple[slice, ...]
+Index = int | slice | EllipsisType
+IndexKey = Index | tuple[Index, ...]
+ChunksLike = int | Sequence[int | Sequence[int]] | None
 
 # Blosc refuses buffers of 2 GiB and more.
 MAX_CHUNK_BYTES = 2**31 - 1
@@ -44,7 +48,7 @@ def default_chunks(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(max(1, min(w, n)) for w, n in zip(wanted, shape, strict=True))
 
 
-def normalize_chunks(chunks: Any, shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+def normalize_chunks(chunks: ChunksLike, shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
     """Return one chunk size per axis from an int, a flat tuple, or dask's nested `.chunks`.
 
     Parameters
@@ -73,8 +77,8 @@ def normalize_chunks(chunks: Any, shape: Sequence[int], itemsize: int) -> tuple[
     return tuple(sizes)
 
 
-def _chunk_size(entry: Any, extent: int) -> int:
-    size = _regular_size(tuple(entry)) if isinstance(entry, list | tuple) else operator.index(entry)
+def _chunk_size(entry: int | Sequence[int], extent: int) -> int:
+    size = _regular_size(tuple(entry)) if isinstance(entry, Sequence) else operator.index(entry)
     if size == -1:
         size = extent
     if size < 1:
@@ -150,21 +154,26 @@ class Key:
         return tuple(n for axis, n in enumerate(self.shape) if axis not in self.dropped)
 
 
-def parse_key(key: Any, shape: Sequence[int]) -> Key:
+def parse_key(key: IndexKey, shape: Sequence[int]) -> Key:
     """Turn ints, slices of step 1 and an Ellipsis into one slice per axis."""
-    entries = list(key) if isinstance(key, tuple) else [key]
-    if sum(entry is Ellipsis for entry in entries) > 1:
-        raise IndexError("an index can hold one Ellipsis only")
-    missing = len(shape) - sum(entry is not Ellipsis for entry in entries)
-    if missing < 0:
-        raise IndexError(f"{len(entries)} indices for an array with {len(shape)} axes")
-    at = next((i for i, entry in enumerate(entries) if entry is Ellipsis), len(entries))
-    entries[at : at + 1] = [slice(None)] * missing
+    entries = expand_key(key, len(shape))
     dropped = tuple(axis for axis, entry in enumerate(entries) if not isinstance(entry, slice))
     return Key(tuple(_axis_slice(e, n) for e, n in zip(entries, shape, strict=True)), dropped)
 
 
-def _axis_slice(entry: Any, extent: int) -> slice:
+def expand_key(key: IndexKey, ndim: int) -> list[int | slice]:
+    """Return one int or slice per axis."""
+    entries = list(key) if isinstance(key, tuple) else [key]
+    given = [entry for entry in entries if entry is not Ellipsis]
+    if len(entries) - len(given) > 1:
+        raise IndexError("an index can hold one Ellipsis only")
+    if len(given) > ndim:
+        raise IndexError(f"{len(given)} indices for an array with {ndim} axes")
+    at = entries.index(Ellipsis) if len(given) < len(entries) else len(given)
+    return [*given[:at], *[slice(None)] * (ndim - len(given)), *given[at:]]
+
+
+def _axis_slice(entry: int | slice, extent: int) -> slice:
     if isinstance(entry, slice):
         start, stop, step = entry.indices(extent)
         if step != 1:

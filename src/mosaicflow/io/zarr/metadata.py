@@ -82,6 +82,7 @@ class LevelScale:
 class PyramidNotes:
     """How the levels came about: the content of `type` and `metadata`."""
 
+    type: str
     method: str
     mode: str
     downscale_axes: str
@@ -135,7 +136,7 @@ def build_attributes(
         from ome_zarr_models.v05 import multiscales as models  # type: ignore[no-redef]
         from ome_zarr_models.v05.axes import Axis as AxisModel  # type: ignore[assignment]
     names = "zyx"[-len(levels[0].scale_um) :]
-    version = {"version": "0.4"} if ngff_version == "0.4" else {}
+    version: dict[str, Any] = {"version": "0.4"} if ngff_version == "0.4" else {}
     image = models.Multiscale(
         axes=[AxisModel(name=n, type="space", unit="micrometer") for n in names],
         datasets=tuple(
@@ -145,7 +146,7 @@ def build_attributes(
             for level in levels
         ),
         name=name,
-        type="mean",
+        type=notes.type,
         metadata=notes.as_dict(),
         **version,
     )
@@ -206,7 +207,7 @@ def parse_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
     )
 
 
-def _parse_axis(axis: Any) -> Axis:
+def _parse_axis(axis: str | Mapping[str, Any]) -> Axis:
     if isinstance(axis, str):  # before 0.4 an axis was its name alone
         return Axis(axis.lower(), "space" if axis.lower() in "zyx" else "")
     return Axis(str(axis["name"]).lower(), str(axis.get("type") or ""), str(axis.get("unit") or ""))

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mosaicflow.errors import FormatError, StoreError
-from mosaicflow.io.zarr.codecs import with_fast_pipeline
+from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.errors import ArgumentError
-from mosaicflow.io.zarr.grid import indexed_regions
 from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, read_omezarr_info
-from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.units import check_plausible, um_to_mm
+from mosaicflow.io.zarr.workspace import open_array
 
 if TYPE_CHECKING:
     import dask.array as da
     import zarr
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
-    from mosaicflow.io.zarr.grid import Region
+    from mosaicflow.io.zarr.location import Location, StorePath
 
 __all__ = ["LateralOrder", "LevelReader", "open_level", "read_omezarr"]
 
@@ -113,7 +112,7 @@ class LevelReader:
         """The attribute block of mosaicflow; empty for files by other software."""
         return self._info.mosaicflow
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
+    def __getitem__(self, key: grid.IndexKey) -> NDArray[Any]:
         """Read a part of the level.
 
         Parameters
@@ -141,11 +140,13 @@ class LevelReader:
             found = found.astype(self.dtype)
         return found if transpose is None else found.transpose(transpose)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype=dtype)
 
-    def _native_selection(self, key: Any) -> tuple[tuple[Any, ...], tuple[int, ...] | None]:
-        entries = _expand(key, self.ndim)
+    def _native_selection(
+        self, key: grid.IndexKey
+    ) -> tuple[tuple[Any, ...], tuple[int, ...] | None]:
+        entries = grid.expand_key(key, self.ndim)
         native: dict[int, Any] = dict(self._view.fixed)
         native.update(zip(self._view.order, entries, strict=True))
         selection = tuple(native[axis] for axis in range(len(native)))
@@ -249,7 +250,7 @@ def read_omezarr(
         allow_bare=allow_bare,
     )
     # A name of its own for every call: the same path may hold other data a moment later.
-    image = da.from_array(
+    image = da.from_array(  # type: ignore[no-untyped-call]
         reader,
         chunks=reader.chunks,
         name=f"omezarr-{uuid.uuid4().hex}",
@@ -259,27 +260,13 @@ def read_omezarr(
     return image, reader.resolution_mm
 
 
-def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[Any]:
-    """Open one array of a store for reading, with the fast codecs."""
-    import zarr
-
-    store = location.store()
-
-    def make() -> zarr.Array[Any]:
-        return zarr.open_array(
-            store, path=location.key(path), mode="r", zarr_format=2 if zarr_format == 2 else 3
-        )
-
-    return with_fast_pipeline(make)
-
-
 def damaged_chunks(
     array: zarr.Array[Any], selection: tuple[Any, ...] | None = None
 ) -> list[tuple[str, str]]:
     """Return key and error of every chunk (inside a selection) that cannot be decoded."""
     found = []
     blocks = array.shards or array.chunks
-    for index, region in indexed_regions(array.shape, blocks):
+    for index, region in grid.indexed_regions(array.shape, blocks):
         if selection is not None and not _touches(region, selection, array.shape):
             continue
         try:
@@ -289,24 +276,12 @@ def damaged_chunks(
     return found
 
 
-def _touches(region: Region, selection: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+def _touches(region: grid.Region, selection: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
     for part, entry, extent in zip(region, selection, shape, strict=True):
         wanted = range(extent)[entry] if isinstance(entry, slice) else (range(extent)[entry],)
         if not any(part.start <= index < part.stop for index in wanted):
             return False
     return True
-
-
-def _expand(key: Any, ndim: int) -> list[Any]:
-    entries = list(key) if isinstance(key, tuple) else [key]
-    if sum(entry is Ellipsis for entry in entries) > 1:
-        raise IndexError("an index can hold one Ellipsis only")
-    missing = ndim - sum(entry is not Ellipsis for entry in entries)
-    if missing < 0:
-        raise IndexError(f"{len(entries)} indices for an array with {ndim} axes")
-    at = next((i for i, entry in enumerate(entries) if entry is Ellipsis), len(entries))
-    entries[at : at + 1] = [slice(None)] * missing
-    return entries
 
 
 def _view_of(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from numbers import Real
+
+import numpy as np
 
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning
 
@@ -47,10 +48,10 @@ def clean_um(value_um: float) -> float:
 
 def resolution_to_um(resolution: Resolution, ndim: int) -> tuple[float, ...]:
     """Return the pitch in micrometres per axis from one float or one float per axis, in mm."""
-    if isinstance(resolution, Real):
-        values = [float(resolution)] * ndim
-    else:
+    if isinstance(resolution, Sequence | np.ndarray):
         values = [float(value) for value in resolution]
+    else:
+        values = [float(resolution)] * ndim
     if len(values) != ndim:
         raise ArgumentError(
             f"resolution {tuple(values)} has {len(values)} values, but the array has {ndim} axes"

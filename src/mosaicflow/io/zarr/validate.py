@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from mosaicflow.errors import MosaicflowError
 from mosaicflow.io.zarr.info import OmeZarrInfo, find_root, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
-from mosaicflow.io.zarr.reader import damaged_chunks, open_array
+from mosaicflow.io.zarr.reader import damaged_chunks
+from mosaicflow.io.zarr.workspace import open_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

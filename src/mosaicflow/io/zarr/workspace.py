@@ -9,8 +9,6 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr.codecs import check_compressor, compressor_for, with_fast_pipeline
 from mosaicflow.io.zarr.errors import StoreExistsError
@@ -20,11 +18,12 @@ from mosaicflow.io.zarr.metadata import zarr_format_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import zarr
 
     from mosaicflow.io.zarr.location import Location
 
-__all__ = ["ArraySpec", "Storage", "Workspace", "create_array", "work_location"]
+__all__ = ["ArraySpec", "Storage", "Workspace", "create_array", "open_array", "work_location"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,20 @@ def work_location(final: Location, kind: str = "tmp") -> Location:
     # An object store cannot rename: only scratch data goes elsewhere.
     name = final.address.rstrip("/").rpartition("/")[2]
     return final if kind == "tmp" else final.sibling(f".{name}.{kind}")
+
+
+def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[Any]:
+    """Open one array of a store for reading, with the fast codecs."""
+    import zarr
+
+    store = location.store()
+
+    def make() -> zarr.Array[Any]:
+        return zarr.open_array(
+            store, path=location.key(path), mode="r", zarr_format=2 if zarr_format == 2 else 3
+        )
+
+    return with_fast_pipeline(make)
 
 
 def create_array(location: Location, path: str, spec: ArraySpec) -> zarr.Array[Any]:
@@ -191,6 +204,11 @@ class Workspace:
             use_consolidated=False,
         )
         group.update_attributes(dict(attributes))
+
+    def move_array(self, path: str, into: Workspace) -> zarr.Array[Any]:
+        """Move an array of a local store into another one and open it there for reading."""
+        (self.location.path / path).rename(into.location.path / path)
+        return open_array(into.location, path, zarr_format_of(self._ngff_version))
 
     def publish(self) -> None:
         """Put the store in its place. A link there is replaced, what it points to is left alone."""

@@ -7,14 +7,14 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr import grid
-from mosaicflow.io.zarr.codecs import Compressor
+from mosaicflow.io.zarr.area import ReduceMethod, fill_level
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning, RegionError
 from mosaicflow.io.zarr.location import Location, StorePath, locate, same_store
 from mosaicflow.io.zarr.metadata import (
@@ -23,22 +23,31 @@ from mosaicflow.io.zarr.metadata import (
     PyramidNotes,
     build_attributes,
 )
-from mosaicflow.io.zarr.pyramid import cap_levels, halved_axes, halved_shape, write_half
+from mosaicflow.io.zarr.pyramid import (
+    DownscaleAxes,
+    cap_levels,
+    doubled_scale,
+    halved_axes,
+    halved_shape,
+)
 from mosaicflow.io.zarr.reader import LevelReader
-from mosaicflow.io.zarr.units import Resolution, check_plausible, clean_um, resolution_to_um
+from mosaicflow.io.zarr.units import Resolution, check_plausible, resolution_to_um
 from mosaicflow.io.zarr.workspace import ArraySpec, Storage, Workspace, create_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
+    import dask.array as da
     import zarr
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["DownscaleAxes", "OmeZarrWriter", "check_distinct", "save_omezarr", "write_regions"]
+    from mosaicflow.io.zarr.codecs import Compressor
 
-DownscaleAxes = Literal["yx", "zyx"]
+__all__ = ["OmeZarrWriter", "check_distinct", "save_omezarr", "write_regions"]
+
+_METHOD_NAMES = {"mean": "block mean", "nearest": "central voxel"}
 _DTYPES = ("uint8", "uint16", "float32", "float64", "complex64")
 
 
@@ -82,7 +91,7 @@ class OmeZarrWriter:
         self,
         path: StorePath,
         shape: Sequence[int],
-        chunks: Any = None,
+        chunks: grid.ChunksLike = None,
         dtype: DTypeLike = np.float32,
         overwrite: bool = True,
         *,
@@ -91,7 +100,7 @@ class OmeZarrWriter:
         sharding_factor: int | None = None,
         name: str | None = None,
         attrs: Mapping[str, Any] | None = None,
-        chunk_shape: Any = None,
+        chunk_shape: grid.ChunksLike = None,
     ) -> None:
         if chunks is not None and chunk_shape is not None:
             raise TypeError("give chunks= or chunk_shape= (its older name), not both")
@@ -101,6 +110,7 @@ class OmeZarrWriter:
         self._final = locate(path)
         self.attrs: dict[str, Any] = dict(attrs or {})
         self._name = name or self._final.name
+        self._overwrite = overwrite
         self._creator = os.getpid()
         self._finished = False
         self._busy: list[grid.Region] = []
@@ -153,11 +163,11 @@ class OmeZarrWriter:
         """Extent of one file where it holds several chunks."""
         return self._spec.shards
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
+    def __getitem__(self, key: grid.IndexKey) -> NDArray[Any]:
         """Read back what was written so far."""
         return np.asarray(self._array[key])
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: grid.IndexKey, value: ArrayLike | da.Array) -> None:
         """Write a region of whole chunks (shards).
 
         Parameters
@@ -174,7 +184,7 @@ class OmeZarrWriter:
         grid.check_aligned(parsed.region, self.shape, self._spec.block)
         if 0 in parsed.shape:
             return
-        if hasattr(value, "__dask_graph__"):
+        if _is_lazy(value):
             self._store_dask(parsed, value)
             return
         if isinstance(value, LevelReader):
@@ -214,14 +224,15 @@ class OmeZarrWriter:
             with self._busy_lock:
                 self._busy.remove(region)
 
-    def _store_dask(self, key: grid.Key, value: Any) -> None:
+    def _store_dask(self, key: grid.Key, value: da.Array) -> None:
         import dask.array as da
 
         for source in _readers_below(value):
             check_distinct(self._final, source.location)
-        shape = da.broadcast_to(value, key.value_shape).reshape(key.shape)
-        blocks = _align_dask(shape, self._spec.block)
-        da.store(blocks, self, regions=key.region, lock=False, compute=True)
+        whole = da.broadcast_to(value, key.value_shape)  # type: ignore[no-untyped-call]
+        blocks = _align_dask(whole.reshape(key.shape), self._spec.block)
+        target: Any = self  # dask asks for __setitem__ only, its annotation for more
+        da.store(blocks, target, regions=key.region, lock=False, compute=True)
 
     def finalize(
         self,
@@ -229,6 +240,7 @@ class OmeZarrWriter:
         n_levels: int = 0,
         *,
         downscale_axes: DownscaleAxes = "yx",
+        method: ReduceMethod = "mean",
     ) -> None:
         """Write the pyramid and the metadata, and give the store its name.
 
@@ -240,30 +252,28 @@ class OmeZarrWriter:
             Number of levels in addition to the full resolution, each half of the one before.
         downscale_axes : {"yx", "zyx"}, optional
             Axes that are halved.
+        method : {"mean", "nearest"}, optional
+            Means for images, the central voxel for labels.
         """
         pitch = self._begin_finalize(resolution)
-        axes = halved_axes(downscale_axes, self.ndim)
-        count = cap_levels(n_levels, self.shape, axes, self.path)
+        count = cap_levels(n_levels, self.shape, self.path)
+        halved_axes(downscale_axes, self.shape)  # raises on an unknown name, whatever the count
         levels = [LevelScale("0", pitch)]
         array = self._array
         for number in range(1, count + 1):
-            scale = _doubled(levels[-1].scale_um, array.shape, axes)
-            array = self._half_level(array, number, axes)
-            levels.append(LevelScale(str(number), scale))
-        notes = PyramidNotes("block mean", "power_of_two", downscale_axes)
+            halved = halved_axes(downscale_axes, array.shape)
+            finer = array
+            array = self._create_level(number, halved_shape(finer.shape, halved))
+            ratios = [Fraction(2 if half else 1) for half in halved]
+            fill_level(finer, array, ratios, method=method)
+            levels.append(LevelScale(str(number), doubled_scale(levels[-1].scale_um, halved)))
+        notes = PyramidNotes(method, _METHOD_NAMES[method], "power_of_two", downscale_axes)
         self._publish(levels, notes)
 
-    def _half_level(
-        self, source: zarr.Array[Any], number: int, axes: Sequence[int]
-    ) -> zarr.Array[Any]:
-        shape = halved_shape(source.shape, axes)
-        target = create_array(self._workspace.location, str(number), self._level_spec(shape))
-        write_half(source, target, axes)
-        return target
-
-    def _level_spec(self, shape: tuple[int, ...]) -> ArraySpec:
+    def _create_level(self, number: int, shape: tuple[int, ...]) -> zarr.Array[Any]:
         chunks = tuple(min(c, n) for c, n in zip(self.chunks, shape, strict=True))
-        return ArraySpec(shape, chunks, self.dtype, self._spec.storage)
+        spec = ArraySpec(shape, chunks, self.dtype, self._spec.storage)
+        return create_array(self._workspace.location, str(number), spec)
 
     def _begin_finalize(self, resolution: Resolution) -> tuple[float, ...]:
         if self._creator != os.getpid():
@@ -317,10 +327,10 @@ class OmeZarrWriter:
 
 
 def save_omezarr(  # the documented call fixes five positional arguments
-    data: Any,
+    data: ArrayLike | da.Array,
     path: StorePath,
     resolution: Resolution,
-    chunks: Any = None,
+    chunks: grid.ChunksLike = None,
     n_levels: int = 0,
     *,
     overwrite: bool = True,
@@ -330,7 +340,7 @@ def save_omezarr(  # the documented call fixes five positional arguments
     downscale_axes: DownscaleAxes = "yx",
     name: str | None = None,
     attrs: Mapping[str, Any] | None = None,
-    chunk_shape: Any = None,
+    chunk_shape: grid.ChunksLike = None,
 ) -> None:
     """Write an array as a finished store.
 
@@ -351,10 +361,11 @@ def save_omezarr(  # the documented call fixes five positional arguments
     downscale_axes : {"yx", "zyx"}, optional
         Axes that each level halves.
     """
-    if not hasattr(data, "__dask_graph__"):
+    if _is_lazy(data):
+        for source in _readers_below(data):
+            check_distinct(path, source.location)
+    else:
         data = np.asarray(data)
-    for source in _readers_below(data):
-        check_distinct(path, source.location)
     # Before anything is written, as these errors should leave no trace.
     check_plausible(resolution_to_um(resolution, data.ndim), os.fspath(path))
     with OmeZarrWriter(
@@ -408,7 +419,7 @@ def check_distinct(output: StorePath | Location, *inputs: StorePath | Location) 
 
 
 def _array_spec(
-    shape: Sequence[int], chunks: Any, dtype: np.dtype[Any], storage: Storage
+    shape: Sequence[int], chunks: grid.ChunksLike, dtype: np.dtype[Any], storage: Storage
 ) -> ArraySpec:
     extent = tuple(int(n) for n in shape)
     if len(extent) not in {2, 3} or min(extent) < 1:
@@ -419,30 +430,26 @@ def _array_spec(
     return ArraySpec(extent, sizes, dtype.newbyteorder("="), storage)
 
 
-def _doubled(
-    scale: Sequence[float], source_shape: Sequence[int], axes: Sequence[int]
-) -> tuple[float, ...]:
-    halved = [axis in axes and n > 1 for axis, n in enumerate(source_shape)]
-    return tuple(clean_um(2 * v) if h else v for v, h in zip(scale, halved, strict=True))
-
-
 def _overlap(first: grid.Region, second: grid.Region) -> bool:
     zipped = zip(first, second, strict=True)
     return all(a.start < b.stop and b.start < a.stop for a, b in zipped)
 
 
-def _align_dask(data: Any, block: Sequence[int]) -> Any:
+def _is_lazy(value: ArrayLike | da.Array) -> TypeGuard[da.Array]:
+    return hasattr(value, "__dask_graph__")  # so that dask need not be imported to find out
+
+
+def _align_dask(data: da.Array, block: Sequence[int]) -> da.Array:
     """Rechunk so that every dask block covers whole files; larger aligned blocks are kept."""
     aligned = tuple(
         sizes if all(size % b == 0 for size in sizes[:-1]) else b
         for sizes, b in zip(data.chunks, block, strict=True)
     )
-    return data.rechunk(aligned)
+    rechunked: da.Array = data.rechunk(aligned)  # type: ignore[no-untyped-call]
+    return rechunked
 
 
-def _readers_below(data: Any) -> list[LevelReader]:
+def _readers_below(data: da.Array) -> list[LevelReader]:
     """Return the stores that a lazy array will be read from."""
-    if not hasattr(data, "__dask_graph__"):
-        return []
     values = (getattr(node, "value", node) for node in data.__dask_graph__().values())
     return [value for value in values if isinstance(value, LevelReader)]
