@@ -1,0 +1,1 @@
+"""Raw acquisitions: find the tiles, judge what was found, read one tile at a time."""

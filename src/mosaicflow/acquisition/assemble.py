@@ -1,0 +1,314 @@
+"""Check the tiles of one slice against each other and lay out its lattice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from mosaicflow.acquisition.stage_model import place_tiles
+from mosaicflow.acquisition.tiles import (
+    Geometry,
+    Positions,
+    Reader,
+    SliceTiles,
+    StageAxis,
+    StageModel,
+    Tile,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mosaicflow.acquisition.drafts import Draft
+    from mosaicflow.acquisition.problems import ProblemLog
+    from mosaicflow.acquisition.settings import InspectSettings
+
+__all__ = ["SliceContext", "assemble_slice"]
+
+_SHAPE_TOLERANCE = 0.02
+_PITCH_TOLERANCE = 0.01
+_PLAUSIBLE_PITCH_UM = (0.05, 1000.0)
+_UNKNOWN_AXIS = StageAxis(sign=0, step_mm=None, overlap=None)
+_NOWHERE = StageModel(_UNKNOWN_AXIS, _UNKNOWN_AXIS, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SliceContext:
+    """What a slice shares with the others of its acquisition.
+
+    Parameters
+    ----------
+    slice_id : int
+        The slice.
+    root_name, layout : str
+        Where the tiles come from.
+    reader : Reader
+        How their files are read.
+    overlap : float
+        Nominal overlap.
+    """
+
+    slice_id: int
+    root_name: str
+    layout: str
+    reader: Reader
+    overlap: float
+
+
+def assemble_slice(
+    drafts: Sequence[Draft], context: SliceContext, settings: InspectSettings, log: ProblemLog
+) -> SliceTiles:
+    """Turn the tiles found for one slice into its tile list.
+
+    Parameters
+    ----------
+    drafts : sequence of Draft
+        All tiles of the slice; changed in place.
+    context : SliceContext
+        Facts of the acquisition.
+    settings : InspectSettings
+        Limits and pitches.
+    log : ProblemLog
+        Takes what was wrong.
+
+    Returns
+    -------
+    SliceTiles
+        Every tile found is in it, used or not. When nothing can be built, `failure` says why.
+    """
+    _stop_on_shared_place(drafts, log)
+    geometry = _agree_on_geometry(drafts, log)
+    _check_missing(drafts, context.slice_id, settings, log)
+    if geometry is None:
+        return _empty_slice(drafts, context, log)
+    orientation = context.reader.orientation
+    _check_pitch(geometry, drafts[0], log)
+    tile_yx = orientation.yx(geometry.n_alines, geometry.n_bscans)
+    pitch_yx = orientation.yx(geometry.pitch_fast_um, geometry.pitch_slow_um)
+    fov_mm = (tile_yx[0] * pitch_yx[0] / 1000, tile_yx[1] * pitch_yx[1] / 1000)
+    placed = [d for d in drafts if d.index is not None]
+    stage = place_tiles(placed, fov_mm, context.overlap, log)
+    origin, shape = _lattice(placed, context.slice_id, log)
+    failure, remedy = _failure(context.slice_id, log)
+    return SliceTiles(
+        slice_id=context.slice_id,
+        layout=context.layout,
+        root_name=context.root_name,
+        reader=context.reader,
+        grid_shape=shape,
+        index_origin=origin,
+        tile_shape=(geometry.n_z, int(tile_yx[0]), int(tile_yx[1])),
+        pitch_um=(_axial_pitch(drafts, settings), _clean(pitch_yx[0]), _clean(pitch_yx[1])),
+        positions=_kind(placed),
+        overlap_fraction=_overlap(stage, context.overlap),
+        stage=_clean_stage(stage),
+        tiles=_tiles(drafts, origin),
+        failure=failure,
+        remedy=remedy,
+    )
+
+
+def _empty_slice(drafts: Sequence[Draft], context: SliceContext, log: ProblemLog) -> SliceTiles:
+    if not _failure(context.slice_id, log)[0]:
+        log.add(
+            "no_usable_tile", "fail", f"none of its {len(drafts)} tiles can be used",
+            slice_id=context.slice_id, path=drafts[0].path,
+        )  # fmt: skip
+    failure, remedy = _failure(context.slice_id, log)
+    return SliceTiles(
+        slice_id=context.slice_id,
+        layout=context.layout,
+        root_name=context.root_name,
+        reader=context.reader,
+        grid_shape=(0, 0),
+        index_origin=(0, 0),
+        tile_shape=(0, 0, 0),
+        pitch_um=(0.0, 0.0, 0.0),
+        positions="nominal",
+        overlap_fraction=context.overlap,
+        stage=_NOWHERE,
+        tiles=_tiles(drafts, (0, 0)),
+        failure=failure,
+        remedy=remedy,
+    )
+
+
+def _failure(slice_id: int, log: ProblemLog) -> tuple[str, str]:
+    for problem in log.problems:
+        if problem.action == "fail" and problem.slice_id == slice_id:
+            place = f"{problem.path}: " if problem.path else ""
+            return place + problem.message, problem.remedy
+    return "", ""
+
+
+def _stop_on_shared_place(drafts: Sequence[Draft], log: ProblemLog) -> None:
+    first: dict[tuple[int, int], Draft] = {}
+    for draft in drafts:
+        if draft.index is None:
+            continue
+        other = first.setdefault(draft.index, draft)
+        if other is not draft:
+            other.stop(
+                log, "two_tiles_at_one_place",
+                f"{draft.path} has the same place in the lattice (row {draft.index[0]}, column "
+                f"{draft.index[1]})", remedy="correct the positions or remove one of the two",
+            )  # fmt: skip
+
+
+def _agree_on_geometry(drafts: Sequence[Draft], log: ProblemLog) -> Geometry | None:
+    # An archived slice gives no image, but its geometry still tells how far the stage moved.
+    usable = [
+        (d, d.geometry)
+        for d in drafts
+        if (d.is_used or d.layout == "archived") and d.geometry is not None
+    ]
+    placed = [(d, g) for d, g in usable if d.index is not None] or usable
+    if not any(d.index is not None for d, _ in placed):
+        return None
+    counts = Counter(_shape(g) for _, g in placed)
+    shape = max(sorted(counts), key=lambda key: counts[key])
+    same = [g for _, g in placed if _shape(g) == shape]
+    tops = Counter(g.top_z for g in same)
+    top_z = min(tops, key=lambda top: (-tops[top], top))
+    common = next(g for g in same if g.top_z == top_z)
+    for draft, geometry in usable:
+        _fit_to(draft, geometry, common, log)
+    return common
+
+
+def _shape(geometry: Geometry) -> tuple[int, int, int, float, float]:
+    return (
+        geometry.n_z, geometry.n_alines, geometry.n_bscans,
+        round(geometry.pitch_fast_um, 6), round(geometry.pitch_slow_um, 6),
+    )  # fmt: skip
+
+
+def _fit_to(draft: Draft, geometry: Geometry, common: Geometry, log: ProblemLog) -> None:
+    z_shift = geometry.top_z - common.top_z
+    sizes = [(geometry.n_z, common.n_z, abs(z_shift))]
+    sizes += [(geometry.n_alines, common.n_alines, 0), (geometry.n_bscans, common.n_bscans, 0)]
+    pitches = [
+        (geometry.pitch_fast_um, common.pitch_fast_um),
+        (geometry.pitch_slow_um, common.pitch_slow_um),
+    ]
+    found = f"tile of {geometry.n_z} x {geometry.n_bscans} x {geometry.n_alines} samples (depth, "
+    found += f"slow, fast), the slice has {common.n_z} x {common.n_bscans} x {common.n_alines}"
+    # A tile stored from another depth may well be longer or shorter by that shift.
+    if any(abs(a - b) > _SHAPE_TOLERANCE * b + shift for a, b, shift in sizes):
+        draft.skip(log, "odd_tile_shape", found)
+    elif any(abs(a - b) > _PITCH_TOLERANCE * b for a, b in pitches):
+        draft.skip(
+            log, "odd_tile_pitch",
+            f"pitch {pitches[0][0]:.4g} x {pitches[1][0]:.4g} um, the slice has "
+            f"{pitches[0][1]:.4g} x {pitches[1][1]:.4g} um",
+        )  # fmt: skip
+    else:
+        if any(a != b for a, b, _ in sizes):
+            draft.repair(log, "tile_shape_differs", f"{found}: padded or cropped to it")
+        if z_shift:
+            draft.z_offset = z_shift
+            draft.repair(
+                log, "depth_offset",
+                f"stored from depth {geometry.top_z}, the slice from {common.top_z}: moved by "
+                f"{z_shift} planes",
+            )  # fmt: skip
+
+
+def _check_missing(
+    drafts: Sequence[Draft], slice_id: int, settings: InspectSettings, log: ProblemLog
+) -> None:
+    skipped = [d for d in drafts if d.status == "skipped"]
+    share = len(skipped) / len(drafts)
+    if share > settings.max_missing_fraction:
+        log.add(
+            "too_many_missing", "fail",
+            f"{len(skipped)} of {len(drafts)} tiles cannot be used ({share:.0%}, allowed "
+            f"{settings.max_missing_fraction:.0%}); the first: {skipped[0].problem}",
+            slice_id=slice_id, path=skipped[0].path, remedy="raise --max_missing_fraction",
+        )  # fmt: skip
+
+
+def _check_pitch(geometry: Geometry, draft: Draft, log: ProblemLog) -> None:
+    low, high = _PLAUSIBLE_PITCH_UM
+    for pitch, axis in ((geometry.pitch_fast_um, "fast"), (geometry.pitch_slow_um, "slow")):
+        if not low <= pitch <= high:
+            draft.stop(
+                log, "implausible_pitch",
+                f"the pitch along the {axis} axis would be {pitch:.4g} um, expected {low} to "
+                f"{high:g}",
+                remedy="width and height of info.txt (or --width_um, --height_um) are in um",
+            )  # fmt: skip
+            return
+
+
+def _lattice(
+    placed: Sequence[Draft], slice_id: int, log: ProblemLog
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    indices = [d.index for d in placed if d.index is not None]
+    origin = (min(iy for iy, _ in indices), min(ix for _, ix in indices))
+    shape = (
+        max(iy for iy, _ in indices) - origin[0] + 1,
+        max(ix for _, ix in indices) - origin[1] + 1,
+    )
+    for axis, name in enumerate(("row", "column")):
+        present = {index[axis] - origin[axis] for index in indices}
+        gone = [n for n in range(shape[axis]) if n not in present]
+        if gone:
+            listed = ", ".join(str(n + origin[axis]) for n in gone[:5])
+            log.add(
+                "empty_line", "keep",
+                f"no tile at all in {name} {listed}{' ...' if len(gone) > 5 else ''}; the place "
+                "is kept empty", slice_id=slice_id,
+            )  # fmt: skip
+    return origin, shape
+
+
+def _kind(placed: Sequence[Draft]) -> Positions:
+    counts = Counter(d.positions for d in placed if d.positions != "nominal")
+    return counts.most_common(1)[0][0] if counts else "nominal"
+
+
+def _axial_pitch(drafts: Sequence[Draft], settings: InspectSettings) -> float:
+    found = [d.pitch_z_um for d in drafts if d.pitch_z_um is not None]
+    default = dataclasses.fields(settings)[1].default
+    if found and settings.axial_resolution_um == default:
+        return _clean(found[0])
+    return _clean(settings.axial_resolution_um)
+
+
+def _overlap(stage: StageModel, nominal: float) -> float:
+    measured = [axis.overlap for axis in (stage.y, stage.x) if axis.overlap is not None]
+    return round(sum(measured) / len(measured), 4) if measured else nominal
+
+
+def _clean(value: float) -> float:
+    return round(float(value), 9)
+
+
+def _clean_stage(stage: StageModel) -> StageModel:
+    def axis(value: StageAxis) -> StageAxis:
+        if value.step_mm is None or value.overlap is None:
+            return value
+        return StageAxis(value.sign, _clean(value.step_mm), round(value.overlap, 6))
+
+    def pair(value: tuple[float, float]) -> tuple[float, float]:
+        return (_clean(value[0]), _clean(value[1]))
+
+    return StageModel(
+        axis(stage.y), axis(stage.x), pair(stage.origin_mm), pair(stage.min_mm), pair(stage.max_mm)
+    )
+
+
+def _tiles(drafts: Sequence[Draft], origin: tuple[int, int]) -> tuple[Tile, ...]:
+    tiles = []
+    for draft in drafts:
+        index = draft.index and (draft.index[0] - origin[0], draft.index[1] - origin[1])
+        centre = draft.centre_mm and (_clean(draft.centre_mm[0]), _clean(draft.centre_mm[1]))
+        tile = Tile(
+            path=draft.path, files=draft.files, geometry=draft.geometry, index=index,
+            centre_mm=centre, z_mm=draft.z_mm, z_offset=draft.z_offset, status=draft.status,
+            problem=draft.problem,
+        )  # fmt: skip
+        tiles.append(tile)
+    return tuple(sorted(tiles, key=lambda t: (t.index is None, t.index or (0, 0), t.path)))

@@ -1,0 +1,123 @@
+"""Tiles as the readers find them, before they are checked against each other."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from mosaicflow.acquisition.tiles import Geometry, Positions, RawFile, TileStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mosaicflow.acquisition.problems import ProblemLog
+
+__all__ = ["Draft", "raw_file", "with_retries"]
+
+Result = TypeVar("Result")
+_BACK_OFF_S = (0.05, 0.2)
+
+
+@dataclass(slots=True)
+class Draft:
+    """One tile while the inspection is working on it.
+
+    Parameters
+    ----------
+    slice_id : int
+        Slice the tile belongs to.
+    path : str
+        Folder or file, relative to the root.
+    layout : str
+        Where it was found.
+    index : tuple of int or None
+        Lattice index (y, x) as the acquisition counts.
+    files, geometry, centre_mm, z_mm, status, problem
+        As in `Tile`.
+    pitch_z_um : float or None
+        Depth spacing where the file knows it.
+    positions : {'stage', 'file', 'nominal'}
+        Where the position comes from; nominal means computed.
+    z_offset : int
+        As in `Tile`.
+    """
+
+    slice_id: int
+    path: str
+    layout: str
+    index: tuple[int, int] | None = None
+    files: tuple[RawFile, ...] = ()
+    geometry: Geometry | None = None
+    centre_mm: tuple[float, float] | None = None
+    z_mm: float | None = None
+    status: TileStatus = "ok"
+    problem: str = ""
+    pitch_z_um: float | None = None
+    positions: Positions = "nominal"
+    z_offset: int = 0
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it is still a candidate for the grid."""
+        return self.status in ("ok", "repaired")
+
+    @property
+    def bytes(self) -> int:
+        """Size of all data files."""
+        return sum(file.bytes for file in self.files)
+
+    def skip(self, log: ProblemLog, code: str, message: str, remedy: str = "") -> None:
+        """Give the tile up: it counts as missing."""
+        self.status, self.problem = "skipped", message
+        self._add(log, code, "skip", message, remedy)
+
+    def repair(self, log: ProblemLog, code: str, message: str) -> None:
+        """Use the tile after a documented change."""
+        self.status = "repaired"
+        self.problem = f"{self.problem}; {message}" if self.problem else message
+        self._add(log, code, "repair", message)
+
+    def note(self, log: ProblemLog, code: str, message: str) -> None:
+        """Report something that changes nothing."""
+        self._add(log, code, "keep", message)
+
+    def stop(self, log: ProblemLog, code: str, message: str, remedy: str = "") -> None:
+        """Forbid the run because of this tile."""
+        self._add(log, code, "stop", message, remedy)
+
+    def unplace(self, log: ProblemLog, message: str, remedy: str = "") -> None:
+        """List the tile as one without a place."""
+        self.index, self.centre_mm = None, None
+        self.status, self.problem = "unplaced", message
+        self._add(log, "unplaced_tile", "keep", message, remedy)
+
+    def _add(self, log: ProblemLog, code: str, action: str, message: str, remedy: str = "") -> None:
+        log.add(
+            code,
+            action,  # type: ignore[arg-type]  # only the methods above call this
+            message,
+            slice_id=self.slice_id,
+            tile=self.index,
+            path=self.path,
+            remedy=remedy,
+        )
+
+
+def with_retries(call: Callable[[], Result]) -> Result:
+    """Run a file operation, twice again after a short wait when the file system fails."""
+    for wait_s in _BACK_OFF_S:
+        try:
+            return call()
+        except FileNotFoundError:
+            raise
+        except OSError:
+            time.sleep(wait_s)
+    return call()
+
+
+def raw_file(path: Path) -> RawFile:
+    """Describe a file as the file system has it now."""
+    status = with_retries(path.stat)
+    return RawFile(path.name, status.st_size, status.st_mtime_ns)

@@ -1,0 +1,191 @@
+"""Read the tiles of a slice, judge them, and hand them on block by block."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaicflow.acquisition.content import (
+    MAX_BAD_FRACTION,
+    TileContent,
+    clean_tile,
+    is_implausible,
+)
+from mosaicflow.acquisition.problems import Problem, ProblemLog
+from mosaicflow.acquisition.reading import read_tile, sample_bscans
+from mosaicflow.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.acquisition.grid_plan import TileBlock
+    from mosaicflow.acquisition.tiles import SliceTiles, Tile
+
+__all__ = ["GridBuild", "check_sample_type"]
+
+Index = tuple[int, int]
+_CHECKED_TILES = 3
+_CHECKED_BSCANS = 2
+
+
+@dataclass(slots=True)
+class GridBuild:
+    """Reads tiles from several threads and remembers what was found.
+
+    Parameters
+    ----------
+    root : Path
+        The raw folder.
+    tiles : SliceTiles
+        The slice.
+    aline_shift : int
+        Galvo correction.
+    fix_camera_shift : bool
+        Undo the rotation of the camera's buffer where a marker shows it.
+    strict : bool
+        A tile that would be repaired or skipped fails the slice.
+    """
+
+    root: Path
+    tiles: SliceTiles
+    aline_shift: int = 0
+    fix_camera_shift: bool = False
+    strict: bool = False
+    contents: dict[Index, TileContent] = field(default_factory=dict)
+    _problems: dict[Index, list[Problem]] = field(default_factory=dict)
+    _lost: set[Index] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def read_block(self, block: TileBlock) -> NDArray[np.float32] | None:
+        """Read all tiles of a block.
+
+        Returns
+        -------
+        ndarray or None, shape (z, n_iy * y, n_ix * x), float32
+            0 where there is no tile; None when no tile of the block can be used.
+        """
+        n_z, n_y, n_x = self.tiles.tile_shape
+        shape = (n_z, block.shape[0] * n_y, block.shape[1] * n_x)
+        if block.shape == (1, 1):
+            data = np.empty(shape, np.float32)
+            return data if self._read_into(block.indices[0], data) else None
+        data, used = np.zeros(shape, np.float32), False
+        part = np.empty(self.tiles.tile_shape, np.float32)
+        for index in block.indices:
+            if self._read_into(index, part):
+                y, x = (index[0] - block.first[0]) * n_y, (index[1] - block.first[1]) * n_x
+                data[:, y : y + n_y, x : x + n_x] = part
+                used = True
+        return data if used else None
+
+    def _read_into(self, index: Index, out: NDArray[np.float32]) -> bool:
+        tile = self.tiles.used[index]
+        log = ProblemLog()
+        content = self._content(tile, out, log)
+        with self._lock:
+            if content is None or content.is_zero:
+                self._lost.add(index)
+            if content is not None:
+                self.contents[index] = content
+            if log.problems:
+                self._problems[index] = log.problems
+        return content is not None and not content.is_zero
+
+    def _content(self, tile: Tile, out: NDArray[np.float32], log: ProblemLog) -> TileContent | None:
+        place = {"slice_id": self.tiles.slice_id, "tile": tile.index, "path": tile.path}
+        try:
+            read_tile(self.root, self.tiles, tile, out, aline_shift=self.aline_shift)
+        except OSError as error:
+            text = error.strerror or str(error)
+            log.add("unreadable_tile", "skip", f"cannot be read ({text})", **place)  # type: ignore[arg-type]
+            return None
+        content = clean_tile(out)
+        found = f"{content.n_bad} of {out.size} samples are not finite"
+        if content.bad_fraction > MAX_BAD_FRACTION:
+            log.add("not_finite", "skip", found, **place)  # type: ignore[arg-type]
+            return None
+        if content.n_bad:
+            log.add("not_finite", "repair", f"{found}; they are set to 0", **place)  # type: ignore[arg-type]
+        if content.is_blank:
+            text = f"all samples are {float(out.flat[0]):.4g}: no fit uses the tile"
+            log.add("blank_tile", "keep", text, **place)  # type: ignore[arg-type]
+        if content.is_saturated:
+            text = "more than 1 % of the samples have the largest value: no flat-field fit uses it"
+            log.add("saturated_tile", "keep", text, **place)  # type: ignore[arg-type]
+        return content
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What was found while reading, in lattice order."""
+        return [problem for index in sorted(self._problems) for problem in self._problems[index]]
+
+    @property
+    def dropped(self) -> dict[str, list[Index]]:
+        """Tiles without data on disk, blank ones and saturated ones."""
+        return {
+            "missing": sorted(self._lost),
+            "blank": sorted(i for i, c in self.contents.items() if c.is_blank and not c.is_zero),
+            "saturated": sorted(i for i, c in self.contents.items() if c.is_saturated),
+        }
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """Some values of every tile, in lattice order."""
+        parts = [self.contents[index].samples for index in sorted(self.contents)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def check_missing(self, max_missing_fraction: float) -> None:
+        """Raise an `InputError` when too few tiles could be used, or with `strict` any less."""
+        skipped = [p for p in self.problems if p.action == "skip"]
+        changed = [p for p in self.problems if p.action in ("skip", "repair")]
+        if self.strict and changed:
+            raise InputError(f"{changed[0].path}: {changed[0].message} (strict)")
+        before = sum(tile.status == "skipped" for tile in self.tiles.tiles)
+        share = (before + len(skipped)) / len(self.tiles.tiles)
+        if skipped and share > max_missing_fraction:
+            raise InputError(
+                f"{skipped[0].path}: {skipped[0].message}; {before + len(skipped)} of "
+                f"{len(self.tiles.tiles)} tiles of slice {self.tiles.slice_id} cannot be used",
+                remedy="raise --max_missing_fraction",
+            )
+
+
+def check_sample_type(root: Path, tiles: SliceTiles) -> None:
+    """Look into a few tiles for signs of another sample type.
+
+    Parameters
+    ----------
+    root : Path
+        The raw folder.
+    tiles : SliceTiles
+        The slice.
+
+    Raises
+    ------
+    InputError
+        When all of them hold numbers that no detector gives.
+    """
+    if tiles.reader.format != "oct" or not tiles.reader.dtype.endswith(("f4", "f8")):
+        return
+    used = list(tiles.used.values())
+    chosen = used[:: max(1, len(used) // _CHECKED_TILES)][:_CHECKED_TILES]
+    verdicts = [_is_odd(root, tiles, tile) for tile in chosen]
+    if verdicts and all(verdicts):
+        raise InputError(
+            f"{chosen[0].path}: the samples do not look like {tiles.reader.dtype} intensities "
+            "(NaN, above 1e20 or vanishingly small)",
+            remedy="name their type with --raw_dtype, for example int16 or '>f4'",
+        )
+
+
+def _is_odd(root: Path, tiles: SliceTiles, tile: Tile) -> bool:
+    try:
+        return is_implausible(sample_bscans(root, tiles, tile, _CHECKED_BSCANS))
+    except OSError:
+        # Reading the tile later reports it, with the reason.
+        return False

@@ -1,0 +1,164 @@
+"""Find the lattice behind a set of tile positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["LatticeFit", "fit_lattice", "index_positions"]
+
+
+@dataclass(frozen=True, slots=True)
+class LatticeFit:
+    """A lattice: ``position = matrix @ index + offset``.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (2, 2), float64
+        Column d is the step of lattice axis d (y, x); NaN where no two tiles show that step.
+    offset : ndarray, shape (2,), float64
+        Position of index (0, 0).
+    agreement : tuple of float
+        Per axis, the share of steps that go the way of the median; 1 where there is none.
+    """
+
+    matrix: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    agreement: tuple[float, float]
+
+    def predict(self, indices: NDArray[np.int_]) -> NDArray[np.float64]:
+        """Give the positions (n, 2) of lattice indices (n, 2)."""
+        return np.asarray(indices) @ np.nan_to_num(self.matrix).T + self.offset
+
+
+def fit_lattice(
+    indices: Sequence[tuple[int, int]], positions: Sequence[tuple[float, float]]
+) -> LatticeFit:
+    """Fit a lattice to positions of known index; a few wild positions do not matter.
+
+    Parameters
+    ----------
+    indices : sequence of (iy, ix)
+        Lattice indices, at least one.
+    positions : sequence of (y, x)
+        One per index, in any unit.
+
+    Returns
+    -------
+    LatticeFit
+        Steps are medians over tiles that are neighbours in a row or column.
+    """
+    index = np.asarray(indices, dtype=np.int64)
+    position = np.asarray(positions, dtype=np.float64)
+    columns, agreement = [], []
+    for axis in (0, 1):
+        steps = _steps(index, position, axis)
+        columns.append(np.median(steps, axis=0) if len(steps) else np.full(2, np.nan))
+        same_way = np.sign(steps[:, axis]) == np.sign(columns[-1][axis])
+        agreement.append(float(same_way.mean()) if len(steps) else 1.0)
+    matrix = np.stack(columns, axis=1)
+    offset = np.median(position - index @ np.nan_to_num(matrix).T, axis=0)
+    return LatticeFit(matrix, offset, (agreement[0], agreement[1]))
+
+
+def _steps(
+    index: NDArray[np.int64], position: NDArray[np.float64], axis: int
+) -> NDArray[np.float64]:
+    order = np.lexsort((index[:, axis], index[:, 1 - axis]))
+    index, position = index[order], position[order]
+    gap = np.diff(index[:, axis])
+    same_line = (np.diff(index[:, 1 - axis]) == 0) & (gap > 0)
+    steps: NDArray[np.float64] = np.diff(position, axis=0)[same_line] / gap[same_line, None]
+    return steps
+
+
+def index_positions(
+    positions: Sequence[tuple[float, float]], tile_size: tuple[float, float]
+) -> list[tuple[int, int]]:
+    """Give each position an index in the lattice they form together.
+
+    Steps are followed from neighbour to neighbour, because over many tiles a turned camera moves a
+    row by more than one step: sorting by coordinate would then mix rows.
+
+    Parameters
+    ----------
+    positions : sequence of (y, x)
+        Tile positions; at least one.
+    tile_size : (height, width)
+        Tile size in the unit of the positions.
+
+    Returns
+    -------
+    list of (iy, ix)
+        Indices from 0; two positions may share one.
+    """
+    position = np.asarray(positions, dtype=np.float64)
+    steps = np.stack([_typical_step(position, axis, tile_size) for axis in (0, 1)], axis=1)
+    index = np.zeros((len(position), 2), dtype=np.int64)
+    known = np.zeros(len(position), dtype=bool)
+    while not known.all():
+        _walk(position, steps, index, known)
+        if known.sum() > 2:
+            steps = _refined(position[known], index[known], steps)
+    return [(int(iy), int(ix)) for iy, ix in index - index.min(axis=0)]
+
+
+def _typical_step(
+    position: NDArray[np.float64], axis: int, tile_size: tuple[float, float]
+) -> NDArray[np.float64]:
+    delta = position[None] - position[:, None]
+    along, across = delta[..., axis], np.abs(delta[..., 1 - axis])
+    ahead = (along > 0.05 * tile_size[axis]) & (across < 0.5 * along)
+    nearest = np.where(ahead, along, np.inf).argmin(axis=1)
+    rows = np.flatnonzero(ahead.any(axis=1))
+    if not len(rows):
+        step = np.zeros(2)
+        step[axis] = tile_size[axis]
+        return step
+    step = np.median(delta[rows, nearest[rows]], axis=0)
+    return np.asarray(step, dtype=np.float64)
+
+
+def _walk(
+    position: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    index: NDArray[np.int64],
+    known: NDArray[np.bool_],
+) -> None:
+    # A tile cut off from the others is placed by the lattice found so far.
+    seed = int(np.flatnonzero(~known)[0])
+    if known.any():
+        anchor = int(np.flatnonzero(known)[0])
+        index[seed] = index[anchor] + _whole_steps(position[seed] - position[anchor], steps)
+    known[seed] = True
+    queue = [seed]
+    while queue:
+        tile = queue.pop(0)
+        unknown = np.flatnonzero(~known)
+        moved = np.linalg.solve(steps, (position[unknown] - position[tile]).T).T
+        whole = np.rint(moved)
+        near = (np.abs(whole).sum(axis=1) == 1) & (np.abs(moved - whole).max(axis=1) < 0.35)
+        index[unknown[near]] = index[tile] + whole[near].astype(np.int64)
+        known[unknown[near]] = True
+        queue += [int(tile) for tile in unknown[near]]
+
+
+def _whole_steps(difference: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.int64]:
+    whole: NDArray[np.int64] = np.rint(np.linalg.solve(steps, difference)).astype(np.int64)
+    return whole
+
+
+def _refined(
+    position: NDArray[np.float64], index: NDArray[np.int64], steps: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    pairs = [(int(iy), int(ix)) for iy, ix in index]
+    matrix = fit_lattice(pairs, [(float(y), float(x)) for y, x in position]).matrix
+    refined = np.where(np.isnan(matrix), steps, matrix)
+    return refined if abs(np.linalg.det(refined)) > 0 else steps

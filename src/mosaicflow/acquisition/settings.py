@@ -1,0 +1,135 @@
+"""Settings of an inspection, checked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from mosaicflow.acquisition.orientation import FILE_ORDER, OCT_DEFAULT, Orientation
+from mosaicflow.acquisition.scan_info import ScanOverrides
+from mosaicflow.acquisition.tile_numbers import TileNumbering
+from mosaicflow.errors import ParameterError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["InspectSettings", "Layout", "parse_slice_ranges"]
+
+Layout = Literal["auto", "flat", "per_slice", "acquisition", "archived", "tiff", "table"]
+_DTYPES = ("<f4", ">f4", "<f8", "<i2", ">i2", "<u2", ">u2", "|u1", "|i1")
+
+
+@dataclass(frozen=True, slots=True)
+class InspectSettings:
+    """What a user may decide about reading an acquisition.
+
+    Parameters
+    ----------
+    layout : str
+        How the folder is organised; ``auto`` finds out.
+    axial_resolution_um : float
+        Depth spacing of samples; no OCT file carries it.
+    preprocess : bool
+        Turn OCT tiles so that their axes run along the stage.
+    orientation : str
+        Signed scan axes for (Y, X); empty means the format's default.
+    overlap_fraction : float
+        Nominal overlap, used where no positions are known.
+    stage_unit : {'mm', 'um'}
+        Unit of the motor positions.
+    pixel_size_um : float, optional
+        Lateral pitch of images; wins over what the files say.
+    positions_file, tile_table : Path, optional
+        A Fiji tile configuration, and a tile table.
+    numbering : TileNumbering
+        Path of a running tile number through the lattice.
+    scan : ScanOverrides
+        Scan parameters that replace those of ``info.txt``.
+    raw_dtype : str
+        Type of a sample in headerless files.
+    max_missing_fraction : float
+        Share of unusable tiles above which a slice fails.
+    strict : bool
+        Nothing is repaired or skipped.
+    allow_mixed_pitch : bool
+        Slices may differ in pitch by more than 1 %.
+    debug_slices : str
+        Slice ids to use, such as ``3,5-8``; empty means all.
+    """
+
+    layout: Layout = "auto"
+    axial_resolution_um: float = 1.36
+    preprocess: bool = True
+    orientation: str = ""
+    overlap_fraction: float = 0.2
+    stage_unit: Literal["mm", "um"] = "mm"
+    pixel_size_um: float | None = None
+    positions_file: Path | None = None
+    tile_table: Path | None = None
+    numbering: TileNumbering = field(default_factory=TileNumbering)
+    scan: ScanOverrides = field(default_factory=ScanOverrides)
+    raw_dtype: str = "float32"
+    max_missing_fraction: float = 0.2
+    strict: bool = False
+    allow_mixed_pitch: bool = False
+    debug_slices: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("axial_resolution_um", "pixel_size_um"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ParameterError(f"{name} is {value}, expected a length above 0 um")
+        for name in ("overlap_fraction", "max_missing_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ParameterError(f"{name} is {getattr(self, name)}, expected 0 to 1")
+        _ = self.sample_type, self.oct_orientation, self.slice_ids
+
+    @property
+    def sample_type(self) -> str:
+        """The type of a stored sample in numpy's short spelling, byte order included."""
+        try:
+            name = np.dtype(self.raw_dtype).str
+        except TypeError:
+            name = ""
+        if name not in _DTYPES:
+            raise ParameterError(
+                f"raw_dtype is {self.raw_dtype!r}", remedy=f"use one of {', '.join(_DTYPES)}"
+            )
+        return name
+
+    @property
+    def oct_orientation(self) -> Orientation:
+        """The mapping used for OCT streams."""
+        if self.orientation:
+            return Orientation.parse(self.orientation)
+        return OCT_DEFAULT if self.preprocess else FILE_ORDER
+
+    @property
+    def image_orientation(self) -> Orientation:
+        """The mapping used for image files, whose rows and columns normally are Y and X."""
+        return Orientation.parse(self.orientation) if self.orientation else FILE_ORDER
+
+    @property
+    def slice_ids(self) -> frozenset[int] | None:
+        """The slices to use; None means all."""
+        return parse_slice_ranges(self.debug_slices)
+
+    def wants(self, slice_id: int) -> bool:
+        """Whether a slice takes part in this run."""
+        wanted = self.slice_ids
+        return wanted is None or slice_id in wanted
+
+
+def parse_slice_ranges(text: str) -> frozenset[int] | None:
+    """Read ``"3,5-8"`` as {3, 5, 6, 7, 8}; an empty text means no restriction."""
+    ids: set[int] = set()
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = re.fullmatch(r"z?(\d+)(?:\s*-\s*z?(\d+))?", part)
+        if match is None:
+            raise ParameterError(f"debug_slices has {part!r}, expected ids such as '3,5-8'")
+        first, last = int(match[1]), int(match[2] or match[1])
+        ids.update(range(first, last + 1))
+    return frozenset(ids) or None

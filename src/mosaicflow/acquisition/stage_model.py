@@ -1,0 +1,196 @@
+"""Judge stage positions and turn them into the place of a slice's mosaic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaicflow.acquisition.lattice import LatticeFit, fit_lattice
+from mosaicflow.acquisition.tiles import StageAxis, StageModel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mosaicflow.acquisition.drafts import Draft
+    from mosaicflow.acquisition.problems import ProblemLog
+
+__all__ = ["place_tiles", "with_signs"]
+
+YX = tuple[float, float]
+_WRONG_UNIT = 100.0
+_UNIT_FLOOR = 1e-4
+_NO_MOTION = 0.05
+_SAME_WAY = 0.8
+_OUTLIER_FOV = 0.5
+_USUAL_STEP = (0.7, 0.95)
+
+
+def place_tiles(drafts: Sequence[Draft], fov_mm: YX, overlap: float, log: ProblemLog) -> StageModel:
+    """Give every tile of a slice a position and find out where the mosaic lies.
+
+    Parameters
+    ----------
+    drafts : sequence of Draft
+        All tiles with a lattice index, at least one; positions are completed in place.
+    fov_mm : (y, x)
+        Field of view of a tile.
+    overlap : float
+        Nominal overlap for tiles without positions.
+    log : ProblemLog
+        Takes what was wrong.
+
+    Returns
+    -------
+    StageModel
+    """
+    known = [d for d in drafts if d.centre_mm is not None]
+    fit = _usable_fit(known, drafts[0], fov_mm, log)
+    if fit is None:
+        _use_nominal(drafts, fov_mm, overlap)
+        return _model(drafts, fov_mm, (_nominal_axis(overlap, fov_mm, 0),
+                                       _nominal_axis(overlap, fov_mm, 1)))  # fmt: skip
+    _check_step(fit, drafts[0], fov_mm, log)
+    fit = _fill_unseen_steps(fit, fov_mm, overlap)
+    _replace_outliers(known, fit, fov_mm, log)
+    for draft in drafts:
+        if draft.centre_mm is None:
+            draft.centre_mm, draft.positions = _predicted(fit, draft), "nominal"
+    axes = (_axis(known, fit, fov_mm, 0), _axis(known, fit, fov_mm, 1))
+    return _model(drafts, fov_mm, axes)
+
+
+def with_signs(model: StageModel, signs: tuple[int, int]) -> StageModel:
+    """Fill in stage directions that a slice alone could not tell (a single row, for example)."""
+    y = replace(model.y, sign=model.y.sign or signs[0])
+    x = replace(model.x, sign=model.x.sign or signs[1])
+    return replace(model, y=y, x=x, origin_mm=_origin((y, x), model.min_mm, model.max_mm))
+
+
+def _usable_fit(
+    known: Sequence[Draft], first: Draft, fov_mm: YX, log: ProblemLog
+) -> LatticeFit | None:
+    slice_id = first.slice_id
+    if not known:
+        log.add(
+            "no_positions", "keep",
+            "no tile has a position: nominal positions are used, and the shifts to the "
+            "neighbouring slices are unknown (0, reliable=0)", slice_id=slice_id,
+        )  # fmt: skip
+        return None
+    centres = [d.centre_mm for d in known if d.centre_mm is not None]
+    fit = fit_lattice([d.index or (0, 0) for d in known], centres)
+    if _are_constant(centres) or not _moves(fit, fov_mm):
+        log.add(
+            "unusable_positions", "keep",
+            "the positions do not follow the lattice (constant, zero or in both directions): "
+            "nominal positions are used, and the shifts to the neighbouring slices are unknown",
+            slice_id=slice_id,
+        )  # fmt: skip
+        return None
+    return fit
+
+
+def _are_constant(centres: Sequence[YX]) -> bool:
+    values = np.asarray(centres)
+    if len(values) == 1:
+        return not values.any()
+    return bool((np.ptp(values, axis=0) == 0).all())
+
+
+def _moves(fit: LatticeFit, fov_mm: YX) -> bool:
+    for axis in (0, 1):
+        step = abs(fit.matrix[axis, axis]) / fov_mm[axis]
+        if np.isnan(step):
+            continue
+        wrong_unit = _UNIT_FLOOR < step < 1 / _WRONG_UNIT
+        if not wrong_unit and (step < _NO_MOTION or fit.agreement[axis] < _SAME_WAY):
+            return False
+    return True
+
+
+def _check_step(fit: LatticeFit, draft: Draft, fov_mm: YX, log: ProblemLog) -> None:
+    for axis, name in enumerate("yx"):
+        step = float(abs(fit.matrix[axis, axis])) / fov_mm[axis]
+        if np.isnan(step):
+            continue
+        text = (
+            f"the stage moves {step * fov_mm[axis]:.4g} mm from tile to tile along {name}, "
+            f"the field of view is {fov_mm[axis]:.4g} mm"
+        )
+        if step > _WRONG_UNIT or step < 1 / _WRONG_UNIT:
+            unit = "um" if step > 1 else "mm"
+            log.add(
+                "wrong_stage_unit", "stop", f"{text}: the units differ",
+                slice_id=draft.slice_id, path=draft.path,
+                remedy=f"give --stage_unit {unit} if the positions are in {unit}, or check width "
+                "and height in info.txt (um)",
+            )  # fmt: skip
+            return
+        if not _USUAL_STEP[0] <= step <= _USUAL_STEP[1]:
+            log.add(
+                "unusual_step", "keep", f"{text}: stage pitch and field of view disagree (units?)",
+                slice_id=draft.slice_id,
+            )  # fmt: skip
+
+
+def _replace_outliers(known: Sequence[Draft], fit: LatticeFit, fov_mm: YX, log: ProblemLog) -> None:
+    for draft in known:
+        if draft.centre_mm is None:
+            continue
+        wanted = _predicted(fit, draft)
+        miss = [(a - b) / f for a, b, f in zip(draft.centre_mm, wanted, fov_mm, strict=True)]
+        if max(abs(m) for m in miss) > _OUTLIER_FOV:
+            y, x = draft.centre_mm
+            draft.centre_mm, draft.positions = wanted, "nominal"
+            draft.repair(
+                log, "position_outlier",
+                f"stage position (y {y:.4g}, x {x:.4g}) mm lies {max(map(abs, miss)):.3g} fields "
+                "of view off the lattice; the lattice position is used",
+            )  # fmt: skip
+
+
+def _fill_unseen_steps(fit: LatticeFit, fov_mm: YX, overlap: float) -> LatticeFit:
+    nominal = np.diag(np.asarray(fov_mm) * (1 - overlap))
+    return replace(fit, matrix=np.where(np.isnan(fit.matrix), nominal, fit.matrix))
+
+
+def _predicted(fit: LatticeFit, draft: Draft) -> YX:
+    y, x = fit.predict(np.asarray([draft.index or (0, 0)]))[0]
+    return float(y), float(x)
+
+
+def _use_nominal(drafts: Sequence[Draft], fov_mm: YX, overlap: float) -> None:
+    indices = [d.index or (0, 0) for d in drafts]
+    first_y, first_x = min(iy for iy, _ in indices), min(ix for _, ix in indices)
+    for draft, (iy, ix) in zip(drafts, indices, strict=True):
+        draft.centre_mm = (
+            (iy - first_y) * fov_mm[0] * (1 - overlap),
+            (ix - first_x) * fov_mm[1] * (1 - overlap),
+        )
+        draft.positions = "nominal"
+
+
+def _nominal_axis(overlap: float, fov_mm: YX, axis: int) -> StageAxis:
+    return StageAxis(sign=0, step_mm=fov_mm[axis] * (1 - overlap), overlap=overlap)
+
+
+def _axis(known: Sequence[Draft], fit: LatticeFit, fov_mm: YX, axis: int) -> StageAxis:
+    if len({(d.index or (0, 0))[axis] for d in known}) < 2:
+        return StageAxis(sign=0, step_mm=None, overlap=None)
+    step = float(fit.matrix[axis, axis])
+    return StageAxis(int(np.sign(step)), abs(step), 1 - abs(step) / fov_mm[axis])
+
+
+def _model(drafts: Sequence[Draft], fov_mm: YX, axes: tuple[StageAxis, StageAxis]) -> StageModel:
+    centres = np.asarray([d.centre_mm for d in drafts if d.centre_mm is not None])
+    half = np.asarray(fov_mm) / 2
+    low, high = centres.min(axis=0) - half, centres.max(axis=0) + half
+    min_mm, max_mm = (float(low[0]), float(low[1])), (float(high[0]), float(high[1]))
+    return StageModel(*axes, _origin(axes, min_mm, max_mm), min_mm, max_mm)
+
+
+def _origin(axes: tuple[StageAxis, StageAxis], low: YX, high: YX) -> YX:
+    y, x = (b if a.sign < 0 else c for a, b, c in zip(axes, high, low, strict=True))
+    return (y, x)

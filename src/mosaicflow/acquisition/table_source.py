@@ -1,0 +1,140 @@
+"""Read a tile table: the one input that can describe any arrangement of tiles."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from mosaicflow.acquisition.drafts import Draft
+from mosaicflow.acquisition.lattice import index_positions
+from mosaicflow.acquisition.oct_folders import TileFolder
+from mosaicflow.acquisition.oct_source import collect_folders
+from mosaicflow.acquisition.tiff_source import describe_image
+from mosaicflow.errors import InputError
+from mosaicflow.io.tables import parse_slice_id, read_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mosaicflow.acquisition.problems import ProblemLog
+    from mosaicflow.acquisition.settings import InspectSettings
+
+__all__ = ["TABLE_NAME", "collect_table_tiles"]
+
+TABLE_NAME = "tile_table.csv"
+
+
+def collect_table_tiles(
+    root: Path, table: Path, settings: InspectSettings, log: ProblemLog
+) -> list[Draft]:
+    """List the tiles of a table with the columns ``path,slice,iy,ix,y_mm,x_mm[,z_mm]``.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that the paths start from.
+    table : Path
+        The CSV. ``slice`` may be left out (0); either the indices or the positions may be empty.
+    settings : InspectSettings
+        How to read the tiles.
+    log : ProblemLog
+        Takes what was wrong.
+
+    Returns
+    -------
+    list of Draft
+        One per row.
+
+    Raises
+    ------
+    InputError
+        When a cell cannot be read or a path appears twice.
+    """
+    rows = read_csv(table, required=("path",))
+    drafts = [_row(row, f"{table.name}, row {n}") for n, row in enumerate(rows, start=2)]
+    drafts = [draft for draft in drafts if settings.wants(draft.slice_id)]
+    paths = [draft.path for draft in drafts]
+    if repeated := sorted({path for path in paths if paths.count(path) > 1}):
+        raise InputError(f"{table.name}: {repeated[0]} is listed more than once")
+    return _described(root, drafts, settings, log)
+
+
+def _row(row: Mapping[str, str], place: str) -> Draft:
+    draft = Draft(parse_slice_id(row.get("slice") or "0"), row["path"].strip("/"), "table")
+    iy, ix = _number(row, "iy", place), _number(row, "ix", place)
+    y_mm, x_mm = _number(row, "y_mm", place), _number(row, "x_mm", place)
+    if iy is not None and ix is not None:
+        draft.index = (int(iy), int(ix))
+    if y_mm is not None and x_mm is not None:
+        draft.centre_mm, draft.positions = (y_mm, x_mm), "stage"
+    draft.z_mm = _number(row, "z_mm", place)
+    return draft
+
+
+def _number(row: Mapping[str, str], column: str, place: str) -> float | None:
+    text = row.get(column, "")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or (column in ("iy", "ix") and value != int(value)):
+        raise InputError(f"{place}: {column} is {text!r}, expected a number")
+    return value
+
+
+def _described(
+    root: Path, drafts: list[Draft], settings: InspectSettings, log: ProblemLog
+) -> list[Draft]:
+    folders = {d.path for d in drafts if (root / d.path).is_dir()}
+    for draft in drafts:
+        if draft.path not in folders:
+            describe_image(draft, root / draft.path, settings, log)
+    found = {d.path: d for d in _oct_drafts(root, drafts, folders, settings, log)}
+    drafts = [_merged(draft, found.get(draft.path)) for draft in drafts]
+    for slice_id in sorted({draft.slice_id for draft in drafts}):
+        _index_slice([d for d in drafts if d.slice_id == slice_id], log)
+    return drafts
+
+
+def _oct_drafts(
+    root: Path,
+    drafts: Sequence[Draft],
+    folders: set[str],
+    settings: InspectSettings,
+    log: ProblemLog,
+) -> list[Draft]:
+    found = []
+    for number, draft in enumerate(drafts):
+        if draft.path in folders:
+            iy, ix = draft.index or (-1 - number, 0)
+            found.append(TileFolder(draft.path, ix, iy, draft.slice_id, None, "table"))
+    return collect_folders(root, found, settings, log) if found else []
+
+
+def _merged(row: Draft, found: Draft | None) -> Draft:
+    if found is None:
+        return row
+    found.index = row.index
+    if row.centre_mm is not None:
+        found.centre_mm, found.positions = row.centre_mm, "stage"
+    found.z_mm = row.z_mm if row.z_mm is not None else found.z_mm
+    return found
+
+
+def _index_slice(drafts: Sequence[Draft], log: ProblemLog) -> None:
+    loose = [d for d in drafts if d.index is None and d.centre_mm is not None]
+    sizes = [d.geometry for d in drafts if d.geometry is not None]
+    if loose and len(loose) == len(drafts) and sizes:
+        size = (
+            sizes[0].n_bscans * sizes[0].pitch_slow_um / 1000,
+            sizes[0].n_alines * sizes[0].pitch_fast_um / 1000,
+        )
+        points = [d.centre_mm for d in loose if d.centre_mm is not None]
+        for draft, index in zip(loose, index_positions(points, size), strict=True):
+            draft.index = index
+    for draft in drafts:
+        if draft.index is None and draft.status != "skipped":
+            draft.unplace(log, "the table gives it neither iy and ix nor a position")

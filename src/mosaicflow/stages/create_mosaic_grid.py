@@ -1,0 +1,158 @@
+"""Stage `create_mosaic_grid`: lay the raw tiles of one slice edge to edge in one store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaicflow.stages._options import StoreOptions
+
+if TYPE_CHECKING:
+    from mosaicflow.acquisition.grid_build import GridBuild
+    from mosaicflow.acquisition.grid_plan import GalvoResult
+    from mosaicflow.acquisition.tiles import SliceTiles
+    from mosaicflow.io.report import StageReport
+
+__all__ = ["create_mosaic_grid"]
+
+
+def create_mosaic_grid(
+    *,
+    tiles: Path,
+    raw: Path,
+    output: Path,
+    fix_galvo_shift: bool = True,
+    galvo_confidence_threshold: float = 0.6,
+    detect_galvo: bool = False,
+    fix_camera_shift: bool = False,
+    max_missing_fraction: float = 0.2,
+    strict: bool = False,
+    store: StoreOptions = StoreOptions(),
+    threads: int = 1,
+) -> None:
+    """Write the mosaic grid of one slice at its native spacing.
+
+    Parameters
+    ----------
+    tiles : Path
+        Tile list of the slice (zNN_tiles.json of inspect_acquisition).
+    raw : Path
+        Folder of the acquisition that the list was made from.
+    output : Path
+        Grid to write (mosaic_grid_3d_zNN.ome.zarr); problems go into a JSON file beside it.
+    fix_galvo_shift : bool
+        Find B-scans whose galvo return lies inside the image and roll it to the end, if all
+        evidence of the slice agrees.
+    galvo_confidence_threshold : float
+        Confidence from which the correction is applied [0-1].
+    detect_galvo : bool
+        Only report what the detection finds.
+    fix_camera_shift : bool
+        Undo the circular shift of old cameras where a saturated marker shows it.
+    max_missing_fraction : float
+        Share of unusable tiles above which the slice fails [0-1].
+    strict : bool
+        Fail where a tile would be skipped or repaired.
+    store : StoreOptions
+        How the output is written.
+    threads : int
+        Number of tiles worked on at the same time.
+    """
+    arguments = dict(locals())
+
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("create_mosaic_grid", arguments)
+
+    from mosaicflow.acquisition.galvo_slice import GalvoSettings, decide_galvo
+    from mosaicflow.acquisition.grid_build import GridBuild, check_sample_type
+    from mosaicflow.acquisition.tiles import read_slice_tiles
+    from mosaicflow.errors import InputError
+
+    found = read_slice_tiles(tiles)
+    if found.failure:
+        raise InputError(found.failure, remedy=found.remedy)
+    root = raw.parent if raw.is_file() else raw
+    check_sample_type(root, found)
+    settings = GalvoSettings(fix_galvo_shift, galvo_confidence_threshold, detect_galvo)
+    galvo = decide_galvo(root, found, settings)
+    shift = galvo.shift if galvo.applied else 0
+    build = GridBuild(root, found, shift, fix_camera_shift, strict)
+    _write_grid(build, galvo, output, store, max_missing_fraction, report, threads)
+    _write_problems(found, build, output)
+    _report(report, found, build, galvo)
+    report.write(output)
+
+
+def _write_grid(
+    build: GridBuild,
+    galvo: GalvoResult,
+    output: Path,
+    store: StoreOptions,
+    max_missing_fraction: float,
+    report: StageReport,
+    threads: int,
+) -> None:
+    from mosaicflow.acquisition.grid_plan import (
+        TileBlock,
+        grid_attributes,
+        grid_chunks,
+        tile_blocks,
+    )
+    from mosaicflow.io.threads import map_threads
+    from mosaicflow.io.zarr import OmeZarrWriter
+
+    n_z, n_y, n_x = build.tiles.tile_shape
+    rows, columns = build.tiles.grid_shape
+    chunks = grid_chunks(build.tiles.tile_shape)
+    options = store.writer_options()
+    with OmeZarrWriter(output, (n_z, rows * n_y, columns * n_x), chunks, **options) as writer:
+        factor = max(1, (writer.shards or writer.chunks)[1] // n_y)
+
+        def copy(block: TileBlock) -> None:
+            data = build.read_block(block)
+            if data is not None:
+                y, x = block.first[0] * n_y, block.first[1] * n_x
+                writer[:, y : y + data.shape[1], x : x + data.shape[2]] = data
+
+        map_threads(copy, tile_blocks(build.tiles.used, (rows, columns), factor), threads)
+        build.check_missing(max_missing_fraction)
+        writer.attrs.update(report.block(grid_attributes(build.tiles, build.dropped, galvo)))
+        writer.finalize([um / 1000 for um in build.tiles.pitch_um], store.n_levels)
+
+
+def _write_problems(found: SliceTiles, build: GridBuild, output: Path) -> None:
+    from mosaicflow.io.tables import write_json
+
+    name = output.name.removesuffix(".ome.zarr") + ".problems.json"
+    problems = [*found.problems, *build.problems]
+    write_json(output.with_name(name), [problem.to_dict() for problem in problems])
+
+
+def _report(report: StageReport, found: SliceTiles, build: GridBuild, galvo: GalvoResult) -> None:
+    import numpy as np
+
+    rows, columns = found.grid_shape
+    dropped = build.dropped
+    placed = len(found.used) - len(dropped["missing"])
+    unplaced = sum(tile.status == "unplaced" for tile in found.tiles)
+    report.metric("tiles_found", len(found.tiles), "", "tiles on disk or in the position list")
+    report.metric("tiles_placed", placed, "", "tiles in the grid")
+    report.metric("tiles_unplaced", unplaced, "", "tiles without a position")
+    report.metric(
+        "tiles_unusable", len(found.tiles) - placed - unplaced, "", "tiles left out for a reason"
+    )
+    report.metric("lattice_places", rows * columns, "", "places of the lattice")
+    report.metric("missing_fraction", 1 - placed / (rows * columns), "", "places without a tile")
+    report.metric("galvo_confidence", galvo.confidence, "", galvo.reason)
+    report.metric("galvo_shift", galvo.shift, "A-lines", "shift found for the galvo return")
+    report.metric("galvo_applied", galvo.applied, "", "whether it was applied")
+    n_bad = sum(content.n_bad for content in build.contents.values())
+    report.metric("n_not_finite", n_bad, "samples", "NaN or infinite, set to 0")
+    samples = build.samples
+    for percent in (50, 99):
+        value = float(np.percentile(samples, percent)) if samples.size else None
+        report.metric(f"intensity_p{percent}", value, "", f"percentile {percent} of all tiles")
+    for problem in [*found.problems, *build.problems]:
+        report.warn(problem.line())
+    report.section("n_problems", len(report.warnings))

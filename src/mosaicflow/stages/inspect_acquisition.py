@@ -1,0 +1,220 @@
+"""Stage `inspect_acquisition`: find all tiles and say what is wrong before any work starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mosaicflow.acquisition.discover import Acquisition
+    from mosaicflow.acquisition.settings import InspectSettings
+    from mosaicflow.io.report import StageReport
+
+__all__ = ["inspect_acquisition"]
+
+
+def inspect_acquisition(
+    *,
+    raw: Path,
+    output_dir: Path,
+    layout: Literal[
+        "auto", "flat", "per_slice", "acquisition", "archived", "tiff", "table"
+    ] = "auto",
+    axial_resolution_um: float = 1.36,
+    preprocess: bool = True,
+    orientation: str = "",
+    stitch_overlap_fraction: float = 0.2,
+    stage_unit: Literal["mm", "um"] = "mm",
+    pixel_size_um: float | None = None,
+    positions: Path | None = None,
+    tile_table: Path | None = None,
+    tile_pattern: Literal[
+        "", "row-by-row", "column-by-column", "snake-by-rows", "snake-by-columns"
+    ] = "",
+    tile_order: str = "right-down",
+    tile_grid: str = "",
+    tile_first_number: int | None = None,
+    tile_name: str = "",
+    nx: int | None = None,
+    ny: int | None = None,
+    nz: int | None = None,
+    n_extra: int | None = None,
+    width_um: float | None = None,
+    height_um: float | None = None,
+    raw_dtype: str = "float32",
+    slice_config: Path | None = None,
+    exclude_first_slices: str = "auto",
+    max_missing_fraction: float = 0.2,
+    allow_mixed_pitch: bool = False,
+    debug_slices: str = "",
+    strict: bool = False,
+    threads: int = 1,
+) -> None:
+    """List the tiles of an acquisition, their places and all problems, without reading images.
+
+    Parameters
+    ----------
+    raw : Path
+        Folder of the acquisition, or a tile table (CSV) that lies in it.
+    output_dir : Path
+        Folder for acquisition.json, zNN_tiles.json, shifts_xy.csv, slice_config.csv, layout.png.
+    layout : str
+        How the folder is organised; auto finds out.
+    axial_resolution_um : float
+        Depth spacing of the samples, which no OCT file carries [um].
+    preprocess : bool
+        Turn OCT tiles so that their axes run along the stage.
+    orientation : str
+        Signed scan axes that Y and X follow, such as '-fast,-slow'; empty: the format's own.
+    stitch_overlap_fraction : float
+        Overlap of neighbouring tiles where no positions are known [0-1].
+    stage_unit : str
+        Unit of the stage positions in the files.
+    pixel_size_um : float or None
+        Lateral pixel pitch of image tiles; empty: as their files say [um].
+    positions : Path or None
+        Fiji tile configuration to use in place of TileConfiguration.txt beside the tiles.
+    tile_table : Path or None
+        Table path,slice,iy,ix,y_mm,x_mm[,z_mm]; empty: tile_table.csv in the raw folder, if there.
+    tile_pattern : str
+        Path of a running tile number through the lattice.
+    tile_order : str
+        Direction of the first line and of the lines: right-down, left-down, right-up, left-up.
+    tile_grid : str
+        Size of the lattice of numbered tiles, rows x columns, such as 7x9.
+    tile_first_number : int or None
+        Number of the first tile; empty: the smallest found.
+    tile_name : str
+        File name such as 'tile_{tile_number:03d}.tif', or a regular expression with a group
+        'number', or with groups 'x' and 'y'; empty: found by comparing names.
+    nx : int or None
+        A-lines kept per B-scan, in place of info.txt.
+    ny : int or None
+        B-scans per tile, in place of info.txt.
+    nz : int or None
+        Depth samples, in place of info.txt.
+    n_extra : int or None
+        Return A-lines per B-scan, in place of info.txt.
+    width_um : float or None
+        Field of view along the fast axis, in place of info.txt [um].
+    height_um : float or None
+        Field of view along the slow axis, in place of info.txt [um].
+    raw_dtype : str
+        Type of a sample in image_*.bin, such as float32, int16, '>f4'.
+    slice_config : Path or None
+        A slice_config.csv that somebody edited; its decisions are kept.
+    exclude_first_slices : str
+        'auto' leaves out calibration faces found by their depth; a number forces that many.
+    max_missing_fraction : float
+        Share of unusable tiles above which a slice fails [0-1].
+    allow_mixed_pitch : bool
+        Accept slices whose pitch differs by more than 1 %.
+    debug_slices : str
+        Slices to use, such as '3,5-8'; empty: all.
+    strict : bool
+        Stop where a tile would be skipped or repaired.
+    threads : int
+        Not used: only names and sizes are read.
+    """
+    arguments = dict(locals())
+
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("inspect_acquisition", arguments)
+
+    from mosaicflow.acquisition.discover import discover
+    from mosaicflow.acquisition.disk import check_free_space, check_writable, grid_bytes
+
+    check_writable(output_dir)
+    found = discover(raw, inspect_settings(arguments))
+    found.raise_on_stop()
+    check_free_space(output_dir, grid_bytes(found.slices))
+    _write_outputs(found, output_dir, report, slice_config, exclude_first_slices)
+
+
+def inspect_settings(arguments: Mapping[str, Any]) -> InspectSettings:
+    """Gather the inspection's settings from the arguments of the stage or of the command."""
+    from dataclasses import fields
+
+    from mosaicflow.acquisition.scan_info import ScanOverrides
+    from mosaicflow.acquisition.settings import InspectSettings
+    from mosaicflow.acquisition.tile_numbers import TileNumbering
+
+    numbering = TileNumbering(
+        pattern=arguments["tile_pattern"],
+        order=arguments["tile_order"],
+        grid=arguments["tile_grid"],
+        first_number=arguments["tile_first_number"],
+        name=arguments["tile_name"],
+    )
+    plain = {field.name for field in fields(InspectSettings)} & arguments.keys()
+    return InspectSettings(
+        overlap_fraction=arguments["stitch_overlap_fraction"],
+        positions_file=arguments["positions"],
+        numbering=numbering,
+        scan=ScanOverrides(**{f.name: arguments[f.name] for f in fields(ScanOverrides)}),
+        **{name: arguments[name] for name in plain},
+    )
+
+
+def _write_outputs(
+    found: Acquisition,
+    output_dir: Path,
+    report: StageReport,
+    slice_config: Path | None,
+    exclude_first_slices: str,
+) -> None:
+    from mosaicflow.acquisition.layout_image import draw_layout
+    from mosaicflow.acquisition.shifts import SHIFT_COLUMNS, shift_rows
+    from mosaicflow.acquisition.slice_config import config_rows, merge_config
+    from mosaicflow.io.tables import format_slice_id, read_csv, write_csv, write_json
+
+    rows = config_rows(found.slices, exclude_first_slices=exclude_first_slices)
+    if slice_config is not None:
+        edited = read_csv(slice_config, required=("slice_id", "use"))
+        rows, warnings = merge_config(rows, edited, slice_config.name)
+        for warning in warnings:
+            report.warn(warning)
+    shifts = shift_rows(found.slices)
+    for tiles in found.slices:
+        name = f"z{format_slice_id(tiles.slice_id)}_tiles.json"
+        write_json(output_dir / name, tiles.to_dict())
+    write_csv(output_dir / "shifts_xy.csv", SHIFT_COLUMNS, shifts)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    write_csv(output_dir / "slice_config.csv", columns, rows)
+    draw_layout(found.slices).save(output_dir / "layout.png")
+    write_json(output_dir / "acquisition.json", found.to_dict())
+    _report(report, found, shifts)
+    report.write(output_dir / "acquisition.json")
+
+
+def _report(report: StageReport, found: Acquisition, shifts: list[dict[str, object]]) -> None:
+    from collections import Counter
+
+    statuses = Counter(tile.status for tiles in found.slices for tile in tiles.tiles)
+    counts = {
+        "tiles_found": (statuses.total(), "tiles on disk or in a position list"),
+        "tiles_usable": (statuses["ok"] + statuses["repaired"], "tiles with a place and data"),
+        "tiles_unusable": (statuses["skipped"], "tiles left out for a reason"),
+        "tiles_unplaced": (statuses["unplaced"], "tiles without a position"),
+        "slices_found": (len(found.slices), "slices with tiles"),
+        "slices_failed": (sum(bool(s.failure) for s in found.slices), "slices that give nothing"),
+    }
+    for name, (value, description) in counts.items():
+        report.metric(name, value, "", description)
+    report.metric("axial_pitch", found.slices[0].pitch_um[0], "um", "depth spacing used")
+    steps = [_length(row) for row in shifts]
+    unreliable = sum(not row["reliable"] for row in shifts)
+    report.metric("largest_step", max(steps, default=0.0), "mm", "between slices", warning=0.5)
+    share = unreliable / len(shifts) if shifts else 0.0
+    report.metric("unreliable_shifts", share, "", "share of slice steps", warning=0.1)
+    for problem in found.problems:
+        report.warn(problem.line())
+    report.section("problems_by_code", dict(Counter(p.code for p in found.problems)))
+
+
+def _length(row: Mapping[str, object]) -> float:
+    x_mm, y_mm = float(str(row["x_shift_mm"])), float(str(row["y_shift_mm"]))
+    return float((x_mm**2 + y_mm**2) ** 0.5)
