@@ -1,0 +1,1 @@
+"""Across slices: stage steps, pairwise registration, and one transform per slice."""

@@ -1,0 +1,156 @@
+"""Projections made ready for comparing: binning, band-pass, tissue, correlation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "band_pass",
+    "bin_mean",
+    "correlation",
+    "gradient_magnitude",
+    "smooth_valid",
+    "tissue_mask",
+]
+
+
+def bin_mean(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Average blocks of ``factor`` x ``factor`` px; a remainder at the end is dropped.
+
+    Parameters
+    ----------
+    image : ndarray, shape (..., y, x), float32
+        One image or a stack of them.
+    factor : int
+        Side of a block [px].
+
+    Returns
+    -------
+    ndarray, shape (..., y // factor, x // factor), float32
+    """
+    if factor == 1:
+        return image
+    *stack, n_y, n_x = image.shape
+    new_y, new_x = n_y // factor, n_x // factor
+    blocks = image[..., : new_y * factor, : new_x * factor]
+    # Summing one axis at a time reads memory in order: 4 x as fast as one call on both.
+    rows = blocks.reshape(*stack, new_y, factor, new_x * factor).sum(axis=-2)
+    binned = rows.reshape(*stack, new_y, new_x, factor).sum(axis=-1)
+    result: NDArray[np.float32] = (binned / np.float32(factor**2)).astype(np.float32)
+    return result
+
+
+def band_pass(
+    image: NDArray[np.float32], valid: NDArray[np.bool_], low: float, high: float
+) -> NDArray[np.float32]:
+    """Keep structure between two sizes, without an edge where the data ends.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x), float32
+        Zero where `valid` is false.
+    valid : ndarray, shape (y, x), bool
+        Where there is data.
+    low, high : float
+        Sizes [px]: finer than `low` (standard deviation of a Gaussian) is noise, coarser than
+        `high` (half a window) is shading.
+
+    Returns
+    -------
+    ndarray, shape (y, x), float32
+        Zero where there is no data.
+    """
+    weight = valid.astype(np.float32)
+    fine = smooth_valid(image, weight, low)
+    # A box costs the same whatever its size; a Gaussian this wide would take most of the time.
+    size = 2 * round(high) + 1
+    share = np.maximum(ndimage.uniform_filter(weight, size, mode="constant"), 1e-3)
+    coarse = ndimage.uniform_filter(image * weight, size, mode="constant") / share
+    result: NDArray[np.float32] = np.where(valid, fine - coarse, np.float32(0))
+    return result
+
+
+def smooth_valid(
+    image: NDArray[np.float32], weight: NDArray[np.float32], sigma: float
+) -> NDArray[np.float32]:
+    """Smooth an image by a Gaussian that looks at valid pixels only.
+
+    Parameters
+    ----------
+    image, weight : ndarray, shape (y, x), float32
+        The image, and 1 where it holds data.
+    sigma : float
+        Standard deviation [px].
+
+    Returns
+    -------
+    ndarray, shape (y, x), float32
+    """
+    smooth = ndimage.gaussian_filter(image * weight, sigma, mode="constant", truncate=3.0)
+    share = ndimage.gaussian_filter(weight, sigma, mode="constant", truncate=3.0)
+    result: NDArray[np.float32] = smooth / np.maximum(share, 1e-3)
+    return result
+
+
+def gradient_magnitude(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the length of the gradient (central differences), same shape."""
+    d_y, d_x = np.gradient(image)
+    magnitude: NDArray[np.float32] = np.hypot(d_y, d_x).astype(np.float32)
+    return magnitude
+
+
+def tissue_mask(
+    image: NDArray[np.float32], valid: NDArray[np.bool_], sigma: float = 4.0
+) -> NDArray[np.bool_]:
+    """Tell tissue from the gel around it by brightness.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x), float32
+        Projection of a slice.
+    valid : ndarray, shape (y, x), bool
+        Where there is data.
+    sigma : float
+        Smoothing before the threshold [px].
+
+    Returns
+    -------
+    ndarray, shape (y, x), bool
+        Otsu's threshold on the smoothed image, grown by `sigma`; everything valid when the
+        bright part is under 2 % of it (nothing stands out).
+    """
+    from skimage.filters import threshold_otsu
+
+    if not valid.any():
+        return valid
+    smooth = smooth_valid(image, valid.astype(np.float32), sigma)
+    values = smooth[valid]
+    if float(np.ptp(values)) <= 0.0:
+        return valid
+    mask = (smooth > threshold_otsu(values)) & valid  # type: ignore[no-untyped-call]
+    if mask.sum() < 0.02 * valid.sum():
+        return valid
+    # Growing by smoothing: 12 x as fast as a dilation by a disk.
+    grown = ndimage.uniform_filter(mask.astype(np.float32), 2 * int(sigma) + 1, mode="constant")
+    result: NDArray[np.bool_] = (grown > 1e-6) & valid
+    return result
+
+
+def correlation(
+    first: NDArray[np.float32], second: NDArray[np.float32], weight: NDArray[np.float32]
+) -> float:
+    """Return the weighted Pearson correlation of two images; 0 when one of them is flat."""
+    total = float(weight.sum(dtype=np.float64))
+    if total <= 0.0:
+        return 0.0
+    a = first - np.float32((first * weight).sum(dtype=np.float64) / total)
+    b = second - np.float32((second * weight).sum(dtype=np.float64) / total)
+    weighted = a * weight
+    power = float(np.vdot(weighted, a)) * float(np.vdot(b * weight, b))
+    return float(np.vdot(weighted, b)) / power**0.5 if power > 0.0 else 0.0

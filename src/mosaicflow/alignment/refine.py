@@ -1,0 +1,204 @@
+"""Sub-pixel rigid registration by Gauss-Newton steps on a pyramid.
+
+The inverse compositional scheme (Baker & Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd)
+with brightness fitted in each step, as in ECC (Evangelidis & Psarakis 2008,
+doi:10.1109/TPAMI.2008.113). The derivatives are those of the fixed image, so that speckle in the
+moving one cannot bias the steps, and they are computed once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from mosaicflow.alignment.images import correlation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Motion", "RefinedMotion", "refine", "warp"]
+
+_TOLERANCE_PX = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """A pull motion about the centre of the fixed image.
+
+    Parameters
+    ----------
+    angle_deg : float
+        Rotation on (y, x).
+    at_yx : tuple of float
+        Where the fixed image's centre falls in the moving image [px].
+    """
+
+    angle_deg: float
+    at_yx: tuple[float, float]
+
+    def scaled(self, factor: float) -> Motion:
+        """Express the motion in pixels `factor` times as large (pixel centres are points)."""
+        y, x = ((value + 0.5) / factor - 0.5 for value in self.at_yx)
+        return Motion(self.angle_deg, (y, x))
+
+
+@dataclass(frozen=True, slots=True)
+class RefinedMotion:
+    """The result of `refine`.
+
+    Parameters
+    ----------
+    motion : Motion
+        Best motion.
+    correlation : float
+        Weighted correlation of the two images there.
+    sigma_px, sigma_deg : float
+        Standard error of the shift and the angle as the residual suggests it.
+    converged : bool
+        Whether the steps came to rest.
+    """
+
+    motion: Motion
+    correlation: float
+    sigma_px: float
+    sigma_deg: float
+    converged: bool
+
+
+def warp(image: NDArray[np.float32], motion: Motion, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Sample an image (linear) in the frame of the fixed one; zero outside.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x), float32
+        The moving image.
+    motion : Motion
+        Pull motion.
+    shape : tuple of int
+        Shape of the fixed image.
+
+    Returns
+    -------
+    ndarray, `shape`, float32
+    """
+    matrix = _matrix(math.radians(motion.angle_deg))
+    center = (np.array(shape) - 1) / 2
+    offset = np.array(motion.at_yx) - matrix @ center
+    result: NDArray[np.float32] = ndimage.affine_transform(
+        image, matrix, offset, shape, order=1, output=np.float32
+    )
+    return result
+
+
+def refine(
+    fixed: NDArray[np.float32],
+    moving: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    start: Motion,
+    *,
+    rotate: bool = True,
+    max_steps: int = 50,
+) -> RefinedMotion:
+    """Move one image onto another as precisely as their noise allows.
+
+    Parameters
+    ----------
+    fixed, moving : ndarray, shape (y, x), float32
+        Images at one pitch, smooth enough for a first-order expansion over the remaining error.
+    weight : ndarray, shape of `fixed`, float32
+        Pixels that count (valid in both, tissue); at least 3 positive.
+    start : Motion
+        First guess.
+    rotate : bool
+        Whether the angle may change.
+    max_steps : int
+        Steps allowed.
+
+    Returns
+    -------
+    RefinedMotion
+    """
+    jacobian = _jacobian(fixed, rotate)
+    weighted = jacobian * weight
+    n_free = len(jacobian)
+    hessian = np.tensordot(weighted, jacobian, axes=([1, 2], [1, 2])).astype(np.float64)
+    # A ridge of 1e-6 keeps a featureless direction still instead of failing.
+    hessian += 1e-6 * np.eye(n_free) * max(float(np.trace(hessian)) / n_free, 1e-12)
+    inverse = np.linalg.inv(hessian)
+    reach = 0.5 * max(fixed.shape)
+    motion, converged = start, False
+    for _ in range(max_steps):
+        residual = _residual(fixed, warp(moving, motion, fixed.shape[:2]), weight)
+        gradient = np.tensordot(weighted, residual, axes=([1, 2], [0, 1])).astype(np.float64)
+        step = np.zeros(3)
+        step[:n_free] = -inverse @ gradient
+        motion = _compose(motion, step)
+        if abs(step[0]) + abs(step[1]) + abs(step[2]) * reach < _TOLERANCE_PX:
+            converged = True
+            break
+    moved = warp(moving, motion, fixed.shape[:2])
+    residual = _residual(fixed, moved, weight)
+    sigma = _standard_errors(residual, weight, inverse)
+    return RefinedMotion(
+        motion,
+        correlation(fixed, moved, weight),
+        sigma_px=float(np.hypot(sigma[0], sigma[1]) / math.sqrt(2)),
+        sigma_deg=math.degrees(sigma[2]) if rotate else 0.0,
+        converged=converged,
+    )
+
+
+def _matrix(angle: float) -> NDArray[np.float64]:
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+
+
+def _jacobian(fixed: NDArray[np.float32], rotate: bool) -> NDArray[np.float32]:
+    """Differentiate the fixed image by shift y, shift x [1/px] and angle [1/rad]."""
+    d_y, d_x = np.gradient(fixed)
+    if not rotate:
+        return np.stack([d_y, d_x]).astype(np.float32)
+    y, x = (np.arange(n, dtype=np.float32) - (n - 1) / 2 for n in fixed.shape)
+    d_angle = d_x * y[:, None] - d_y * x[None, :]
+    return np.stack([d_y, d_x, d_angle]).astype(np.float32)
+
+
+def _residual(
+    fixed: NDArray[np.float32], moved: NDArray[np.float32], weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Subtract the moved image, brought to the fixed one's brightness by a line fit."""
+    total = float(weight.sum(dtype=np.float64))
+    weighted = moved * weight
+    mean_m = float(weighted.sum(dtype=np.float64)) / total
+    mean_f = float((fixed * weight).sum(dtype=np.float64)) / total
+    power = float(np.vdot(weighted, moved)) / total - mean_m**2
+    shared = float(np.vdot(weighted, fixed)) / total - mean_m * mean_f
+    gain = shared / power if power > 0 else 0.0
+    residual: NDArray[np.float32] = fixed - np.float32(gain) * moved
+    residual -= np.float32(mean_f - gain * mean_m)
+    return residual
+
+
+def _compose(motion: Motion, step: NDArray[np.float64]) -> Motion:
+    """Apply a motion after the inverse of a step of the fixed image."""
+    angle = math.radians(motion.angle_deg) - step[2]
+    shift = _matrix(angle) @ step[:2]
+    at = (motion.at_yx[0] - float(shift[0]), motion.at_yx[1] - float(shift[1]))
+    return Motion(math.degrees(angle), at)
+
+
+# Smoothing by a Gaussian of 2 px ties 4 pi 2^2 neighbouring pixels together.
+_CORRELATED_PX = 50.0
+
+
+def _standard_errors(
+    residual: NDArray[np.float32], weight: NDArray[np.float32], inverse: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    total = max(float(weight.sum(dtype=np.float64)), 1.0)
+    variance = float(np.vdot(residual * weight, residual)) / total
+    errors = np.zeros(3)
+    errors[: len(inverse)] = np.sqrt(np.diag(inverse) * variance * _CORRELATED_PX)
+    return errors

@@ -1,0 +1,448 @@
+"""Register two slices laterally: first guess, refinement, and evidence that it helps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy import ndimage
+
+from mosaicflow.alignment.coarse import search
+from mosaicflow.alignment.images import (
+    band_pass,
+    bin_mean,
+    correlation,
+    gradient_magnitude,
+    smooth_valid,
+    tissue_mask,
+)
+from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
+from mosaicflow.alignment.transform import Rigid2D
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "HeldOut",
+    "PairFit",
+    "RegistrationSettings",
+    "SlicePair",
+    "confidence",
+    "register_images",
+]
+
+Initial = Literal["none", "gradient", "com", "both"]
+
+# Longest side of the image in which all shifts and angles are tried.
+_COARSE_PX = 128
+# Structures above this many px at full resolution are shading, not anatomy.
+_SHADING_PX = 32
+# Speckle is gone after smoothing by this many px at full resolution.
+_SPECKLE_PX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationSettings:
+    """Limits and choices of a registration.
+
+    Parameters
+    ----------
+    transform : {'translation', 'euler'}
+        Whether the slice may turn.
+    max_translation_px, max_rotation_deg : float
+        Beyond these the result is wrong.
+    initial : {'none', 'gradient', 'com', 'both'}
+        Where the first guess comes from, besides the stage.
+    """
+
+    transform: Literal["translation", "euler"] = "euler"
+    max_translation_px: float = 200.0
+    max_rotation_deg: float = 5.0
+    initial: Initial = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePair:
+    """Projections of the matched planes of two slices.
+
+    Parameters
+    ----------
+    fixed, moving : ndarray, shape (y, x), float32
+        Mean over the planes; zero where there is no data.
+    fixed_valid, moving_valid : ndarray, bool
+        Where there is data.
+    offset_yx : tuple of float
+        Where the stage puts the moving slice's pixel (0, 0) in the fixed slice [px].
+    """
+
+    fixed: NDArray[np.float32]
+    moving: NDArray[np.float32]
+    fixed_valid: NDArray[np.bool_]
+    moving_valid: NDArray[np.bool_]
+    offset_yx: tuple[float, float]
+
+    @property
+    def stage_motion(self) -> Motion:
+        """The motion the stage reports: no turn, the expected shift."""
+        center = [(n - 1) / 2 for n in self.fixed.shape]
+        return Motion(0.0, (center[0] - self.offset_yx[0], center[1] - self.offset_yx[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """How well the registration explains image parts that it has not seen.
+
+    The tissue is cut into a chequerboard; each colour is registered alone and judged on the other.
+
+    Parameters
+    ----------
+    stage, refined : float
+        Correlation on the held-out parts with the stage's motion and with the registered one.
+    split_px, split_deg : float
+        Difference between the two colours' results.
+    """
+
+    stage: float
+    refined: float
+    split_px: float
+    split_deg: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairFit:
+    """Registration of one pair.
+
+    Parameters
+    ----------
+    transform : Rigid2D
+        Pull motion of the moving slice as the stage placed it, in pixels of the fixed slice.
+    correlation, correlation_before : float
+        Correlation inside the tissue with and without it.
+    confidence : float
+        Between 0 and 1.
+    held_out : HeldOut
+        Evidence from parts not used.
+    sigma_px, sigma_deg : float
+        Standard errors.
+    failure : str
+        Why the result must not be used; empty when it may.
+    """
+
+    transform: Rigid2D
+    correlation: float
+    correlation_before: float
+    confidence: float
+    held_out: HeldOut
+    sigma_px: float
+    sigma_deg: float
+    failure: str = field(default="")
+
+
+def confidence(
+    zcorr: float, translation_px: float, rotation_deg: float, settings: RegistrationSettings
+) -> float:
+    """Condense correlation, shift and rotation into one number.
+
+    Parameters
+    ----------
+    zcorr : float
+        Correlation after registration.
+    translation_px, rotation_deg : float
+        Size of the correction.
+    settings : RegistrationSettings
+        Holds the largest shift and rotation.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; never more than 0.2 above the correlation, so that a small correction
+        alone earns no trust.
+    """
+    corr = max(zcorr, 0.0)
+    near = 1 - min(abs(translation_px) / settings.max_translation_px, 1.0)
+    limit = settings.max_rotation_deg
+    upright = 1 - min(abs(rotation_deg) / limit, 1.0) if limit > 0 else 1.0
+    value = 0.5 * corr + 0.3 * near + 0.2 * upright
+    return min(max(value, 0.0), 1.0, corr + 0.2)
+
+
+def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:
+    """Find the rigid motion between two slices and judge it.
+
+    Parameters
+    ----------
+    pair : SlicePair
+        The two projections at one pitch.
+    settings : RegistrationSettings
+        Limits.
+
+    Returns
+    -------
+    PairFit
+        The stage's own motion, with the reason in `failure`, when registration fails.
+    """
+    factors = _pyramid(pair)
+    if min(*pair.fixed.shape, *pair.moving.shape) < 8 * factors[0]:
+        return _rejected(pair, "the images are too narrow to compare", 0.0)
+    rotate = settings.transform == "euler"
+    motion = _first_guess(_level(pair, factors[0], pair.stage_motion), pair, settings)
+    judged = None
+    for factor in factors:
+        level = _level(pair, factor, motion)
+        start = motion.scaled(factor)
+        weight = _overlap(level, start)
+        if weight.sum() < 64:
+            return _rejected(pair, "too few pixels with data in both slices", 0.0)
+        # The last level only polishes: few steps of a full-size image.
+        steps = 50 if factor > 1 or factor == factors[0] else 4
+        found = refine(
+            level.fixed, level.moving, weight, start, rotate=rotate, max_steps=steps
+        )  # fmt: skip
+        motion = found.motion.scaled(1 / factor)
+        if factor > 1 or judged is None:
+            judged = level  # at half resolution the verdict costs a quarter
+    assert judged is not None
+    held_out = _hold_out(judged, motion, pair.stage_motion, rotate)
+    return _judge(pair, judged, motion, found, held_out, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """Both images at one step of the pyramid."""
+
+    factor: int
+    fixed: NDArray[np.float32]
+    moving: NDArray[np.float32]
+    valid: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    inner: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    tissue: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    plain: tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def _pyramid(pair: SlicePair) -> list[int]:
+    """Choose the binning factors, from coarse to fine."""
+    longest = max(*pair.fixed.shape, *pair.moving.shape)
+    coarsest = max(0, math.ceil(math.log2(longest / _COARSE_PX)))
+    exponents = range(coarsest, -1, -1)
+    # The search is good to one coarse pixel, so the level after it can be left out.
+    return [2**k for k in exponents if k != coarsest - 1 or k <= 1]
+
+
+def _level(pair: SlicePair, factor: int, motion: Motion) -> _Level:
+    plain = bin_mean(pair.fixed, factor), bin_mean(pair.moving, factor)
+    valid = (
+        bin_mean(pair.fixed_valid.astype(np.float32), factor) > 0.999,
+        bin_mean(pair.moving_valid.astype(np.float32), factor) > 0.999,
+    )
+    start = motion.scaled(factor)
+    # Both background filters must see the same tissue: where only one image has data, its
+    # background would differ and pull the images apart.
+    shared = (
+        valid[0] & _warp_mask(valid[1], start, valid[0]),
+        valid[1] & _warp_mask(valid[0], _inverse(start, valid), valid[1]),
+    )
+    low, high = max(1.0, _SPECKLE_PX / factor), max(4.0, _SHADING_PX / factor)
+    fixed, moving = (
+        band_pass(image, mask, low, high) for image, mask in zip(plain, shared, strict=True)
+    )
+    tissue = (
+        tissue_mask(plain[0], valid[0], max(1.0, 8 / factor)),
+        tissue_mask(plain[1], valid[1], max(1.0, 8 / factor)),
+    )
+    # Filters see only half their neighbourhood where the data ends: keep away from there.
+    inner = _shrink(valid[0]), _shrink(valid[1])
+    return _Level(factor, fixed, moving, valid, inner, tissue, plain)
+
+
+def _warp_mask(
+    mask: NDArray[np.bool_], motion: Motion, like: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    return warp(mask.astype(np.float32), motion, _shape(like)) > 0.99
+
+
+def _shape(image: NDArray[np.generic]) -> tuple[int, int]:
+    n_y, n_x = image.shape
+    return n_y, n_x
+
+
+def _inverse(motion: Motion, frames: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> Motion:
+    """Turn a pull motion of the moving frame into that of the fixed frame."""
+    fixed, moving = ((np.array(frame.shape) - 1) / 2 for frame in frames)
+    angle = math.radians(motion.angle_deg)
+    cos, sin = math.cos(angle), math.sin(angle)
+    y, x = moving - np.array(motion.at_yx)
+    at = fixed + np.array([cos * y + sin * x, -sin * y + cos * x])
+    return Motion(-motion.angle_deg, (float(at[0]), float(at[1])))
+
+
+def _shrink(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    share = ndimage.uniform_filter(mask.astype(np.float32), 5, mode="constant")
+    result: NDArray[np.bool_] = share > 0.99
+    return result
+
+
+def _first_guess(level: _Level, pair: SlicePair, settings: RegistrationSettings) -> Motion:
+    """Try all starting points on the coarsest level and keep the one that ends best."""
+    stage = pair.stage_motion.scaled(level.factor)
+    candidates = [stage]
+    if settings.initial in ("com", "both"):
+        candidates.append(_by_centre_of_mass(level, stage))
+    if settings.initial in ("gradient", "both"):
+        edges = gradient_magnitude(level.fixed), gradient_magnitude(level.moving)
+        candidates.append(_by_search(*edges, level, stage, settings))
+    if settings.initial == "both":
+        candidates.append(_by_search(level.fixed, level.moving, level, stage, settings))
+    limit = settings.max_translation_px / level.factor + 1
+    best, best_score = stage, -math.inf
+    for start in candidates:
+        if math.dist(start.at_yx, stage.at_yx) > limit:
+            continue
+        weight = _overlap(level, start)
+        found = refine(
+            level.fixed, level.moving, weight, start, rotate=settings.transform == "euler",
+            max_steps=20,
+        )  # fmt: skip
+        # A result is compared over one area only: a shift must not win by leaving the tissue.
+        score = found.correlation * math.sqrt(float(weight.mean()))
+        inside = math.dist(found.motion.at_yx, stage.at_yx) <= limit
+        inside &= abs(found.motion.angle_deg) <= settings.max_rotation_deg + 1
+        if inside and score > best_score:
+            best, best_score = found.motion, score
+    return best.scaled(1 / level.factor)
+
+
+def _overlap(level: _Level, motion: Motion) -> NDArray[np.float32]:
+    shape = _shape(level.fixed)
+    # One warp for both masks of the moving image: 2 where there is tissue, 1 where only data.
+    marks = level.inner[1].astype(np.float32) + (level.tissue[1] & level.inner[1])
+    moved = warp(marks.astype(np.float32), motion, shape)
+    there = (moved > 0.99) & level.inner[0]
+    weight: NDArray[np.float32] = ((level.tissue[0] | (moved > 1.5)) & there).astype(np.float32)
+    return weight
+
+
+def _by_centre_of_mass(level: _Level, stage: Motion) -> Motion:
+    if not all(mask.any() for mask in level.tissue):
+        return stage
+    centers = [np.argwhere(mask).mean(axis=0) for mask in level.tissue]
+    middle = (np.array(level.fixed.shape) - 1) / 2
+    at = centers[1] + middle - centers[0]
+    return Motion(0.0, (float(at[0]), float(at[1])))
+
+
+def _by_search(
+    fixed: NDArray[np.float32],
+    moving: NDArray[np.float32],
+    level: _Level,
+    stage: Motion,
+    settings: RegistrationSettings,
+) -> Motion:
+    middle = (np.array(level.fixed.shape) - 1) / 2
+    offset = middle - np.array(stage.at_yx)
+    found = search(
+        fixed,
+        moving,
+        level.valid,
+        offset_yx=(float(offset[0]), float(offset[1])),
+        max_shift=settings.max_translation_px / level.factor,
+        max_angle_deg=settings.max_rotation_deg if settings.transform == "euler" else 0.0,
+    )
+    at = np.array(stage.at_yx) + np.array(found.shift_yx)
+    return Motion(found.angle_deg, (float(at[0]), float(at[1])))
+
+
+def _hold_out(level: _Level, motion: Motion, stage: Motion, rotate: bool) -> HeldOut:
+    """Register each colour of a chequerboard and judge it on the other."""
+    start, at_stage = motion.scaled(level.factor), stage.scaled(level.factor)
+    weight = _overlap(level, start)
+    colour = _chequerboard(weight)
+    parts = [weight * colour, weight * (1 - colour)]
+    shape = _shape(level.fixed)
+    if min(float(part.sum()) for part in parts) < 32:
+        return HeldOut(math.nan, math.nan, math.inf, math.inf)
+    fits = [refine(level.fixed, level.moving, part, start, rotate=rotate) for part in parts]
+    unmoved = warp(level.moving, at_stage, shape)
+    stage_weight = _overlap(level, at_stage)
+    refined, by_stage = [], []
+    for fit, part in zip(fits, reversed(parts), strict=True):
+        refined.append(correlation(level.fixed, warp(level.moving, fit.motion, shape), part))
+        both = part * stage_weight
+        by_stage.append(correlation(level.fixed, unmoved, both))
+    split = math.dist(fits[0].motion.at_yx, fits[1].motion.at_yx) * level.factor
+    turn = abs(fits[0].motion.angle_deg - fits[1].motion.angle_deg)
+    return HeldOut(float(np.mean(by_stage)), float(np.mean(refined)), split, turn)
+
+
+def _chequerboard(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divide the used area into 8 x 8 fields of two colours."""
+    fields = []
+    for axis in (0, 1):
+        used = np.flatnonzero(weight.any(axis=1 - axis))
+        first, last = (int(used[0]), int(used[-1])) if len(used) else (0, 0)
+        side = max(1.0, (last + 1 - first) / 8)
+        fields.append(((np.arange(weight.shape[axis]) - first) / side).astype(np.int64))
+    colour: NDArray[np.float32] = ((fields[0][:, None] + fields[1][None, :]) % 2).astype(np.float32)
+    return colour
+
+
+def _judge(
+    pair: SlicePair,
+    level: _Level,
+    motion: Motion,
+    found: RefinedMotion,
+    held_out: HeldOut,
+    settings: RegistrationSettings,
+) -> PairFit:
+    shape = _shape(level.fixed)
+    scaled, at_stage = motion.scaled(level.factor), pair.stage_motion.scaled(level.factor)
+    fixed, moving = (
+        smooth_valid(image, mask.astype(np.float32), 1.0)
+        for image, mask in zip(level.plain, level.valid, strict=True)
+    )
+    before = correlation(fixed, warp(moving, at_stage, shape), _overlap(level, at_stage))
+    after = correlation(fixed, warp(moving, scaled, shape), _overlap(level, scaled))
+    transform = _as_transform(pair, motion)
+    size = math.hypot(*transform.translation_yx)
+    if size > settings.max_translation_px or abs(motion.angle_deg) > settings.max_rotation_deg:
+        reached = f"{size:.1f} px, {motion.angle_deg:.2f} deg"
+        return _rejected(pair, f"ran to a limit ({reached})", before)
+    if after < before:
+        return _rejected(pair, f"correlation fell from {before:.3f} to {after:.3f}", before)
+    if not math.isnan(held_out.refined) and held_out.refined < held_out.stage:
+        return _rejected(
+            pair,
+            f"held-out parts match less well than by the stage ({held_out.refined:.3f} "
+            f"< {held_out.stage:.3f})",
+            before,
+            held_out,
+        )
+    spread = min(held_out.split_px, 1e3), min(held_out.split_deg, 1e2)
+    return PairFit(
+        transform,
+        after,
+        before,
+        confidence(after, size, motion.angle_deg, settings),
+        held_out,
+        sigma_px=math.sqrt(found.sigma_px**2 + spread[0] ** 2 / 8 + 0.02**2),
+        sigma_deg=math.sqrt(found.sigma_deg**2 + spread[1] ** 2 / 4 + 0.003**2),
+    )
+
+
+def _as_transform(pair: SlicePair, motion: Motion) -> Rigid2D:
+    """Split the stage's shift off a motion: what remains moves the slice as the stage placed it."""
+    stage = pair.stage_motion
+    center = ((pair.fixed.shape[0] - 1) / 2, (pair.fixed.shape[1] - 1) / 2)
+    shift = (motion.at_yx[0] - stage.at_yx[0], motion.at_yx[1] - stage.at_yx[1])
+    return Rigid2D(motion.angle_deg, center, shift)
+
+
+def _rejected(
+    pair: SlicePair, reason: str, before: float, held_out: HeldOut | None = None
+) -> PairFit:
+    nothing = HeldOut(math.nan, math.nan, math.inf, math.inf)
+    stage = _as_transform(pair, pair.stage_motion)
+    return PairFit(
+        stage, before, before, 0.0, held_out or nothing, math.inf, math.inf, failure=reason
+    )

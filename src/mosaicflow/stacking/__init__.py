@@ -1,0 +1,1 @@
+"""From aligned slices to one volume: sampling, seams, blending."""

@@ -1,0 +1,174 @@
+"""Slices as the stages across slices see them: geometry, and projections of chosen planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.alignment.images import bin_mean
+from mosaicflow.errors import FormatError, InputError
+from mosaicflow.io.tables import parse_slice_id
+from mosaicflow.io.threads import map_threads
+from mosaicflow.io.zarr import LevelReader, open_level
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["Projection", "SliceStore", "check_same_pitch", "open_slice", "project"]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceStore:
+    """A finished slice on disk.
+
+    Parameters
+    ----------
+    slice_id : int
+        Number of the slice.
+    level : LevelReader
+        Full resolution, (z, y, x).
+    pitch_um : tuple of float
+        True pitch (z, y, x).
+    origin_mm : tuple of float
+        (y, x) of pixel (0, 0) from the corner of the slice's mosaic, along the array axes.
+    stage_sign : tuple of float
+        (y, x): +1 where the array index grows with the stage coordinate.
+    stage_corner_mm : tuple of float or None
+        (y, x) of the mosaic's corner in stage coordinates; None when the stage is unknown.
+    """
+
+    slice_id: int
+    level: LevelReader
+    pitch_um: tuple[float, float, float]
+    origin_mm: tuple[float, float]
+    stage_sign: tuple[float, float]
+    stage_corner_mm: tuple[float, float] | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (z, y, x)."""
+        n_z, n_y, n_x = self.level.shape
+        return n_z, n_y, n_x
+
+
+def open_slice(path: Path) -> SliceStore:
+    """Open a slice and read its place from the ``mosaicflow`` block.
+
+    Raises
+    ------
+    FormatError
+        When it is no volume.
+    """
+    level = open_level(path)
+    if level.ndim != 3:
+        raise FormatError(f"{path}: found {level.ndim} axes, expected a slice with axes z, y, x")
+    z_um, y_um, x_um = (1000 * value for value in level.resolution_mm)
+    block = level.attrs
+    slice_id = int(block["slice_id"]) if "slice_id" in block else parse_slice_id(path)
+    row, column = (float(v) for v in block.get("canvas_origin_px") or (0.0, 0.0))
+    stage: dict[str, Any] = block.get("stage") or {}
+    corner = stage.get("origin_mm")
+    return SliceStore(
+        slice_id=slice_id,
+        level=level,
+        pitch_um=(z_um, y_um, x_um),
+        origin_mm=(row * y_um / 1000, column * x_um / 1000),
+        stage_sign=(float(stage.get("sign_y") or 1), float(stage.get("sign_x") or 1)),
+        stage_corner_mm=None if corner is None else (float(corner[0]), float(corner[1])),
+    )
+
+
+def check_same_pitch(slices: Sequence[SliceStore]) -> None:
+    """Refuse slices of different pitch: they cannot be laid on each other pixel by pixel."""
+    for other in slices[1:]:
+        if not np.allclose(other.pitch_um, slices[0].pitch_um, rtol=1e-3):
+            raise InputError(
+                f"slice {other.slice_id} has a pitch of {_pitch(other)} um but slice "
+                f"{slices[0].slice_id} {_pitch(slices[0])} um (z, y, x)",
+                remedy="resample all grids to one pitch (resolution_um)",
+            )
+
+
+def _pitch(one: SliceStore) -> str:
+    return " x ".join(f"{value:.6g}" for value in one.pitch_um)
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Weighted means over the planes of a slice.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, y, x), float32
+        One image per row of weights, binned.
+    valid : ndarray, shape (y, x), bool
+        Where any plane holds data.
+    planes : ndarray, shape (z, y, x), float32
+        All planes, binned coarsely; empty when not asked for.
+    """
+
+    images: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    planes: NDArray[np.float32]
+
+
+def project(
+    level: LevelReader,
+    weights: NDArray[np.float64],
+    *,
+    image_bin: int = 1,
+    plane_bin: int = 0,
+    threads: int = 1,
+) -> Projection:
+    """Average planes block by block, so that a slice of any width fits into memory.
+
+    Parameters
+    ----------
+    level : LevelReader
+        The slice, (z, y, x).
+    weights : ndarray, shape (n, z), float64
+        Weight of every plane in each image.
+    image_bin, plane_bin : int
+        Binning of the images and of the planes kept; `plane_bin` 0 keeps none, otherwise it is a
+        multiple of `image_bin`.
+    threads : int
+        Blocks read at the same time.
+
+    Returns
+    -------
+    Projection
+    """
+    n_z, n_y, n_x = level.shape
+    grain = max(image_bin, plane_bin)
+    step = [grain * max(1, -(-chunk // grain)) for chunk in level.chunks[1:]]
+    images = np.zeros((len(weights), n_y // image_bin, n_x // image_bin), np.float32)
+    valid = np.zeros(images.shape[1:], np.bool_)
+    keep = plane_bin or max(n_y, n_x) + 1
+    planes = np.zeros((n_z, n_y // keep, n_x // keep), np.float32)
+    table = np.vstack([weights, np.ones(n_z)]).astype(np.float32)
+
+    def reduce(corner: tuple[int, int]) -> None:
+        y, x = corner
+        block = np.asarray(level[:, y : y + step[0], x : x + step[1]], dtype=np.float32)
+        flat = (table @ block.reshape(n_z, -1)).reshape(-1, *block.shape[1:])
+        small = bin_mean(flat, image_bin)
+        part = _part(corner, image_bin, small.shape)
+        images[:, *part] = small[:-1]
+        valid[part] = small[-1] != 0
+        if plane_bin:
+            coarse = bin_mean(block, plane_bin)
+            planes[:, *_part(corner, plane_bin, coarse.shape)] = coarse
+
+    corners = [(y, x) for y in range(0, n_y, step[0]) for x in range(0, n_x, step[1])]
+    map_threads(reduce, corners, threads)
+    return Projection(images, valid, planes)
+
+
+def _part(corner: tuple[int, int], factor: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    y, x = corner[0] // factor, corner[1] // factor
+    return slice(y, y + shape[-2]), slice(x, x + shape[-1])

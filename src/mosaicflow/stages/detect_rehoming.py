@@ -1,0 +1,97 @@
+"""Stage `detect_rehoming`: repair what the stage's positions cannot mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["detect_rehoming"]
+
+
+def detect_rehoming(
+    *,
+    shifts: Path,
+    output_dir: Path,
+    rehoming_max_shift_mm: float = 0.5,
+    rehoming_return_fraction: float = 0.4,
+    tile_fov_mm: float | None = None,
+    tile_fov_tolerance: float = 0.05,
+    strict: bool = False,
+    threads: int = 1,
+) -> None:
+    """Tell spikes of the stage from genuine moves, and write steps that can be summed.
+
+    Parameters
+    ----------
+    shifts : Path
+        Steps between consecutive slices (shifts_xy.csv).
+    output_dir : Path
+        Folder for shifts_xy_clean.csv, rehoming_report.json and rehoming_config.csv (the moved
+        slices, for the slice configuration).
+    rehoming_max_shift_mm : float
+        Longest step that needs no explanation [mm].
+    rehoming_return_fraction : float
+        A jump is a spike when the next step takes all of it back but this part.
+    tile_fov_mm : float | None
+        Field of view of a tile [mm], only for tables of older software in which a new row of tiles
+        looks like a movement; empty: steps are taken as they are.
+    tile_fov_tolerance : float
+        How near such a step is to whole tiles, in fields of view.
+    strict : bool
+        Refuse a table that needs repair (rows reversed, listed twice or missing).
+    threads : int
+        Not used: the table is small.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("detect_rehoming", locals())
+
+    from mosaicflow.alignment.rehoming import clean_steps
+    from mosaicflow.alignment.shifts import SHIFT_COLUMNS, StepTable, parse_steps, steps_to_rows
+    from mosaicflow.errors import InputError, ParameterError
+    from mosaicflow.io.tables import format_slice_id, read_csv, write_csv, write_json
+
+    if rehoming_max_shift_mm <= 0 or (tile_fov_mm is not None and tile_fov_mm <= 0):
+        raise ParameterError("rehoming_max_shift_mm and tile_fov_mm must be above 0")
+    rows = read_csv(shifts, ["fixed_id", "moving_id", "x_shift_mm", "y_shift_mm"])
+    table = parse_steps(rows, shifts.name)
+    if strict and table.warnings:
+        raise InputError(table.warnings[0], remedy="repair the table or leave out --strict")
+    found = clean_steps(
+        table.steps,
+        max_shift_mm=rehoming_max_shift_mm,
+        return_fraction=rehoming_return_fraction,
+        tile_fov_mm=tile_fov_mm,
+        tile_fov_tolerance=tile_fov_tolerance,
+    )
+    output_dir.mkdir(parents=True, exist_ok=True)
+    clean = output_dir / "shifts_xy_clean.csv"
+    write_csv(
+        clean, SHIFT_COLUMNS, steps_to_rows(StepTable(found.steps, table.px_per_mm, ()))
+    )
+    write_json(output_dir / "rehoming_report.json", found.to_json())
+    write_csv(
+        output_dir / "rehoming_config.csv",
+        ("slice_id", "rehomed", "rehoming_reliable"),
+        [
+            {
+                "slice_id": format_slice_id(step.moving_id),
+                "rehomed": True,
+                "rehoming_reliable": False,
+            }
+            for step in found.genuine
+        ],
+    )
+    for warning in table.warnings:
+        report.warn(warning)
+    lengths = sorted(step.length_mm for step in found.steps)
+    if lengths:
+        report.metric("max_step", lengths[-1], "mm", "longest step", warning=0.5)
+        report.metric("median_step", lengths[len(lengths) // 2], "mm", "typical step", warning=0.5)
+        unreliable = sum(not step.reliable for step in found.steps) / len(lengths)
+        report.metric(
+            "unreliable_fraction", unreliable, "", "share of steps not trusted", warning=0.1
+        )
+    report.metric("tile_offsets", len(found.tile_offsets), "", "steps cleared of whole tiles")
+    report.metric("spikes", len(found.spikes) // 2, "", "jumps and returns removed")
+    report.metric("genuine_moves", len(found.genuine), "", "large steps that were kept")
+    report.write(clean)

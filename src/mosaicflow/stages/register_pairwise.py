@@ -1,0 +1,115 @@
+"""Stage `register_pairwise`: how one slice lies on another, measured from their images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mosaicflow.io.report import StageReport
+
+__all__ = ["register_pairwise"]
+
+
+def register_pairwise(
+    *,
+    fixed: Path,
+    moving: Path,
+    output: Path,
+    shifts: Path | None = None,
+    slicing_interval_mm: float = 0.2,
+    allowed_drift_mm: float = 0.1,
+    moving_slice_first_index: int = 4,
+    registration_transform: Literal["translation", "euler"] = "euler",
+    registration_max_translation: float = 200.0,
+    registration_max_rotation: float = 5.0,
+    registration_initial_alignment: Literal["none", "gradient", "com", "both"] = "both",
+    threads: int = 1,
+) -> None:
+    """Register a slice on one a few cuts above it, by the tissue that both show.
+
+    Parameters
+    ----------
+    fixed : Path
+        Upper slice (slice_zII_normalize.ome.zarr).
+    moving : Path
+        Lower slice (slice_zJJ_normalize.ome.zarr).
+    output : Path
+        Transform to write (zII_zJJ_transform.json); the same as ITK text goes beside it (.tfm).
+    shifts : Path | None
+        Stage steps (shifts_xy_clean.csv) as the expected position; empty: the position stored in
+        the slices.
+    slicing_interval_mm : float
+        Thickness of a section [mm].
+    allowed_drift_mm : float
+        How far the depth of a slice may depart from its number times the interval [mm].
+    moving_slice_first_index : int
+        First plane of the lower slice that the knife has left intact.
+    registration_transform : {'translation', 'euler'}
+        Whether the slice may turn.
+    registration_max_translation : float
+        Largest departure from the expected position [px].
+    registration_max_rotation : float
+        Largest rotation [deg].
+    registration_initial_alignment : {'none', 'gradient', 'com', 'both'}
+        Where the first guess comes from, besides the expected position: a search over all shifts
+        and angles, the centres of mass, or both.
+    threads : int
+        Number of blocks read at the same time.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("register_pairwise", locals())
+
+    from mosaicflow.alignment.register import RegistrationSettings
+    from mosaicflow.errors import ParameterError
+    from mosaicflow.io.tables import write_json, write_text
+    from mosaicflow.stages._pair import DepthLimits, measure_pair
+    from mosaicflow.stages._slices import check_same_pitch, open_slice
+
+    if slicing_interval_mm <= 0 or registration_max_translation <= 0:
+        raise ParameterError(
+            f"slicing_interval_mm is {slicing_interval_mm} and registration_max_translation "
+            f"{registration_max_translation}; both must be above 0"
+        )
+    pair = open_slice(fixed), open_slice(moving)
+    check_same_pitch(pair)
+    settings = RegistrationSettings(
+        registration_transform,
+        registration_max_translation,
+        registration_max_rotation,
+        registration_initial_alignment,
+    )
+    depth = DepthLimits(
+        interval_um=1000 * slicing_interval_mm,
+        allowed_um=1000 * allowed_drift_mm,
+        first_index=moving_slice_first_index,
+    )
+    found = measure_pair(*pair, shifts, settings, depth, threads=threads)
+    record = found.to_json()
+    write_json(output, record)
+    write_text(output.with_suffix(".tfm"), found.to_tfm())
+    _report(report, record)
+    report.write(output)
+
+
+def _report(report: StageReport, record: dict[str, Any]) -> None:
+    import math
+
+    if record["status"] == "error":
+        report.error(f"registration not usable: {record['reason']}")
+    if record["distance_planes"]:
+        apart = f"planes {record['distance_planes']:.1f} apart were compared"
+        report.warn(f"the slices share no tissue: {apart}")
+    report.metric("registration_error", 1 - record["correlation"], "", "1 - correlation")
+    report.metric("correlation", record["correlation"], "", "inside the tissue, after registration")
+    report.metric("correlation_before", record["correlation_before"], "", "as the stage places it")
+    size = math.hypot(*record["translation_yx"])
+    report.metric("translation_magnitude", size, "px", "correction of the stage's position")
+    report.metric("rotation", record["angle_deg"], "deg", "rotation of the moving slice")
+    report.metric("registration_confidence", record["confidence"], "", "trust in this pair")
+    for name, key in (("held_out_correlation", "refined"), ("held_out_correlation_stage", "stage")):
+        value = record[f"held_out_{key}"]
+        if not math.isnan(value):
+            report.metric(name, value, "", f"parts not used for the fit, {key}")
+    report.metric("z_drift", record["z_drift_planes"], "planes", "depth found minus expected")
