@@ -1,0 +1,224 @@
+"""The block face in a slice: where water ends and tissue begins, column by column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.polynomial.legendre import legvander
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Volume = NDArray[np.float32]
+
+__all__ = ["Surface", "SurfaceModel", "detect_surface", "fit_surface", "rise"]
+
+SurfaceModel = Literal["plane_waviness", "plane", "global"]
+
+_SIGMA_PLANES = 2.0
+# A column of water must be this much darker than the tissue below to count as an interface.
+_LEAST_CONTRAST = 1.3
+_STEP_COST = 0.3
+_WAVINESS_ORDER = 4
+_LEAST_GAIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """Depth of the block face as a smooth function of the position in the slice.
+
+    Parameters
+    ----------
+    coefficients : ndarray, shape (order + 1, order + 1), float64
+        Legendre coefficients [planes] over the slice scaled to -1..1, first index y.
+    shape_yx : (int, int)
+        Lateral shape of the slice.
+    residual_planes : float
+        Median distance of detected columns from the surface.
+    model : str
+        What was fitted.
+    """
+
+    coefficients: NDArray[np.float64]
+    shape_yx: tuple[int, int]
+    residual_planes: float
+    model: SurfaceModel
+
+    def depth(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Depth [planes] of every pixel of a block, shape (y, x)."""
+        order = len(self.coefficients) - 1
+        y, x = (
+            legvander((np.arange(part.start, part.stop) + 0.5) / length * 2 - 1, order)
+            for part, length in zip((rows, columns), self.shape_yx, strict=True)
+        )
+        return np.asarray(y @ self.coefficients @ x.T)
+
+
+def rise(volume: Volume) -> Volume:
+    """Measure how steeply each column rises with depth, relative to its own brightness.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (z, y, x), float32
+        Laterally reduced slice.
+
+    Returns
+    -------
+    ndarray, shape (z, y, x), float32
+        Derivative of a Gaussian along z, scaled by the column's 90th percentile; zero where the
+        column holds no data.
+    """
+    smooth = gaussian_filter(volume, (0, 1, 1), mode="nearest")
+    slope = gaussian_filter1d(smooth, _SIGMA_PLANES, axis=0, order=1, mode="nearest")
+    bright = np.percentile(smooth, 90, axis=0)
+    return np.where(bright > 0, slope / np.where(bright > 0, bright, 1), 0).astype(np.float32)
+
+
+def detect_surface(steepness: Volume) -> NDArray[np.float64]:
+    """Trace the steepest rise so that neighbouring columns agree.
+
+    Parameters
+    ----------
+    steepness : ndarray, shape (z, y, x), float32
+        From `rise`.
+
+    Returns
+    -------
+    ndarray, shape (y, x), float64
+        Depth of the face [planes], to a fraction of a plane.
+
+    Notes
+    -----
+    Semi-global matching: dynamic programming along four directions, their costs added
+    (Hirschmueller 2008, doi:10.1109/TPAMI.2007.1166).
+    """
+    scale = float(np.percentile(steepness.max(axis=0), 75)) or 1.0
+    cost = -steepness / scale
+    total = np.zeros_like(cost)
+    for axis in (1, 2):
+        for reverse in (False, True):
+            total += _aggregated(cost, axis, reverse=reverse)
+    best = total.argmin(axis=0)
+    inner = np.clip(best, 1, len(cost) - 2)
+    low, mid, high = (
+        np.take_along_axis(steepness, (inner + d)[None], axis=0)[0] for d in (-1, 0, 1)
+    )
+    bend = low - 2 * mid + high
+    fraction = np.where(bend < 0, 0.5 * (low - high) / np.where(bend < 0, bend, 1), 0)
+    return np.where(best == inner, inner + np.clip(fraction, -0.5, 0.5), best).astype(np.float64)
+
+
+def _aggregated(cost: Volume, axis: int, *, reverse: bool) -> Volume:
+    """Cheapest path to each voxel along one lateral direction, one plane per step at most."""
+    along = np.moveaxis(cost, axis, 0)
+    along = along[::-1] if reverse else along
+    result = np.empty_like(along)
+    previous = np.zeros_like(along[0])
+    for number, layer in enumerate(along):
+        up = np.pad(previous[1:], ((0, 1), (0, 0)), constant_values=np.inf)
+        down = np.pad(previous[:-1], ((1, 0), (0, 0)), constant_values=np.inf)
+        cheapest = np.minimum(previous, np.minimum(up, down) + _STEP_COST)
+        previous = layer + np.minimum(cheapest, previous.min(axis=0) + 3 * _STEP_COST)
+        previous -= previous.min(axis=0)
+        result[number] = previous
+    result = result[::-1] if reverse else result
+    return np.moveaxis(result, 0, axis)
+
+
+def fit_surface(
+    volume: Volume, shape_yx: tuple[int, int], model: SurfaceModel = "plane_waviness"
+) -> Surface | None:
+    """Find the block face of a slice.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (z, y, x), float32
+        The slice, laterally reduced.
+    shape_yx : (int, int)
+        Lateral shape of the full slice.
+    model : {'plane_waviness', 'plane', 'global'}
+        The knife cuts a plane; `plane_waviness` adds a smooth departure if held-out columns agree;
+        `global` is one depth for the whole slice.
+
+    Returns
+    -------
+    Surface or None
+        None when there is no layer of water above the tissue.
+    """
+    known = volume.any(axis=0)
+    if not known.any():
+        return None
+    mean = volume[:, known].mean(axis=1)
+    steepness = rise(volume)
+    start = int(np.argmax(steepness[:, known].mean(axis=1)))
+    above, below = mean[: max(1, start - 2)].mean(), mean[start + 2 :].max(initial=0.0)
+    if below < _LEAST_CONTRAST * above:
+        return None
+    coefficients = np.zeros((2, 2))
+    coefficients[0, 0] = start
+    if model == "global":
+        return Surface(coefficients, shape_yx, 0.0, "global")
+    depth = detect_surface(steepness)
+    weight = np.where(known, np.maximum(steepness.max(axis=0), 0), 0)
+    # What is far from the bulk of the columns is a bubble, a vessel or a reflection.
+    depth_plane, weight = _robust_fit(depth, weight, 1)
+    residual = _median_residual(depth, weight, depth_plane)
+    if model == "plane":
+        return Surface(depth_plane, shape_yx, residual, "plane")
+    tested = [_held_out(depth, weight, order) for order in (1, _WAVINESS_ORDER)]
+    if not tested[1] < (1 - _LEAST_GAIN) * tested[0]:
+        return Surface(depth_plane, shape_yx, residual, "plane")
+    wavy, weight = _robust_fit(depth, weight, _WAVINESS_ORDER)
+    return Surface(wavy, shape_yx, _median_residual(depth, weight, wavy), "plane_waviness")
+
+
+def _design(shape: tuple[int, ...], order: int) -> NDArray[np.float64]:
+    y, x = (legvander((np.arange(n) + 0.5) / n * 2 - 1, order) for n in shape)
+    return np.einsum("yi,xj->yxij", y, x).reshape(shape[0] * shape[1], -1)
+
+
+def _robust_fit(
+    depth: NDArray[np.float64], weight: NDArray[np.floating], order: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Legendre coefficients by re-weighted least squares; also the final weights."""
+    design = _design(depth.shape, order)
+    # Only terms up to the total order: products of two high ones are noise.
+    i, j = np.indices((order + 1, order + 1)).reshape(2, -1)
+    terms = i + j <= order
+    kept = design[:, terms]
+    base = np.asarray(weight, float).ravel()
+    robust = base
+    target = depth.ravel()
+    solution = np.zeros(kept.shape[1])
+    for _ in range(15):
+        normal = (kept * robust[:, None]).T @ kept
+        normal[np.diag_indices_from(normal)] += 1e-6 * np.trace(normal)
+        solution = np.linalg.solve(normal, (kept * robust[:, None]).T @ target)
+        residual = np.abs(target - kept @ solution)
+        scale = max(0.25, 1.4826 * float(np.median(residual[base > 0])))
+        robust = base * np.where(residual < 4 * scale, (1 - (residual / (4 * scale)) ** 2) ** 2, 0)
+    coefficients = np.zeros((order + 1) ** 2)
+    coefficients[terms] = solution
+    return coefficients.reshape(order + 1, order + 1), robust.reshape(depth.shape)
+
+
+def _median_residual(
+    depth: NDArray[np.float64], weight: NDArray[np.floating], coefficients: NDArray[np.float64]
+) -> float:
+    surface = Surface(coefficients, (depth.shape[0], depth.shape[1]), 0.0, "plane")
+    fitted = surface.depth(slice(0, depth.shape[0]), slice(0, depth.shape[1]))
+    used = weight > 0
+    return float(np.median(np.abs(depth - fitted)[used])) if used.any() else float("nan")
+
+
+def _held_out(depth: NDArray[np.float64], weight: NDArray[np.floating], order: int) -> float:
+    """Median distance of columns in every other patch from a fit to the patches between them."""
+    y, x = np.indices(depth.shape)
+    out = ((y // 8 + x // 8) % 2).astype(bool)
+    if not (weight[out] > 0).any() or not (weight[~out] > 0).any():
+        return float("nan")
+    coefficients, _ = _robust_fit(depth, np.where(out, 0, weight), order)
+    return _median_residual(depth, np.where(out, weight, 0), coefficients)

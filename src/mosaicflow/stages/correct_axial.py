@@ -1,0 +1,80 @@
+"""Stage `correct_axial`: remove the axial profile of the focused beam."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mosaicflow.stages._options import StoreOptions
+
+__all__ = ["correct_axial"]
+
+_COLUMNS = 200_000
+
+
+def correct_axial(
+    *,
+    slice_path: Path,
+    output: Path,
+    store: StoreOptions = StoreOptions(),
+    threads: int = 1,
+) -> None:
+    """Make the gel around the tissue equally bright at all depths.
+
+    The gel is homogeneous, so what its mean A-line shows is the beam. Half of the gel gives the
+    profile, the other half decides whether it is applied.
+
+    Parameters
+    ----------
+    slice_path : Path
+        Stitched slice.
+    output : Path
+        Slice to write (slice_zNN_axial_corr.ome.zarr).
+    store : StoreOptions
+        How the output is written.
+    threads : int
+        Number of blocks worked on at the same time.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("correct_axial", locals())
+
+    import numpy as np
+
+    from mosaicflow.correction.axial import axial_gain
+    from mosaicflow.correction.depth import MIN_PLANES
+    from mosaicflow.io.slices import SliceVolume, write_slice
+    from mosaicflow.quality.masks import agarose_mask
+
+    source = SliceVolume(slice_path)
+    n_z = source.shape[0]
+    gain = np.ones(n_z, np.float32)
+    if n_z < MIN_PLANES:
+        report.warn(f"{n_z} planes show no beam profile: the slice is passed through")
+    else:
+        thin = source.thinned(_COLUMNS, threads)
+        gel = agarose_mask(thin.mean(axis=0))
+        report.metric("agarose_coverage", float(gel.mean()), "", "share of the canvas that is gel")
+        found = axial_gain(thin[:, gel])
+        if found is None:
+            report.warn("too little gel, or a profile that touches zero: nothing is corrected")
+        else:
+            report.metric("psf_max", found.psf_max, "", "largest excess over the background")
+            report.metric("profile_quality", found.quality, "", "1 - relative noise")
+            report.metric("unevenness_before", found.unevenness_before, "", "of held-out gel")
+            report.metric("unevenness_after", found.unevenness_after, "", "of held-out gel")
+            if found.unevenness_after < found.unevenness_before:
+                gain = found.gain.astype(np.float32)
+            else:
+                report.warn("the profile does not flatten held-out gel: nothing is corrected")
+    write_slice(
+        source,
+        output,
+        lambda block, _region: block * gain[:, None, None],
+        n_z=n_z,
+        attrs=report.block(source.attrs),
+        n_levels=store.n_levels,
+        writer_options=store.writer_options(),
+        threads=threads,
+    )
+    report.section("gain", [round(float(value), 6) for value in gain])
+    report.write(output)

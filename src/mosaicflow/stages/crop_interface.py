@@ -1,0 +1,162 @@
+"""Stage `crop_interface`: drop the water, keep a fixed depth below the block face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mosaicflow.stages._options import StoreOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mosaicflow.correction.surface import Surface
+    from mosaicflow.io.report import StageReport
+    from mosaicflow.io.slices import SliceVolume
+
+__all__ = ["crop_interface"]
+
+# Reduced columns that a surface is traced in; more would only cost memory.
+_COLUMNS = 40_000
+
+
+def crop_interface(
+    *,
+    slice_path: Path,
+    output: Path,
+    crop_depth_um: float = 600.0,
+    surface: Literal["plane_waviness", "plane", "global"] = "plane_waviness",
+    store: StoreOptions = StoreOptions(),
+    threads: int = 1,
+) -> None:
+    """Let plane 0 be the block face.
+
+    Each A-line is moved up by a whole number of planes, so no value is interpolated; what is left
+    below one plane is recorded with the surface for the one sampling that `stack` does.
+
+    Parameters
+    ----------
+    slice_path : Path
+        Slice with water above the tissue.
+    output : Path
+        Slice to write (slice_zNN_crop_interface.ome.zarr).
+    crop_depth_um : float
+        Depth kept below the face [um]; missing planes are zero.
+    surface : str
+        Shape of the face: a plane, a plane with smooth waviness where held-out columns confirm
+        it, or one depth for the whole slice (global).
+    store : StoreOptions
+        How the output is written.
+    threads : int
+        Number of blocks worked on at the same time.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("crop_interface", locals())
+
+    from mosaicflow.correction.depth import MIN_PLANES
+    from mosaicflow.correction.surface import fit_surface
+    from mosaicflow.errors import ParameterError
+    from mosaicflow.io.slices import SliceVolume, write_slice
+
+    if not crop_depth_um > 0:
+        raise ParameterError(f"crop_depth_um is {crop_depth_um}, expected a depth above 0")
+    source = SliceVolume(slice_path)
+    n_z = source.shape[0]
+    n_out, face = n_z, None
+    if n_z < MIN_PLANES:
+        report.warn(f"{n_z} planes show no interface: the slice is passed through")
+    else:
+        n_out = max(1, round(crop_depth_um / 1000 / source.pitch_mm[0]))
+        face = fit_surface(_reduced(source, threads), source.shape[1:], surface)
+    usable = _describe(report, source, face, n_out)
+    write_slice(
+        source,
+        output,
+        lambda block, region: _below_face(block, face, region, n_out),
+        n_z=n_out,
+        attrs=report.block(source.attrs, usable_planes=usable, surface=_record(face)),
+        n_levels=store.n_levels,
+        writer_options=store.writer_options(),
+        threads=threads,
+    )
+    report.write(output)
+
+
+def _reduced(source: SliceVolume, threads: int) -> NDArray[np.float32]:
+    """Mean of square patches of columns."""
+    import numpy as np
+
+    n_z, n_y, n_x = source.shape
+    factor = 8
+    while n_y * n_x / factor**2 > _COLUMNS and factor < 64:
+        factor *= 2
+
+    def reduce(block: NDArray[np.float32]) -> NDArray[np.float32]:
+        clipped = np.minimum(block, np.percentile(block[::4, ::4, ::4], 99.9))
+        starts = [np.arange(0, length, factor) for length in block.shape[1:]]
+        sums = np.add.reduceat(np.add.reduceat(clipped, starts[0], axis=1), starts[1], axis=2)
+        counts = [np.diff([*s, n]) for s, n in zip(starts, block.shape[1:], strict=True)]
+        return np.asarray(sums / np.outer(*counts), dtype=np.float32)
+
+    return source.reduced(reduce, factor, n_z, threads)
+
+
+def _below_face(
+    block: NDArray[np.float32], face: Surface | None, region: tuple[slice, slice], n_out: int
+) -> NDArray[np.float32]:
+    import numpy as np
+
+    result = np.zeros((n_out, *block.shape[1:]), np.float32)
+    if face is None:
+        kept = block[:n_out]
+        result[: len(kept)] = kept
+        return result
+    first = np.clip(np.rint(face.depth(*region)), 0, len(block) - 1).astype(int)
+    for plane in np.unique(first).tolist():
+        kept = block[plane : plane + n_out]
+        columns = first == plane
+        if columns.all():
+            result[: len(kept)] = kept
+        else:
+            result[: len(kept), columns] = kept[:, columns]
+    return result
+
+
+def _record(face: Surface | None) -> dict[str, object] | None:
+    if face is None:
+        return None
+    return {
+        "model": face.model,
+        "basis": "Legendre products over the slice scaled to -1..1, first index y",
+        "coefficients_planes": face.coefficients.round(9).tolist(),
+    }
+
+
+def _describe(report: StageReport, source: SliceVolume, face: Surface | None, n_out: int) -> int:
+    """Record the face and give the number of planes that every column can fill."""
+    import numpy as np
+
+    n_z, n_y, n_x = source.shape
+    if face is None:
+        if n_z > 1:
+            report.warn("no layer of water above the tissue was found: plane 0 stays where it is")
+        report.metric("interface_depth", 0.0, "voxels", "mean depth of the block face")
+        return min(n_z, n_out)
+    corners = face.depth(slice(0, n_y), slice(0, n_x))
+    mean, lowest, highest = float(corners.mean()), float(corners.min()), float(corners.max())
+    usable = int(np.clip(n_z - np.rint(highest), 1, n_out))
+    report.metric("interface_depth", mean, "voxels", "mean depth of the block face")
+    report.metric("interface_min_depth", lowest, "voxels", "shallowest point of the face")
+    report.metric("interface_max_depth_fraction", highest / n_z, "", "of the imaged depth")
+    report.metric("tilt_and_waviness", highest - lowest, "voxels", "range of the face")
+    report.metric("surface_residual", face.residual_planes, "voxels", "median over columns")
+    report.metric("surface_model", face.model, "", "shape of the face")
+    report.metric("usable_planes", usable, "voxels", "planes that every column fills")
+    if usable < n_out:
+        report.warn(
+            f"only {usable} of {n_out} planes lie below the face in every column; "
+            "the rest is zero: lower crop_depth_um or image deeper"
+        )
+    return usable
