@@ -1,0 +1,130 @@
+"""Geometry and density files: read any, write most, in one set of conventions.
+
+Points are (x, y, z), volumes are indexed [x, y, z], quaternions are scalar first. Nothing heavy is
+imported before a name is used, and no library of a format before that format is.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mosaicflow.formats.errors import FormatError, MissingExtraError, NotASegmentationError
+    from mosaicflow.formats.meshes import read_mesh
+    from mosaicflow.formats.mrc import read_mrc_dtype
+    from mosaicflow.formats.ndjson import read_ndjson
+    from mosaicflow.formats.orientations import OrientationsWriter
+    from mosaicflow.formats.particles import read_star, read_star_header
+    from mosaicflow.formats.properties import VertexPropertyContainer
+    from mosaicflow.formats.reader import open_file, resolve_parser
+    from mosaicflow.formats.records import GeometryData, GeometryDataContainer
+    from mosaicflow.formats.structures import read_structure
+    from mosaicflow.formats.tables import read_tsv, read_txt
+    from mosaicflow.formats.topology import read_tsi, write_topology_file
+    from mosaicflow.formats.volume import points_from_flat_array
+    from mosaicflow.formats.volumes import (
+        is_likely_density_map,
+        is_volume_file,
+        read_density_header,
+        read_volume,
+        write_density,
+    )
+    from mosaicflow.formats.vtk_legacy import read_legacy_vtk
+    from mosaicflow.formats.vtk_xml import read_vtu
+    from mosaicflow.formats.writer import (
+        resolve_writer,
+        write_geometries,
+        write_meshes,
+        write_ndjson,
+        write_star,
+        write_tsv,
+        write_volume,
+        write_xyz,
+    )
+
+_MODULES = {
+    "errors": ("FormatError", "MissingExtraError", "NotASegmentationError"),
+    "meshes": ("read_mesh",),
+    "mrc": ("read_mrc_dtype",),
+    "ndjson": ("read_ndjson",),
+    "orientations": ("OrientationsWriter",),
+    "particles": ("read_star", "read_star_header"),
+    "properties": ("VertexPropertyContainer",),
+    "reader": ("open_file", "resolve_parser"),
+    "records": ("GeometryData", "GeometryDataContainer"),
+    "structures": ("read_structure",),
+    "tables": ("read_tsv", "read_txt"),
+    "topology": ("read_tsi", "write_topology_file"),
+    "volume": ("points_from_flat_array",),
+    "volumes": (
+        "is_likely_density_map",
+        "is_volume_file",
+        "read_density_header",
+        "read_volume",
+        "write_density",
+    ),
+    "vtk_legacy": ("read_legacy_vtk",),
+    "vtk_xml": ("read_vtu",),
+    "writer": (
+        "resolve_writer",
+        "write_geometries",
+        "write_meshes",
+        "write_ndjson",
+        "write_star",
+        "write_tsv",
+        "write_volume",
+        "write_xyz",
+    ),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "FormatError",
+    "GeometryData",
+    "GeometryDataContainer",
+    "MissingExtraError",
+    "NotASegmentationError",
+    "OrientationsWriter",
+    "VertexPropertyContainer",
+    "is_likely_density_map",
+    "is_volume_file",
+    "open_file",
+    "points_from_flat_array",
+    "read_density_header",
+    "read_legacy_vtk",
+    "read_mesh",
+    "read_mrc_dtype",
+    "read_ndjson",
+    "read_star",
+    "read_star_header",
+    "read_structure",
+    "read_tsi",
+    "read_tsv",
+    "read_txt",
+    "read_volume",
+    "read_vtu",
+    "resolve_parser",
+    "resolve_writer",
+    "write_density",
+    "write_geometries",
+    "write_meshes",
+    "write_ndjson",
+    "write_star",
+    "write_topology_file",
+    "write_tsv",
+    "write_volume",
+    "write_xyz",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  a module attribute
+    if name not in _HOME:
+        raise AttributeError(f"module 'mosaicflow.formats' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"mosaicflow.formats.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,168 @@
+"""A volume to be written: its type, its statistics, its sections in file order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Density", "exact_dtype"]
+
+_BLOCK_VOXELS = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Density:
+    """A volume with its place in space.
+
+    Attributes
+    ----------
+    values : ndarray, shape (nx, ny, nz)
+        Indexed [x, y, z]; may be a memory map.
+    dtype : dtype
+        Type to be written.
+    sampling, origin : tuple of float
+        Voxel size and position of the first voxel, (x, y, z), angstrom.
+    """
+
+    values: NDArray[Any]
+    dtype: np.dtype[Any]
+    sampling: tuple[float, float, float]
+    origin: tuple[float, float, float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along x, y, z."""
+        x, y, z = self.values.shape
+        return (x, y, z)
+
+    def sections(self) -> Iterator[NDArray[Any]]:
+        """Yield blocks [z, y, x] of the type to be written, one after another along z."""
+        for block in _blocks(self.values):
+            yield np.ascontiguousarray(block.transpose(2, 1, 0)).astype(self.dtype, copy=False)
+
+    def statistics(self) -> tuple[float, float, float, float]:
+        """Smallest, largest and mean value and the deviation from it; of the finite values only.
+
+        Complex values have none: largest below smallest, which MRC2014 defines as "not known".
+        """
+        if self.dtype.kind == "c":
+            return 0.0, -1.0, -2.0, -1.0
+        count, mean, squares = 0, 0.0, 0.0
+        smallest, largest = np.inf, -np.inf
+        for block in _blocks(self.values):
+            values = block[np.isfinite(block)].astype(np.float64, copy=False)
+            if not values.size:
+                continue
+            smallest, largest = min(smallest, values.min()), max(largest, values.max())
+            # Joined block by block: sums of squares would cancel far from zero.
+            step = values.mean() - mean
+            total = count + values.size
+            squares += values.var() * values.size + step**2 * count * values.size / total
+            mean += step * values.size / total
+            count = total
+        if not count:
+            return 0.0, -1.0, -2.0, -1.0
+        return float(smallest), float(largest), float(mean), float(np.sqrt(squares / count))
+
+
+def exact_dtype(values: NDArray[Any], possible: Sequence[str]) -> np.dtype[Any]:
+    """Choose the type for a format that cannot hold all types.
+
+    Parameters
+    ----------
+    values : ndarray
+        The volume.
+    possible : sequence of str
+        Types the format has, smallest integers first, e.g. ``("i1", "i2", "f4")``.
+
+    Returns
+    -------
+    dtype
+        The values' own type; for integers else the first that holds all of them exactly; for
+        floats and complex numbers else the widest there is.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    types = [np.dtype(name) for name in possible]
+    native = values.dtype.newbyteorder("=")
+    if native in types:
+        return native
+    if native.kind in "biu":
+        return _integer_dtype(values, types)
+    if native.kind in "fc":
+        widest = max((t for t in types if t.kind == native.kind), key=lambda t: t.itemsize)
+        _require_range(values, widest)
+        return widest
+    raise ValueError(f"values of type {values.dtype} cannot be written, numbers are expected")
+
+
+def _integer_dtype(values: NDArray[Any], types: list[np.dtype[Any]]) -> np.dtype[Any]:
+    smallest = min(int(block.min()) for block in _blocks(values))
+    largest = max(int(block.max()) for block in _blocks(values))
+    for dtype in types:
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            if limits.min <= smallest and largest <= limits.max:
+                return dtype
+    for dtype in types:
+        if dtype.kind == "f" and dtype.itemsize >= 4 and _fits(values, dtype):
+            return dtype
+    raise ValueError(
+        f"{values.dtype} values from {smallest} to {largest}: no type of this format holds them "
+        "exactly; relabel them, or write h5"
+    )
+
+
+def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    limit = 2.0 ** (np.finfo(dtype).nmant + 1)
+    for block in _blocks(values):
+        converted = block.astype(dtype)
+        # Beyond 2**63 the way back overflows; nothing there needs to be let in.
+        if not np.all((np.abs(converted) < 2.0**63) & (converted == block.astype(np.longdouble))):
+            return False
+        if not np.all((np.abs(converted) <= limit) | (converted.astype(block.dtype) == block)):
+            return False
+    return True
+
+
+def _require_range(values: NDArray[Any], dtype: np.dtype[Any]) -> None:
+    if dtype.itemsize >= values.dtype.itemsize:
+        return
+    largest = float(np.finfo(dtype).max)
+    for block in _blocks(values):
+        parts = (block.real, block.imag) if dtype.kind == "c" else (block,)
+        for part in parts:
+            if np.any(np.isfinite(part) & (np.abs(part) > largest)):
+                raise ValueError(f"values beyond {largest:.3g} do not fit {dtype}")
+
+
+def _blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    n_x, n_y, n_z = values.shape
+    thickness = max(1, _BLOCK_VOXELS // (n_x * n_y))
+    for start in range(0, n_z, thickness):
+        yield values[:, :, start : start + thickness]
+
+
+def as_triple(value: ArrayLike, name: str) -> tuple[float, float, float]:
+    """Spread a number or (x, y, z) to three finite numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    given = np.asarray(value, dtype=np.float64)
+    if given.shape not in ((), (1,), (3,)) or not np.all(np.isfinite(given)):
+        raise ValueError(f"{name} is {value!r}, a number or (x, y, z) is expected")
+    x, y, z = np.broadcast_to(given, 3).tolist()
+    return (x, y, z)

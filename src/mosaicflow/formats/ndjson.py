@@ -1,0 +1,157 @@
+"""Points of the CryoET Data Portal: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.formats.errors import FormatError
+from mosaicflow.formats.grouping import split_by
+from mosaicflow.formats.properties import VertexPropertyContainer
+from mosaicflow.formats.records import GeometryDataContainer
+from mosaicflow.formats.rotations import normals_from_quaternions, quaternions_from_matrices
+from mosaicflow.formats.source import read_head, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.formats.source import FilePath
+
+__all__ = ["read_ndjson"]
+
+# The portal writes few digits; a matrix further from a rotation than this is a mistake.
+_ROTATION_TOLERANCE = 1e-2
+
+
+class _Collector:
+    """Takes records one by one and refuses those unlike the first."""
+
+    def __init__(self, path: FilePath) -> None:
+        self._path = path
+        self.kind: str | None = None
+        self.locations: list[tuple[float, float, float]] = []
+        self.matrices: list[NDArray[np.float64]] = []
+        self.instances: list[int] = []
+
+    def add(self, record: dict[str, Any], line: int) -> None:
+        kind = _kind(record)
+        if self.kind is None:
+            self.kind = kind
+        elif (kind == "oriented") != (self.kind == "oriented"):
+            raise FormatError(
+                self._path,
+                f"this record is {kind}, the first one is {self.kind}",
+                line=line,
+                remedy="split the file in one with and one without xyz_rotation_matrix",
+            )
+        self.locations.append(self._location(record, line))
+        if self.kind == "oriented":
+            self.matrices.append(self._matrix(record, line))
+        elif self.kind == "instance":
+            self.instances.append(self._instance(record, line))
+
+    def _location(self, record: dict[str, Any], line: int) -> tuple[float, float, float]:
+        location = record.get("location")
+        if not isinstance(location, dict):
+            raise FormatError(self._path, "no location {x, y, z}", line=line)
+        x, y, z = (self._number(location.get(axis), f"location.{axis}", line) for axis in "xyz")
+        return (x, y, z)
+
+    def _number(self, value: object, name: str, line: int) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise FormatError(self._path, f"{name} is {value!r:.40}, not a number", line=line)
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise FormatError(self._path, f"{name} is too large", line=line) from error
+        if not np.isfinite(number):
+            raise FormatError(self._path, f"{name} is {number}, not finite", line=line)
+        return number
+
+    def _matrix(self, record: dict[str, Any], line: int) -> NDArray[np.float64]:
+        rows = record["xyz_rotation_matrix"]
+        if not (isinstance(rows, list) and len(rows) == 3):
+            raise FormatError(self._path, "xyz_rotation_matrix has not 3 rows", line=line)
+        if not all(isinstance(row, list) and len(row) == 3 for row in rows):
+            raise FormatError(self._path, "xyz_rotation_matrix has not 3 columns", line=line)
+        matrix = np.array(
+            [[self._number(v, "xyz_rotation_matrix", line) for v in row] for row in rows]
+        )
+        off = np.abs(matrix @ matrix.T - np.eye(3)).max()
+        if not off < _ROTATION_TOLERANCE or np.linalg.det(matrix) < 0:
+            raise FormatError(self._path, "xyz_rotation_matrix is no rotation", line=line)
+        return matrix
+
+    def _instance(self, record: dict[str, Any], line: int) -> int:
+        value = record.get("instance_id")
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 2**31 - 1:
+            raise FormatError(
+                self._path, f"instance_id is {value!r:.40}, an int32 is expected", line=line
+            )
+        return value
+
+
+def read_ndjson(path: FilePath) -> GeometryDataContainer:
+    """Read points, oriented points or instances.
+
+    Parameters
+    ----------
+    path : str or path-like
+        One object a line with ``location`` {x, y, z} in voxels. The first one decides:
+        ``xyz_rotation_matrix`` (3 x 3, reference to tomogram) gives one entity with quaternions
+        and normals, ``instance_id`` one entity for each id with that property, neither plain
+        points.
+
+    Returns
+    -------
+    GeometryDataContainer
+        One entity without points for an empty file.
+
+    Raises
+    ------
+    FormatError
+        If a line is no such record, or only some records have a matrix.
+    """
+    found = _Collector(path)
+    for record, line in _records(path):
+        found.add(record, line)
+    locations = np.array(found.locations, dtype=np.float64).reshape(-1, 3)
+    if found.kind == "oriented":
+        quaternions = quaternions_from_matrices(np.array(found.matrices))
+        normals = normals_from_quaternions(quaternions)
+        return GeometryDataContainer([locations], normals=[normals], quaternions=[quaternions])
+    if found.kind == "instance":
+        instances = np.array(found.instances, dtype=np.int32)
+        groups = [rows for _, rows in split_by(instances)]
+        return GeometryDataContainer(
+            [locations[rows] for rows in groups],
+            vertex_properties=[
+                VertexPropertyContainer({"instance_id": instances[rows]}) for rows in groups
+            ],
+        )
+    return GeometryDataContainer([locations])
+
+
+def _kind(record: dict[str, Any]) -> str:
+    if "xyz_rotation_matrix" in record:
+        return "oriented"
+    return "instance" if "instance_id" in record else "point"
+
+
+def _records(path: FilePath) -> Iterator[tuple[dict[str, Any], int]]:
+    if not read_head(path, 1):
+        return
+    for line, text in enumerate(read_text(path).split("\n"), start=1):
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(path, f"broken JSON ({error})", line=line) from error
+        if not isinstance(record, dict):
+            raise FormatError(path, "a JSON object is expected", line=line)
+        yield record, line

@@ -1,0 +1,215 @@
+"""Columns out of lines of text, a batch at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.formats.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.formats.source import FilePath
+
+    # Splits the line with a given number (counted from 1) into its values; [] for none.
+    SplitLine = Callable[[str, int], list[str]]
+
+# A list of strings takes ten times the bytes of the text it came from: 2**15 rows stay small.
+_BATCH_LINES = 1 << 15
+# Fixed-width text arrays pad every value to the longest one.
+_LARGEST_PADDED_BYTES = 256 << 20
+
+
+class TextTable:
+    """Named columns of equally long rows, converted when they are first asked for.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, for messages.
+    names : sequence of str
+        Column names.
+    lines : sequence of str
+        Lines that hold the rows; those that split into nothing are passed over.
+    first_line : int
+        Line number of the first one, counted from 1.
+    split : callable
+        Splits a line into its values.
+    """
+
+    def __init__(
+        self,
+        path: FilePath,
+        names: Sequence[str],
+        lines: Sequence[str],
+        *,
+        first_line: int,
+        split: SplitLine,
+    ) -> None:
+        self.path = path
+        self.names = list(names)
+        self._lines = lines
+        self._first_line = first_line
+        self._split = split
+        self._columns: dict[str, NDArray[Any]] | None = None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.names else 0
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Values by name: float64 where every value is a number, else text.
+
+        Raises
+        ------
+        FormatError
+            If a row has another number of values than there are names.
+        """
+        if self._columns is None:
+            self._columns = self._convert()
+        return self._columns
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a column that must hold finite numbers, shape (N,).
+
+        Raises
+        ------
+        FormatError
+            If a value is none; the message has its line.
+        """
+        values = self.columns[name]
+        if values.dtype.kind != "f":
+            row = next(row for row, text in enumerate(values) if _as_float(text) is None)
+            raise self.error(row, f"{name} is '{values[row]}', a number is expected")
+        if not np.all(np.isfinite(values)):
+            row = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise self.error(row, f"{name} is {values[row]}, a finite number is expected")
+        return values
+
+    def first_row(self) -> dict[str, str] | None:
+        """Return the first row as text without reading the others; None if there is none."""
+        for values, line in self._rows(self._lines[:_BATCH_LINES]):
+            self._require_width(values, line)
+            return dict(zip(self.names, values, strict=True))
+        return None
+
+    def error(self, row: int, reason: str) -> FormatError:
+        """Make the error for a row, counted from 0, with its line in the file."""
+        for index, (_, line) in enumerate(self._rows(self._lines)):
+            if index == row:
+                return FormatError(self.path, reason, line=line)
+        return FormatError(self.path, reason)
+
+    def _rows(self, lines: Sequence[str]) -> Iterator[tuple[list[str], int]]:
+        for line, text in enumerate(lines, start=self._first_line):
+            if values := self._split(text, line):
+                yield values, line
+
+    def _require_width(self, values: list[str], line: int) -> None:
+        if len(values) != len(self.names):
+            raise FormatError(
+                self.path,
+                f"{len(values)} values, but there are {len(self.names)} columns",
+                line=line,
+            )
+
+    def _batches(self) -> Iterator[list[tuple[str, ...]]]:
+        """Yield columns of text, one batch of rows at a time."""
+        width = len(self.names)
+        for start in range(0, len(self._lines), _BATCH_LINES):
+            batch = self._lines[start : start + _BATCH_LINES]
+            number = self._first_line + start
+            split = self._split
+            rows = [split(text, line) for line, text in enumerate(batch, start=number)]
+            widths = set(map(len, rows))
+            if widths - {0, width}:
+                line, values = next((i, r) for i, r in enumerate(rows) if len(r) not in (0, width))
+                self._require_width(values, number + line)
+            if 0 in widths:
+                rows = [row for row in rows if row]
+            if rows:
+                yield list(zip(*rows, strict=True))
+
+    def _convert(self) -> dict[str, NDArray[Any]]:
+        numbers: list[list[NDArray[np.float64]] | None] = [[] for _ in self.names]
+        for batch in self._batches():
+            for index, texts in enumerate(batch):
+                if (parts := numbers[index]) is not None:
+                    floats = _floats(texts)
+                    if floats is None:
+                        numbers[index] = None
+                    else:
+                        parts.append(floats)
+        wanted = [index for index, parts in enumerate(numbers) if parts is None]
+        texts_by_index = self._texts(wanted)
+        return {
+            name: texts_by_index[i] if parts is None else np.concatenate([np.empty(0), *parts])
+            for i, (name, parts) in enumerate(zip(self.names, numbers, strict=True))
+        }
+
+    def _texts(self, indices: list[int]) -> dict[int, NDArray[Any]]:
+        # A second pass over the lines costs less memory than keeping every text for the case that
+        # a later batch shows the column to be no numbers.
+        parts: dict[int, list[str]] = {index: [] for index in indices}
+        if indices:
+            for batch in self._batches():
+                for index in indices:
+                    parts[index].extend(batch[index])
+        return {index: text_array(values) for index, values in parts.items()}
+
+
+def text_array(values: list[str]) -> NDArray[Any]:
+    """Make an array of texts; of Python strings where padding would cost too much memory.
+
+    Parameters
+    ----------
+    values : list of str
+
+    Returns
+    -------
+    ndarray, shape (N,), str or object
+    """
+    longest = max(map(len, values), default=1)
+    if longest * len(values) * 4 > _LARGEST_PADDED_BYTES:
+        return np.array(values, dtype=object)
+    return np.array(values, dtype=np.str_)
+
+
+def require_distinct(path: FilePath, names: Sequence[str], *, line: int) -> None:
+    """Refuse a header that names a column twice.
+
+    Raises
+    ------
+    FormatError
+        If it does.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise FormatError(path, f"column '{name}' is there twice", line=line)
+        seen.add(name)
+
+
+def _as_float(text: str) -> float | None:
+    # Python reads "1_2" as 12, but here it is a name.
+    if "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _floats(texts: tuple[str, ...]) -> NDArray[np.float64] | None:
+    try:
+        values = np.fromiter(map(float, texts), dtype=np.float64, count=len(texts))
+    except ValueError:
+        return None
+    return None if "_" in "".join(texts) else values
