@@ -195,7 +195,7 @@ class Optics:
     """
 
     shading: float = 0.3
-    speckle_contrast: float = 0.3
+    speckle_contrast: float = 0.2
     noise: float = 0.02
     attenuation_per_mm: float = 1.0
     focus_um: float = 150.0

@@ -131,7 +131,7 @@ class ProceduralSpecimen:
 
 
 # Size (voxels, Gaussian sigma) and contrast of the tissue's grain: cells, clusters, nuclei.
-_GRAINS = ((1.0, 0.30), (2.0, 0.28), (4.5, 0.22))
+_GRAINS = ((1.4, 0.32), (2.5, 0.30), (5.0, 0.22))
 # Order, amplitude and period along depth (um) of the outline's waves.
 _OUTLINE = ((3, 0.04, 2600.0), (5, 0.03, -1900.0), (8, 0.02, 1100.0))
 # Relative distance from the middle -> reflectivity: a pale core, a bright tract, banded cortex.
@@ -160,7 +160,7 @@ def _textures(seed: int, options: Specimen, period: tuple[int, int, int]) -> tup
 
     strength = options.texture_contrast
     factors = [
-        np.exp(np.float32(contrast * strength) * noise(size, size, sigma))
+        np.exp(np.float32(2 * contrast * strength) * np.tanh(noise(size, size, sigma) / 2))
         for size, (sigma, contrast) in enumerate(_GRAINS)
     ]
     # Where two smooth fields are both near zero is a set of curves in space: the vessels.

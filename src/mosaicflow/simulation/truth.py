@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TruthGrid", "truth_grid", "write_params", "write_truth"]
 
-REFLECTIVITY_STEP = 1e-4
+REFLECTIVITY_STEP = 2e-4
 """Reflectivity that one step of the truth volume's uint16 stands for."""
 
 

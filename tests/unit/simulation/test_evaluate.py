@@ -1,0 +1,232 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mosaicflow.errors import InputError
+from mosaicflow.io.tables import read_json, write_csv, write_json
+from mosaicflow.io.zarr import OmeZarrWriter, open_level
+from mosaicflow.simulation import evaluate, preset, simulate
+from mosaicflow.simulation.plan import rotation
+
+COLUMNS = ("iy", "ix", "row_px", "col_px", "valid", "source")
+
+
+@dataclass
+class FakeRun:
+    """What a run publishes; change it, then write it."""
+
+    positions: dict[int, np.ndarray]
+    index: dict[int, list[tuple[int, int]]]
+    alignment: list[dict]
+    flatfield: np.ndarray
+    volume: np.ndarray
+    resolution_um: float
+    gauges: dict[int, np.ndarray]
+
+    def write(self, root: Path) -> Path:
+        for folder in ("transforms", "tables", "slices/normalize"):
+            (root / folder).mkdir(parents=True)
+        for slice_id, corners in self.positions.items():
+            rows = [
+                {"iy": iy, "ix": ix, "row_px": y, "col_px": x, "valid": True, "source": "optimised"}
+                for (iy, ix), (y, x) in zip(self.index[slice_id], corners.tolist(), strict=True)
+            ]
+            write_csv(root / f"transforms/z{slice_id:02d}_tile_positions.csv", COLUMNS, rows)
+            self._write_slice(root / "slices/normalize", slice_id)
+        np.savez(root / "transforms/illumination.npz", flatfield=self.flatfield)
+        write_json(root / "tables/alignment.json", {"slices": self.alignment})
+        writer = OmeZarrWriter(root / "3d_volume.ome.zarr", self.volume.shape)
+        writer[:] = self.volume
+        writer.finalize((self.resolution_um / 1000,) * 3)
+        return root
+
+    def _write_slice(self, folder: Path, slice_id: int) -> None:
+        path = folder / f"slice_z{slice_id:02d}_normalize.ome.zarr"
+        writer = OmeZarrWriter(path, (2, 8, 8))
+        writer[:] = np.ones((2, 8, 8), np.float32)
+        writer.attrs.update({"canvas_origin_px": self.gauges[slice_id].tolist()})
+        writer.finalize((self.resolution_um / 1000,) * 3)
+
+
+def perfect_run(truth_folder: Path) -> FakeRun:
+    """Make the results of a run without error on an acquisition whose native pitch is isotropic."""
+    truth = json.loads((truth_folder / "truth.json").read_text())
+    um = truth["settings"]["lattice"]["resolution_um"]
+    grid = truth["volume"]
+    positions, index, alignment, gauges = {}, {}, [], {}
+    for number, piece in enumerate(truth["slices"]):
+        if piece["fault"] == "missing":
+            continue
+        slice_id = piece["slice_id"]
+        tiles = [tile for tile in piece["tiles"] if tile["fault"] != "missing"]
+        gauge = np.array([40.25 + 3 * number, 17.5 - number])
+        positions[slice_id] = np.array([[t["row_px"], t["col_px"]] for t in tiles]) + gauge
+        index[slice_id] = [(tile["iy"], tile["ix"]) for tile in tiles]
+        origin = np.floor(positions[slice_id].min(axis=0))
+        gauges[slice_id] = origin
+        alignment.append(_entry(piece, gauge - origin, um, np.array(grid["origin_um"][1:]) / um))
+    return FakeRun(
+        positions=positions,
+        index=index,
+        alignment=alignment,
+        flatfield=np.load(truth_folder / "flatfield.npy"),
+        volume=open_level(truth_folder / "truth.ome.zarr")[:].astype(np.float32),
+        resolution_um=um,
+        gauges=gauges,
+    )
+
+
+def _entry(piece: dict, gauge: np.ndarray, um: float, first: np.ndarray) -> dict:
+    """The forward transform whose canvas is the truth volume."""
+    back = rotation(-piece["angle_deg"])
+    centre = np.array([31.0, 22.5])
+    shift = np.array(piece["shift_um"]) / um
+    return {
+        "slice_id": piece["slice_id"],
+        "angle_deg": -piece["angle_deg"],
+        "center_yx": centre.tolist(),
+        "translation_yx": (back @ (centre - gauge - shift) - first - centre).tolist(),
+        "z_plane": round(piece["face_um"] / um),
+    }
+
+
+@pytest.fixture(scope="module")
+def acquisition(tmp_path_factory):
+    settings = preset("toy", n_slices=3, grid=(2, 3), missing_tiles=("1/1/2",), seed=2)
+    return simulate(tmp_path_factory.mktemp("sim") / "toy", settings=settings)
+
+
+@pytest.fixture
+def run(acquisition):
+    return perfect_run(acquisition.truth)
+
+
+def errors(run, acquisition, tmp_path):
+    return evaluate(run.write(tmp_path / "run"), acquisition.truth)
+
+
+def test_a_perfect_run_has_no_errors(run, acquisition, tmp_path):
+    result = errors(run, acquisition, tmp_path)
+    assert result.tiles.worst_px < 1e-9
+    assert result.slices.shift_worst_px < 1e-9
+    assert result.slices.rotation_worst_deg < 1e-9
+    assert result.slices.z_worst_planes < 1e-9
+    assert result.flatfield.rms_percent < 1e-6
+    assert result.flatfield.rms_percent_uncorrected > 1
+    assert result.volume.correlation > 0.99999
+    assert result.counts.tiles_in == result.counts.tiles_placed == 17
+    assert result.counts.tiles_unaccounted == 0
+    assert result.counts.slices_in == result.counts.slices_aligned == 3
+
+
+def test_tile_errors_are_those_put_in(run, acquisition, tmp_path):
+    run.positions[1][0] += [3.0, 4.0]
+    run.positions[2] += [10.0, -7.0]  # a shift of all tiles of a slice is no error of theirs
+    tiles = errors(run, acquisition, tmp_path).tiles
+    assert tiles.worst_px == pytest.approx(5)
+    assert tiles.worst_tile == "1/0/0"
+    assert tiles.median_px == pytest.approx(0, abs=1e-9)
+    assert tiles.n_tiles == 17
+
+
+def test_slice_errors_are_those_put_in(run, acquisition, tmp_path):
+    run.alignment[2]["translation_yx"][0] += 3.0
+    run.alignment[2]["translation_yx"][1] -= 4.0
+    run.alignment[2]["z_plane"] += 2
+    slices = errors(run, acquisition, tmp_path).slices
+    assert slices.shift_worst_px == pytest.approx(5)
+    assert slices.shift_median_px == pytest.approx(2.5)
+    assert slices.worst_pair == "1-2"
+    assert slices.z_worst_planes == pytest.approx(2)
+
+
+def test_a_motion_of_the_whole_canvas_is_no_error(run, acquisition, tmp_path):
+    turn = rotation(2.0)
+    for entry in run.alignment:
+        centre = np.array(entry["center_yx"])
+        moved = turn @ (centre + entry["translation_yx"]) + [11.0, -5.0]
+        entry["translation_yx"] = (moved - centre).tolist()
+        entry["angle_deg"] += 2.0
+    slices = errors(run, acquisition, tmp_path).slices
+    assert slices.shift_worst_px < 1e-9
+    assert slices.rotation_worst_deg < 1e-9
+
+
+def test_a_rotation_of_one_slice_is_measured(run, acquisition, tmp_path):
+    run.alignment[0]["angle_deg"] += 0.5
+    slices = errors(run, acquisition, tmp_path).slices
+    assert slices.rotation_worst_deg == pytest.approx(0.5)
+    assert slices.rotation_median_deg == pytest.approx(0.25)
+
+
+def test_a_tile_shift_that_the_slice_transform_undoes_is_no_slice_error(run, acquisition, tmp_path):
+    run.positions[1] += [6.0, 2.0]
+    entry = run.alignment[1]
+    turn = rotation(entry["angle_deg"])
+    entry["translation_yx"] = (np.array(entry["translation_yx"]) - turn @ [6.0, 2.0]).tolist()
+    assert errors(run, acquisition, tmp_path).slices.shift_worst_px < 1e-9
+
+
+def test_the_volume_may_lie_elsewhere_by_a_fraction_of_a_voxel(run, acquisition, tmp_path):
+    from scipy.ndimage import shift
+
+    run.volume = 3.0 * shift(run.volume, (0.4, 0.8, -1.3), order=1, mode="nearest")
+    volume = errors(run, acquisition, tmp_path).volume
+    assert volume.offset_px == pytest.approx((0.4, 0.8, -1.3), abs=0.06)
+    assert volume.correlation > 0.98
+
+
+def test_noise_and_holes_lower_the_correlation(run, acquisition, tmp_path):
+    rng = np.random.default_rng(0)
+    run.volume = run.volume + run.volume.std() * rng.standard_normal(run.volume.shape)
+    run.volume = run.volume.astype(np.float32)
+    noisy = errors(run, acquisition, tmp_path).volume
+    assert noisy.correlation == pytest.approx(0.5**0.5, abs=0.06)
+    run.volume[20:30] = 0
+    holed = evaluate(run.write(tmp_path / "second"), acquisition.truth).volume
+    assert holed.correlation < noisy.correlation
+    assert holed.filled < 0.95
+    assert holed.correlation_nonzero == pytest.approx(noisy.correlation_nonzero, abs=0.05)
+
+
+def test_a_field_at_another_size_is_compared_at_that_size(run, acquisition, tmp_path):
+    run.flatfield = run.flatfield.reshape(20, 2, 20, 2).mean(axis=(1, 3))
+    assert errors(run, acquisition, tmp_path).flatfield.rms_percent < 0.05
+
+
+def test_flat_field_error_is_relative(run, acquisition, tmp_path):
+    ripple = np.where(np.indices(run.flatfield.shape).sum(0) % 2, 1.02, 0.98)
+    run.flatfield = 7 * run.flatfield * ripple
+    assert errors(run, acquisition, tmp_path).flatfield.rms_percent == pytest.approx(2, abs=0.1)
+
+
+def test_an_empty_run_says_what_is_missing(acquisition, tmp_path):
+    (tmp_path / "run").mkdir()
+    output = tmp_path / "errors.json"
+    result = evaluate(tmp_path / "run", acquisition.truth, output=output)
+    assert (result.tiles, result.slices, result.flatfield, result.volume) == (None,) * 4
+    assert result.counts.tiles_unaccounted == 17
+    assert read_json(output)["tiles"] is None
+
+
+def test_failed_slices_and_listed_tiles_count(run, acquisition, tmp_path):
+    del run.positions[2], run.alignment[2]
+    root = run.write(tmp_path / "run")
+    write_json(root / "tables/z02_failure.json", {"slice_id": 2, "reason": "blank"})
+    path = root / "transforms/z00_tile_positions.csv"
+    lines = path.read_text().splitlines()
+    lines[1] = "0,0,,,false,"
+    path.write_text("\n".join(lines) + "\n")
+    counts = evaluate(root, acquisition.truth).counts
+    assert (counts.tiles_listed, counts.tiles_unaccounted) == (1, 0)
+    assert (counts.slices_failed, counts.slices_aligned) == (1, 2)
+
+
+def test_wrong_folders_are_named(acquisition, tmp_path):
+    with pytest.raises(InputError, match=r"truth\.json does not exist"):
+        evaluate(tmp_path, tmp_path)
+    with pytest.raises(InputError, match="is not a folder"):
+        evaluate(tmp_path / "nowhere", acquisition.truth)
