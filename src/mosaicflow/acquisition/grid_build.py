@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.acquisition.camera import Marker, find_marker
 from mosaicflow.acquisition.content import (
     MAX_BAD_FRACTION,
     TileContent,
@@ -19,6 +20,7 @@ from mosaicflow.acquisition.reading import read_tile, sample_bscans
 from mosaicflow.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,11 +28,12 @@ if TYPE_CHECKING:
     from mosaicflow.acquisition.grid_plan import TileBlock
     from mosaicflow.acquisition.tiles import SliceTiles, Tile
 
-__all__ = ["GridBuild", "check_sample_type"]
+__all__ = ["GridBuild", "check_sample_type", "marker_finder", "tile_marker"]
 
 Index = tuple[int, int]
 _CHECKED_TILES = 3
 _CHECKED_BSCANS = 2
+_MARKER_BSCANS = 16
 
 
 @dataclass(slots=True)
@@ -99,11 +102,15 @@ class GridBuild:
     def _content(self, tile: Tile, out: NDArray[np.float32], log: ProblemLog) -> TileContent | None:
         place = {"slice_id": self.tiles.slice_id, "tile": tile.index, "path": tile.path}
         try:
-            read_tile(self.root, self.tiles, tile, out, aline_shift=self.aline_shift)
+            marker = tile_marker(self.root, self.tiles, tile) if self.fix_camera_shift else None
+            read_tile(self.root, self.tiles, tile, out, aline_shift=self.aline_shift, marker=marker)
         except OSError as error:
             text = error.strerror or str(error)
             log.add("unreadable_tile", "skip", f"cannot be read ({text})", **place)  # type: ignore[arg-type]
             return None
+        if marker is not None:
+            text = f"the camera's marker is at A-line {marker.aline}; the tile is rolled back"
+            log.add("camera_shift", "repair", text, **place)  # type: ignore[arg-type]
         content = clean_tile(out)
         found = f"{content.n_bad} of {out.size} samples are not finite"
         if content.bad_fraction > MAX_BAD_FRACTION:
@@ -153,6 +160,19 @@ class GridBuild:
                 f"{len(self.tiles.tiles)} tiles of slice {self.tiles.slice_id} cannot be used",
                 remedy="raise --max_missing_fraction",
             )
+
+
+def tile_marker(root: Path, tiles: SliceTiles, tile: Tile) -> Marker | None:
+    """Look for a camera marker in a tile; images have none."""
+    if tiles.reader.format != "oct":
+        return None
+    scans = sample_bscans(root, tiles, tile, _MARKER_BSCANS)
+    return find_marker(scans.mean(axis=2)) if len(scans) else None
+
+
+def marker_finder(root: Path, tiles: SliceTiles) -> Callable[[Tile], Marker | None]:
+    """Give the function that finds the camera marker of a tile of this slice."""
+    return lambda tile: tile_marker(root, tiles, tile)
 
 
 def check_sample_type(root: Path, tiles: SliceTiles) -> None:

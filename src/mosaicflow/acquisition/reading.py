@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mosaicflow.acquisition.camera import Marker
     from mosaicflow.acquisition.tiles import Geometry, Reader, SliceTiles, Tile
 
 __all__ = ["read_tile", "sample_bscans", "tile_folder"]
@@ -42,6 +43,7 @@ def read_tile(
     out: NDArray[np.float32],
     *,
     aline_shift: int = 0,
+    marker: Marker | None = None,
 ) -> None:
     """Read a tile's samples, oriented, cropped and with its repeats averaged.
 
@@ -58,6 +60,9 @@ def read_tile(
     aline_shift : int
         Circular shift of the stored A-lines towards higher indices before the crop, as the galvo
         correction needs it.
+    marker : Marker, optional
+        Marker of a camera whose buffer was read from the wrong place: its A-line becomes the first
+        one and gets the samples of its neighbour.
 
     Raises
     ------
@@ -73,9 +78,13 @@ def read_tile(
         planes = with_retries(lambda: read_tiff_planes(root / tile.path))
         _place(planes.transpose(1, 2, 0), target, tile)
         return
+    if marker is not None:
+        aline_shift -= marker.aline
     row = 0
     for piece in _averaged(_stream(root, tiles, tile, tile.geometry), tile.geometry):
         _place(piece, target, tile, first_bscan=row, aline_shift=aline_shift)
+        if marker is not None:
+            _hide_marker(piece, target[row:], marker, aline_shift)
         row += len(piece)
 
 
@@ -165,6 +174,18 @@ def _place(
         for first in range(0, source.shape[1], _ALINE_BLOCK):
             block = slice(first, first + _ALINE_BLOCK)
             copy[:, block] = source[:, block]
+
+
+def _hide_marker(
+    stored: NDArray[Any], target: NDArray[np.float32], marker: Marker, aline_shift: int
+) -> None:
+    n_bscans = min(len(stored), len(target))
+    level = stored[:n_bscans, marker.aline].mean(axis=1, dtype=np.float64)
+    kept = (marker.aline + aline_shift) % stored.shape[1]
+    if kept < target.shape[1]:
+        neighbour = kept + 1 if kept + 1 < target.shape[1] else kept - 1
+        rows = np.flatnonzero(level >= marker.level)
+        target[rows, kept] = target[rows, neighbour]
 
 
 def _depth(z_offset: int, n_stored: int, n_target: int) -> tuple[slice, slice]:

@@ -65,7 +65,7 @@ def create_mosaic_grid(
     report = StageReport.of("create_mosaic_grid", arguments)
 
     from mosaicflow.acquisition.galvo_slice import GalvoSettings, decide_galvo
-    from mosaicflow.acquisition.grid_build import GridBuild, check_sample_type
+    from mosaicflow.acquisition.grid_build import GridBuild, check_sample_type, marker_finder
     from mosaicflow.acquisition.tiles import read_slice_tiles
     from mosaicflow.errors import InputError
 
@@ -75,7 +75,8 @@ def create_mosaic_grid(
     root = raw.parent if raw.is_file() else raw
     check_sample_type(root, found)
     settings = GalvoSettings(fix_galvo_shift, galvo_confidence_threshold, detect_galvo)
-    galvo = decide_galvo(root, found, settings)
+    find_marker = marker_finder(root, found) if fix_camera_shift else None
+    galvo = decide_galvo(root, found, settings, find_marker)
     shift = galvo.shift if galvo.applied else 0
     build = GridBuild(root, found, shift, fix_camera_shift, strict)
     _write_grid(build, galvo, output, store, max_missing_fraction, report, threads)
