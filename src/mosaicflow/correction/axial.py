@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.stats import trim_mean
 
 from mosaicflow.correction.depth import interface_plane
 
@@ -62,7 +61,9 @@ def gel_profile(columns: NDArray[np.float32], *, trim: float = 0.05) -> Profile:
     -------
     ndarray, shape (z,), float64
     """
-    return np.asarray(trim_mean(columns.astype(np.float64), trim, axis=1))
+    cut = int(trim * columns.shape[1])
+    ordered = np.sort(columns, axis=1)[:, cut : columns.shape[1] - cut]
+    return np.asarray(ordered.mean(axis=1, dtype=np.float64))
 
 
 def axial_gain(columns: NDArray[np.float32]) -> AxialGain | None:

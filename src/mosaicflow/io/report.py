@@ -136,12 +136,13 @@ class StageReport:
         arguments : mapping
             ``locals()`` as the first line of the stage sees it. Paths are inputs, but for those
             named ``output...``; ``raw``, a folder of any size, is known by its tile list instead;
-            ``threads`` changes nothing in the result; all else is a parameter.
+            ``threads`` changes nothing in the result; classes imported on the way are not
+            arguments; all else is a parameter.
         """
         inputs: dict[str, Any] = {}
         parameters: dict[str, Any] = {}
         for name, value in arguments.items():
-            if name in ("threads", "raw") or name.startswith("output"):
+            if name in ("threads", "raw") or name.startswith("output") or isinstance(value, type):
                 continue
             if isinstance(value, Path):
                 inputs[name] = digest(value)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Volume = NDArray[np.float32]
 
-__all__ = ["SliceVolume", "write_slice"]
+__all__ = ["SliceVolume", "lateral_regions", "write_slice"]
 
 Region = tuple[slice, slice]
 _BLOCK = 256
@@ -107,6 +107,15 @@ class SliceVolume:
         return self.reduced(lambda block: block[:, ::step, ::step], step, n_z, threads)
 
 
+def lateral_regions(writer: OmeZarrWriter) -> list[Region]:
+    """List the rows and columns that can be written independently, each over the whole depth."""
+    bounds = {
+        (rows.start, rows.stop, columns.start, columns.stop)
+        for _, rows, columns in write_regions(writer)
+    }
+    return [(slice(top, bottom), slice(left, right)) for top, bottom, left, right in sorted(bounds)]
+
+
 def write_slice(
     source: SliceVolume,
     output: Path,
@@ -146,14 +155,10 @@ def write_slice(
         attrs=dict(attrs),
         **writer_options,
     )
-    lateral = sorted(
-        {(rows.start, rows.stop, cols.start, cols.stop) for _, rows, cols in write_regions(writer)}
-    )
 
-    def write(bounds: tuple[int, int, int, int]) -> None:
-        region = (slice(*bounds[:2]), slice(*bounds[2:]))
+    def write(region: Region) -> None:
         writer[:, region[0], region[1]] = change(source.read(region), region)
 
     with writer:
-        map_threads(write, lateral, threads)
+        map_threads(write, lateral_regions(writer), threads)
         writer.finalize(source.pitch_mm, n_levels)

@@ -68,8 +68,9 @@ def stitch_3d(
 
     from mosaicflow.io.grids import BoundedCache, MosaicGrid
     from mosaicflow.io.previews import ThinnedImage, write_preview
+    from mosaicflow.io.slices import lateral_regions
     from mosaicflow.io.threads import map_threads
-    from mosaicflow.io.zarr import OmeZarrWriter, write_regions
+    from mosaicflow.io.zarr import OmeZarrWriter
     from mosaicflow.mosaic.fusion import TileFuser, plan_canvas, tile_gains
     from mosaicflow.mosaic.seams import seam_sums
     from mosaicflow.quality.masks import tissue_fraction
@@ -108,9 +109,8 @@ def stitch_3d(
         preview.add(region, projection)
         return (float((weight == 0).sum()), *seam_sums(canvas, region, projection))
 
-    lateral = sorted({(rows, columns) for _, rows, columns in write_regions(writer)}, key=repr)
     with writer:
-        sums = np.array(map_threads(fuse, lateral, threads)).sum(axis=0)
+        sums = np.array(map_threads(fuse, lateral_regions(writer), threads)).sum(axis=0)
         writer.finalize(source.pitch_mm, store.n_levels)
     if stitch_preview:
         write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), preview.image)

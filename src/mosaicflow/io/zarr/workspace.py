@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from mosaicflow.io.zarr.location import Location
 
 __all__ = ["ArraySpec", "Storage", "Workspace", "create_array", "open_array", "work_location"]
+
+
+# Unfinished stores of this process by address.
+_LIVING: weakref.WeakValueDictionary[str, Workspace] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +159,21 @@ class Workspace:
         self._ngff_version = ngff_version
         self._overwrite = overwrite
         self._lock: int | None = None
+        self._superseded = False
         self._check_output()
         self._start()
+        _LIVING[self.location.address] = self
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None}
+
+    def __del__(self) -> None:
+        self.release()
+
+    def check_owned(self) -> None:
+        """Raise when a later writer of this process has taken the place of this one."""
+        if self._superseded:
+            raise StoreError(f"{self.final}: another writer of the same path was made since")
 
     def _check_output(self) -> None:
         if self.final.is_zip:
@@ -187,6 +202,11 @@ class Workspace:
 
     def _remove_leftover(self) -> None:
         path = self.location.path
+        own = _LIVING.get(self.location.address)
+        if own is not None:
+            # A notebook cell that is run again: the first writer is given up, and told so.
+            own._superseded = True
+            own.release()
         if path.is_dir() and not path.is_symlink():
             # A living writer holds the lock; the kernel frees that of a dead one.
             _unlock(_lock_folder(self.location))
@@ -219,8 +239,8 @@ class Workspace:
 
     def release(self) -> None:
         """Give up the lock on the temporary sibling."""
-        _unlock(self._lock)
-        self._lock = None
+        handle, self._lock = self._lock, None
+        _unlock(handle)
 
     def discard(self) -> None:
         """Remove everything written so far."""

@@ -180,6 +180,7 @@ class OmeZarrWriter:
         """
         if self._finished:
             raise RuntimeError(f"{self.path}: the store is finished, nothing can be added")
+        self._workspace.check_owned()
         parsed = grid.parse_key(key, self.shape)
         grid.check_aligned(parsed.region, self.shape, self._spec.block)
         if 0 in parsed.shape:
@@ -280,6 +281,7 @@ class OmeZarrWriter:
             raise RuntimeError(f"{self.path}: only the process that made the writer can finish it")
         if self._finished:
             raise RuntimeError(f"{self.path}: finalize was called before")
+        self._workspace.check_owned()
         pitch = resolution_to_um(resolution, self.ndim)
         check_plausible(pitch, self.path)
         return pitch

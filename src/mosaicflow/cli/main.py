@@ -1,0 +1,33 @@
+"""The ``mosaicflow`` command; every subcommand's module loads only when it is used."""
+
+from __future__ import annotations
+
+import sys
+
+from mosaicflow import __version__
+from mosaicflow.cli import exit_code_of, new_app
+
+__all__ = ["main"]
+
+_COMMANDS = (
+    "run",
+    "inspect",
+    "simulate",
+    "evaluate",
+    "info",
+    "screenshot",
+    "view",
+    "convert",
+)
+
+
+def main() -> None:
+    """Run ``mosaicflow``."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"mosaicflow {__version__}\n")
+        return
+    app = new_app("mosaicflow")
+    app.help = "From the raw tiles of a block-face microscope to one measurable volume."
+    for name in _COMMANDS:
+        app.command(f"mosaicflow.cli.{name}:{name}", name=name)
+    sys.exit(exit_code_of(app))

@@ -1,0 +1,1 @@
+"""The embedded engine: the same stages as the Nextflow workflow, on one machine."""

@@ -1,0 +1,63 @@
+"""Where every output of a run is published; the workflow's ``output {}`` block says the same."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["RunFolder", "published_folder"]
+
+_SLICE = re.compile(r"slice_z\d+_(?P<process>\w+)\.ome\.zarr")
+_RULES = (
+    (re.compile(r"mosaic_grid_.*\.ome\.zarr"), "mosaic_grids"),
+    (re.compile(r".*\.ome\.zarr"), ""),
+    (re.compile(r".*\.metrics\.json"), "metrics"),
+    (re.compile(r".*_transform(_xy)?\.(json|tfm|npy)"), "transforms"),
+    (re.compile(r".*\.png"), "previews"),
+    (re.compile(r".*\.(json|csv|npz)"), "tables"),
+    (re.compile(r".*\.txt"), ""),
+)
+
+
+def published_folder(name: str) -> str:
+    """Name the folder of the output tree that a file or store belongs to.
+
+    Parameters
+    ----------
+    name : str
+        Base name of an output.
+
+    Returns
+    -------
+    str
+        Path below the output folder; empty for its top.
+    """
+    if match := _SLICE.fullmatch(name):
+        return f"slices/{match['process']}"
+    for pattern, folder in _RULES:
+        if pattern.fullmatch(name):
+            return folder
+    raise ValueError(f"no place in the output tree for {name}")
+
+
+class RunFolder:
+    """Paths of one run.
+
+    Parameters
+    ----------
+    root : Path
+        The output folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.private = root / ".mosaicflow"
+        self.scratch = self.private / "scratch"
+        self.finished = self.private / "finished"
+
+    def path(self, name: str) -> Path:
+        """Give the published path of an output by its base name."""
+        return self.root / published_folder(name) / name

@@ -1,0 +1,216 @@
+"""One ``params.yml`` for both engines: names, types and defaults come from the stages."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from mosaicflow.errors import ParameterError
+from mosaicflow.stages._table import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ENGINE_PARAMETERS", "EngineParameter", "Parameters", "read_locations", "stage_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParameter:
+    """A parameter that decides which stages run, rather than how one works.
+
+    Parameters
+    ----------
+    default : object
+        Value without a setting.
+    type : type
+        Type of the value.
+    help : str
+        One sentence for the documentation.
+    """
+
+    default: Any
+    type: type
+    help: str
+
+
+ENGINE_PARAMETERS: dict[str, EngineParameter] = {
+    "fix_illum_enabled": EngineParameter(
+        True, bool, "Estimate the flat field of all tiles and divide by it."
+    ),
+    "compensate_psf_enabled": EngineParameter(
+        True, bool, "Remove the axial profile of the beam, learnt from the gel."
+    ),
+    "detect_rehoming": EngineParameter(
+        True, bool, "Find jumps of the stage between slices and correct single wrong positions."
+    ),
+    "graph_span": EngineParameter(
+        3, int, "Register each slice with this many following ones; 0 uses the stage alone."
+    ),
+    "subject_name": EngineParameter(
+        "", str, "Name of the specimen and so of the volume; empty: 3d_volume."
+    ),
+}
+
+# What connects stages with each other is not a setting.
+_NOT_SETTINGS = frozenset({"threads", "store"})
+_PATH_SETTINGS = frozenset({"positions", "tile_table", "slice_config"})
+
+
+@cache
+def stage_settings(stage: str) -> dict[str, tuple[Any, Any]]:
+    """List the settings of a stage.
+
+    Parameters
+    ----------
+    stage : str
+        The stage's stem.
+
+    Returns
+    -------
+    dict
+        Name -> (type, default): every argument that is neither a connection to another stage nor
+        the number of threads, and the options of output stores.
+    """
+    function = STAGES[stage].function
+    hints = get_type_hints(function)
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if is_dataclass(parameter.default) and name == "store":
+            types = get_type_hints(type(parameter.default))
+            found |= {
+                item.name: (types[item.name], item.default) for item in fields(parameter.default)
+            }
+        elif _is_setting(stage, name, hints[name]):
+            found[name] = (hints[name], parameter.default)
+    return found
+
+
+def _is_setting(stage: str, name: str, hint: Any) -> bool:  # noqa: ANN401  # a type
+    if name in _NOT_SETTINGS:
+        return False
+    is_path = "Path" in str(hint)
+    return not is_path or (stage == "inspect_acquisition" and name in _PATH_SETTINGS)
+
+
+class Parameters:
+    """Checked settings of one run.
+
+    Parameters
+    ----------
+    given : mapping
+        Names and values as the user wrote them.
+    source : str
+        Where they come from, for error messages.
+    """
+
+    def __init__(self, given: Mapping[str, Any], source: str) -> None:
+        self.given = {name: self._checked(name, value, source) for name, value in given.items()}
+
+    @classmethod
+    def read(cls, path: Path | None, overrides: Mapping[str, Any]) -> Parameters:
+        """Read ``params.yml``; command-line values win.
+
+        Parameters
+        ----------
+        path : Path or None
+            YAML file with one mapping; ``input`` and ``output`` in it are left to the caller.
+        overrides : mapping
+            Settings from the command line.
+        """
+        loaded = _read_file(path)
+        values = {name: value for name, value in loaded.items() if name not in _LOCATIONS}
+        return cls(values | dict(overrides), str(path or "the command line"))
+
+    def engine(self, name: str) -> Any:  # noqa: ANN401  # typed by ENGINE_PARAMETERS
+        """Give a parameter of the engine."""
+        return self.given.get(name, ENGINE_PARAMETERS[name].default)
+
+    def setting(self, stage: str, name: str) -> Any:  # noqa: ANN401  # typed by the stage
+        """Give a setting as a stage will see it."""
+        return self.given.get(name, stage_settings(stage)[name][1])
+
+    def for_stage(self, stage: str) -> dict[str, Any]:
+        """Give the keyword arguments of a stage that differ from its defaults."""
+        from mosaicflow.stages._options import StoreOptions
+
+        known = stage_settings(stage)
+        mine = {name: value for name, value in self.given.items() if name in known}
+        options = {item.name for item in fields(StoreOptions)}
+        store = {name: mine.pop(name) for name in list(mine) if name in options}
+        return mine | ({"store": StoreOptions(**store)} if store else {})
+
+    def _checked(self, name: str, value: object, source: str) -> Any:  # noqa: ANN401  # any setting
+        types = _known_types()
+        if name == "pyramid_resolutions": return value
+        if name not in types:
+            near = difflib.get_close_matches(name, types, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see docs/parameters.md"
+            raise ParameterError(f"{source}: unknown parameter '{name}'", remedy=hint)
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(types[name]).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ParameterError(f"{source}: {name} is {value!r}: {reason}") from error
+
+
+def read_locations(path: Path | None, raw: Path | None, output: Path | None) -> tuple[Path, Path]:
+    """Find the raw folder and the output folder on the command line or in ``params.yml``.
+
+    Parameters
+    ----------
+    path : Path or None
+        Parameters file.
+    raw, output : Path or None
+        What the command line says; it wins.
+
+    Returns
+    -------
+    (Path, Path)
+        Raw folder and output folder.
+
+    Raises
+    ------
+    ParameterError
+        When either is missing.
+    """
+    loaded = _read_file(path)
+    found = [
+        given if given is not None else loaded.get(name)
+        for name, given in (("input", raw), ("output", output))
+    ]
+    for name, value in zip(("input", "output"), found, strict=True):
+        if value is None:
+            raise ParameterError(f"--{name} is missing", remedy=f"give --{name} FOLDER")
+    return Path(str(found[0])), Path(str(found[1]))
+
+
+@cache
+def _read_file(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParameterError(f"{path}: cannot be read as YAML ({error})") from error
+    if not isinstance(loaded, dict):
+        raise ParameterError(f"{path}: found a {type(loaded).__name__}, expected name: value")
+    return loaded
+
+
+_LOCATIONS = frozenset({"input", "output", "publish_mode"})
+
+
+@cache
+def _known_types() -> dict[str, Any]:
+    known: dict[str, Any] = {name: item.type for name, item in ENGINE_PARAMETERS.items()}
+    for stage in STAGES:
+        known |= {name: kind for name, (kind, _) in stage_settings(stage).items()}
+    return known

@@ -1,0 +1,218 @@
+"""Which tasks a run consists of, and which of them wait for which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mosaicflow.engine.tasks import Task
+from mosaicflow.io.tables import format_slice_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mosaicflow.engine.parameters import Parameters
+
+__all__ = ["Plan", "inspection_task", "plan_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All tasks of a run after the inspection.
+
+    Parameters
+    ----------
+    tasks : dict of str to Task
+        By name.
+    after : dict of str to tuple of str
+        Tasks that must have ended before one starts.
+    """
+
+    tasks: dict[str, Task]
+    after: dict[str, tuple[str, ...]]
+
+
+def inspection_task(raw: Path, root: Path, parameters: Parameters) -> Task:
+    """Make the task that looks at the raw folder; all others follow from what it finds."""
+    settings = {**parameters.for_stage("inspect_acquisition"), "raw": raw}
+    return Task("inspect_acquisition", "inspect_acquisition", root, {}, settings)
+
+
+def plan_run(
+    raw: Path, root: Path, slice_ids: Sequence[int], parameters: Parameters, threads: int
+) -> Plan:
+    """Lay out the work on the slices that were found.
+
+    Parameters
+    ----------
+    raw : Path
+        Raw folder.
+    root : Path
+        Output folder.
+    slice_ids : sequence of int
+        Slices found, ascending.
+    parameters : Parameters
+        Settings of the run.
+    threads : int
+        Threads of the machine.
+
+    Returns
+    -------
+    Plan
+    """
+    planner = _Planner(raw, root, parameters, threads, min(len(slice_ids), threads))
+    ids = [format_slice_id(number) for number in slice_ids]
+    for slice_id in ids:
+        planner.grid(slice_id)
+    if parameters.engine("fix_illum_enabled"):
+        planner.illumination(ids)
+    for slice_id in ids:
+        planner.slice(slice_id)
+    planner.across(ids)
+    return Plan(planner.tasks, planner.after)
+
+
+class _Planner:
+    def __init__(
+        self, raw: Path, root: Path, parameters: Parameters, threads: int, side_by_side: int
+    ) -> None:
+        self.raw = raw
+        self.root = root
+        self.parameters = parameters
+        self.threads = threads
+        self.threads_each = max(1, threads // max(1, side_by_side))
+        self.tasks: dict[str, Task] = {}
+        self.after: dict[str, tuple[str, ...]] = {}
+        self.maker: dict[str, str] = {}  # base name of an output -> task
+        self.lit = bool(parameters.engine("fix_illum_enabled"))
+
+    def add(
+        self,
+        stage: str,
+        of: str,
+        inputs: dict[str, str | tuple[str, ...]],
+        *,
+        output: str = "",
+        makes: Sequence[str] = (),
+        record: str = "",
+        extra: dict[str, Any] | None = None,
+        optional: frozenset[str] = frozenset(),
+    ) -> None:
+        """Add a task; it waits for the makers of its inputs."""
+        name = f"{stage} {of}".strip()
+        settings = {**self.parameters.for_stage(stage), **(extra or {})}
+        threads = self.threads_each if of else self.threads
+        self.tasks[name] = Task(
+            name, stage, self.root, inputs, settings, output, record, threads, optional
+        )
+        needed = [
+            base
+            for value in inputs.values()
+            for base in ((value,) if isinstance(value, str) else value)
+        ]
+        self.after[name] = tuple(
+            dict.fromkeys(self.maker[base] for base in needed if base in self.maker)
+        )
+        for base in makes or [output]:
+            self.maker[base] = name
+
+    def grid(self, z: str) -> None:
+        native = f"mosaic_grid_3d_z{z}.ome.zarr"
+        record = f"z{z}_failure.json"
+        self.add(
+            "create_mosaic_grid",
+            f"z{z}",
+            {"tiles": f"z{z}_tiles.json"},
+            output=native,
+            record=record,
+            extra={"raw": self.raw},
+        )
+        if self.parameters.setting("resample_mosaic_grid", "resolution_um") > 0:
+            self.add(
+                "resample_mosaic_grid",
+                f"z{z}",
+                {"grid": native},
+                output=self.working_grid(z),
+                record=record,
+            )
+
+    def working_grid(self, z: str) -> str:
+        if self.parameters.setting("resample_mosaic_grid", "resolution_um") > 0:
+            return f"mosaic_grid_3d_z{z}_resampled.ome.zarr"
+        return f"mosaic_grid_3d_z{z}.ome.zarr"
+
+    def illumination(self, ids: Sequence[str]) -> None:
+        grids = tuple(self.working_grid(z) for z in ids)
+        self.add("estimate_illumination", "", {"grids": grids}, output="illumination.npz")
+
+    def slice(self, z: str) -> None:
+        of, record = f"z{z}", f"z{z}_failure.json"
+        light: dict[str, str | tuple[str, ...]] = {}
+        if self.lit:
+            light = {"illumination": "illumination.npz"}
+        grid = self.working_grid(z)
+        if self.lit:
+            fixed = f"mosaic_grid_3d_z{z}_illum_fix.ome.zarr"
+            self.add("fix_illumination", of, {"grid": grid, **light}, output=fixed, record=record)
+            grid = fixed
+        positions = f"z{z}_tile_positions.csv"
+        self.add(
+            "estimate_tile_positions",
+            of,
+            {"grid": f"mosaic_grid_3d_z{z}.ome.zarr", **light},
+            makes=[positions],
+            record=record,
+        )
+        current = f"slice_z{z}_stitch_3d.ome.zarr"
+        self.add(
+            "stitch_3d", of, {"grid": grid, "positions": positions}, output=current, record=record
+        )
+        chain = [("crop_interface", "crop_interface"), ("normalize", "normalize")]
+        if self.parameters.engine("compensate_psf_enabled"):
+            chain.insert(0, ("correct_axial", "axial_corr"))
+        for stage, suffix in chain:
+            output = f"slice_z{z}_{suffix}.ome.zarr"
+            self.add(stage, of, {"slice_path": current}, output=output, record=record)
+            current = output
+
+    def across(self, ids: Sequence[str]) -> None:
+        shifts = "shifts_xy.csv"
+        if self.parameters.engine("detect_rehoming"):
+            clean = "shifts_xy_clean.csv"
+            self.add("detect_rehoming", "", {"shifts": shifts}, makes=[clean])
+            shifts = clean
+        slices = tuple(f"slice_z{z}_normalize.ome.zarr" for z in ids)
+        transforms = []
+        for first, second in self.pairs(ids):
+            transform = f"z{first}_z{second}_transform.json"
+            self.add(
+                "register_pairwise",
+                f"z{first} z{second}",
+                {
+                    "fixed": f"slice_z{first}_normalize.ome.zarr",
+                    "moving": f"slice_z{second}_normalize.ome.zarr",
+                },
+                output=transform,
+            )
+            transforms.append(transform)
+        failures = tuple(f"z{z}_failure.json" for z in ids)
+        self.add(
+            "solve_alignment",
+            "",
+            {
+                "shifts": shifts,
+                "slice_config": "slice_config.csv",
+                "slices": slices,
+                "transforms": tuple(transforms),
+                "failures": failures,
+            },
+            makes=["alignment.json"],
+            optional=frozenset({"transforms", "failures"}),
+        )
+        volume = f"{self.parameters.engine('subject_name') or '3d_volume'}.ome.zarr"
+        self.add("stack", "", {"slices": slices, "alignment": "alignment.json"}, output=volume)
+
+    def pairs(self, ids: Sequence[str]) -> list[tuple[str, str]]:
+        span = self.parameters.engine("graph_span")
+        return [(a, b) for a in ids for b in ids if 0 < int(b) - int(a) <= span]

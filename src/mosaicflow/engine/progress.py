@@ -1,0 +1,122 @@
+"""Showing how far a run is: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from mosaicflow.engine.tasks import Outcome
+
+__all__ = ["Progress", "open_progress"]
+
+
+class Progress(Protocol):
+    """Told about every task that ends."""
+
+    def __enter__(self) -> Self:
+        """Start showing."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop showing."""
+        ...
+
+    def ended(self, outcome: Outcome) -> None:
+        """Count one task."""
+        ...
+
+
+def open_progress(stages: Sequence[str]) -> Progress:
+    """Choose the display that suits stderr.
+
+    Parameters
+    ----------
+    stages : sequence of str
+        The stage of each task of the run, one entry per task.
+    """
+    return _Live(stages) if sys.stderr.isatty() else _Lines(stages)
+
+
+def _words(outcome: Outcome) -> str:
+    if outcome.state == "failed":
+        return f"FAILED: {outcome.reason}"
+    if outcome.state == "kept":
+        return "up to date"
+    return "nothing to do" if outcome.state == "absent" else f"{outcome.seconds:.1f} s"
+
+
+class _Lines:
+    """One line per task that ran; tasks that were up to date are only counted."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self._total = len(stages)
+        self._states: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        counts = ", ".join(f"{number} {state}" for state, number in sorted(self._states.items()))
+        sys.stderr.write(f"tasks: {counts or 'none'} of {self._total}\n")
+
+    def ended(self, outcome: Outcome) -> None:
+        self._states[outcome.state] += 1
+        if outcome.state in ("done", "failed"):
+            number = sum(self._states.values())
+            sys.stderr.write(f"[{number}/{self._total}] {outcome.name}: {_words(outcome)}\n")
+
+
+class _Live:
+    """A bar per stage, redrawn in place."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bars = RichProgress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )
+        self._ids = {
+            stage: self._bars.add_task(stage, total=total, start=False)
+            for stage, total in Counter(stages).items()
+        }
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def ended(self, outcome: Outcome) -> None:
+        bar = self._ids[outcome.stage]
+        self._bars.start_task(bar)
+        self._bars.advance(bar)
+        if outcome.state == "failed":
+            self._bars.console.print(f"{outcome.name}: {_words(outcome)}", markup=False)

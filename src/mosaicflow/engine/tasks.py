@@ -1,0 +1,208 @@
+"""One task: run a stage in a private folder, then publish what it made under final names."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mosaicflow.engine.layout import RunFolder
+from mosaicflow.stages._table import STAGES, run_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Outcome", "Task", "execute"]
+
+State = Literal["done", "kept", "failed", "absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one stage does to one slice, one pair or the whole run.
+
+    Parameters
+    ----------
+    name : str
+        Unique, such as ``stitch_3d z07``; also the name of its private folder.
+    stage : str
+        The stage's stem.
+    root : Path
+        Output folder of the run.
+    inputs : mapping
+        Argument -> base name, or tuple of base names, of published outputs. Of a tuple those that
+        do not exist are left out; without a single one the task has nothing to do.
+    settings : mapping
+        Other arguments.
+    output : str
+        Base name of the output, or empty when the stage takes a folder.
+    record : str
+        Base name of the failure record; empty when a failure stops the run.
+    threads : int
+        Threads of the stage.
+    """
+
+    name: str
+    stage: str
+    root: Path
+    inputs: Mapping[str, str | tuple[str, ...]]
+    settings: Mapping[str, Any]
+    output: str = ""
+    record: str = ""
+    threads: int = 1
+    optional: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended.
+
+    Parameters
+    ----------
+    name, stage : str
+        Of the task.
+    state : {'done', 'kept', 'failed', 'absent'}
+        Ran; was up to date; failed on this slice, with a record; had nothing to work on.
+    seconds : float
+        Wall-clock time.
+    reason : str
+        Of a failure.
+    """
+
+    name: str
+    stage: str
+    state: State
+    seconds: float = 0.0
+    reason: str = ""
+
+
+def execute(task: Task) -> Outcome:
+    """Run a task unless its published outputs are those that it would make.
+
+    Parameters
+    ----------
+    task : Task
+        What to do.
+
+    Returns
+    -------
+    Outcome
+    """
+    start = time.perf_counter()
+    folder = RunFolder(task.root)
+    inputs = _existing_inputs(task, folder)
+    if inputs is None:
+        _forget(task, folder)
+        return Outcome(task.name, task.stage, "absent")
+    scratch = folder.scratch / task.name.replace(" ", "_")
+    arguments = _arguments(task, inputs, scratch)
+    key = _key(task.stage, arguments)
+    if _up_to_date(task, folder, key):
+        return Outcome(task.name, task.stage, "kept", time.perf_counter() - start)
+    _forget(task, folder)
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    record = scratch / task.record if task.record else None
+    succeeded = run_stage(task.stage, arguments, record)
+    published = _publish(scratch, folder)
+    reason = ""
+    if succeeded:
+        from mosaicflow.io.tables import write_json
+
+        state_file = folder.finished / f"{scratch.name}.json"
+        write_json(state_file, {"key": key, "outputs": published})
+    else:
+        reason = json.loads(folder.path(task.record).read_text(encoding="utf-8"))["reason"]
+    seconds = time.perf_counter() - start
+    return Outcome(task.name, task.stage, "done" if succeeded else "failed", seconds, reason)
+
+
+def _existing_inputs(task: Task, folder: RunFolder) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    for name, value in task.inputs.items():
+        names = (value,) if isinstance(value, str) else value
+        paths = tuple(path for path in map(folder.path, names) if path.exists())
+        if not paths and name not in task.optional:
+            return None
+        found[name] = paths if isinstance(value, tuple) else paths[0] if paths else None
+    return found
+
+
+def _arguments(task: Task, inputs: Mapping[str, Any], scratch: Path) -> dict[str, Any]:
+    target = {"output": scratch / task.output} if task.output else {"output_dir": scratch}
+    given = {**inputs, **task.settings, **target, "threads": task.threads}
+    bound = inspect.signature(STAGES[task.stage].function).bind(**given)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _key(stage: str, arguments: Mapping[str, Any]) -> str:
+    from mosaicflow.io.report import StageReport
+
+    # Through JSON, because that is how it comes back.
+    return json.dumps(StageReport.of(stage, arguments).key, sort_keys=True, default=str)
+
+
+def _up_to_date(task: Task, folder: RunFolder, key: str) -> bool:
+    if task.stage == "inspect_acquisition":  # the raw folder itself is what may have changed
+        return False
+    state_file = folder.finished / f"{task.name.replace(' ', '_')}.json"
+    if not state_file.is_file():
+        return False
+    state = json.loads(state_file.read_text(encoding="utf-8"))
+    return state["key"] == key and all(_complete(folder.root / name) for name in state["outputs"])
+
+
+def _complete(path: Path) -> bool:
+    if path.suffix != ".zarr":
+        return path.is_file()
+    from mosaicflow.io.zarr import is_finished
+
+    return is_finished(path)
+
+
+def _forget(task: Task, folder: RunFolder) -> None:
+    """Remove what an earlier run of this task left: it no longer belongs to the inputs."""
+    state_file = folder.finished / f"{task.name.replace(' ', '_')}.json"
+    if state_file.is_file():
+        outputs = json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
+        state_file.unlink()
+        for name in outputs:
+            _remove(folder.root / name)
+    if task.record:
+        record = folder.path(task.record)
+        if record.is_file():
+            stage = json.loads(record.read_text(encoding="utf-8"))["stage"]
+            if stage == task.stage:
+                record.unlink()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        # Renamed first: a half-deleted store must not look whole.
+        doomed = path.with_name(f".{path.name}.removed")
+        shutil.rmtree(doomed, ignore_errors=True)
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _publish(scratch: Path, folder: RunFolder) -> list[str]:
+    """Move everything a stage made to its place, metrics last."""
+    made = [path for path in scratch.iterdir() if not path.name.startswith(".")]
+    made.sort(key=lambda path: (path.name.endswith(".metrics.json"), path.name))
+    published = []
+    for path in made:
+        target = folder.path(path.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            _remove(target)
+        path.replace(target)
+        published.append(target.relative_to(folder.root).as_posix())
+    shutil.rmtree(scratch)
+    return published

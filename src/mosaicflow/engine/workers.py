@@ -1,0 +1,84 @@
+"""Worker processes that run tasks, and that never outlive the run."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
+
+from mosaicflow.engine.tasks import execute
+from mosaicflow.errors import MosaicflowError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from mosaicflow.engine.tasks import Outcome, Task
+
+__all__ = ["Workers"]
+
+_PR_SET_PDEATHSIG = 1
+# Imported once and shared by all workers: a second of start-up each would add up.
+_PRELOADED = ["mosaicflow.engine.workers", "numpy", "scipy.ndimage", "scipy.fft", "zarr"]
+
+
+class Workers:
+    """A pool of processes, one task at a time each.
+
+    Parameters
+    ----------
+    count : int
+        Number of processes.
+    threads : int
+        Size of the thread pools inside each.
+    """
+
+    def __init__(self, count: int, threads: int) -> None:
+        from mosaicflow.io.threads import limit_threads
+
+        limit_threads(threads)  # inherited by the workers, before they import numpy
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_PRELOADED)
+        self._pool = ProcessPoolExecutor(count, context, _start, (os.getpid(),))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            for process in list(self._pool._processes.values()):
+                process.kill()  # unfinished work lies in private folders only
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, task: Task) -> Outcome:
+        """Run one task in a worker and wait for it.
+
+        Raises
+        ------
+        MosaicflowError
+            When the task fails, or its worker is killed.
+        """
+        try:
+            return self._pool.submit(execute, task).result()
+        except BrokenProcessPool as error:
+            raise MosaicflowError(
+                f"a worker process was killed while '{task.name}' or a task beside it ran",
+                remedy="the machine may be out of memory: run with fewer --threads",
+            ) from error
+
+
+def _start(parent: int) -> None:
+    """Prepare a worker: the parent handles Ctrl-C, and a dead parent ends the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not os.path.exists(f"/proc/{parent}"):
+        os._exit(1)
