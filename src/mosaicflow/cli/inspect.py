@@ -1,0 +1,87 @@
+"""``mosaicflow inspect``: what an acquisition holds and what is wrong with it, before a run."""
+
+from __future__ import annotations
+
+import inspect as signatures
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mosaicflow.stages.inspect_acquisition import inspect_acquisition, inspect_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mosaicflow.acquisition.discover import Acquisition
+    from mosaicflow.acquisition.tiles import SliceTiles
+
+__all__ = ["inspect"]
+
+_STAGE_ONLY = ("raw", "output_dir", "slice_config", "exclude_first_slices", "threads")
+
+
+def inspect(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typed by the stage's signature
+    """Print per slice what RAW holds, and every problem found.
+
+    No image data is read and nothing is written. The exit code is 0 when a run can start (there
+    may be warnings), 1 when a problem forbids it.
+
+    Parameters
+    ----------
+    raw : Path
+        Folder of the acquisition, or a tile table (CSV) that lies in it.
+    """
+    from mosaicflow.acquisition.discover import discover
+
+    found = discover(raw, inspect_settings(settings))
+    sys.stdout.write(_text(found))
+    return 1 if found.stops else 0
+
+
+def _with_stage_options(command: Callable[..., int]) -> None:
+    """Let the command take the options of the stage, which are declared there."""
+    stage = signatures.signature(inspect_acquisition, eval_str=True).parameters
+    raw = signatures.signature(command, eval_str=True).parameters["raw"]
+    options = [option for name, option in stage.items() if name not in _STAGE_ONLY]
+    command.__signature__ = signatures.Signature([raw, *options], return_annotation=int)  # type: ignore[attr-defined]
+    command.__annotations__ = {o.name: o.annotation for o in (raw, *options)} | {"return": int}
+    documented = (inspect_acquisition.__doc__ or "").split("    layout : str", 1)[1]
+    command.__doc__ = f"{(command.__doc__ or '').rstrip()}\n    layout : str{documented}"
+
+
+def _text(found: Acquisition) -> str:
+    lines = [f"{found.root_name}: layout {found.layout}, {len(found.slices)} slices"]
+    for tiles in found.slices:
+        lines += _slice_lines(tiles)
+    lines += [problem.line() for problem in found.problems]
+    verdict = f"{len(found.stops)} stop a run" if found.stops else "a run can start"
+    lines.append(f"{len(found.problems)} problems, {verdict}")
+    return "\n".join(lines) + "\n"
+
+
+def _slice_lines(tiles: SliceTiles) -> list[str]:
+    rows, columns = tiles.grid_shape
+    head = (
+        f"slice {tiles.slice_id:02d}: {len(tiles.used)} of {len(tiles.tiles)} tiles found are "
+        f"used, lattice {rows} x {columns}"
+    )
+    if tiles.failure:
+        return [f"{head}; gives nothing: {tiles.failure}"]
+    z, y, x = tiles.tile_shape
+    pitch_z, pitch_y, pitch_x = tiles.pitch_um
+    return [
+        head,
+        f"  tile {z} x {y} x {x} samples of {pitch_z:g} x {pitch_y:g} x {pitch_x:g} um (z, y, x)",
+        f"  positions: {tiles.positions}; overlap {tiles.overlap_fraction:.1%}; "
+        f"y {_range(tiles, 0)}, x {_range(tiles, 1)}",
+    ]
+
+
+def _range(tiles: SliceTiles, axis: int) -> str:
+    sign = (tiles.stage.y, tiles.stage.x)[axis].sign
+    direction = {1: "grows", -1: "falls"}.get(sign, "direction unknown")
+    low, high = tiles.stage.min_mm[axis], tiles.stage.max_mm[axis]
+    return f"{low:.3f} to {high:.3f} mm ({direction} with the index)"
+
+
+_with_stage_options(inspect)
