@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect"]
 
+_STAGE = signatures.signature(inspect_acquisition, eval_str=True).parameters
+_DEFAULTS = {name: option.default for name, option in _STAGE.items()}
 _STAGE_ONLY = ("raw", "output_dir", "slice_config", "exclude_first_slices", "threads")
 
 
@@ -33,16 +35,15 @@ def inspect(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typed by the 
     """
     from mosaicflow.acquisition.discover import discover
 
-    found = discover(raw, inspect_settings(settings))
+    found = discover(raw, inspect_settings(_DEFAULTS | settings))
     sys.stdout.write(_text(found))
     return 1 if found.stops else 0
 
 
 def _with_stage_options(command: Callable[..., int]) -> None:
     """Let the command take the options of the stage, which are declared there."""
-    stage = signatures.signature(inspect_acquisition, eval_str=True).parameters
     raw = signatures.signature(command, eval_str=True).parameters["raw"]
-    options = [option for name, option in stage.items() if name not in _STAGE_ONLY]
+    options = [option for name, option in _STAGE.items() if name not in _STAGE_ONLY]
     command.__signature__ = signatures.Signature([raw, *options], return_annotation=int)  # type: ignore[attr-defined]
     command.__annotations__ = {o.name: o.annotation for o in (raw, *options)} | {"return": int}
     documented = (inspect_acquisition.__doc__ or "").split("    layout : str", 1)[1]
