@@ -31,7 +31,7 @@ class Location:
     Parameters
     ----------
     address : str
-        Path or URL as the caller gave it (for messages).
+        Absolute path, or URL.
     prefix : str
         Folder inside the store or archive that holds the group; empty for its root.
     """
@@ -191,7 +191,8 @@ def locate(path: StorePath | Location) -> Location:
     address = os.fspath(path)
     if address.startswith("file://"):
         address = address.removeprefix("file://")
-    location = Location(address if "://" in address else os.path.normpath(address))
+    # Absolute, so that a lazy array survives a change of folder and a trip to another process.
+    location = Location(address if "://" in address else os.path.abspath(address))
     if location.is_zip and location.path.is_file():
         return Location(location.address, _prefix_in_zip(location.path))
     return location

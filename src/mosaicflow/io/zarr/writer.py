@@ -36,6 +36,7 @@ from mosaicflow.io.zarr.workspace import ArraySpec, Storage, Workspace, create_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -134,9 +135,9 @@ class OmeZarrWriter:
         return f"<{type(self).__name__} {self._final}: {self.shape} {self.dtype}, {state}>"
 
     @property
-    def path(self) -> str:
-        """Path or URL of the finished store."""
-        return self._final.address
+    def path(self) -> Path | str:
+        """Path (of a local store) or URL of the finished store."""
+        return self._final.address if self._final.is_url else self._final.path
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -257,7 +258,7 @@ class OmeZarrWriter:
             Means for images, the central voxel for labels.
         """
         pitch = self._begin_finalize(resolution)
-        count = cap_levels(n_levels, self.shape, self.path)
+        count = cap_levels(n_levels, self.shape, str(self.path))
         halved_axes(downscale_axes, self.shape)  # raises on an unknown name, whatever the count
         levels = [LevelScale("0", pitch)]
         array = self._array
@@ -283,7 +284,7 @@ class OmeZarrWriter:
             raise RuntimeError(f"{self.path}: finalize was called before")
         self._workspace.check_owned()
         pitch = resolution_to_um(resolution, self.ndim)
-        check_plausible(pitch, self.path)
+        check_plausible(pitch, str(self.path))
         return pitch
 
     def _publish(self, levels: Sequence[LevelScale], notes: PyramidNotes) -> None:
