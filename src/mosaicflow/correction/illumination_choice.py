@@ -11,7 +11,9 @@ from mosaicflow.correction.illumination import (
     OverlapEvidence,
     basic_flat_field,
     polynomial_flat_field,
+    resize_field,
 )
+from mosaicflow.mosaic.resampling import resample_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +28,8 @@ __all__ = ["FlatFieldChoice", "choose_flat_field"]
 
 # Fewer tiles than this do not tell shading from tissue by themselves.
 _FEW_SAMPLES = 30
+# Longest side of the images that the common shading is estimated from.
+_COMMON_PX = 64
 # A field with more freedom must explain held-out overlaps better by this share.
 _PARSIMONY = 0.002
 # Below this gain the field is not worth the risk.
@@ -90,11 +94,13 @@ def choose_flat_field(
     if not held_out.log_ratio.size or not evidence.log_ratio.size:
         nan = float("nan")
         return FlatFieldChoice(ones, "none", nan, nan, {})
+    small = _shrunk(samples)
     if len(samples) < _FEW_SAMPLES:
-        common, name = polynomial_flat_field(samples), "polynomial"
+        common, name = polynomial_flat_field(small), "polynomial"
     else:
-        common = basic_flat_field(samples, smoothness=smoothness, max_iterations=max_iterations)
+        common = basic_flat_field(small, smoothness=smoothness, max_iterations=max_iterations)
         name = "basic"
+    common = resize_field(common, (ones.shape[0], ones.shape[1]))
     # From the least freedom to the most.
     candidates: dict[str, Callable[[OverlapEvidence], Image]] = {
         "none": lambda _: ones,
@@ -115,6 +121,13 @@ def choose_flat_field(
     return FlatFieldChoice(
         candidates[best](OverlapEvidence.of(pairs)), best, before, after, residuals
     )
+
+
+def _shrunk(samples: Image) -> Image:
+    """Make samples small enough for hundreds of passes over all of them."""
+    factor = max(1.0, max(samples.shape[1:]) / _COMMON_PX)
+    shape = (len(samples), *(round(length / factor) for length in samples.shape[1:]))
+    return resample_tile(samples, shape)
 
 
 def _refined(start: Image, order: int) -> Callable[[OverlapEvidence], Image]:

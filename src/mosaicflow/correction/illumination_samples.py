@@ -10,6 +10,8 @@ import numpy as np
 
 from mosaicflow.correction.depth import band_edges, band_means, interface_plane
 from mosaicflow.correction.illumination import OverlapPair
+from mosaicflow.mosaic.features import tile_features
+from mosaicflow.mosaic.pair_shift import measure_shift
 from mosaicflow.mosaic.resampling import resample_tile
 
 if TYPE_CHECKING:
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["TileSample", "choose_tiles", "neighbour_pairs", "sample_tile", "slice_bands"]
 
-# A flat field is smooth: at this size it is oversampled, and the fit takes seconds.
-_LONG_SIDE_PX = 64
+# Fine enough to see by how much two tiles are off; a flat field is smoother by far.
+_LONG_SIDE_PX = 128
+# A pair of tiles is believed to be this share of a tile off its reported place, at most.
+_SEARCH_FRACTION = 0.08
+_LEAST_NCC = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +139,20 @@ def neighbour_pairs(
     """
     by_index = {(sample.grid, sample.tile): sample for sample in samples}
     shape = Counter(sample.images.shape[1:] for sample in samples).most_common(1)[0][0]
+    reach = _SEARCH_FRACTION * max(shape)
+    features = {key: tile_features(sample.images) for key, sample in by_index.items()}
     pairs = []
     for (grid, (iy, ix)), sample in by_index.items():
         for other_tile in ((iy + 1, ix), (iy, ix + 1)):
-            other = by_index.get((grid, other_tile))
-            if other is None or sample.images.shape != other.images.shape:
+            key = (grid, other_tile)
+            if key not in by_index or sample.images.shape != by_index[key].images.shape:
                 continue
             here, there = positions[grid][sample.tile], positions[grid][other_tile]
             offset = ((there[0] - here[0]) * shape[0], (there[1] - here[1]) * shape[1])
+            # Where the stage is off by a pixel, tissue edges would pass for shading.
+            found = measure_shift(features[grid, sample.tile], features[key], offset, reach)
+            if found is not None and found.ncc >= _LEAST_NCC:
+                offset = found.shift_px
             if abs(offset[0]) < shape[0] - 1 and abs(offset[1]) < shape[1] - 1:
-                pairs.append(OverlapPair(sample.images, other.images, offset))
+                pairs.append(OverlapPair(sample.images, by_index[key].images, offset))
     return pairs
