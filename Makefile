@@ -1,0 +1,53 @@
+# make demo: simulate an acquisition, reconstruct it, compare with the truth.
+# make test: every check and test. Each sets up what it needs in .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO   := demo
+LOCKED := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
+SELF   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+
+.PHONY: demo test lint docs lock clean
+
+demo: $(VENV)/.runtime
+	rm -rf $(DEMO)
+	$(BIN)/mosaicflow simulate $(DEMO)/simulated --preset demo
+	$(BIN)/mosaicflow run --params-file $(DEMO)/simulated/params.yml --output $(DEMO)/results
+	$(BIN)/mosaicflow evaluate --run $(DEMO)/results --truth $(DEMO)/simulated/truth
+
+test: $(VENV)/.test
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run
+
+lint: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/mypy
+
+docs: $(VENV)/.runtime
+	$(BIN)/python docs/generate_parameters.py
+
+# Needs uv; the files hold hashes and no address.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  pyproject.toml --group build -o requirements/runtime.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  pyproject.toml --extra formats --extra view --extra cloud --group build --group test \
+	  -c requirements/runtime.txt -o requirements/test.txt
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: run make PYTHON=python3.11 (or newer)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	$(LOCKED) requirements/runtime.txt
+	$(SELF)
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt pyproject.toml | $(BIN)/python
+	$(LOCKED) requirements/test.txt
+	$(SELF)
+	@touch $@ $(VENV)/.runtime
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .nf-test work .nextflow*
