@@ -308,7 +308,7 @@ def _tiles(drafts: Sequence[Draft], origin: tuple[int, int]) -> tuple[Tile, ...]
         tile = Tile(
             path=draft.path, files=draft.files, geometry=draft.geometry, index=index,
             centre_mm=centre, z_mm=draft.z_mm, z_offset=draft.z_offset, status=draft.status,
-            problem=draft.problem,
+            problem=draft.problem, position_source=draft.positions,
         )  # fmt: skip
         tiles.append(tile)
     return tuple(sorted(tiles, key=lambda t: (t.index is None, t.index or (0, 0), t.path)))

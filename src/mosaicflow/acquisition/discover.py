@@ -108,9 +108,12 @@ def discover(raw: Path, settings: InspectSettings) -> Acquisition:
         context = _context(root, root_name, slice_id, members, settings)
         slices.append(assemble_slice(members, context, settings, log))
     slices = _share_signs(slices)
-    check_slices(slices, settings, log)
-    problems = _with_lattice_index(log.problems, slices)
-    slices = [_with_problems(tiles, problems) for tiles in slices]
+    own = _with_lattice_index(log.problems, slices)
+    slices = [_with_problems(tiles, own) for tiles in slices]
+    # What depends on other slices stays out of a slice's list, which is its cache key.
+    across = ProblemLog(strict=settings.strict)
+    check_slices(slices, settings, across)
+    problems = [*own, *across.problems]
     layouts = sorted({draft.layout for draft in drafts})
     return Acquisition(root_name, "+".join(layouts), tuple(slices), tuple(problems))
 
@@ -144,7 +147,8 @@ def _collect(
 
 
 def _nothing_found(root: Path, settings: InspectSettings) -> InputError:
-    names = sorted(entry.name for entry in itertools.islice(root.iterdir(), 10_000))
+    entries = itertools.islice(root.iterdir(), 10_000)
+    names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
     seen = ", ".join(names[:_NAMES_SHOWN]) + (" ..." if len(names) > _NAMES_SHOWN else "")
     only = f" among slices {settings.debug_slices}" if settings.debug_slices else ""
     return InputError(

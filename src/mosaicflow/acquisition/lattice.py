@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["LatticeFit", "fit_lattice", "index_positions"]
+
+# A tile's eight neighbours in a lattice, itself, and some spare for uneven lattices.
+_NEIGHBOURS = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,8 @@ def index_positions(
 def _typical_step(
     position: NDArray[np.float64], axis: int, tile_size: tuple[float, float]
 ) -> NDArray[np.float64]:
-    delta = position[None] - position[:, None]
+    _, near = cKDTree(position).query(position, k=min(_NEIGHBOURS, len(position)))
+    delta = position[near.reshape(len(position), -1)] - position[:, None]
     along, across = delta[..., axis], np.abs(delta[..., 1 - axis])
     ahead = (along > 0.05 * tile_size[axis]) & (across < 0.5 * along)
     nearest = np.where(ahead, along, np.inf).argmin(axis=1)
@@ -122,8 +127,7 @@ def _typical_step(
         step = np.zeros(2)
         step[axis] = tile_size[axis]
         return step
-    step = np.median(delta[rows, nearest[rows]], axis=0)
-    return np.asarray(step, dtype=np.float64)
+    return np.asarray(np.median(delta[rows, nearest[rows]], axis=0), dtype=np.float64)
 
 
 def _walk(

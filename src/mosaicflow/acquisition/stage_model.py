@@ -46,7 +46,7 @@ def place_tiles(drafts: Sequence[Draft], fov_mm: YX, overlap: float, log: Proble
     StageModel
     """
     known = [d for d in drafts if d.centre_mm is not None]
-    fit = _usable_fit(known, drafts[0], fov_mm, log)
+    fit = _usable_fit(known, (known or drafts)[0], fov_mm, log)
     if fit is None:
         _use_nominal(drafts, fov_mm, overlap)
         return _model(drafts, fov_mm, (_nominal_axis(overlap, fov_mm, 0),
@@ -81,6 +81,13 @@ def _usable_fit(
         return None
     centres = [d.centre_mm for d in known if d.centre_mm is not None]
     fit = fit_lattice([d.index or (0, 0) for d in known], centres)
+    if first.positions == "file" and not _follows_rows(fit, fov_mm):
+        log.add(
+            "numbers_contradict_positions", "stop",
+            "the positions of the tile configuration do not follow the lattice given by the tile "
+            "numbers", slice_id=slice_id, path=first.path,
+            remedy="check tile_pattern, tile_order and tile_grid, or leave them out",
+        )  # fmt: skip
     if _are_constant(centres) or not _moves(fit, fov_mm):
         log.add(
             "unusable_positions", "keep",
@@ -97,6 +104,12 @@ def _are_constant(centres: Sequence[YX]) -> bool:
     if len(values) == 1:
         return not values.any()
     return bool((np.ptp(values, axis=0) == 0).all())
+
+
+def _follows_rows(fit: LatticeFit, fov_mm: YX) -> bool:
+    # Rows and columns of an image are counted the way its coordinates grow.
+    steps = [float(fit.matrix[axis, axis]) / fov_mm[axis] for axis in (0, 1)]
+    return all(np.isnan(step) or step > _NO_MOTION for step in steps) and _moves(fit, fov_mm)
 
 
 def _moves(fit: LatticeFit, fov_mm: YX) -> bool:

@@ -103,6 +103,8 @@ class Tile:
         Only the first two reach the grid.
     problem : str
         Why not, or what was repaired.
+    position_source : {'stage', 'file', 'nominal'}
+        Where `centre_mm` comes from.
     """
 
     path: str
@@ -114,6 +116,7 @@ class Tile:
     z_offset: int = 0
     status: TileStatus = "ok"
     problem: str = ""
+    position_source: Positions = "nominal"
 
     @property
     def is_used(self) -> bool:
@@ -129,6 +132,7 @@ class Tile:
         row |= {"nz": geometry.pop("n_z", None), **geometry}
         row |= {"bytes": sum(file.bytes for file in self.files)}
         row |= {"y_mm": y_mm, "x_mm": x_mm, "z_mm": self.z_mm, "z_offset": self.z_offset}
+        row |= {"positions": self.position_source if self.centre_mm else None}
         row |= {"status": self.status, "problem": self.problem}
         if with_files:
             row["files"] = [asdict(file) for file in self.files]
@@ -151,6 +155,7 @@ class Tile:
             z_offset=row["z_offset"],
             status=row["status"],
             problem=row["problem"],
+            position_source=row["positions"] or "nominal",
         )
 
 
