@@ -185,25 +185,24 @@ class OverlapEvidence:
     shape_yx: tuple[int, int]
 
     @classmethod
-    def of(cls, pairs: Sequence[OverlapPair], *, limit: int = 300_000) -> OverlapEvidence:
-        """Compare pairs of tiles; at most `limit` places, spread evenly, are kept."""
-        found = [_log_ratio(pair) for pair in pairs]
-        ratio = np.concatenate([ratio for ratio, _, _ in found] or [np.empty(0)])
-        step = max(1, -(-len(ratio) // limit))
-        points = [
-            tuple(
-                np.concatenate([item[side][axis] for item in found] or [np.empty(0)])[::step]
-                for axis in (0, 1)
+    def of(cls, pairs: Sequence[OverlapPair], *, limit: int = 100_000) -> OverlapEvidence:
+        """Compare pairs of tiles at about `limit` places, spread evenly over the overlaps."""
+        most = max(64, limit // max(1, len(pairs)))
+        return cls.joined([_compare(pair, most) for pair in pairs])
+
+    @classmethod
+    def joined(cls, parts: Sequence[OverlapEvidence]) -> OverlapEvidence:
+        """Put the evidence of several pairs together."""
+        none = np.empty(0)
+        ratio = np.concatenate([part.log_ratio for part in parts] or [none])
+        first, second = (
+            (
+                np.concatenate([getattr(part, side)[0] for part in parts] or [none]),
+                np.concatenate([getattr(part, side)[1] for part in parts] or [none]),
             )
-            for side in (1, 2)
-        ]
-        shape = pairs[0].first.shape[1:] if pairs else (1, 1)
-        return cls(
-            ratio[::step],
-            (points[0][0], points[0][1]),
-            (points[1][0], points[1][1]),
-            (shape[0], shape[1]),
+            for side in ("first", "second")
         )
+        return cls(ratio, first, second, parts[0].shape_yx if parts else (1, 1))
 
     def residual(self, field: Image) -> float:
         """Mean absolute log ratio that is left after division by a field; NaN without overlaps."""
@@ -265,16 +264,15 @@ def _huber(
     return solution
 
 
-def _log_ratio(pair: OverlapPair) -> tuple[NDArray[np.float64], _Points, _Points]:
-    """Give the log ratio of both tiles and where in each tile it was taken."""
+def _compare(pair: OverlapPair, most: int) -> OverlapEvidence:
+    """Take the log ratio of two tiles at no more than about `most` places of their overlap."""
     n_y, n_x = pair.first.shape[1:]
     d_y, d_x = pair.offset_px
-    rows = np.arange(max(0, np.ceil(d_y)), min(n_y, np.floor(n_y + d_y)))
-    columns = np.arange(max(0, np.ceil(d_x)), min(n_x, np.floor(n_x + d_x)))
-    y, x = (axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
-    inside = (y - d_y <= n_y - 1) & (x - d_x <= n_x - 1)
-    first = (y[inside], x[inside])
-    second = (first[0] - d_y, first[1] - d_x)
+    rows = np.arange(max(0, np.ceil(d_y)), min(n_y, np.floor(n_y - 1 + d_y) + 1))
+    columns = np.arange(max(0, np.ceil(d_x)), min(n_x, np.floor(n_x - 1 + d_x) + 1))
+    step = max(1, round(np.sqrt(len(rows) * len(columns) / most)))
+    y, x = (axis.ravel() for axis in np.meshgrid(rows[::step], columns[::step], indexing="ij"))
+    first, second = (y, x), (y - d_y, x - d_x)
     values = [_bilinear(pair.first, first), _bilinear(pair.second, second)]
     good = (values[0] > 0) & (values[1] > 0)
     logs = [np.log(np.where(good, value, 1.0)) for value in values]
@@ -282,7 +280,7 @@ def _log_ratio(pair: OverlapPair) -> tuple[NDArray[np.float64], _Points, _Points
     # Depth bands see the same lens: their mean carries less speckle than each of them.
     ratio = (logs[0] - logs[1]).sum(axis=0) / np.maximum(count, 1)
     keep = count > 0
-    return ratio[keep], _pick(first, keep), _pick(second, keep)
+    return OverlapEvidence(ratio[keep], _pick(first, keep), _pick(second, keep), (n_y, n_x))
 
 
 def _pick(points: _Points, keep: NDArray[np.bool_]) -> _Points:

@@ -30,6 +30,8 @@ __all__ = ["FlatFieldChoice", "choose_flat_field"]
 _FEW_SAMPLES = 30
 # Longest side of the images that the common shading is estimated from.
 _COMMON_PX = 64
+# Places in overlaps that are compared, in all.
+_PLACES = 100_000
 # A field with more freedom must explain held-out overlaps better by this share.
 _PARSIMONY = 0.002
 # Below this gain the field is not worth the risk.
@@ -89,8 +91,10 @@ def choose_flat_field(
     FlatFieldChoice
     """
     ones = np.ones(samples.shape[1:], dtype=np.float32)
-    held_out = OverlapEvidence.of(pairs[3::4])
-    evidence = OverlapEvidence.of([pair for i, pair in enumerate(pairs) if i % 4 != 3])
+    most = _PLACES // max(1, len(pairs))
+    parts = [OverlapEvidence.of([pair], limit=most) for pair in pairs]
+    held_out = OverlapEvidence.joined(parts[3::4])
+    evidence = OverlapEvidence.joined([part for i, part in enumerate(parts) if i % 4 != 3])
     if not held_out.log_ratio.size or not evidence.log_ratio.size:
         nan = float("nan")
         return FlatFieldChoice(ones, "none", nan, nan, {})
@@ -119,7 +123,7 @@ def choose_flat_field(
     if after > before * (1 - _LEAST_GAIN):
         return FlatFieldChoice(ones, "none", before, before, residuals)
     return FlatFieldChoice(
-        candidates[best](OverlapEvidence.of(pairs)), best, before, after, residuals
+        candidates[best](OverlapEvidence.joined(parts)), best, before, after, residuals
     )
 
 

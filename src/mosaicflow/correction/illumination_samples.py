@@ -15,7 +15,8 @@ from mosaicflow.mosaic.pair_shift import measure_shift
 from mosaicflow.mosaic.resampling import resample_tile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -122,6 +123,7 @@ def sample_tile(
 def neighbour_pairs(
     samples: Sequence[TileSample],
     positions: Mapping[int, Mapping[Tile, tuple[float, float]]],
+    map_all: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]],
 ) -> list[OverlapPair]:
     """Pair each tile with the next one below and to the right.
 
@@ -131,6 +133,8 @@ def neighbour_pairs(
         Shrunk tiles.
     positions : mapping
         For each grid the position (y, x) of each tile as a fraction of the tile's size.
+    map_all : callable
+        ``map_all(function, items)`` applies a function to all items, possibly side by side.
 
     Returns
     -------
@@ -140,19 +144,26 @@ def neighbour_pairs(
     by_index = {(sample.grid, sample.tile): sample for sample in samples}
     shape = Counter(sample.images.shape[1:] for sample in samples).most_common(1)[0][0]
     reach = _SEARCH_FRACTION * max(shape)
-    features = {key: tile_features(sample.images) for key, sample in by_index.items()}
-    pairs = []
-    for (grid, (iy, ix)), sample in by_index.items():
-        for other_tile in ((iy + 1, ix), (iy, ix + 1)):
-            key = (grid, other_tile)
-            if key not in by_index or sample.images.shape != by_index[key].images.shape:
-                continue
-            here, there = positions[grid][sample.tile], positions[grid][other_tile]
-            offset = ((there[0] - here[0]) * shape[0], (there[1] - here[1]) * shape[1])
-            # Where the stage is off by a pixel, tissue edges would pass for shading.
-            found = measure_shift(features[grid, sample.tile], features[key], offset, reach)
-            if found is not None and found.ncc >= _LEAST_NCC:
-                offset = found.shift_px
-            if abs(offset[0]) < shape[0] - 1 and abs(offset[1]) < shape[1] - 1:
-                pairs.append(OverlapPair(sample.images, by_index[key].images, offset))
-    return pairs
+    keys = list(by_index)
+    found = map_all(lambda key: tile_features(by_index[key].images), keys)
+    features = dict(zip(keys, found, strict=True))
+
+    def pair(ends: tuple[tuple[int, Tile], tuple[int, Tile]]) -> OverlapPair | None:
+        a, b = ends
+        here, there = positions[a[0]][a[1]], positions[b[0]][b[1]]
+        offset = ((there[0] - here[0]) * shape[0], (there[1] - here[1]) * shape[1])
+        # Where the stage is off by a pixel, tissue edges would pass for shading.
+        shift = measure_shift(features[a], features[b], offset, reach)
+        if shift is not None and shift.ncc >= _LEAST_NCC:
+            offset = shift.shift_px
+        overlap = all(abs(d) < length - 1 for d, length in zip(offset, shape, strict=True))
+        return OverlapPair(by_index[a].images, by_index[b].images, offset) if overlap else None
+
+    ends = [
+        ((grid, tile), (grid, other))
+        for grid, tile in keys
+        for other in ((tile[0] + 1, tile[1]), (tile[0], tile[1] + 1))
+        if (grid, other) in by_index
+        and by_index[grid, tile].images.shape == by_index[grid, other].images.shape
+    ]
+    return [pair for pair in map_all(pair, ends) if pair is not None]

@@ -14,7 +14,7 @@ __all__ = ["estimate_illumination"]
 # Tiles held in memory at once, shrunk: 150 MB.
 _TILES = 400
 # Images that the common shading is estimated from: more hardly change it.
-_IMAGES = 600
+_IMAGES = 250
 
 
 def estimate_illumination(
@@ -64,6 +64,7 @@ def estimate_illumination(
     from mosaicflow.errors import QualityError
     from mosaicflow.io.flatfields import FlatField, save_flat_field
     from mosaicflow.io.grids import MosaicGrid
+    from mosaicflow.io.threads import map_threads
 
     sources = [MosaicGrid(path) for path in sorted(grids, key=lambda path: path.name)]
     rng = np.random.default_rng(seed)
@@ -81,7 +82,11 @@ def estimate_illumination(
         )
     shape = samples[0].images.shape[1:]
     images = np.concatenate([s.images for s in samples if s.images.shape[1:] == shape])
-    pairs = neighbour_pairs(samples, _tile_fractions(sources, stitch_overlap_fraction))
+    pairs = neighbour_pairs(
+        samples,
+        _tile_fractions(sources, stitch_overlap_fraction),
+        lambda function, items: map_threads(function, items, threads),
+    )
     choice = choose_flat_field(
         images[:: -(-len(images) // min(fit_max_samples, _IMAGES))],
         pairs,
