@@ -23,7 +23,7 @@ _CLEAR_DROP = 0.1
 _FULL_DROP = 0.3
 _LEAST_SYMMETRY = 0.35
 # Edges of a band stand this many typical steps above the other steps of the profile.
-_EDGE_NONE, _EDGE_FULL = 3.0, 6.0
+_EDGE_NONE, _EDGE_FULL = 2.5, 5.0
 _REFINE = 2
 
 

@@ -127,7 +127,10 @@ def _typical_step(
         step = np.zeros(2)
         step[axis] = tile_size[axis]
         return step
-    return np.asarray(np.median(delta[rows, nearest[rows]], axis=0), dtype=np.float64)
+    steps = delta[rows, nearest[rows]]
+    # Beside a hole the nearest tile ahead is several steps away.
+    single = steps[:, axis] <= 1.5 * np.percentile(steps[:, axis], 10)
+    return np.asarray(np.median(steps[single], axis=0), dtype=np.float64)
 
 
 def _walk(
