@@ -65,9 +65,7 @@ def detect_rehoming(
     )
     output_dir.mkdir(parents=True, exist_ok=True)
     clean = output_dir / "shifts_xy_clean.csv"
-    write_csv(
-        clean, SHIFT_COLUMNS, steps_to_rows(StepTable(found.steps, table.px_per_mm, ()))
-    )
+    write_csv(clean, SHIFT_COLUMNS, steps_to_rows(StepTable(found.steps, table.px_per_mm, ())))
     write_json(output_dir / "rehoming_report.json", found.to_json())
     write_csv(
         output_dir / "rehoming_config.csv",

@@ -1,0 +1,258 @@
+"""From stage positions and measured pairs to one decision per slice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.alignment.graph import solve_graph, stage_poses
+from mosaicflow.alignment.solution import AlignedSlice
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from mosaicflow.alignment.graph import GraphSettings, GraphSlice, LoopError, Pose
+    from mosaicflow.alignment.links import Link
+    from mosaicflow.alignment.solution import SliceFrame
+
+__all__ = ["DepthRules", "SlicePlacement", "place_by_evidence", "solve_depths", "to_aligned"]
+
+# A link counts as held-out evidence only if the others fix at least this part of it.
+_MIN_REDUNDANCY = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePlacement:
+    """Where a slice goes, and why there.
+
+    Parameters
+    ----------
+    pose : Pose
+        Its placement.
+    source : str
+        ``reference``, ``graph``, ``rotation``, ``stage`` or ``previous``.
+    confidence : float
+        Mean confidence of its links.
+    reasons : tuple of str
+        What was not used.
+    evidence : mapping
+        Numbers behind the decision; null where nothing could be measured.
+    """
+
+    pose: Pose
+    source: str
+    confidence: float
+    reasons: tuple[str, ...]
+    evidence: Mapping[str, Any]
+
+
+def place_by_evidence(
+    slices: Sequence[GraphSlice],
+    links: Sequence[Link],
+    reference_id: int,
+    settings: GraphSettings,
+) -> dict[int, SlicePlacement]:
+    """Solve the graph, and return a slice to the stage where the graph explains less.
+
+    A slice's links are predicted twice: by the stage, and by the graph solved without the link in
+    question. Where the stage predicts them better, the slice's links are dropped and the graph is
+    solved again.
+
+    Parameters
+    ----------
+    slices : sequence of GraphSlice
+        Sorted by id.
+    links : sequence of Link
+        Graded pairs between them; those with ``use`` 'none' only give reasons.
+    reference_id : int
+        Slice that stays where the stage has it.
+    settings : GraphSettings
+        Trust in the stage.
+
+    Returns
+    -------
+    dict of int to SlicePlacement
+        By slice id.
+    """
+    usable = [link for link in links if link.use != "none"]
+    poses, loops = solve_graph(slices, usable, reference_id, settings)
+    evidence = {one.slice_id: _weigh(one.slice_id, usable, loops, links) for one in slices}
+    worse = {i for i, found in evidence.items() if _stage_is_better(found)}
+    if worse:
+        usable = [link for link in usable if not worse & {link.fixed_id, link.moving_id}]
+        poses, _ = solve_graph(slices, usable, reference_id, settings)
+    upright = stage_poses(slices)
+    segments = [one.segment for one in slices]
+    placed = {}
+    for one in slices:
+        i = one.slice_id
+        own = [link for link in usable if i in (link.fixed_id, link.moving_id)]
+        reliable = segments.count(one.segment) > 1 or len(slices) == 1
+        move = np.subtract(poses[i].at_yx, upright[i].at_yx)
+        placed[i] = SlicePlacement(
+            pose=poses[i],
+            source=_source(i == reference_id, own, reliable),
+            confidence=fmean([link.confidence for link in own]) if own else 0.0,
+            reasons=_reasons(i, links, worse, evidence[i], has_links=bool(own)),
+            evidence={
+                **evidence[i],
+                "moved_from_stage_px": [round(float(value), 4) for value in move],
+            },
+        )
+    return placed
+
+
+def _weigh(
+    slice_id: int, usable: Sequence[Link], loops: Sequence[LoopError], links: Sequence[Link]
+) -> dict[str, Any]:
+    """Gather what speaks for the graph and what for the stage."""
+    mine = [
+        loop
+        for link, loop in zip(usable, loops, strict=True)
+        if slice_id in (link.fixed_id, link.moving_id) and loop.redundancy >= _MIN_REDUNDANCY
+    ]
+    held_out = [
+        link.held_out
+        for link in links
+        if slice_id in (link.fixed_id, link.moving_id) and not math.isnan(link.held_out[1])
+    ]
+    return {
+        "loop_error_stage_px": _rounded(median(m.by_stage_px for m in mine)) if mine else None,
+        "loop_error_graph_px": _rounded(median(m.by_graph_px for m in mine)) if mine else None,
+        "held_out_correlation_stage": _rounded(fmean(h[0] for h in held_out)) if held_out else None,
+        "held_out_correlation_graph": _rounded(fmean(h[1] for h in held_out)) if held_out else None,
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)
+
+
+def _stage_is_better(evidence: Mapping[str, Any]) -> bool:
+    by_stage, by_graph = evidence["loop_error_stage_px"], evidence["loop_error_graph_px"]
+    return by_stage is not None and by_graph > by_stage
+
+
+def _source(is_reference: bool, own: Sequence[Link], reliable: bool) -> str:
+    if is_reference:
+        return "reference"
+    if any(link.use == "full" for link in own):
+        return "graph"
+    if own:
+        return "rotation"
+    return "stage" if reliable else "previous"
+
+
+def _reasons(
+    slice_id: int,
+    links: Sequence[Link],
+    worse: Collection[int],
+    evidence: Mapping[str, Any],
+    *,
+    has_links: bool,
+) -> tuple[str, ...]:
+    reasons = [
+        f"link {link.name}: {link.reason}"
+        for link in links
+        if link.reason and slice_id in (link.fixed_id, link.moving_id)
+    ]
+    if slice_id in worse:
+        reasons.append(
+            f"the stage predicts its links better ({evidence['loop_error_stage_px']} px) than the "
+            f"graph ({evidence['loop_error_graph_px']} px)"
+        )
+    elif not has_links:
+        reasons.append("no usable link to another slice")
+    return tuple(reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class DepthRules:
+    """When measured depths are believed.
+
+    Parameters
+    ----------
+    use_expected : bool
+        Keep every face where its number puts it.
+    limit_planes : float
+        Largest correction [planes].
+    pitch_um : float
+        Planes of the canvas.
+    """
+
+    use_expected: bool
+    limit_planes: float
+    pitch_um: float
+
+
+def solve_depths(ids: Sequence[int], links: Sequence[Link], rules: DepthRules) -> dict[int, float]:
+    """Fit one depth correction per slice to all measured drifts at once.
+
+    The corrections do not add up along the stack: their mean and slope are removed, so the length
+    of the volume stays that of the section count.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Slices in use, sorted.
+    links : sequence of Link
+        Usable pairs with a measured drift.
+    rules : DepthRules
+        Limits.
+
+    Returns
+    -------
+    dict of int to float
+        Correction [planes]; all 0 when the expected depths are to be used.
+    """
+    measured = [link for link in links if math.isfinite(link.drift[1])]
+    if rules.use_expected or len(ids) < 3 or not measured:
+        return dict.fromkeys(ids, 0.0)
+    index = {i: k for k, i in enumerate(ids)}
+    rows, values, sigmas = [], [], []
+    for link in measured:
+        row = np.zeros(len(ids))
+        row[index[link.moving_id]], row[index[link.fixed_id]] = 1.0, -1.0
+        rows.append(row)
+        values.append(link.drift[0] / rules.pitch_um)
+        sigmas.append(max(link.drift[1] / rules.pitch_um, 0.1))
+    rows += list(np.eye(len(ids)))
+    values += [0.0] * len(ids)
+    sigmas += [max(rules.limit_planes, 1.0)] * len(ids)
+    design, target, sigma = np.array(rows), np.array(values), np.array(sigmas)
+    weight = 1 / sigma
+    for _ in range(20):
+        fit, *_ = np.linalg.lstsq(design * weight[:, None], target * weight, rcond=None)
+        residual = (target - design @ fit) / sigma
+        weight = 1 / (sigma * np.sqrt(1 + (residual / 2) ** 2))
+    spread = np.arange(len(ids)) - (len(ids) - 1) / 2
+    slope = float(spread @ fit / (spread @ spread))
+    corrections = np.clip(
+        fit - fit.mean() - slope * spread, -rules.limit_planes, rules.limit_planes
+    )
+    return {i: float(corrections[k]) for i, k in index.items()}
+
+
+def to_aligned(
+    placed: Mapping[int, SlicePlacement],
+    frames: Mapping[int, SliceFrame],
+    planes: Mapping[int, int],
+) -> list[AlignedSlice]:
+    """Combine lateral placements and depths into entries of ``alignment.json``."""
+    return [
+        AlignedSlice(
+            slice_id=i,
+            transform=replace(one.pose.transform),
+            scale_yx=frames[i].scale_yx,
+            z_plane=planes[i],
+            confidence=one.confidence,
+            source=one.source,
+            reasons=one.reasons,
+            evidence=one.evidence,
+        )
+        for i, one in sorted(placed.items())
+    ]

@@ -1,0 +1,344 @@
+"""One position and angle per slice that agree with all measured pairs and with the stage.
+
+A robust pose graph in the plane: links between slices up to three apart outvote wrong ones and
+bridge bad slices, and the stage's positions keep the whole from drifting into a curve, which
+chained registrations do (Yushkevich et al. 2006, doi:10.1016/j.media.2006.07.001).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu, spsolve
+
+from mosaicflow.alignment.transform import Rigid2D
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.alignment.links import Link
+
+__all__ = ["GraphSettings", "GraphSlice", "LoopError", "Pose", "solve_graph", "stage_poses"]
+
+YX = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSettings:
+    """How much the stage and the upright position are trusted.
+
+    Parameters
+    ----------
+    stage_sigma_px : float
+        Standard error of a reliable stage position.
+    angle_sigma_deg : float
+        Spread of the slices' angles about that of the whole.
+    step_sigma_px : float
+        Spread of a step that nothing has measured.
+    """
+
+    stage_sigma_px: float = 1.5
+    angle_sigma_deg: float = 1.0
+    step_sigma_px: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSlice:
+    """A slice to be placed.
+
+    Parameters
+    ----------
+    slice_id : int
+        Its number.
+    center_yx : tuple of float
+        Its centre in its own frame [px].
+    stage_yx : tuple of float
+        Where the stage puts that centre on the canvas [px].
+    segment : int
+        Slices of one segment are joined by reliable stage steps.
+    """
+
+    slice_id: int
+    center_yx: YX
+    stage_yx: YX
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Placement of a slice: where its centre lies and how it is turned (forward)."""
+
+    angle_deg: float
+    center_yx: YX
+    at_yx: YX
+
+    @property
+    def transform(self) -> Rigid2D:
+        """Map from slice to canvas."""
+        y, x = (b - a for a, b in zip(self.center_yx, self.at_yx, strict=True))
+        return Rigid2D(self.angle_deg, self.center_yx, (y, x))
+
+
+@dataclass(frozen=True, slots=True)
+class LoopError:
+    """How well a link is predicted without itself.
+
+    Parameters
+    ----------
+    by_stage_px, by_graph_px : float
+        Distance between the two images of the link's point, placed by the stage alone and by the
+        graph solved without this link.
+    redundancy : float
+        1 when everything else fixes the link, 0 when nothing does.
+    """
+
+    by_stage_px: float
+    by_graph_px: float
+    redundancy: float
+
+
+def stage_poses(slices: Sequence[GraphSlice]) -> dict[int, Pose]:
+    """Place every slice where the stage says, upright."""
+    return {one.slice_id: Pose(0.0, one.center_yx, one.stage_yx) for one in slices}
+
+
+def solve_graph(
+    slices: Sequence[GraphSlice],
+    links: Sequence[Link],
+    reference_id: int,
+    settings: GraphSettings,
+) -> tuple[dict[int, Pose], list[LoopError]]:
+    """Place all slices at once.
+
+    Parameters
+    ----------
+    slices : sequence of GraphSlice
+        Sorted by id.
+    links : sequence of Link
+        Those with ``use`` 'full' or 'rotation', between slices in `slices`.
+    reference_id : int
+        This slice ends upright, where the stage has it.
+    settings : GraphSettings
+        Trust in the stage.
+
+    Returns
+    -------
+    poses : dict of int to Pose
+        By slice id.
+    loops : list of LoopError
+        One per link.
+    """
+    problem = _Problem(slices, links, reference_id, settings)
+    state = problem.start()
+    for _ in range(50):
+        residual, jacobian = problem.linearize(state)
+        weight = problem.weights(residual)
+        step = _solve(jacobian, residual, weight)
+        state = state + step
+        if np.abs(step).max(initial=0.0) < 1e-7:
+            break
+    loops = problem.loop_errors(state)
+    return problem.anchored(state), loops
+
+
+def _solve(
+    jacobian: sparse.csc_array, residual: NDArray[np.float64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    weighted = jacobian.T * weight
+    step: NDArray[np.float64] = np.atleast_1d(
+        spsolve((weighted @ jacobian).tocsc(), -(weighted @ residual))
+    )
+    return step
+
+
+class _Problem:
+    """Residuals in units of their standard error.
+
+    Unknowns: (y, x, angle [rad]) per slice, then (y, x) of the unknown offset of every segment but
+    the reference's. Angles are scaled by `reach` inside the state, so that all unknowns are px.
+    """
+
+    def __init__(
+        self,
+        slices: Sequence[GraphSlice],
+        links: Sequence[Link],
+        reference_id: int,
+        settings: GraphSettings,
+    ) -> None:
+        self.slices, self.links, self.settings = slices, links, settings
+        self.index = {one.slice_id: k for k, one in enumerate(slices)}
+        self.reference = self.index[reference_id]
+        home = slices[self.reference].segment
+        sizes = {
+            key: sum(1 for _ in group)
+            for key, group in itertools.groupby(sorted(one.segment for one in slices))
+        }
+        others = [key for key in sorted(sizes) if key != home and sizes[key] > 1]
+        self.offset = {key: 3 * len(slices) + 2 * k for k, key in enumerate(others)}
+        self.offset[home] = -1
+        self.n_unknowns = 3 * len(slices) + 2 * len(others)
+
+    def start(self) -> NDArray[np.float64]:
+        state = np.zeros(self.n_unknowns)
+        for k, one in enumerate(self.slices):
+            state[3 * k : 3 * k + 2] = one.stage_yx
+        return state
+
+    def linearize(self, state: NDArray[np.float64]) -> tuple[NDArray[np.float64], sparse.csc_array]:
+        rows = _Rows()
+        for link in self.links:
+            self._add_link(rows, link, state)
+        self._add_stage(rows, state)
+        self._add_steps(rows, state)
+        self.groups = np.array(rows.groups)
+        self.kinds = np.array(rows.kinds)
+        return rows.assemble(self.n_unknowns)
+
+    def _add_link(self, rows: _Rows, link: Link, state: NDArray[np.float64]) -> None:
+        i, j = self.index[link.fixed_id], self.index[link.moving_id]
+        turn = 1 / math.radians(link.sigma_deg)
+        angle = state[3 * j + 2] + math.radians(link.angle_deg) - state[3 * i + 2]
+        rows.add(angle * turn, {3 * j + 2: turn, 3 * i + 2: -turn}, "turn")
+        if link.use != "full":
+            return
+        lever_i, d_i = _lever(self.slices[i], link.fixed_yx, state[3 * i + 2])
+        lever_j, d_j = _lever(self.slices[j], link.moving_yx, state[3 * j + 2])
+        scale = 1 / link.sigma_px
+        for axis in (0, 1):
+            value = lever_j[axis] + state[3 * j + axis] - lever_i[axis] - state[3 * i + axis]
+            terms = {
+                3 * j + axis: scale,
+                3 * i + axis: -scale,
+                3 * j + 2: d_j[axis] * scale,
+                3 * i + 2: -d_i[axis] * scale,
+            }
+            rows.add(value * scale, terms, "shift", joined=axis == 1)
+
+    def _add_stage(self, rows: _Rows, state: NDArray[np.float64]) -> None:
+        scale = 1 / self.settings.stage_sigma_px
+        turn = 1 / math.radians(self.settings.angle_sigma_deg)
+        for k, one in enumerate(self.slices):
+            rows.add(state[3 * k + 2] * turn, {3 * k + 2: turn}, "upright")
+            if one.segment not in self.offset:
+                continue  # alone in its segment: the stage says nothing about it
+            start = self.offset[one.segment]
+            for axis in (0, 1):
+                value = state[3 * k + axis] - one.stage_yx[axis]
+                terms = {3 * k + axis: scale}
+                if start >= 0:
+                    value -= state[start + axis]
+                    terms[start + axis] = -scale
+                rows.add(value * scale, terms, "stage", joined=axis == 1)
+
+    def _add_steps(self, rows: _Rows, state: NDArray[np.float64]) -> None:
+        """Tie neighbours loosely, so that a slice nothing else holds follows the one before."""
+        scale = 1 / self.settings.step_sigma_px
+        for k, (one, other) in enumerate(itertools.pairwise(self.slices)):
+            for axis in (0, 1):
+                expected = other.stage_yx[axis] - one.stage_yx[axis]
+                value = state[3 * k + 3 + axis] - state[3 * k + axis] - expected
+                rows.add(value * scale, {3 * k + 3 + axis: scale, 3 * k + axis: -scale}, "step")
+
+    def weights(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Cauchy weights; each kind of evidence is judged by its own median."""
+        squared = np.bincount(self.groups, residual**2)
+        size = np.sqrt(squared)[self.groups]
+        weight = np.ones_like(residual)
+        for kind in ("turn", "shift", "stage", "upright"):
+            mine = self.kinds == kind
+            if mine.any():
+                scale = max(1.0, 1.4826 * float(np.median(size[mine])))
+                weight[mine] = 1 / (1 + (size[mine] / (2 * scale)) ** 2) / scale**2
+        return weight
+
+    def loop_errors(self, state: NDArray[np.float64]) -> list[LoopError]:
+        """Predict each link from all the others, without solving again (leverage formula)."""
+        residual, jacobian = self.linearize(state)
+        weight = self.weights(residual)
+        normal = splu(((jacobian.T * weight) @ jacobian).tocsc())
+        at_start, _ = self.linearize(self.start())
+        rows = jacobian.tocsr()
+        errors = []
+        position = 0
+        for link in self.links:
+            count = 3 if link.use == "full" else 1
+            own = np.arange(position, position + count)
+            position += count
+            if count == 1:
+                errors.append(LoopError(math.nan, math.nan, 0.0))
+                continue
+            block = rows[own].toarray()
+            root = np.sqrt(weight[own])
+            leverage = (block @ normal.solve(block.T)) * root[:, None] * root[None, :]
+            rest = np.eye(count) - leverage
+            redundancy = float(np.linalg.eigvalsh((rest + rest.T) / 2)[0])
+            stage = float(np.hypot(*at_start[own[1:]])) * link.sigma_px
+            if redundancy < 1e-6:
+                errors.append(LoopError(stage, math.nan, 0.0))
+                continue
+            without = np.linalg.solve(rest, root * residual[own]) / root
+            errors.append(
+                LoopError(stage, float(np.hypot(*without[1:])) * link.sigma_px, redundancy)
+            )
+        return errors
+
+    def anchored(self, state: NDArray[np.float64]) -> dict[int, Pose]:
+        """Move the whole so that the reference is upright where the stage has it."""
+        home = state[3 * self.reference : 3 * self.reference + 3]
+        cos, sin = math.cos(-home[2]), math.sin(-home[2])
+        turn = np.array([[cos, -sin], [sin, cos]])
+        target = np.array(self.slices[self.reference].stage_yx)
+        poses = {}
+        for k, one in enumerate(self.slices):
+            at = turn @ (state[3 * k : 3 * k + 2] - home[:2]) + target
+            angle = math.degrees(state[3 * k + 2] - home[2])
+            poses[one.slice_id] = Pose(angle, one.center_yx, (float(at[0]), float(at[1])))
+        return poses
+
+
+def _lever(
+    one: GraphSlice, point: YX, angle: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rotate a point about the slice's centre; also give the derivative by the angle."""
+    y, x = point[0] - one.center_yx[0], point[1] - one.center_yx[1]
+    cos, sin = math.cos(angle), math.sin(angle)
+    return (
+        np.array([cos * y - sin * x, sin * y + cos * x]),
+        np.array([-sin * y - cos * x, cos * y - sin * x]),
+    )
+
+
+class _Rows:
+    """Collects the rows of a sparse least-squares problem."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.groups: list[int] = []
+        self.kinds: list[str] = []
+        self._row: list[int] = []
+        self._column: list[int] = []
+        self._entry: list[float] = []
+
+    def add(
+        self, value: float, terms: Mapping[int, float], kind: str, *, joined: bool = False
+    ) -> None:
+        """Add a residual; `joined` makes it share its robust weight with the one before."""
+        for column, entry in terms.items():
+            self._row.append(len(self.values))
+            self._column.append(column)
+            self._entry.append(entry)
+        self.groups.append(self.groups[-1] + (not joined) if self.groups else 0)
+        self.values.append(float(value))
+        self.kinds.append(kind)
+
+    def assemble(self, n_columns: int) -> tuple[NDArray[np.float64], sparse.csc_array]:
+        shape = (len(self.values), n_columns)
+        matrix = sparse.csc_array((self._entry, (self._row, self._column)), shape=shape)
+        return np.array(self.values), matrix

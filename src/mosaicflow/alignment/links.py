@@ -1,0 +1,224 @@
+"""Measured relations between two slices, and how far each may be trusted."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Link", "LinkRules", "grade_link", "low_runs", "parse_link"]
+
+YX = tuple[float, float]
+Use = Literal["full", "rotation", "none"]
+
+# Oblique structures move sideways with depth: about this many px per plane of tissue in between.
+_PX_PER_PLANE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One registered pair, in pixels of the canvas pitch.
+
+    Parameters
+    ----------
+    fixed_id, moving_id : int
+        The slices; the moving one lies deeper.
+    angle_deg : float
+        Pull rotation: the moving slice's angle plus this is the fixed slice's angle.
+    fixed_yx, moving_yx : tuple of float
+        One point of the tissue in the frame of either slice.
+    sigma_px, sigma_deg : float
+        Standard errors.
+    confidence, correlation : float
+        As registration judged it.
+    held_out : tuple of float
+        Correlation on parts not used for the fit: by the stage, by registration.
+    drift : tuple of float
+        Depth beyond the expected one and its standard error [um].
+    use : {'full', 'rotation', 'none'}
+        What of it may be used.
+    reason : str
+        Why not all of it.
+    """
+
+    fixed_id: int
+    moving_id: int
+    angle_deg: float
+    fixed_yx: YX
+    moving_yx: YX
+    sigma_px: float
+    sigma_deg: float
+    confidence: float
+    correlation: float
+    held_out: YX
+    drift: YX
+    use: Use = "full"
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The pair as people write it."""
+        return f"{self.fixed_id}-{self.moving_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRules:
+    """Which links count.
+
+    Parameters
+    ----------
+    confidence_low, confidence_high : float
+        Below the first nothing is used, below the second only the rotation.
+    skip_error : bool
+        Leave out pairs whose registration failed.
+    max_rotation_deg : float
+        A larger rotation is wrong.
+    min_correlation : float
+        A lower correlation is not used; 0 switches this off.
+    """
+
+    confidence_low: float = 0.3
+    confidence_high: float = 0.6
+    skip_error: bool = True
+    max_rotation_deg: float = 5.0
+    min_correlation: float = 0.0
+
+
+def parse_link(record: Mapping[str, Any], where: str, *, canvas_um: float) -> Link:
+    """Read a transform file written by `register_pairwise`, or by hand.
+
+    Parameters
+    ----------
+    record : mapping
+        Content of ``zII_zJJ_transform.json``. Beyond angle, centre, translation, ids and pitch
+        everything is optional, so that a person can write one.
+    where : str
+        Its name, for messages.
+    canvas_um : float
+        Pitch of the canvas.
+
+    Returns
+    -------
+    Link
+        ``use`` is 'none' where registration failed.
+
+    Raises
+    ------
+    FormatError
+        When a needed entry is missing.
+    """
+    if record.get("type") != "rigid2d" or record.get("convention") != "pull":
+        raise FormatError(f"{where}: expected type rigid2d in the pull convention")
+    motion = Rigid2D.from_json(record, where)
+    try:
+        fixed_id, moving_id = int(record["fixed_id"]), int(record["moving_id"])
+        pitch = [float(v) for v in record.get("pitch_um") or [1.0, *[record["resolution_um"]] * 2]]
+        offset = [float(v) for v in record.get("stage_offset_yx") or (0.0, 0.0)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{where}: expected fixed_id, moving_id, resolution_um ({error})"
+        ) from None
+    scale = pitch[1] / canvas_um, pitch[2] / canvas_um
+    there = motion.apply(motion.center_yx) - offset
+    failed = record.get("status") == "error"
+    spread = _PX_PER_PLANE * _number(record, "distance_planes", 0.0)
+    drift = (_number(record, "z_drift_planes", 0.0), _number(record, "z_sigma_planes", math.inf))
+    return Link(
+        fixed_id=fixed_id,
+        moving_id=moving_id,
+        angle_deg=motion.angle_deg,
+        fixed_yx=_scaled(motion.center_yx, scale),
+        moving_yx=_scaled((float(there[0]), float(there[1])), scale),
+        sigma_px=math.hypot(_number(record, "sigma_px", 0.1), spread) * scale[0],
+        sigma_deg=_number(record, "sigma_deg", 0.05),
+        confidence=_number(record, "confidence", 1.0),
+        correlation=_number(record, "correlation", math.nan),
+        held_out=(
+            _number(record, "held_out_stage", math.nan),
+            _number(record, "held_out_refined", math.nan),
+        ),
+        drift=(drift[0] * pitch[0], drift[1] * pitch[0]),
+        use="none" if failed else "full",
+        reason=str(record.get("reason", "")) if failed else "",
+    )
+
+
+def _number(record: Mapping[str, Any], key: str, default: float) -> float:
+    value = record.get(key)  # null stands for "could not be measured"
+    return default if value is None else float(value)
+
+
+def _scaled(point: YX, scale: YX) -> YX:
+    y, x = ((value + 0.5) * factor - 0.5 for value, factor in zip(point, scale, strict=True))
+    return y, x
+
+
+def grade_link(link: Link, rules: LinkRules) -> Link:
+    """Decide what of a link may be used, and say why not all.
+
+    Returns
+    -------
+    Link
+        A copy with `use` and `reason` set.
+    """
+    if link.use == "none" and not rules.skip_error:
+        return link  # a failed registration holds the stage's own motion: nothing to use
+    if link.use == "none":
+        return replace(link, reason=f"status_error: {link.reason}")
+    if abs(link.angle_deg) > rules.max_rotation_deg:
+        return replace(link, use="none", reason=f"rotation {link.angle_deg:.2f} deg too large")
+    if rules.min_correlation > 0 and not link.correlation >= rules.min_correlation:
+        return replace(link, use="none", reason=f"correlation {link.correlation:.2f} too low")
+    if link.confidence < rules.confidence_low:
+        return replace(link, use="none", reason=f"low_confidence: {link.confidence:.2f}")
+    if link.confidence < rules.confidence_high:
+        return replace(link, use="rotation", reason=f"rotation_only: {link.confidence:.2f}")
+    return link
+
+
+def low_runs(
+    links: Sequence[Link], ids: Sequence[int], *, min_correlation: float, length: int
+) -> list[int]:
+    """Find slices that match none of their neighbours, in runs of consecutive bad pairs.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        All registered pairs.
+    ids : sequence of int
+        Slices in use, sorted.
+    min_correlation : float
+        A pair below this is bad.
+    length : int
+        Number of bad pairs in a row that make a run.
+
+    Returns
+    -------
+    list of int
+        Moving slices of the runs, but for those that match some other slice: a good slice is not
+        lost to a bad neighbour.
+    """
+    best: dict[int, float] = dict.fromkeys(ids, -1.0)
+    pair: dict[tuple[int, int], float] = {}
+    for link in links:
+        value = link.correlation if math.isfinite(link.correlation) else 1.0
+        pair[link.fixed_id, link.moving_id] = value
+        for one in (link.fixed_id, link.moving_id):
+            best[one] = max(best.get(one, -1.0), value)
+    found: list[int] = []
+    run: list[int] = []
+    for fixed, moving in [*itertools.pairwise(ids), (-1, -1)]:
+        if pair.get((fixed, moving), 1.0) < min_correlation:
+            run.append(moving)
+            continue
+        if len(run) >= length:
+            found += [one for one in run if best[one] < min_correlation]
+        run = []
+    return found

@@ -1,0 +1,371 @@
+"""Reading everything that speaks about where the slices go, and settling it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaicflow.acquisition.slice_config import CONFIG_COLUMNS
+from mosaicflow.alignment.align import (
+    DepthRules,
+    SlicePlacement,
+    place_by_evidence,
+    solve_depths,
+    to_aligned,
+)
+from mosaicflow.alignment.graph import GraphSettings, GraphSlice
+from mosaicflow.alignment.ledger import (
+    Failure,
+    final_rows,
+    merge_fragments,
+    take_census,
+)
+from mosaicflow.alignment.links import Link, LinkRules, grade_link, low_runs, parse_link
+from mosaicflow.alignment.shifts import ExcludedMode, StepTable, parse_steps, place_slices
+from mosaicflow.alignment.solution import (
+    Alignment,
+    LeftOut,
+    SliceFrame,
+    face_planes,
+    fit_canvas,
+    frame_of,
+)
+from mosaicflow.errors import InputError, QualityError
+from mosaicflow.io.tables import format_slice_id, read_csv, read_json, write_csv, write_json
+from mosaicflow.stages._slices import SliceStore, check_same_pitch, open_slice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mosaicflow.io.report import StageReport
+
+__all__ = [
+    "AlignmentInputs",
+    "AlignmentRules",
+    "ExcludeRules",
+    "StepRules",
+    "align_slices",
+    "write_alignment",
+]
+
+# A pitch this near to the one asked for is what resampling whole tiles gives.
+_NEAR = 0.05
+# Never leave out more than this share of the slices without being told to.
+_MOST_EXCLUDED = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class StepRules:
+    """What a stage step at an excluded slice counts."""
+
+    mode: ExcludedMode
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExcludeRules:
+    """When slices are left out because they match nothing."""
+
+    enabled: bool
+    consecutive: int
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentRules:
+    """Settings of the stage, grouped."""
+
+    resolution_um: float
+    interval_um: float
+    stage_sigma_um: float
+    links: LinkRules
+    steps: StepRules
+    exclude: ExcludeRules
+    expected_depths: bool
+    depth_limit_planes: int
+    strict: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentInputs:
+    """Everything read from disk.
+
+    Parameters
+    ----------
+    steps : StepTable
+        Stage steps.
+    config : list of dict
+        Ledger with the fragments merged in.
+    slices : dict of int to SliceStore
+        Geometry of the slices by id.
+    transforms : list of tuple
+        Name and content of every transform file.
+    failures : list of Failure
+        Slices that failed.
+    pair_failures : list of str
+        Sentences about pairs that failed.
+    warnings : list of str
+        What was odd.
+    """
+
+    steps: StepTable
+    config: list[dict[str, str]]
+    slices: dict[int, SliceStore]
+    transforms: list[tuple[str, Mapping[str, object]]]
+    failures: list[Failure]
+    pair_failures: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(
+        cls,
+        shifts: Path,
+        slice_config: Path,
+        fragments: Sequence[Path],
+        slices: Sequence[Path],
+        transforms: Sequence[Path],
+        failures: Sequence[Path],
+    ) -> AlignmentInputs:
+        """Open the slices and read all tables."""
+        rows = read_csv(shifts, ["fixed_id", "moving_id", "x_shift_mm", "y_shift_mm"])
+        steps = parse_steps(rows, shifts.name)
+        stamps = [row for path in sorted(fragments) for row in read_csv(path, ["slice_id"])]
+        config, warnings = merge_fragments(read_csv(slice_config, ["slice_id", "use"]), stamps)
+        stores: dict[int, SliceStore] = {}
+        for path in sorted(slices, key=lambda path: path.name):
+            store = open_slice(path)
+            if store.slice_id in stores:
+                raise InputError(
+                    f"{path.name}: slice {store.slice_id} was given twice",
+                    remedy="give one store per slice",
+                )
+            stores[store.slice_id] = store
+        records = [(path.name, read_json(path)) for path in sorted(transforms)]
+        of_slices, of_pairs = _read_failures(failures)
+        ordered = dict(sorted(stores.items()))
+        return cls(steps, config, ordered, records, of_slices, of_pairs, warnings)
+
+
+def _read_failures(paths: Sequence[Path]) -> tuple[list[Failure], list[str]]:
+    of_slices, of_pairs = [], []
+    for path in sorted(paths):
+        record = read_json(path)
+        stage, reason = str(record["stage"]), str(record["reason"])
+        if stage == "register_pairwise":
+            ids = "-".join(str(int(digits)) for digits in re.findall(r"z(\d+)", path.name))
+            of_pairs.append(f"pair {ids or record['slice_id']}: {reason}")
+        else:
+            of_slices.append(Failure(int(record["slice_id"]), stage, reason))
+    return of_slices, of_pairs
+
+
+def canvas_pitch(
+    store: SliceStore, resolution_um: float, interval_um: float
+) -> tuple[float, float, float]:
+    """Choose the pitch of the canvas (z, y, x) [um].
+
+    The pitch asked for, wherever the slices were resampled to it; an axis of another pitch keeps
+    its own. Slices one plane deep lie one interval apart.
+    """
+    lateral = max(store.pitch_um[1:])
+    if resolution_um > 0 and all(abs(p / resolution_um - 1) <= _NEAR for p in store.pitch_um[1:]):
+        lateral = resolution_um
+    depth = store.pitch_um[0]
+    if store.shape[0] == 1:
+        depth = interval_um
+    elif resolution_um > 0 and abs(depth / resolution_um - 1) <= _NEAR:
+        depth = resolution_um
+    return depth, lateral, lateral
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """The alignment and what goes into the ledger."""
+
+    alignment: Alignment
+    config: list[dict[str, str]]
+
+
+def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageReport) -> Solved:
+    """Settle who is used, where they go, and prove that nobody is lost.
+
+    Raises
+    ------
+    QualityError
+        When no slice is left.
+    """
+    census = take_census(inputs.config, inputs.slices, inputs.failures, strict=rules.strict)
+    if not census.used:
+        raise QualityError(
+            "no slice is left to align", remedy="see the failure records and slice_config.csv"
+        )
+    stores = [inputs.slices[i] for i in census.used]
+    check_same_pitch(stores)
+    pitch = canvas_pitch(stores[0], rules.resolution_um, rules.interval_um)
+    links = [
+        grade_link(parse_link(record, name, canvas_um=pitch[1]), rules.links)
+        for name, record in inputs.transforms
+    ]
+    dropped = _auto_exclude(census.used, links, rules.exclude, report)
+    used = [i for i in census.used if i not in dropped]
+    links = [link for link in links if {link.fixed_id, link.moving_id} <= set(used)]
+    placed, frames = _place(used, links, inputs, rules, pitch, report)
+    depth_rules = DepthRules(rules.expected_depths, rules.depth_limit_planes, pitch[0])
+    measured = [link for link in links if link.use != "none"]
+    corrections = solve_depths(used, measured, depth_rules)
+    planes = face_planes(used, rules.interval_um / pitch[0], corrections)
+    reference = used[len(used) // 2]
+    aligned, canvas = fit_canvas(to_aligned(placed, frames, planes), frames, reference)
+    depths = {one.slice_id: _canvas_depth(inputs.slices[one.slice_id], pitch[0]) for one in aligned}
+    n_planes = max(planes[i] + depths[i] for i in used)
+    left_out = [*census.left_out, *(LeftOut(i, "excluded", why) for i, why in dropped.items())]
+    alignment = Alignment(
+        reference_id=reference,
+        pitch_um=pitch,
+        canvas_yx=canvas,
+        n_planes=n_planes,
+        interval_planes=rules.interval_um / pitch[0],
+        slices=aligned,
+        left_out=tuple(sorted(left_out, key=lambda one: one.slice_id)),
+        gaps=_gaps(planes, depths),
+        depths="expected" if rules.expected_depths else "measured",
+    )
+    _check_counts(inputs, alignment)
+    _report(report, alignment, links, [*inputs.warnings, *inputs.pair_failures, *census.warnings])
+    listed = {int(row["slice_id"]) for row in inputs.config}
+    unlisted = [{"slice_id": format_slice_id(i), "use": "true"} for i in used if i not in listed]
+    config = final_rows([*inputs.config, *unlisted], left_out, dropped)
+    return Solved(alignment, config)
+
+
+def _canvas_depth(store: SliceStore, plane_um: float) -> int:
+    """Count whole canvas planes in a slice."""
+    if store.shape[0] == 1:
+        return 1
+    return max(1, math.floor(store.shape[0] * store.pitch_um[0] / plane_um + 0.5))
+
+
+def _place(
+    used: Sequence[int],
+    links: Sequence[Link],
+    inputs: AlignmentInputs,
+    rules: AlignmentRules,
+    pitch: tuple[float, float, float],
+    report: StageReport,
+) -> tuple[dict[int, SlicePlacement], dict[int, SliceFrame]]:
+    """Sum the stage's steps and let the links correct them."""
+    reference = used[len(used) // 2]
+    signs = {inputs.slices[i].stage_sign for i in used}
+    if len(signs) > 1:
+        report.warn("the stage runs in different directions on different slices")
+    stage = place_slices(
+        inputs.steps,
+        used,
+        reference,
+        sign_yx=inputs.slices[reference].stage_sign,
+        excluded=[i for i in inputs.slices if i not in used],
+        excluded_mode=rules.steps.mode,
+        window=rules.steps.window,
+        strict=rules.strict,
+    )
+    for warning in (*inputs.steps.warnings, *stage.warnings):
+        report.warn(warning)
+    frames, graph = {}, []
+    for i in used:
+        store = inputs.slices[i]
+        frames[i] = frame_of(store.shape, store.pitch_um, pitch[1])
+        corner = (
+            1000 * (position + origin) / pitch[1]
+            for position, origin in zip(stage.position_mm[i], store.origin_mm, strict=True)
+        )
+        y, x = (place + middle for place, middle in zip(corner, frames[i].center_yx, strict=True))
+        graph.append(GraphSlice(i, frames[i].center_yx, (y, x), stage.segment[i]))
+    settings = GraphSettings(stage_sigma_px=rules.stage_sigma_um / pitch[1])
+    return place_by_evidence(graph, links, reference, settings), frames
+
+
+def _auto_exclude(
+    used: Sequence[int], links: Sequence[Link], rules: ExcludeRules, report: StageReport
+) -> dict[int, str]:
+    """Choose the slices to leave out because they match nothing; never too many."""
+    if not rules.enabled:
+        return {}
+    found = low_runs(links, used, min_correlation=rules.correlation, length=rules.consecutive)
+    if len(found) > _MOST_EXCLUDED * len(used):
+        names = ", ".join(str(i) for i in found)
+        report.warn(f"slices {names} match nothing, but are too many to leave out: all are kept")
+        return {}
+    if found and used[0] not in found and used[-1] not in found:
+        report.error(f"slices {found} inside the stack match nothing and were left out")
+    return dict.fromkeys(found, "consecutive_low_z_corr")
+
+
+def _gaps(planes: Mapping[int, int], depths: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+    covered, gaps = 0, []
+    for i in sorted(planes, key=lambda i: planes[i]):
+        if planes[i] > covered:
+            gaps.append((covered, planes[i]))
+        covered = max(covered, planes[i] + depths[i])
+    return tuple(gaps)
+
+
+def _check_counts(inputs: AlignmentInputs, alignment: Alignment) -> None:
+    arrived = set(inputs.slices) | {failure.slice_id for failure in inputs.failures}
+    placed = [one.slice_id for one in alignment.slices]
+    listed = [one.slice_id for one in alignment.left_out]
+    out = [*placed, *listed]
+    if len(set(out)) != len(out) or not arrived <= set(out):
+        raise QualityError(
+            f"{len(arrived)} slices arrived, {len(placed)} were placed and {len(listed)} listed "
+            f"as left out: lost {sorted(arrived - set(out))}",
+            remedy="report this as a bug",
+        )
+
+
+def _report(
+    report: StageReport, alignment: Alignment, links: Sequence[Link], warnings: Sequence[str]
+) -> None:
+    for text in warnings:
+        report.warn(text)
+    for one in alignment.left_out:
+        report.warn(f"slice {one.slice_id} {one.status}: {one.reason}")
+    sources = [one.source for one in alignment.slices]
+    for name in ("graph", "rotation", "stage", "previous"):
+        report.metric(f"slices_by_{name}", sources.count(name), "", f"slices placed by {name}")
+    report.metric("slices_placed", len(sources), "", "slices in the volume")
+    report.metric("slices_left_out", len(alignment.left_out), "", "slices listed with a reason")
+    report.metric("links_used", sum(link.use == "full" for link in links), "", "pairs used in full")
+    report.metric("links", len(links), "", "pairs registered")
+    for name in ("loop_error_stage_px", "loop_error_graph_px"):
+        values = [one.evidence[name] for one in alignment.slices]
+        known = [value for value in values if value is not None]
+        if known:
+            text = "median distance by which links miss when predicted without themselves"
+            report.metric(name, float(np.median(known)), "px", text)
+    angles = [one.transform.angle_deg for one in alignment.slices]
+    report.metric("max_rotation", max(angles, key=abs), "deg", "largest rotation")
+    largest = 0.0
+    for placed in alignment.slices:
+        largest = max(largest, math.hypot(*placed.evidence["moved_from_stage_px"]))
+    report.metric("max_correction", largest, "px", "largest departure from the stage", warning=50)
+    drifts = [
+        link.drift[0] / alignment.pitch_um[0] for link in links if math.isfinite(link.drift[1])
+    ]
+    if drifts:
+        report.metric("z_offset_std", float(np.std(drifts)), "voxels", "spread of measured depths")
+        report.metric("z_offset_range", float(np.ptp(drifts)), "voxels", "range of measured depths")
+    report.metric("gap_planes", sum(b - a for a, b in alignment.gaps), "planes", "empty planes")
+
+
+def write_alignment(result: Solved, inputs: AlignmentInputs, output_dir: Path) -> None:
+    """Write ``alignment.json`` and ``slice_config_final.csv``."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_json(output_dir / "alignment.json", result.alignment.to_json())
+    known = dict.fromkeys(itertools.chain(CONFIG_COLUMNS, *result.config))
+    write_csv(output_dir / "slice_config_final.csv", list(known), result.config)

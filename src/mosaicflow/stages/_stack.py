@@ -1,0 +1,332 @@
+"""The volume, its tables and its picture."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaicflow.alignment.solution import Alignment, fit_canvas, frame_of
+from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.io.tables import read_json, write_csv
+from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct, open_level, read_omezarr_info
+from mosaicflow.stacking.gains import SeamLevel, solve_gains
+from mosaicflow.stacking.plan import Seam, layers_of, plan_seams
+from mosaicflow.stacking.preview import orthogonal_montage
+from mosaicflow.stages._slices import SliceStore, open_slice
+from mosaicflow.stages._volume import (
+    PlaneLevels,
+    SlicePlan,
+    draw_volume,
+    measure_seams,
+    plan_slices,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mosaicflow.io.report import StageReport
+    from mosaicflow.stages._options import StoreOptions
+
+__all__ = ["StackSettings", "stack_slices"]
+
+
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """Settings of the stage, grouped."""
+
+    blend_um: float
+    gains: bool
+    translations: bool
+    rotations: bool
+    resolutions_um: Sequence[float]
+    n_levels: int | None
+    isotropic: bool
+    preview: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What was drawn, for the tables."""
+
+    alignment: Alignment
+    plans: Sequence[SlicePlan]
+    seams: Sequence[Seam]
+    matches: Sequence[SeamLevel]
+    gains: np.ndarray
+    levels: PlaneLevels
+
+
+def stack_slices(
+    slices: Sequence[Path],
+    alignment: Path,
+    output: Path,
+    settings: StackSettings,
+    report: StageReport,
+    *,
+    store: StoreOptions,
+    threads: int,
+) -> None:
+    """Write the volume and everything beside it."""
+    for path in slices:
+        check_distinct(output, path)
+    stores = [open_slice(path) for path in slices]
+    solved = Alignment.from_json(read_json(alignment), alignment.name)
+    solved = _restrict(solved, stores, settings)
+    plans = plan_slices(stores, solved)
+    blend = round(settings.blend_um / solved.pitch_um[0])
+    seams = plan_seams([plan.span for plan in plans], blend)
+    matches = measure_seams(plans, seams, solved.canvas_yx, threads=threads)
+    gains = solve_gains(matches, len(plans)) if settings.gains else np.ones(len(plans))
+    writer = AnalysisOmeZarrWriter(
+        output,
+        shape=(solved.n_planes, *solved.canvas_yx),
+        dtype=np.float32,
+        attrs=_block(solved, plans, report),
+        **store.writer_options(),
+    )
+    with writer:
+        levels = draw_volume(plans, seams, gains.tolist(), writer, threads=threads)
+        _finalize(writer, solved, settings, report)
+    drawn = _Drawn(solved, plans, seams, matches, gains, levels)
+    _write_tables(drawn, output.parent)
+    _report(report, drawn)
+    if settings.preview:
+        _write_preview(output)
+
+
+def _restrict(
+    solved: Alignment, stores: Sequence[SliceStore], settings: StackSettings
+) -> Alignment:
+    """Take registration's shifts, or rotations, out again where that is asked for."""
+    if settings.translations and settings.rotations:
+        return solved
+    frames = {
+        store.slice_id: frame_of(store.shape, store.pitch_um, solved.pitch_um[1])
+        for store in stores
+    }
+    changed = []
+    for one in solved.slices:
+        moved = one.evidence.get("moved_from_stage_px", (0.0, 0.0))
+        back = np.array(one.transform.translation_yx) - np.array(moved)
+        angle = one.transform.angle_deg if settings.rotations else 0.0
+        plain = Rigid2D(angle, one.transform.center_yx, (float(back[0]), float(back[1])))
+        evidence = {**one.evidence, "moved_from_stage_px": [0.0, 0.0]}
+        changed.append(replace(one, transform=plain, evidence=evidence))
+    placed, canvas = fit_canvas(changed, frames, solved.reference_id)
+    return replace(solved, slices=placed, canvas_yx=canvas)
+
+
+def _finalize(
+    writer: AnalysisOmeZarrWriter,
+    solved: Alignment,
+    settings: StackSettings,
+    report: StageReport,
+) -> None:
+    """Write the pyramid; what the writer has to say about it belongs into the report."""
+    pitch_mm = tuple(value / 1000 for value in solved.pitch_um)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        writer.finalize(
+            pitch_mm,
+            settings.resolutions_um,
+            n_levels=settings.n_levels,
+            make_isotropic=settings.isotropic,
+        )
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        report.warn(text)
+
+
+def _block(solved: Alignment, plans: Sequence[SlicePlan], report: StageReport) -> dict[str, object]:
+    slices = [
+        {
+            "slice_id": plan.span.slice_id,
+            "first_plane": plan.span.first,
+            "stop_plane": plan.span.stop,
+        }
+        for plan in plans
+    ]
+    return report.block(
+        {"schema": 1},
+        kind="volume",
+        reference_id=solved.reference_id,
+        slices=slices,
+        left_out=[one.to_json() for one in solved.left_out],
+        gaps=[list(gap) for gap in solved.gaps],
+        synthetic_planes=[],
+    )
+
+
+def _write_tables(drawn: _Drawn, folder: Path) -> None:
+    write_csv(
+        folder / "z_matches.csv",
+        (
+            "fixed_id",
+            "moving_id",
+            "overlap_voxels",
+            "blend_overlap_voxels",
+            "moving_z_start",
+            "correlation",
+            "correlation_fallback_used",
+        ),
+        [
+            {
+                "fixed_id": seam.fixed.slice_id,
+                "moving_id": seam.moving.slice_id,
+                "overlap_voxels": seam.overlap,
+                "blend_overlap_voxels": seam.blend,
+                "moving_z_start": 0,
+                "correlation": round(match.correlation, 6),
+                "correlation_fallback_used": False,
+            }
+            for seam, match in zip(drawn.seams, drawn.matches, strict=True)
+        ],
+    )
+    write_csv(folder / "stacking_decisions.csv", _DECISION_COLUMNS, _decisions(drawn))
+    write_csv(
+        folder / "stack_z_intensity.csv",
+        ("z_index", "slice_id", "raw_level", "applied_gain"),
+        _intensities(drawn),
+    )
+
+
+_DECISION_COLUMNS = (
+    "slice_id",
+    "fixed_id",
+    "transform_loaded",
+    "transform_source",
+    "manual_override",
+    "confidence",
+    "overlap_source",
+    "overlap_voxels",
+    "blend_overlap_voxels",
+    "correlation",
+    "applied_ty_px",
+    "applied_tx_px",
+    "applied_rot_deg",
+    "skip_reason",
+)
+
+
+def _decisions(drawn: _Drawn) -> list[dict[str, object]]:
+    aligned = {one.slice_id: one for one in drawn.alignment.slices}
+    sources = {"expected": "expected", "measured": "registration"}
+    rows: list[dict[str, object]] = []
+    for index, plan in enumerate(drawn.plans):
+        one = aligned[plan.span.slice_id]
+        loaded = one.source in ("reference", "graph", "rotation") and one.confidence > 0
+        moved = one.evidence.get("moved_from_stage_px", (0.0, 0.0))
+        row: dict[str, object] = {
+            "slice_id": plan.span.slice_id,
+            "transform_loaded": loaded,
+            "transform_source": "automated" if loaded else "none",
+            "manual_override": False,
+            "confidence": round(one.confidence, 4),
+            "overlap_source": sources[drawn.alignment.depths],
+            "applied_ty_px": round(float(moved[0]), 4),
+            "applied_tx_px": round(float(moved[1]), 4),
+            "applied_rot_deg": round(one.transform.angle_deg, 4),
+            "skip_reason": _skip_reason(one.source, one.reasons),
+        }
+        if index:
+            seam, match = drawn.seams[index - 1], drawn.matches[index - 1]
+            row |= {
+                "fixed_id": seam.fixed.slice_id,
+                "overlap_voxels": seam.overlap,
+                "blend_overlap_voxels": seam.blend,
+                "correlation": round(match.correlation, 6),
+            }
+        rows.append(row)
+    return rows
+
+
+def _skip_reason(source: str, reasons: Sequence[str]) -> str:
+    if source in ("reference", "graph"):
+        return ""
+    if source == "rotation":
+        return "rotation_only"
+    words = " ".join(reasons)
+    for key in ("status_error", "low_confidence", "rotation_only"):
+        if key in words:
+            return key
+    return "stage_better" if "predicts its links better" in words else "missing"
+
+
+def _intensities(drawn: _Drawn) -> list[dict[str, object]]:
+    """List the mean level of every plane, before the gain of the slice that rules it."""
+    spans = [plan.span for plan in drawn.plans]
+    rows: list[dict[str, object]] = []
+    for plane, (total, filled) in enumerate(
+        zip(drawn.levels.total, drawn.levels.filled, strict=True)
+    ):
+        layers = layers_of(plane, spans, drawn.seams)
+        row: dict[str, object] = {"z_index": plane}
+        if layers:
+            ruling = max(layers[:2], key=lambda layer: layer.share)
+            gain = float(drawn.gains[ruling.index])
+            level = float(total) / max(int(filled), 1) / gain
+            row |= {
+                "slice_id": spans[ruling.index].slice_id,
+                "raw_level": round(level, 6),
+                "applied_gain": round(gain, 6),
+            }
+        rows.append(row)
+    return rows
+
+
+def _report(report: StageReport, drawn: _Drawn) -> None:
+    alignment = drawn.alignment
+    if all(plan.store.shape[0] == 1 for plan in drawn.plans):
+        report.warn("the slices are one plane deep: the volume has one plane per slice")
+    if len(drawn.plans) == 1:
+        report.warn("there is one slice only: nothing was stacked")
+    report.metric("slices_stacked", len(drawn.plans), "", "slices in the volume")
+    report.metric("slices_left_out", len(alignment.left_out), "", "slices without image")
+    gaps = sum(stop - first for first, stop in alignment.gaps)
+    report.metric("gap_planes", gaps, "planes", "planes that no slice covers")
+    area = math.prod(alignment.canvas_yx)
+    shares = [
+        float(drawn.levels.filled[plan.span.first : plan.span.stop].max(initial=0)) / area
+        for plan in drawn.plans
+    ]
+    report.metric("min_slice_coverage", min(shares), "fraction", "canvas filled, worst slice")
+    report.metric("std_slice_coverage", float(np.std(shares)), "fraction", "spread of the same")
+    correlations = [m.correlation for m in drawn.matches if math.isfinite(m.correlation)]
+    if correlations:
+        text = "median correlation of neighbours at their seam"
+        report.metric("seam_correlation", statistics.median(correlations), "", text)
+        report.metric("worst_seam_correlation", min(correlations), "", "of the worst seam")
+    steps = [
+        abs(m.log_ratio + math.log(drawn.gains[m.fixed]) - math.log(drawn.gains[m.moving]))
+        for m in drawn.matches
+        if math.isfinite(m.log_ratio)
+    ]
+    if steps:
+        text = "median relative step of brightness at a seam, after the gains"
+        report.metric("seam_step", math.expm1(statistics.median(steps)), "", text, warning=0.1)
+    report.metric("gain_min", float(drawn.gains.min()), "", "smallest brightness factor")
+    report.metric("gain_max", float(drawn.gains.max()), "", "largest brightness factor")
+
+
+def _write_preview(output: Path) -> None:
+    """Draw the three central planes of the finest level that fits on a screen."""
+    from PIL import Image
+
+    shapes = [level.shape for level in read_omezarr_info(output).levels]
+    fitting = [number for number, shape in enumerate(shapes) if max(shape) <= 1024]
+    level = open_level(output, fitting[0] if fitting else len(shapes) - 1)
+    z, y, x = (n // 2 for n in level.shape)
+    pitch = level.resolution_mm
+    picture = orthogonal_montage(
+        np.asarray(level[z], dtype=np.float32),
+        np.asarray(level[:, y], dtype=np.float32),
+        np.asarray(level[:, :, x], dtype=np.float32),
+        z_over_lateral=pitch[0] / pitch[2],
+    )
+    name = output.name.removesuffix(".ome.zarr") + ".png"
+    Image.fromarray(picture).save(output.with_name(name))

@@ -1,0 +1,131 @@
+"""Stage `solve_alignment`: one transform and one depth per slice, from all evidence at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["solve_alignment"]
+
+
+def solve_alignment(
+    *,
+    shifts: Path,
+    slice_config: Path,
+    slices: tuple[Path, ...],
+    transforms: tuple[Path, ...] = (),
+    failures: tuple[Path, ...] = (),
+    config_fragments: tuple[Path, ...] = (),
+    output_dir: Path,
+    resolution_um: float = 10.0,
+    slicing_interval_mm: float = 0.2,
+    transform_confidence_high: float = 0.6,
+    transform_confidence_low: float = 0.3,
+    skip_error_transforms: bool = True,
+    max_rotation_deg: float = 5.0,
+    load_transform_min_zcorr: float = 0.0,
+    stage_sigma_um: float = 15.0,
+    use_expected_z_overlap: bool = True,
+    stack_blend_z_refine_vox: int = 5,
+    common_space_excluded_slice_mode: Literal[
+        "auto", "keep", "local_median", "median", "zero"
+    ] = "auto",
+    common_space_excluded_slice_window: int = 2,
+    auto_exclude_enabled: bool = True,
+    auto_exclude_consecutive: int = 3,
+    auto_exclude_z_corr: float = 0.4,
+    strict: bool = False,
+    threads: int = 1,
+) -> None:
+    """Weigh the stage's positions and the registered pairs, and decide where every slice goes.
+
+    Parameters
+    ----------
+    shifts : Path
+        Stage steps (shifts_xy_clean.csv).
+    slice_config : Path
+        Ledger of the slices (slice_config.csv).
+    slices : tuple[Path, ...]
+        All slices that reached alignment (slice_zNN_normalize.ome.zarr).
+    transforms : tuple[Path, ...]
+        Registered pairs (zII_zJJ_transform.json).
+    failures : tuple[Path, ...]
+        Records of slices and pairs that failed on the way (zNN_failure.json).
+    config_fragments : tuple[Path, ...]
+        What stages found out about slices, for the ledger (rehoming_config.csv).
+    output_dir : Path
+        Folder for alignment.json and slice_config_final.csv.
+    resolution_um : float
+        Pitch of the volume [um]; -1: that of the slices.
+    slicing_interval_mm : float
+        Thickness of a section [mm].
+    transform_confidence_high : float
+        Pairs at least this trusted are used in full.
+    transform_confidence_low : float
+        Pairs below this are not used; between the two only their rotation is.
+    skip_error_transforms : bool
+        Give the status of failed pairs as the reason in the tables.
+    max_rotation_deg : float
+        A pair with a larger rotation is not used [deg].
+    load_transform_min_zcorr : float
+        A pair with a lower correlation is not used; 0: all are.
+    stage_sigma_um : float
+        Standard error of a reliable stage position [um].
+    use_expected_z_overlap : bool
+        Place the faces by slice number and interval; otherwise by the measured depths, fitted
+        jointly.
+    stack_blend_z_refine_vox : int
+        Largest depth correction [planes], with measured depths.
+    common_space_excluded_slice_mode : {'auto', 'keep', 'local_median', 'median', 'zero'}
+        What a stage step at an excluded slice counts: itself, a median of others, or nothing; auto
+        keeps reliable stage readings and takes the local median for others.
+    common_space_excluded_slice_window : int
+        Rows on either side that the local median looks at.
+    auto_exclude_enabled : bool
+        Leave out runs of slices that match nothing.
+    auto_exclude_consecutive : int
+        Bad pairs in a row that make a run.
+    auto_exclude_z_corr : float
+        A pair below this correlation is bad.
+    strict : bool
+        Refuse incomplete tables instead of assuming.
+    threads : int
+        Not used: the problem is small.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("solve_alignment", locals())
+
+    from mosaicflow.alignment.links import LinkRules
+    from mosaicflow.stages._alignment import (
+        AlignmentInputs,
+        AlignmentRules,
+        ExcludeRules,
+        StepRules,
+        align_slices,
+        write_alignment,
+    )
+
+    rules = AlignmentRules(
+        resolution_um=resolution_um,
+        interval_um=1000 * slicing_interval_mm,
+        stage_sigma_um=stage_sigma_um,
+        links=LinkRules(
+            transform_confidence_low,
+            transform_confidence_high,
+            skip_error_transforms,
+            max_rotation_deg,
+            load_transform_min_zcorr,
+        ),
+        steps=StepRules(common_space_excluded_slice_mode, common_space_excluded_slice_window),
+        exclude=ExcludeRules(auto_exclude_enabled, auto_exclude_consecutive, auto_exclude_z_corr),
+        expected_depths=use_expected_z_overlap,
+        depth_limit_planes=stack_blend_z_refine_vox,
+        strict=strict,
+    )
+    inputs = AlignmentInputs.read(
+        shifts, slice_config, config_fragments, slices, transforms, failures
+    )
+    result = align_slices(inputs, rules, report)
+    write_alignment(result, inputs, output_dir)
+    report.write(output_dir / "alignment.json")

@@ -1,0 +1,86 @@
+"""Stage `stack`: all slices, each sampled once, as one volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mosaicflow.stages._options import StoreOptions
+
+__all__ = ["stack"]
+
+
+def stack(
+    *,
+    slices: tuple[Path, ...],
+    alignment: Path,
+    output: Path,
+    stack_blend_enabled: bool = True,
+    stack_blend_depth_um: float = 100.0,
+    stack_overlap_z_gain: bool = True,
+    apply_pairwise_transforms: bool = True,
+    apply_rotation_only: bool = False,
+    pyramid_resolutions: tuple[float, ...] = (10, 25, 50, 100),
+    pyramid_n_levels: int | None = None,
+    pyramid_make_isotropic: bool = True,
+    stack_preview: bool = True,
+    store: StoreOptions = StoreOptions(),
+    threads: int = 1,
+) -> None:
+    """Draw every slice at its place in one volume and write the analysis pyramid.
+
+    Parameters
+    ----------
+    slices : tuple[Path, ...]
+        All slices that solve_alignment saw (slice_zNN_normalize.ome.zarr).
+    alignment : Path
+        Where they go (alignment.json).
+    output : Path
+        Volume to write (3d_volume.ome.zarr); z_matches.csv, stacking_decisions.csv,
+        stack_z_intensity.csv and a preview go beside it.
+    stack_blend_enabled : bool
+        Fade from slice to slice; otherwise cut hard at each block face.
+    stack_blend_depth_um : float
+        Depth below a block face over which its slice fades in [um].
+    stack_overlap_z_gain : bool
+        Fit one brightness factor per slice to all seams.
+    apply_pairwise_transforms : bool
+        Use what registration found; otherwise the stage's positions alone, for comparison.
+    apply_rotation_only : bool
+        Of that, use only the rotations.
+    pyramid_resolutions : tuple[float, ...]
+        Pitches of the levels [um]; those finer than the data are left out.
+    pyramid_n_levels : int | None
+        Instead of fixed pitches: number of additional levels, each half as fine.
+    pyramid_make_isotropic : bool
+        Same pitch on all axes of a level.
+    stack_preview : bool
+        Write a picture of the three central planes.
+    store : StoreOptions
+        How the output is written (n_levels does not apply to a volume).
+    threads : int
+        Number of blocks read at the same time; with more than one, planes are written while others
+        are drawn.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("stack", locals())
+
+    from mosaicflow.errors import ParameterError
+    from mosaicflow.stages._stack import StackSettings, stack_slices
+
+    if stack_blend_depth_um < 0 or not pyramid_resolutions:
+        raise ParameterError(
+            "stack_blend_depth_um must be at least 0, pyramid_resolutions not empty"
+        )
+    settings = StackSettings(
+        blend_um=stack_blend_depth_um if stack_blend_enabled else 0.0,
+        gains=stack_overlap_z_gain,
+        translations=apply_pairwise_transforms and not apply_rotation_only,
+        rotations=apply_pairwise_transforms,
+        resolutions_um=pyramid_resolutions,
+        n_levels=pyramid_n_levels,
+        isotropic=pyramid_make_isotropic,
+        preview=stack_preview,
+    )
+    stack_slices(slices, alignment, output, settings, report, store=store, threads=threads)
+    report.write(output)
