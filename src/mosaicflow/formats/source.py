@@ -143,7 +143,7 @@ def read_text(path: FilePath) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(path, f"byte {error.start} is not UTF-8 text") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 @contextlib.contextmanager

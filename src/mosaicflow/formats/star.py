@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ __all__ = ["StarBlock", "read_star_blocks", "star_value"]
 # A quote ends only before a blank or the line's end: 'it's' is one value.
 _QUOTE_END = {quote: re.compile(rf"{quote}(?=\s|$)") for quote in "'\""}
 _BARE_VALUE = re.compile(r"\S+")
+_KEYWORD = re.compile(r"^[^\S\n]*(?=_|data_|loop_)", re.MULTILINE)
 _NEXT_VALUE = re.compile(r"\S")
 _NEEDS_QUOTES = re.compile(r"""^$|^['"#_]|^(?:data_|loop_|save_|global_|stop_)|\s""")
 
@@ -59,7 +61,7 @@ def read_star_blocks(path: FilePath) -> list[StarBlock]:
     FormatError
         If the file is no STAR file.
     """
-    blocks = _Scanner(path, read_text(path).split("\n")).blocks()
+    blocks = _Scanner(path, read_text(path)).blocks()
     if not blocks:
         raise FormatError(path, "no data_ block: this is no STAR file")
     return blocks
@@ -86,9 +88,10 @@ def star_value(text: str) -> str:
 class _Scanner:
     """Walks over the lines of one file."""
 
-    def __init__(self, path: FilePath, lines: list[str]) -> None:
+    def __init__(self, path: FilePath, text: str) -> None:
         self._path = path
-        self._lines = lines
+        self._lines = text.split("\n")
+        self._keywords = _keyword_lines(text)
         self._at = 0
         self._split = _splitter(path)
 
@@ -128,8 +131,14 @@ class _Scanner:
             raise FormatError(self._path, "a loop_ without column labels", line=first - 1)
         require_distinct(self._path, labels, line=first)
         start = self._at
-        self._at = _end_of_rows(self._lines, start)
+        self._at = self._end_of_rows(start)
         return self._table(labels, start, self._at)
+
+    def _end_of_rows(self, start: int) -> int:
+        first = bisect.bisect_left(self._keywords, start)
+        candidates = self._keywords[first:]
+        ends = (index for index in candidates if _opens_block(self._lines[index]))
+        return next(ends, len(self._lines))
 
     def _pairs(self) -> TextTable:
         labels: list[str] = []
@@ -153,8 +162,15 @@ class _Scanner:
         return TextTable(self._path, labels, [""], first_line=start + 1, split=one_row)
 
     def _table(self, labels: Sequence[str], start: int, end: int) -> TextTable:
+        rows = self._lines[start:end]
+        text = "\n".join(rows)
         return TextTable(
-            self._path, labels, self._lines[start:end], first_line=start + 1, split=self._split
+            self._path,
+            labels,
+            rows,
+            first_line=start + 1,
+            split=self._split,
+            plain=not any(mark in text for mark in "'\"#"),
         )
 
     def _at_label(self) -> bool:
@@ -165,18 +181,27 @@ class _Scanner:
         return FormatError(self._path, reason, line=self._at + 1)
 
 
-def _end_of_rows(lines: Sequence[str], start: int) -> int:
-    for index in range(start, len(lines)):
-        head = lines[index].lstrip()[:5]
-        if head[:1] == "_":
-            return index
-        if head in ("data_", "loop_"):
-            # A row may begin with a file called data_1.mrc: only a word alone opens a block.
-            words = lines[index].split()
-            alone = len(words) == 1 or words[1].startswith("#")
-            if alone and (head == "data_" or words[0] == "loop_"):
-                return index
-    return len(lines)
+def _keyword_lines(text: str) -> list[int]:
+    """Numbers of the lines that may end the rows of a loop, counted from 0."""
+    numbers = []
+    line = place = 0
+    for match in _KEYWORD.finditer(text):
+        line += text.count("\n", place, match.start())
+        place = match.start()
+        numbers.append(line)
+    return numbers
+
+
+def _opens_block(line: str) -> bool:
+    """Whether a line ends a loop: a label, loop_, or data_ and nothing else.
+
+    A row may begin with a file called data_1.mrc: only a word alone opens a block.
+    """
+    words = line.split()
+    alone = len(words) == 1 or words[1].startswith("#")
+    return words[0].startswith("_") or (
+        alone and (words[0] == "loop_" or words[0].startswith("data_"))
+    )
 
 
 def _splitter(path: FilePath) -> SplitLine:

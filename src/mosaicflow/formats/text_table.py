@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     # Splits the line with a given number (counted from 1) into its values; [] for none.
     SplitLine = Callable[[str, int], list[str]]
 
-# A list of strings takes ten times the bytes of the text it came from: 2**15 rows stay small.
-_BATCH_LINES = 1 << 15
+# Small enough that the strings of a batch stay in the processor's cache.
+_BATCH_LINES = 1 << 11
 # Fixed-width text arrays pad every value to the longest one.
 _LARGEST_PADDED_BYTES = 256 << 20
 
@@ -39,6 +39,8 @@ class TextTable:
         Line number of the first one, counted from 1.
     split : callable
         Splits a line into its values.
+    plain : bool
+        Whether the values are separated by white space, with neither quotes nor comments.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class TextTable:
         *,
         first_line: int,
         split: SplitLine,
+        plain: bool = False,
     ) -> None:
         self.path = path
         self.names = list(names)
         self._lines = lines
         self._first_line = first_line
         self._split = split
+        self._plain = plain
         self._columns: dict[str, NDArray[Any]] | None = None
 
     def __contains__(self, name: str) -> bool:
@@ -73,7 +77,7 @@ class TextTable:
             If a row has another number of values than there are names.
         """
         if self._columns is None:
-            self._columns = self._convert()
+            self._columns = self._convert_plain() or self._convert()
         return self._columns
 
     def numbers(self, name: str) -> NDArray[np.float64]:
@@ -136,6 +140,28 @@ class TextTable:
                 rows = [row for row in rows if row]
             if rows:
                 yield list(zip(*rows, strict=True))
+
+    def _convert_plain(self) -> dict[str, NDArray[Any]] | None:
+        """Let NumPy's tokenizer, three times as fast, read what it can; None if it cannot."""
+        first = next(self._batches(), None) if self._plain else None
+        if first is None:
+            return None
+        fields = [
+            (f"column {index}", np.float64 if _floats(texts) is not None else np.object_)
+            for index, texts in enumerate(first)
+        ]
+        try:
+            rows = np.loadtxt(self._lines, dtype=fields, comments=None, ndmin=1)
+        except ValueError:
+            # A row of another length, which the careful way names by its line, or a column that
+            # turns to text further down.
+            return None
+        return {
+            name: np.ascontiguousarray(rows[field])
+            if kind is np.float64
+            else text_array(rows[field].tolist())
+            for name, (field, kind) in zip(self.names, fields, strict=True)
+        }
 
     def _convert(self) -> dict[str, NDArray[Any]]:
         numbers: list[list[NDArray[np.float64]] | None] = [[] for _ in self.names]

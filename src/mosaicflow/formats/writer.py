@@ -93,7 +93,7 @@ def write_star(
     if relion_5_format and shape is None:
         raise ValueError("the RELION 5 format counts from the tomogram's centre: give its shape")
     pixel_size = _isotropic(_common_sampling(records, sampling), path)
-    points = np.concatenate([np.empty((0, 3)), *(_angstrom(r) / pixel_size for r in records)])
+    points = _joined(records, pixel_size)
     quaternions = np.concatenate([np.empty((0, 4)), *map(_quaternions, records)])
     entities = np.repeat(np.arange(len(records)), [len(_points(r)) for r in records])
     properties = _shared_properties(records, len(points))
@@ -102,7 +102,7 @@ def write_star(
     properties["_rlnOpticsGroup"] = np.ones(len(points), dtype=np.int64)
     if relion_5_format:
         size = np.asarray(shape, dtype=np.int64).reshape(3)
-        points = (points - size // 2) * pixel_size
+        points = (points.astype(np.float64) - size // 2) * pixel_size
         version = RELION_5
         optics["_rlnTomoTiltSeriesPixelSize"] = pixel_size
         properties |= {n: np.full(len(points), s) for n, s in zip(SIZES, size, strict=True)}
@@ -137,7 +137,7 @@ def write_tsv(
     shape, relion_5_format
         Not used.
     """
-    points = np.concatenate([np.empty((0, 3)), *(_scaled(r, sampling) for r in records)])
+    points = _joined(records, sampling)
     quaternions = np.concatenate([np.empty((0, 4)), *map(_quaternions, records)])
     entities = np.repeat(np.arange(len(records)), [len(_points(r)) for r in records])
     OrientationsWriter(points, quaternions, entities).to_file(path, "tsv")
@@ -379,6 +379,16 @@ def _scaled(record: GeometryData, sampling: ArrayLike | None) -> NDArray[np.floa
     return (
         _points(record) if sampling is None else np.asarray(_angstrom(record) / _triple(sampling))
     )
+
+
+def _joined(records: Sequence[GeometryData], sampling: ArrayLike | None) -> NDArray[Any]:
+    """Points of all records; float32 stays float32, which has a much shorter exact text."""
+    points = [_scaled(r, sampling).astype(_float_type(r.vertices), copy=False) for r in records]
+    return np.concatenate([np.empty((0, 3), dtype=np.float32), *points])
+
+
+def _float_type(vertices: Any) -> type[np.floating[Any]]:  # noqa: ANN401  whatever a record holds
+    return np.float32 if getattr(vertices, "dtype", None) == np.float32 else np.float64
 
 
 def _common_sampling(
