@@ -230,8 +230,8 @@ class OverlapEvidence:
             return field
         matrix = self._legendre(self.first, terms) - self._legendre(self.second, terms)
         coefficients = _huber(matrix, self._left(field), iterations)
-        y, x = np.indices(self.shape_yx).reshape(2, -1)
-        change = (coefficients @ self._legendre((y, x), terms)).reshape(self.shape_yx)
+        y, x = np.indices(self.shape_yx).reshape(2, -1).astype(np.float64)
+        change = np.dot(coefficients, self._legendre((y, x), terms)).reshape(self.shape_yx)
         return np.clip(_unit_mean(field * np.exp(change).astype(np.float32)), *_FIELD_RANGE)
 
     def _left(self, field: Image) -> NDArray[np.float64]:
@@ -251,7 +251,7 @@ class OverlapEvidence:
 def _huber(
     matrix: NDArray[np.float64], target: NDArray[np.float64], iterations: int
 ) -> NDArray[np.float64]:
-    solution = np.zeros(len(matrix))
+    solution: NDArray[np.float64] = np.zeros(len(matrix))
     for _ in range(iterations):
         residual = target - solution @ matrix
         scale = 1.4826 * float(np.median(np.abs(residual))) + 1e-12
@@ -260,7 +260,7 @@ def _huber(
         normal = weighted @ matrix.T
         # Combinations that the overlaps hardly see stay as they were.
         normal[np.diag_indices_from(normal)] += 1e-4 * np.trace(normal) / len(normal)
-        solution = np.linalg.solve(normal, weighted @ target)
+        solution = np.asarray(np.linalg.solve(normal, weighted @ target), dtype=np.float64)
     return solution
 
 

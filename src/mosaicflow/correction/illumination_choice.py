@@ -90,7 +90,7 @@ def choose_flat_field(
     -------
     FlatFieldChoice
     """
-    ones = np.ones(samples.shape[1:], dtype=np.float32)
+    ones: Image = np.ones(samples.shape[1:], dtype=np.float32)
     most = _PLACES // max(1, len(pairs))
     parts = [OverlapEvidence.of([pair], limit=most) for pair in pairs]
     held_out = OverlapEvidence.joined(parts[3::4])
@@ -104,7 +104,8 @@ def choose_flat_field(
     else:
         common = basic_flat_field(small, smoothness=smoothness, max_iterations=max_iterations)
         name = "basic"
-    common = resize_field(common, (ones.shape[0], ones.shape[1]))
+    n_y, n_x = ones.shape
+    common = resize_field(common, (n_y, n_x))
     # From the least freedom to the most.
     candidates: dict[str, Callable[[OverlapEvidence], Image]] = {
         "none": lambda _: ones,

@@ -108,7 +108,8 @@ def detect_surface(steepness: Volume) -> NDArray[np.float64]:
     )
     bend = low - 2 * mid + high
     fraction = np.where(bend < 0, 0.5 * (low - high) / np.where(bend < 0, bend, 1), 0)
-    return np.where(best == inner, inner + np.clip(fraction, -0.5, 0.5), best).astype(np.float64)
+    refined = np.where(best == inner, inner + np.clip(fraction, -0.5, 0.5), best)
+    return np.asarray(refined, dtype=np.float64)
 
 
 def _aggregated(cost: Volume, axis: int, *, reverse: bool) -> Volume:
@@ -177,7 +178,8 @@ def fit_surface(
 
 def _design(shape: tuple[int, ...], order: int) -> NDArray[np.float64]:
     y, x = (legvander((np.arange(n) + 0.5) / n * 2 - 1, order) for n in shape)
-    return np.einsum("yi,xj->yxij", y, x).reshape(shape[0] * shape[1], -1)
+    products = np.einsum("yi,xj->yxij", y, x)
+    return np.asarray(products.reshape(shape[0] * shape[1], -1))
 
 
 def _robust_fit(

@@ -88,7 +88,8 @@ class MosaicGrid:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the array."""
-        return np.dtype(self._level.dtype)
+        found: np.dtype[Any] = np.dtype(self._level.dtype)
+        return found
 
     @property
     def tiles(self) -> list[TileIndex]:

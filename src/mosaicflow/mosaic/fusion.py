@@ -248,12 +248,12 @@ def _interpolated(planes: Volume, f_y: float, f_x: float) -> Volume:
 
 def _valid(source: Volume, y: _Span, x: _Span) -> NDArray[np.bool_]:
     """Columns whose sources all hold data."""
-    known = source.any(axis=0)
+    known: NDArray[np.bool_] = np.asarray(source.any(axis=0))
     if y.fraction:
         known = known[:-1] & known[1:]
     if x.fraction:
         known = known[:, :-1] & known[:, 1:]
-    return np.asarray(known)
+    return known
 
 
 def _ramp(

@@ -109,13 +109,11 @@ def fit_stage_model(
         return model
     # One robust vote per lattice direction survives up to half of the links being wrong.
     down = np.array([link.b[0] != link.a[0] for link in links])
-    medians = [
-        (np.median(steps[group], axis=0), np.median(shifts[group], axis=0))
-        for group in (down, ~down)
-        if group.any()
-    ]
+    groups = [group for group in (down, ~down) if group.any()]
     model = _least_squares(
-        *(np.array(part) for part in zip(*medians, strict=True)), np.ones(len(medians))
+        np.array([np.median(steps[group], axis=0) for group in groups]),
+        np.array([np.median(shifts[group], axis=0) for group in groups]),
+        np.ones(len(groups)),
     )
     for _ in range(20):
         residual = np.linalg.norm(shifts - steps @ model.T, axis=1)

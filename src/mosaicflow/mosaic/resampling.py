@@ -46,7 +46,7 @@ def area_weights(n_in: int, n_out: int) -> NDArray[np.float32]:
     lower = np.maximum(edges[:-1, None], np.arange(n_in)[None, :])
     upper = np.minimum(edges[1:, None], np.arange(1, n_in + 1)[None, :])
     weights = np.clip(upper - lower, 0.0, None)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def resample_tile(tile_zyx: NDArray[np.float32], shape_zyx: Sequence[int]) -> NDArray[np.float32]:

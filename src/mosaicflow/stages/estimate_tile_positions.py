@@ -117,7 +117,9 @@ def _feature_reader(
         gain = resize_field(load_flat_field(illumination).gain, source.tile_shape[1:])
 
     def load(tile: tuple[int, int]) -> NDArray[np.float32]:
-        return tile_features(band_means(source.read(tile), bands) / gain)
+        flat = band_means(source.read(tile), bands)
+        flat /= gain
+        return tile_features(flat)
 
     cache = BoundedCache(load, _CACHE_BYTES)
     sampled = tiles[:: -(-len(tiles) // _PATTERN_TILES)]
