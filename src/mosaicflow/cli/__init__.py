@@ -81,27 +81,27 @@ def _stage_with_record(name: str) -> Callable[..., None]:
     from mosaicflow.stages._table import STAGES, run_stage
 
     stage = STAGES[name]
-
-    def command(
-        *,
-        failure_record: Annotated[
+    record = inspect.Parameter(
+        "failure_record",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[
             Path | None,
             Parameter(help="Where to write the reason when this slice cannot be processed."),
-        ] = None,
-        **arguments: Any,  # noqa: ANN401  # checked against the stage's own signature
-    ) -> None:
+        ],
+    )
+
+    def command(**arguments: Any) -> None:  # noqa: ANN401  # checked against the signature below
         from mosaicflow.io.threads import limit_threads
 
+        failure_record = arguments.pop("failure_record", None)
         limit_threads(arguments.get("threads", 1))
         run_stage(name, arguments, failure_record)
 
-    own = inspect.signature(stage.function, eval_str=True)
-    record = list(inspect.signature(command, eval_str=True).parameters.values())[:1]
-    extra = record if stage.per != "run" else []
+    own = inspect.signature(stage.function, eval_str=True).parameters.values()
+    options = [*own, *([] if stage.per == "run" else [record])]
     # cyclopts reads these two: the options stay declared once, in the stage's own signature.
-    command.__signature__ = own.replace(parameters=[*own.parameters.values(), *extra])  # type: ignore[attr-defined]
-    command.__annotations__ = {
-        parameter.name: parameter.annotation for parameter in [*own.parameters.values(), *extra]
-    }
+    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    command.__annotations__ = {option.name: option.annotation for option in options}
     command.__doc__ = stage.function.__doc__
     return command
