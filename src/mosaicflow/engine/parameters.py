@@ -145,7 +145,6 @@ class Parameters:
 
     def _checked(self, name: str, value: object, source: str) -> Any:  # noqa: ANN401  # any setting
         types = _known_types()
-        if name == "pyramid_resolutions": return value
         if name not in types:
             near = difflib.get_close_matches(name, types, n=1)
             hint = f"did you mean {near[0]}?" if near else "see docs/parameters.md"

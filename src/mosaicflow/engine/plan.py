@@ -178,9 +178,11 @@ class _Planner:
 
     def across(self, ids: Sequence[str]) -> None:
         shifts = "shifts_xy.csv"
+        fragments: tuple[str, ...] = ()
         if self.parameters.engine("detect_rehoming"):
             clean = "shifts_xy_clean.csv"
-            self.add("detect_rehoming", "", {"shifts": shifts}, makes=[clean])
+            fragments = ("rehoming_config.csv",)
+            self.add("detect_rehoming", "", {"shifts": shifts}, makes=[clean, *fragments])
             shifts = clean
         slices = tuple(f"slice_z{z}_normalize.ome.zarr" for z in ids)
         transforms = []
@@ -206,9 +208,10 @@ class _Planner:
                 "slices": slices,
                 "transforms": tuple(transforms),
                 "failures": failures,
+                "config_fragments": fragments,
             },
             makes=["alignment.json"],
-            optional=frozenset({"transforms", "failures"}),
+            optional=frozenset({"transforms", "failures", "config_fragments"}),
         )
         volume = f"{self.parameters.engine('subject_name') or '3d_volume'}.ome.zarr"
         self.add("stack", "", {"slices": slices, "alignment": "alignment.json"}, output=volume)
