@@ -170,9 +170,9 @@ def evaluate(run: Path, truth: Path, *, output: Path | None = None) -> Evaluatio
     result = Evaluation(
         counts=_counts(files, known, placements, alignment),
         tiles=_tile_errors(known, placements),
-        slices=_slice_errors(known, maps),
+        slices=_slice_errors(maps, known, _canvas_um(known, alignment)),
         flatfield=_flatfield_error(files, np.load(truth / "flatfield.npy")),
-        volume=measure_volume(files, truth, known, maps),
+        volume=measure_volume(files, truth, known, (maps, _canvas_um(known, alignment))),
     )
     if output is not None:
         write_json(output, result.document())
@@ -276,6 +276,12 @@ def _specimen_to_slice(
     return matrix, offset
 
 
+def _canvas_um(known: Mapping[str, Any], alignment: Mapping[str, Any] | None) -> float:
+    """Pitch of the canvas that the alignment speaks of."""
+    wanted = known["settings"]["lattice"]["resolution_um"]
+    return float((alignment or {}).get("resolution_um") or wanted)
+
+
 def _slice_frame(files: RunFiles, slice_id: int) -> tuple[F64 | None, F64 | None]:
     """Working pitch (um) and canvas origin (px) from any finished store of the slice."""
     from mosaicflow.io.zarr import is_finished, open_level
@@ -292,6 +298,9 @@ def _to_canvas(
     entry: Mapping[str, Any], piece: Mapping[str, Any], matrix: F64, offset: F64
 ) -> SliceMap:
     turn = rotation(float(entry["angle_deg"]))
+    # Transforms count in canvas pixels; a slice may have a pitch of its own.
+    scale = np.array(entry.get("pixel_scale_yx", (1.0, 1.0)), np.float64)
+    matrix, offset = scale[:, None] * matrix, scale * (offset + 0.5) - 0.5
     centre = np.array(entry["center_yx"], np.float64)
     return SliceMap(
         slice_id=int(entry["slice_id"]),
@@ -302,7 +311,9 @@ def _to_canvas(
     )
 
 
-def _slice_errors(known: Mapping[str, Any], maps: list[SliceMap]) -> SliceErrors | None:
+def _slice_errors(
+    maps: list[SliceMap], known: Mapping[str, Any], plane_um: float
+) -> SliceErrors | None:
     if len(maps) < 2:
         return None
     truths = {piece["slice_id"]: piece for piece in known["slices"]}
@@ -315,7 +326,6 @@ def _slice_errors(known: Mapping[str, Any], maps: list[SliceMap]) -> SliceErrors
         turns.append(abs(two.angle_deg - one.angle_deg))
     common = np.mean(list(middles.values()), axis=0)[None, :]
     spots = np.array([one(common)[0] for one in maps])
-    plane_um = known["settings"]["lattice"]["resolution_um"]
     depth = np.array([m.z_plane - truths[m.slice_id]["face_um"] / plane_um for m in maps])
     worst = pairs[int(np.argmax(shifts))]
     return SliceErrors(

@@ -212,7 +212,8 @@ def write_params(path: Path, raw: Path, plan: AcquisitionPlan) -> None:
         "crop_depth_um": _crop_depth_um(plan),
         "stitch_overlap_fraction": lattice.overlap_fraction,
         "pyramid_resolutions": [
-            um for um in (10.0, 25.0, 50.0, 100.0) if um >= lattice.resolution_um
+            lattice.resolution_um,
+            *(um for um in (25.0, 50.0, 100.0) if um > lattice.resolution_um),
         ],
     }
     if not lattice.preprocess:

@@ -86,34 +86,48 @@ class _Imaged:
 
 
 def measure_volume(
-    files: RunFiles, truth: Path, known: Mapping[str, Any], maps: Sequence[SliceMap]
+    files: RunFiles,
+    truth: Path,
+    known: Mapping[str, Any],
+    aligned: tuple[Sequence[SliceMap], float],
 ) -> VolumeError | None:
-    """Compare the run's volume with ``truth.ome.zarr``; None where one of them is absent."""
+    """Compare the run's volume with ``truth.ome.zarr``; None where one of them is absent.
+
+    `aligned` is the map of each slice to the canvas, and the canvas's pitch in um: the volume may
+    be coarser.
+    """
     store = truth / "truth.ome.zarr"
     path = next((p for p in files.stores.values() if p.parent == files.root), None)
     path = files.stores.get("3d_volume.ome.zarr", path)
-    if path is None or not store.exists() or not maps:
+    if path is None or not store.exists() or not aligned[0]:
         return None
     from mosaicflow.io.zarr import open_level
 
-    pair = _comparison(open_level(store), open_level(path), known, maps)
+    pair = _comparison(open_level(store), open_level(path), known, aligned)
     pose = _fit(pair)
     return _correlate(pair, pose)
 
 
 def _comparison(
-    truth: LevelReader, volume: LevelReader, known: Mapping[str, Any], maps: Sequence[SliceMap]
+    truth: LevelReader,
+    volume: LevelReader,
+    known: Mapping[str, Any],
+    aligned: tuple[Sequence[SliceMap], float],
 ) -> _Comparison:
+    maps, canvas_um = aligned
     grid = known["volume"]
     volume_um = 1000 * np.array(volume.resolution_mm)
     pieces = {piece["slice_id"]: piece for piece in known["slices"]}
     faces = np.array([pieces[m.slice_id]["face_um"] for m in maps])
     planes = np.array([m.z_plane for m in maps])
-    depth_um = (volume.shape[0] - planes.max()) * volume_um[0]
+    depth_um = volume.shape[0] * volume_um[0] - planes.max() * canvas_um
+    coarser = canvas_um / volume_um
     # All slices share one pose of the whole; its rotation is that of the mean.
     angle = float(np.mean([m.angle_deg for m in maps]))
     middle = np.array(grid["origin_um"][1:]) + grid["spacing_um"] * np.array(grid["shape"][1:]) / 2
     spot = np.mean([m(middle[None, :])[0] for m in maps], axis=0)
+    spot = (spot + 0.5) * coarser[1:] - 0.5
+    planes = (planes + 0.5) * coarser[0] - 0.5
     matrix = rotation(angle) / volume_um[1:, None]
     return _Comparison(
         truth=truth,
