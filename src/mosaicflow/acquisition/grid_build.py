@@ -17,7 +17,7 @@ from mosaicflow.acquisition.content import (
 )
 from mosaicflow.acquisition.problems import Problem, ProblemLog
 from mosaicflow.acquisition.reading import read_tile, sample_bscans
-from mosaicflow.errors import InputError
+from mosaicflow.errors import FormatError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,8 +104,8 @@ class GridBuild:
         try:
             marker = tile_marker(self.root, self.tiles, tile) if self.fix_camera_shift else None
             read_tile(self.root, self.tiles, tile, out, aline_shift=self.aline_shift, marker=marker)
-        except OSError as error:
-            text = error.strerror or str(error)
+        except (OSError, FormatError) as error:
+            text = getattr(error, "strerror", None) or str(error)
             log.add("unreadable_tile", "skip", f"cannot be read ({text})", **place)  # type: ignore[arg-type]
             return None
         if marker is not None:

@@ -66,7 +66,7 @@ def read_tile(
 
     Raises
     ------
-    OSError
+    OSError, FormatError
         When a file cannot be read.
     """
     if tile.geometry is None:
@@ -134,13 +134,13 @@ def _stream(root: Path, tiles: SliceTiles, tile: Tile, geometry: Geometry) -> St
 def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
     # A plain view on the map: numpy's memmap class costs more than the copy for small slabs.
     # A file that became shorter since the inspection must not be read past its end.
-    mapped = with_retries(lambda: np.memmap(path, dtype=dtype, mode="r"))
-    if mapped.size < count:
+    size = with_retries(path.stat).st_size // dtype.itemsize
+    if size < count:
         raise OSError(
-            f"{path.name} has {mapped.size} samples, {count} when it was inspected; run "
+            f"{path.name} has {size} samples, {count} when it was inspected; run "
             "inspect_acquisition again"
         )
-    return np.asarray(mapped)[:count]
+    return np.asarray(with_retries(lambda: np.memmap(path, dtype, mode="r", shape=(count,))))
 
 
 def _averaged(pieces: Stream, geometry: Geometry) -> Iterator[NDArray[Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +74,10 @@ def read_tiff_header(path: Path) -> TiffHeader:
                     f"has axes {series.axes} of size {series.shape}, expected one grey image or "
                     "one stack of planes"
                 )
+            _check_codec(file)
             lengths = dict(zip(series.axes, series.shape, strict=True))
             return TiffHeader(planes[0] if planes else 1, lengths["Y"], lengths["X"], _pitch(file))
-    except (tifffile.TiffFileError, IndexError, ValueError, KeyError) as error:
+    except (tifffile.TiffFileError, struct.error, IndexError, ValueError, KeyError) as error:
         raise FormatError(f"is not a usable TIFF ({error})") from error
 
 
@@ -84,10 +87,30 @@ def read_tiff_planes(path: Path) -> NDArray[Any]:
     Returns
     -------
     ndarray, shape (n_z, n_y, n_x), dtype of the file
+
+    Raises
+    ------
+    FormatError
+        When the pixels cannot be decoded.
     """
     header = read_tiff_header(path)
-    planes: NDArray[Any] = tifffile.imread(path).reshape(header.n_z, header.n_y, header.n_x)
-    return planes
+    try:
+        image: NDArray[Any] = tifffile.imread(path)
+    except (tifffile.TiffFileError, ValueError, KeyError, zlib.error) as error:
+        raise FormatError(f"its pixels cannot be decoded ({error})") from error
+    return image.reshape(header.n_z, header.n_y, header.n_x)
+
+
+def _check_codec(file: tifffile.TiffFile) -> None:
+    compression = file.pages.first.compression
+    try:
+        if compression > 1:
+            tifffile.TIFF.DECOMPRESSORS[compression]
+    except KeyError as error:
+        raise FormatError(
+            f"is compressed with {tifffile.COMPRESSION(compression).name}",
+            remedy="install the Python package imagecodecs, which decodes it",
+        ) from error
 
 
 def _pitch(file: tifffile.TiffFile) -> tuple[float | None, float | None, float | None]:

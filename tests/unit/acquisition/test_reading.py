@@ -75,9 +75,7 @@ def test_any_stream_is_read_as_defined(tmp_path_factory, data):
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     stored = rng.random((n_bscans + spare, n_kept + n_extra, n_z)).astype("<f4")
     root = tmp_path_factory.mktemp("raw")
-    tile = written(
-        root, stored, n_kept=n_kept, n_bscans=n_bscans, n_files=draw(st.integers(1, 4))
-    )
+    tile = written(root, stored, n_kept=n_kept, n_bscans=n_bscans, n_files=draw(st.integers(1, 4)))
 
     found = read(root, tile, orientation, aline_shift=shift)
 

@@ -54,9 +54,7 @@ def test_a_snake_moves_to_a_neighbour_each_time():
     path = TileNumbering("snake-by-columns", "left-up", "4x5").path
     places = [path.index(rank) for rank in range(20)]
 
-    steps = [
-        abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in zip(places, places[1:], strict=False)
-    ]
+    steps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in zip(places, places[1:], strict=False)]
     assert set(steps) == {1}
 
 

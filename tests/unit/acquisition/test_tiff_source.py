@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+import tifffile
+
+from mosaicflow.acquisition.discover import discover
+from mosaicflow.acquisition.settings import InspectSettings
+from mosaicflow.acquisition.tile_numbers import TileNumbering
+from mosaicflow.acquisition.tiff_files import read_tiff_header, read_tiff_planes
+from mosaicflow.errors import FormatError, InputError
+
+PITCH = 2.5
+STEP = 80  # px between tiles of 100 px
+
+
+def image(path, value=0, shape=(100, 100), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, np.full(shape, value, np.uint16), **options)
+
+
+@pytest.fixture
+def tiles(tmp_path):
+    """Twelve numbered tiles, boustrophedon from the upper right, the last row not listed."""
+    root = tmp_path / "tiles"
+    path = TileNumbering("snake-by-rows", "left-down", "4x3").path
+    lines = ["dim = 2"]
+    for rank in range(12):
+        iy, ix = path.index(rank)
+        image(root / f"b_{rank + 1:04d}.tif", value=10 * iy + ix)
+        if iy < 3:
+            lines.append(f"b_{rank + 1:04d}.tif; ; ({STEP * ix}.0, {STEP * iy}.0)")
+    (root / "TileConfiguration.txt").write_text("\n".join(lines))
+    return root
+
+
+def found(root, **settings):
+    settings = {"pixel_size_um": PITCH} | settings
+    return discover(root, InspectSettings(**settings))
+
+
+def values(acquisition, root):
+    (tiles,) = acquisition.slices
+    return {i: int(tifffile.imread(root / t.path)[0, 0]) for i, t in tiles.used.items()}
+
+
+def test_listed_tiles_are_placed_and_the_others_named(tiles):
+    acquisition = found(tiles)
+    (piece,) = acquisition.slices
+
+    assert values(acquisition, tiles) == {
+        (iy, ix): 10 * iy + ix for iy in range(3) for ix in range(3)
+    }
+    assert (piece.positions, piece.tile_shape) == ("file", (1, 100, 100))
+    unplaced = [tile for tile in piece.tiles if tile.status == "unplaced"]
+    assert [tile.path for tile in unplaced] == ["b_0010.tif", "b_0011.tif", "b_0012.tif"]
+    assert all("not listed in TileConfiguration.txt" in tile.problem for tile in unplaced)
+    np.testing.assert_allclose(piece.used[1, 2].centre_mm, (0.325, 0.525))
+
+
+def test_with_a_running_number_all_are_placed(tiles):
+    numbering = TileNumbering("snake-by-rows", "left-down", "4x3")
+
+    acquisition = found(tiles, numbering=numbering)
+    (piece,) = acquisition.slices
+
+    assert values(acquisition, tiles) == {
+        (iy, ix): 10 * iy + ix for iy in range(4) for ix in range(3)
+    }
+    assert acquisition.problems == ()
+    assert piece.used[3, 0].position_source == "nominal"
+    assert piece.used[2, 0].position_source == "file"
+    np.testing.assert_allclose(piece.used[3, 0].centre_mm, (0.725, 0.125))
+
+
+def test_numbers_that_contradict_the_positions_stop(tiles):
+    numbering = TileNumbering("row-by-row", "right-down", "4x3")
+
+    with pytest.raises(InputError, match="check tile_pattern"):
+        found(tiles, numbering=numbering).raise_on_stop()
+
+
+def test_numbers_alone_give_nominal_positions(tiles):
+    (tiles / "TileConfiguration.txt").unlink()
+
+    acquisition = found(tiles, numbering=TileNumbering("snake-by-rows", "left-down", "4x3"))
+
+    assert len(acquisition.slices[0].used) == 12
+    assert acquisition.slices[0].positions == "nominal"
+
+
+def test_only_the_exact_configuration_name_is_read(tiles):
+    (tiles / "TileConfiguration.txt").rename(tiles / "TileConfiguration.registered.txt")
+
+    unnamed = found(tiles)
+    named = found(tiles, positions_file=tiles / "TileConfiguration.registered.txt")
+
+    assert unnamed.slices[0].used == {}
+    assert "none of its 12 tiles can be used" in unnamed.slices[0].failure
+    assert len(named.slices[0].used) == 9
+
+
+def test_a_listed_file_that_does_not_exist_counts(tiles):
+    (tiles / "b_0005.tif").unlink()
+
+    (piece,) = found(tiles).slices
+
+    assert [t.problem for t in piece.tiles if t.status == "skipped"] == [
+        "is listed with a position but does not exist"
+    ]
+    assert len(piece.tiles) == 12
+
+
+def test_names_with_indices_need_nothing_else(tmp_path):
+    for y in range(2):
+        for x in range(3):
+            image(tmp_path / f"scan_x{x}_y{y}.tif")
+
+    assert sorted(found(tmp_path).slices[0].used) == [(y, x) for y in range(2) for x in range(3)]
+
+
+def test_sub_folders_are_slices(tmp_path):
+    for z in (2, 10):
+        for x in range(2):
+            image(
+                tmp_path / f"z{z:02d}" / f"x{x}_y0.tif", shape=(4, 20, 30), photometric="minisblack"
+            )
+
+    slices = found(tmp_path).slices
+
+    assert [piece.slice_id for piece in slices] == [2, 10]
+    assert slices[0].tile_shape == (4, 20, 30)
+
+
+def test_without_a_pitch_the_option_is_named(tmp_path):
+    image(tmp_path / "x0_y0.tif")
+
+    with pytest.raises(InputError, match=r"x0_y0.tif: .*--pixel_size_um"):
+        found(tmp_path, pixel_size_um=None).raise_on_stop()
+
+
+@pytest.mark.parametrize(
+    ("options", "pitch"),
+    [
+        ({"imagej": True, "resolution": (0.4, 0.5), "metadata": {"unit": "um"}}, (None, 2.0, 2.5)),
+        (
+            {"imagej": True, "resolution": (2, 2), "metadata": {"unit": "mm", "spacing": 0.01}},
+            (10.0, 500.0, 500.0),
+        ),
+        ({"resolution": (4000, 4000), "resolutionunit": "CENTIMETER"}, (None, 2.5, 2.5)),
+        ({"resolution": (72, 72), "resolutionunit": "INCH"}, (None, None, None)),
+        (
+            {
+                "ome": True,
+                "metadata": {
+                    "axes": "YX",
+                    "PhysicalSizeX": 500,
+                    "PhysicalSizeXUnit": "nm",
+                    "PhysicalSizeY": 0.7,
+                    "PhysicalSizeYUnit": "µm",
+                },
+            },
+            (None, 0.7, 0.5),
+        ),
+    ],
+)
+def test_the_pitch_is_read_from_the_file(tmp_path, options, pitch):
+    path = tmp_path / ("a.ome.tif" if options.get("ome") else "a.tif")
+    image(path, **options)
+
+    assert read_tiff_header(path).pitch_um == pytest.approx(pitch)
+
+
+def test_planes_are_the_depth(tmp_path):
+    stack = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+
+    np.testing.assert_array_equal(read_tiff_planes(tmp_path / "a.tif"), stack)
+
+
+def test_colours_and_damage_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((8, 8, 3), np.uint8), photometric="rgb")
+    (tmp_path / "text.tif").write_text("no image")
+
+    with pytest.raises(FormatError, match="expected one grey image"):
+        read_tiff_header(tmp_path / "rgb.tif")
+    with pytest.raises(FormatError, match="is not a usable TIFF"):
+        read_tiff_header(tmp_path / "text.tif")
+
+
+def test_a_damaged_image_is_skipped(tiles):
+    (tiles / "b_0005.tif").write_bytes(b"II*\0")
+
+    (piece,) = found(tiles).slices
+
+    assert [t.path for t in piece.tiles if t.status == "skipped"] == ["b_0005.tif"]
+    assert len(piece.used) == 8
