@@ -148,7 +148,10 @@ def _join(path: FilePath, parts: list[tuple[Any, NDArray[np.float64]]]) -> Geome
     vertices, faces, normals = [np.empty((0, 3))], [np.empty((0, 3), dtype=np.int64)], []
     count = 0
     for mesh, transform in parts:
-        placed = np.asarray(mesh.vertices, dtype=np.float64) @ transform[:3, :3].T
+        corners = np.asarray(mesh.vertices, dtype=np.float64)
+        if corners.ndim != 2 or corners.shape[1] != 3 or transform.shape != (4, 4):
+            raise FormatError(path, f"vertices of shape {corners.shape}")
+        placed = corners @ transform[:3, :3].T
         vertices.append(placed + transform[:3, 3])
         triangles = np.asarray(getattr(mesh, "faces", faces[0]), dtype=np.int64).reshape(-1, 3)
         if np.linalg.det(transform[:3, :3]) < 0:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaicflow.formats.errors import FormatError, library
-from mosaicflow.formats.source import map_values, open_stream, read_head
+from mosaicflow.formats.source import map_values, read_head
 from mosaicflow.formats.volume import Volume
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["open_nifti", "write_nifti"]
 
-_HEADER_BYTES = {348: "Nifti1Header", 540: "Nifti2Header"}
-_EXPECTED = "no NIfTI file: its first number is neither 348 nor 540"
+# Size of the header, its class in nibabel, and where it says that the voxels follow in this file.
+_VERSIONS = {
+    348: ("Nifti1Header", slice(344, 348), b"n+1\0", b"ni1\0"),
+    540: ("Nifti2Header", slice(4, 8), b"n+2\0", b"ni2\0"),
+}
 
 
 def open_nifti(path: FilePath) -> Volume:
@@ -42,33 +46,32 @@ def open_nifti(path: FilePath) -> Volume:
     """
     header = _header(path)
     shape = _shape(path, header)
-    dtype = header.get_data_dtype()
+    dtype = _dtype(path, header)
     if dtype.kind not in "biufc":
         raise FormatError(path, f"values of type {dtype} are no single numbers")
     count = shape[0] * shape[1] * shape[2]
-    flat = map_values(path, int(header.get_data_offset()), count, dtype)
+    flat = map_values(path, _offset(path, header), count, dtype)
     values = flat.reshape(shape[::-1]).transpose(2, 1, 0)
     return Volume(path, values, _sampling(path, header), scale=_scale(header))
 
 
 def _header(path: FilePath) -> Any:  # noqa: ANN401  nibabel's headers have no useful type
     nibabel = library("nibabel")
-    head = read_head(path, 4)
-    sizes = {int.from_bytes(head, "little"), int.from_bytes(head, "big")}
-    name = next((name for size, name in _HEADER_BYTES.items() if size in sizes), None)
-    if name is None:
-        raise FormatError(path, _EXPECTED)
+    head = read_head(path, max(_VERSIONS))
+    sizes = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")}
+    found = sizes.intersection(_VERSIONS)
+    if not found:
+        raise FormatError(path, "no NIfTI file: its first number is neither 348 nor 540")
+    name, place, single, separate = _VERSIONS[found.pop()]
+    if head[place] == separate:
+        raise FormatError(path, "the voxels are in a separate .img file, a single .nii is expected")
+    if head[place] != single:
+        raise FormatError(path, f"no NIfTI file: its magic bytes are {head[place]!r}")
     try:
-        with open_stream(path) as stream:
-            header = getattr(nibabel, name).from_fileobj(stream)
-    except FormatError:
-        raise
-    # nibabel's own errors and those of the struct, numpy and zlib calls below it.
+        # Its checks only warn, or silently mend; ours follow.
+        return getattr(nibabel, name).from_fileobj(io.BytesIO(head), check=False)
     except Exception as error:
         raise FormatError(path, f"no readable NIfTI header ({error!r:.200})") from error
-    if not header.is_single:
-        raise FormatError(path, "the voxels are in a separate .img file, a single .nii is expected")
-    return header
 
 
 def _shape(path: FilePath, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
@@ -83,6 +86,22 @@ def _shape(path: FilePath, header: Any) -> tuple[int, int, int]:  # noqa: ANN401
     if len(stored) != 3 or min(stored) < 1:
         raise FormatError(path, f"a volume of shape {tuple(stored)}, 3 axes are expected")
     return (stored[0], stored[1], stored[2])
+
+
+def _offset(path: FilePath, header: Any) -> int:  # noqa: ANN401
+    offset = float(header["vox_offset"])
+    if not 0 <= offset < 2**62:
+        raise FormatError(path, f"voxels at byte {offset}")
+    # 0 stands for "right after the header".
+    return int(offset) or int(header.single_vox_offset)
+
+
+def _dtype(path: FilePath, header: Any) -> np.dtype[Any]:  # noqa: ANN401
+    try:
+        dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
+    except Exception as error:
+        raise FormatError(path, f"data type code {header['datatype']}") from error
+    return dtype
 
 
 def _sampling(path: FilePath, header: Any) -> tuple[float, float, float]:  # noqa: ANN401

@@ -33,6 +33,10 @@ __all__ = ["open_nrrd", "write_nrrd"]
 
 _LONGEST_HEADER = 1 << 20
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
+_FIELDS = (
+    "type", "dimension", "encoding", "sizes", "endian", "spacings", "space directions",
+    "line skip", "lineskip", "byte skip", "byteskip", "data file", "datafile",
+)  # fmt: skip
 _TYPES = {
     **dict.fromkeys(["signed char", "int8", "int8_t"], "i1"),
     **dict.fromkeys(["uchar", "unsigned char", "uint8", "uint8_t"], "u1"),
@@ -101,7 +105,8 @@ def _fields(path: FilePath) -> tuple[dict[str, Any], int]:
     # pynrrd parses values by splitting and casting; any of those may fail.
     except Exception as error:
         raise FormatError(path, f"no readable NRRD header ({error!r:.200})") from error
-    fields = {str(key).replace(" ", "").lower(): value for key, value in header.items()}
+    # pynrrd gives a number to the fields of the format only; all others are its users' own text.
+    fields = {name.replace(" ", ""): header[name] for name in _FIELDS if name in header}
     for name in ("type", "dimension", "encoding", "sizes"):
         if name not in fields:
             raise FormatError(path, f"the header has no field '{name}'")

@@ -175,11 +175,13 @@ class _Grid:
                 table = self._cursor.line()
                 if table is None or table[0].upper() != "LOOKUP_TABLE":
                     raise FormatError(self._cursor.path, "SCALARS without LOOKUP_TABLE")
-                self._set(words[1], self._numbers(rows * width, words, 2), width)
+                values = self._numbers(rows * width, words, 2)
+                self._set(words[1], values, width)
             elif keyword == "NORMALS":
                 self.normals = self._numbers(rows * 3, words, 2).reshape(-1, 3)
             elif keyword == "VECTORS":
-                self._set(words[1], self._numbers(rows * 3, words, 2), 3)
+                values = self._numbers(rows * 3, words, 2)
+                self._set(words[1], values, 3)
             elif keyword == "FIELD":
                 self._field(self._int(words, 2), rows)
 

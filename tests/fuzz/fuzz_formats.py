@@ -1,0 +1,340 @@
+"""Feed damaged files to the format readers: nothing but a result or a FormatError may come back.
+
+    python tests/fuzz/fuzz_formats.py --runs 100000              every binary reader, one by one
+    python tests/fuzz/fuzz_formats.py mrc ply --runs 1000000     these two
+    python tests/fuzz/fuzz_formats.py mrc --engine atheris       guided by coverage
+
+Each reader runs in a process of its own, in which an allocation beyond 1 GiB fails, an input that
+takes more than ten seconds counts as a hang, and the input at work is on disk when it crashes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import gzip
+import io
+import random
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GIBIBYTE = 1 << 30
+SECONDS_PER_INPUT = 10
+_WORDS = (0, 1, -1, 2, 3, 255, 65535, 65536, 2**24, 2**30, 2**31 - 1, -(2**31))
+_DIGITS = (b"0", b"9", b"-1", b"99999999", b"1e30", b"nan", b"2147483648")
+
+
+def say(text: str) -> None:
+    """Report a line at once, also when the next input kills the process."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class HangError(Exception):
+    """An input took too long."""
+
+
+def seed_files() -> dict[str, list[bytes]]:
+    """Return small sound files by extension, from which the damaged ones are made."""
+    from mosaicflow import formats
+
+    labels = (np.indices((5, 4, 3)).sum(axis=0) % 4).astype(np.int16)
+    seeds: dict[str, list[bytes]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for extension in ("mrc", "em", "h5", "nrrd", "nii", "mrc.gz"):
+            target = Path(folder) / f"seed.{extension}"
+            formats.write_density(labels, target, (1.5, 2.5, 3.5), (10, 20, 30))
+            seeds[extension] = [target.read_bytes()]
+        mesh = formats.GeometryData(
+            vertices=np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype=np.float32),
+            faces=np.array([[0, 1, 2], [0, 1, 3], [1, 2, 3]]),
+        )
+        for extension in ("stl", "ply"):
+            target = Path(folder) / f"seed.{extension}"
+            formats.write_meshes([mesh], target)
+            seeds[extension] = [target.read_bytes()]
+    seeds["h5"].append(_chunked_hdf5(labels))
+    seeds["nrrd"].append(_gzipped_nrrd(seeds["nrrd"][0]))
+    seeds["ply"].append(_mixed_ply())
+    seeds["glb"] = [_glb()]
+    seeds["vtu"] = [_vtu(raw=True), _vtu(raw=False)]
+    seeds["vtk"] = [_legacy_vtk()]
+    return seeds
+
+
+def _chunked_hdf5(labels: np.ndarray) -> bytes:
+    import h5py
+
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.create_dataset("labels", data=labels, chunks=(2, 2, 2), compression="gzip")
+        file.attrs["note"] = "seed"
+    return content.getvalue()
+
+
+def _gzipped_nrrd(raw: bytes) -> bytes:
+    header, _, values = raw.partition(b"\n\n")
+    header = header.replace(b"encoding: raw", b"encoding: gzip")
+    return header + b"\n\n" + gzip.compress(values, mtime=0)
+
+
+def _mixed_ply() -> bytes:
+    header = (
+        "ply\nformat binary_big_endian 1.0\nelement vertex 5\nproperty float x\nproperty float y\n"
+        "property float z\nproperty uchar quality\nelement face 2\n"
+        "property list uchar int vertex_indices\nend_header\n"
+    )
+    rows = b"".join(struct.pack(">3fB", i, i * i, 0, i) for i in range(5))
+    return header.encode() + rows + struct.pack(">B3iB4i", 3, 0, 1, 2, 4, 1, 2, 3, 4)
+
+
+def _glb() -> bytes:
+    import trimesh
+
+    scene = trimesh.Scene()
+    box = trimesh.creation.box()
+    scene.add_geometry(box)
+    scene.add_geometry(box, transform=trimesh.transformations.translation_matrix([5, 0, 0]))
+    content: bytes = scene.export(file_type="glb")
+    return content
+
+
+def _vtu(*, raw: bool) -> bytes:
+    points = np.arange(12, dtype="<f4").tobytes()
+    corners = np.array([0, 1, 2, 3], dtype="<i8").tobytes()
+    parts = [points, corners, np.array([4], "<i8").tobytes(), bytes([10])]
+    offsets = np.cumsum([0, *(len(part) + 4 for part in parts)])
+    names = [("Float32", "Points"), ("Int64", "connectivity"), ("Int64", "offsets")]
+    names.append(("UInt8", "types"))
+    arrays = [
+        f'<DataArray type="{kind}" Name="{name}" NumberOfComponents="{3 if i == 0 else 1}" '
+        f'format="appended" offset="{offsets[i]}"/>'
+        for i, (kind, name) in enumerate(names)
+    ]
+    head = (
+        '<VTKFile type="UnstructuredGrid" byte_order="LittleEndian" header_type="UInt32">'
+        '<UnstructuredGrid><Piece NumberOfPoints="4" NumberOfCells="1"><Points>'
+        f"{arrays[0]}</Points><Cells>{''.join(arrays[1:])}</Cells></Piece></UnstructuredGrid>"
+    )
+    if raw:
+        body = b"".join(struct.pack("<I", len(part)) + part for part in parts)
+        return (
+            head.encode() + b'<AppendedData encoding="raw">_' + body + b"</AppendedData></VTKFile>"
+        )
+    text = head
+    for index, (kind, name) in enumerate(names):
+        values = np.frombuffer(
+            parts[index], {"Float32": "<f4", "Int64": "<i8", "UInt8": "u1"}[kind]
+        )
+        inline = f'<DataArray type="{kind}" Name="{name}">{" ".join(map(str, values))}</DataArray>'
+        text = text.replace(arrays[index], inline)
+    return (text + "</VTKFile>").encode()
+
+
+def _legacy_vtk() -> bytes:
+    points = np.arange(12, dtype=">f4").tobytes()
+    return (
+        b"# vtk DataFile Version 3.0\nseed\nBINARY\nDATASET POLYDATA\nPOINTS 4 float\n" + points
+        + b"\nPOLYGONS 2 8\n" + np.array([3, 0, 1, 2, 3, 0, 2, 3], dtype=">i4").tobytes()
+        + b"\nPOINT_DATA 4\nSCALARS height float 1\nLOOKUP_TABLE default\n"
+        + np.arange(4, dtype=">f4").tobytes() + b"\n"
+    )  # fmt: skip
+
+
+def damage(content: bytes, rng: random.Random) -> bytes:
+    """Return a copy with one to four injuries, mostly near the start, where headers are."""
+    data = bytearray(content)
+    for _ in range(rng.randint(1, 4)):
+        _INJURIES[rng.randrange(len(_INJURIES))](data, rng)
+    return bytes(data)
+
+
+def _place(data: bytearray, rng: random.Random) -> int:
+    limit = len(data) if rng.random() < 0.3 else min(len(data), 256)
+    return rng.randrange(max(limit, 1))
+
+
+def _set_byte(data: bytearray, rng: random.Random) -> None:
+    if data:
+        data[_place(data, rng)] = rng.randrange(256)
+
+
+def _flip_bit(data: bytearray, rng: random.Random) -> None:
+    if data:
+        data[_place(data, rng)] ^= 1 << rng.randrange(8)
+
+
+def _set_word(data: bytearray, rng: random.Random) -> None:
+    place = _place(data, rng) & ~3
+    data[place : place + 4] = struct.pack(rng.choice("<>") + "i", rng.choice(_WORDS))
+
+
+def _set_digits(data: bytearray, rng: random.Random) -> None:
+    digits = [place for place in range(min(len(data), 1024)) if 48 <= data[place] < 58]
+    if digits:
+        place = rng.choice(digits)
+        data[place : place + 1] = rng.choice(_DIGITS)
+
+
+def _cut(data: bytearray, rng: random.Random) -> None:
+    del data[rng.randrange(len(data) + 1) :]
+
+
+def _remove(data: bytearray, rng: random.Random) -> None:
+    place = _place(data, rng)
+    del data[place : place + rng.randint(1, 16)]
+
+
+def _repeat(data: bytearray, rng: random.Random) -> None:
+    place = _place(data, rng)
+    data[place:place] = data[place : place + rng.randint(1, 64)]
+
+
+def _insert(data: bytearray, rng: random.Random) -> None:
+    data[_place(data, rng) : 0] = rng.randbytes(rng.randint(1, 8))
+
+
+_INJURIES = (
+    _set_byte, _flip_bit, _set_word, _set_word, _set_digits, _cut, _remove, _repeat, _insert,
+)  # fmt: skip
+
+
+def check_input(extension: str, content: bytes, folder: Path) -> bool:
+    """Read one input; True if it was accepted, anything but a FormatError rises."""
+    from mosaicflow import formats
+
+    target = folder / f"input.{extension}"
+    target.write_bytes(content)
+    try:
+        with _time_limit(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            container = formats.open_file(target)
+    except formats.FormatError:
+        return False
+    for entity in container:
+        if not np.all(np.isfinite(entity.vertices)):
+            raise AssertionError("vertices are not finite")
+        if entity.faces is not None and len(entity.faces):
+            assert 0 <= entity.faces.min() <= entity.faces.max() < len(entity.vertices)
+    return True
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    def too_long(*_: object) -> None:
+        raise HangError(f"more than {SECONDS_PER_INPUT} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(SECONDS_PER_INPUT)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def run_random(extension: str, runs: int, seed: int, folder: Path) -> tuple[int, float]:
+    """Read `runs` damaged files; returns how many were accepted and the slowest one's seconds."""
+    rng = random.Random(seed)
+    originals = seed_files()[extension]
+    accepted, slowest = 0, 0.0
+    for _ in range(runs):
+        content = damage(rng.choice(originals), rng)
+        start = time.perf_counter()
+        accepted += check_input(extension, content, folder)
+        slowest = max(slowest, time.perf_counter() - start)
+    return accepted, slowest
+
+
+def run_atheris(extension: str, runs: int, seed: int, folder: Path) -> None:
+    """Let libFuzzer choose the damage by what it reaches in our modules; does not return."""
+    import atheris
+
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    for number, content in enumerate(seed_files()[extension]):
+        (corpus / f"seed{number}").write_bytes(content)
+    for name in [name for name in sys.modules if name.startswith("mosaicflow.formats")]:
+        del sys.modules[name]
+    with atheris.instrument_imports(include=["mosaicflow.formats"]):
+        import mosaicflow.formats.reader  # noqa: F401
+
+    def one(content: bytes) -> None:
+        check_input(extension, content, folder)
+
+    options = [f"-runs={runs}", f"-seed={seed}", "-max_len=16384", "-rss_limit_mb=1024"]
+    atheris.Setup([sys.argv[0], *options, "-verbosity=0", str(corpus)], one)
+    atheris.Fuzz()
+
+
+def _work(extension: str, runs: int, seed: int, engine: str) -> None:
+    """Do one reader in this process, under its limits."""
+    faulthandler.enable()
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
+        folder = Path(name)
+        try:
+            seed_files()  # imports every library before the limit on new memory is set
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + GIBIBYTE, resource.RLIM_INFINITY))
+            if engine == "atheris":
+                run_atheris(extension, runs, seed, folder)
+            accepted, slowest = run_random(extension, runs, seed, folder)
+        except BaseException:
+            keep = Path(tempfile.gettempdir()) / f"fuzz-failure.{extension}"
+            keep.write_bytes((folder / f"input.{extension}").read_bytes())
+            say(f"{extension}: FAILED, the input is {keep}")
+            raise
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    seconds = time.perf_counter() - start
+    say(
+        f"{extension}: {runs} inputs, {accepted} accepted, {seconds:.0f} s, slowest "
+        f"{slowest:.3f} s, peak {peak:.2f} GiB",
+    )
+
+
+def main() -> int:
+    """Fuzz the readers asked for, each in a process of its own; 1 if any failed."""
+    known = ["mrc", "mrc.gz", "em", "h5", "nrrd", "nii", "stl", "ply", "glb", "vtu", "vtk"]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "readers", nargs="*", default=known, metavar="reader", help=", ".join(known)
+    )
+    parser.add_argument("--runs", type=int, default=2000, help="inputs for each reader")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--engine", choices=("random", "atheris"), default="random")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.here:
+        _work(arguments.readers[0], arguments.runs, arguments.seed, arguments.engine)
+        return 0
+    options = [f"--runs={arguments.runs}", f"--seed={arguments.seed}"]
+    options += [f"--engine={arguments.engine}", "--here"]
+    command = [sys.executable, __file__, *options]
+    codes = {
+        reader: subprocess.run([*command, reader], check=False).returncode
+        for reader in arguments.readers
+    }
+    failed = [reader for reader, code in codes.items() if code]
+    say(f"failed: {', '.join(failed)}" if failed else "no failure")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
