@@ -31,3 +31,7 @@ def main() -> None:
     for name in _COMMANDS:
         app.command(f"mosaicflow.cli.{name}:{name}", name=name)
     sys.exit(exit_code_of(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import shutil
 import time
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +170,11 @@ def _check_counts(folder: RunFolder, ids: list[int], failures: dict[int, str]) -
 
 
 def _write_record(result: RunResult, parameters: Parameters, folder: RunFolder) -> None:
-    states = Counter((outcome.stage, outcome.state) for outcome in result.outcomes)
+    stages: dict[str, dict[str, float]] = {}
+    for outcome in result.outcomes:
+        entry = stages.setdefault(outcome.stage, {"seconds": 0.0})
+        entry[outcome.state] = entry.get(outcome.state, 0) + 1
+        entry["seconds"] = round(entry["seconds"] + outcome.seconds, 2)
     target = folder.root / "pipeline_info"
     target.mkdir(exist_ok=True)
     write_json(
@@ -180,7 +183,7 @@ def _write_record(result: RunResult, parameters: Parameters, folder: RunFolder) 
             "software": f"mosaicflow {__version__}",
             "parameters": parameters.given,
             "slices": {"found": result.n_slices, "failed": result.failures},
-            "tasks": {f"{stage} {state}": count for (stage, state), count in states.items()},
+            "stages": stages,
             "seconds": round(result.seconds, 1),
         },
     )
