@@ -60,52 +60,60 @@ def compose_plane(
     ndarray, shape (n_pixels,), float32
         0 where no slice has data. Where a slice has none, the one above shows.
     """
-    image = np.zeros(n_pixels, np.float32)
-    open_share: NDArray[np.float32] | None = None  # what is not covered yet; None: everything
+    canvas: _OpenCanvas | None = None
     for layer in layers:
         part = slices(layer.index)
         if part is None:
             continue
-        if open_share is None:
-            image, open_share = _first(layer, part)
+        if canvas is None:
+            canvas = _OpenCanvas.start(layer, part)
         else:
-            _behind(layer, part, image, open_share)
-        if not open_share.any():
-            return image
-    if open_share is not None:
-        _fill_up(image, open_share)
-    return image
+            canvas.show_behind(layer, part)
+        if not len(canvas.pixels):
+            break
+    if canvas is None:
+        return np.zeros(n_pixels, np.float32)
+    canvas.fill_up()
+    return canvas.image
 
 
-def _first(layer: Layer, part: SampledSlice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    share = np.float32(layer.share)
-    image = part.sampler(part.plane(layer.plane))
-    image *= np.float32(part.gain) * share
-    open_share = np.where(part.sampler.covered, 1 - share, np.float32(1))
-    return image, open_share.astype(np.float32)
+@dataclass(slots=True)
+class _OpenCanvas:
+    """An image under way: which pixels still let a slice behind show, and how much of it."""
 
+    image: NDArray[np.float32]
+    pixels: NDArray[np.intp]
+    share: NDArray[np.float32]
 
-def _behind(
-    layer: Layer,
-    part: SampledSlice,
-    image: NDArray[np.float32],
-    open_share: NDArray[np.float32],
-) -> None:
-    """Add a slice where those below it leave something open."""
-    pixels = np.flatnonzero((open_share > 0) & part.sampler.covered)
-    if not len(pixels):
-        return
-    plane = part.plane(layer.plane)
-    if len(pixels) < _FEW * len(image):
-        values = part.sampler.some(plane, pixels)
-    else:
-        values = part.sampler(plane)[pixels]
-    share = open_share[pixels] * np.float32(layer.share)
-    image[pixels] += values * share * np.float32(part.gain)
-    open_share[pixels] -= share
+    @classmethod
+    def start(cls, layer: Layer, part: SampledSlice) -> _OpenCanvas:
+        own = np.float32(layer.share)
+        image = part.sampler(part.plane(layer.plane))
+        if part.gain * layer.share != 1.0:
+            image *= np.float32(part.gain) * own
+        if layer.share >= 1.0:
+            pixels = part.sampler.holes
+            return cls(image, pixels, np.ones(len(pixels), np.float32))
+        share = np.where(part.sampler.covered, 1 - own, np.float32(1))
+        return cls(image, np.arange(len(image)), share)
 
+    def show_behind(self, layer: Layer, part: SampledSlice) -> None:
+        """Add a slice where those below it leave something open."""
+        covered = part.sampler.covered[self.pixels]
+        if not covered.any():
+            return
+        plane = part.plane(layer.plane)
+        if len(self.pixels) < _FEW * len(self.image):
+            values = part.sampler.some(plane, self.pixels)
+        else:
+            values = part.sampler(plane)[self.pixels]
+        share = self.share * covered * np.float32(layer.share)
+        self.image[self.pixels] += values * share * np.float32(part.gain)
+        self.share = self.share - share
+        still = self.share > 1e-6
+        self.pixels, self.share = self.pixels[still], self.share[still]
 
-def _fill_up(image: NDArray[np.float32], open_share: NDArray[np.float32]) -> None:
-    """Where only fading slices have data, they count in full."""
-    partly = np.flatnonzero((open_share > 1e-6) & (open_share < 1 - 1e-6))
-    image[partly] /= 1 - open_share[partly]
+    def fill_up(self) -> None:
+        """Where only fading slices have data, they count in full."""
+        partly = self.share < 1 - 1e-6
+        self.image[self.pixels[partly]] /= 1 - self.share[partly]

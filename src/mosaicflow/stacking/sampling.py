@@ -101,7 +101,7 @@ class Sampler:
             (weights.ravel(), columns.ravel(), ends), shape=(n_rows, valid.size)
         )
         self.covered: NDArray[np.bool_] = good
-        self.is_complete = bool(good.all())
+        self.holes: NDArray[np.intp] = np.flatnonzero(~good)
 
     @property
     def nbytes(self) -> int:

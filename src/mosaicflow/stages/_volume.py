@@ -13,11 +13,11 @@ from scipy import ndimage
 
 from mosaicflow.alignment.images import correlation, tissue_mask
 from mosaicflow.errors import InputError
+from mosaicflow.io.threads import map_threads
 from mosaicflow.stacking.compose import SampledSlice, compose_plane
 from mosaicflow.stacking.gains import SeamLevel, compare_levels
 from mosaicflow.stacking.plan import DepthSpan, Seam, layers_of
 from mosaicflow.stacking.sampling import LateralMap, Sampler, Window, plane_weights
-from mosaicflow.stages._slices import SliceStore, project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from mosaicflow.alignment.solution import AlignedSlice, Alignment
     from mosaicflow.io.zarr import OmeZarrWriter
+    from mosaicflow.stages._slices import SliceStore
 
 __all__ = ["PlaneLevels", "SlicePlan", "draw_volume", "measure_seams", "plan_slices"]
 
 # Largest side of a part of the canvas that is drawn at once [px]: bounds memory.
 _PART_PX = 896
-# Longest side of the images in which seams are compared.
-_SEAM_PX = 512
+# Side of the windows in which seams are compared; wide canvases get 4 x 4 of them, others 2 x 2.
+_WINDOW_PX, _FEW_WINDOWS_PX = 192, 1536
 # Planes on either side of a seam that are averaged to compare brightness.
 _SEAM_PLANES = 10
 
@@ -116,6 +117,9 @@ def measure_seams(
 ) -> list[SeamLevel]:
     """Compare neighbours, as aligned, in the planes where one takes over from the other.
 
+    Only a few chunk columns spread over the canvas are read: enough for a median and a
+    correlation, whatever the size of the volume.
+
     Parameters
     ----------
     plans, seams : sequence
@@ -123,74 +127,80 @@ def measure_seams(
     canvas_yx : tuple of int
         Shape of the canvas.
     threads : int
-        Blocks read at the same time.
+        Slices read at the same time.
 
     Returns
     -------
     list of SeamLevel
         One per seam; NaN where the slices share no plane.
     """
-    longest = max(canvas_yx)
-    factor = int(2 ** max(0, math.ceil(math.log2(longest / _SEAM_PX))))
-    images = [
-        _seam_images(plan, _seam_around(seams, index), canvas_yx, factor, threads)
-        for index, plan in enumerate(plans)
-    ]
+    windows = _sample_windows(canvas_yx)
+
+    def read(index: int) -> list[_SeamPatch]:
+        above = seams[index - 1] if index > 0 else None
+        below = seams[index] if index < len(seams) else None
+        return [_seam_patch(plans[index], (above, below), window) for window in windows]
+
+    patches = map_threads(read, range(len(plans)), threads) if seams else []
     levels = []
     for index, seam in enumerate(seams):
         ratio = corr = math.nan
         if seam.overlap > 0:
-            (upper, upper_valid), (lower, lower_valid) = images[index][1], images[index + 1][0]
-            valid = upper_valid & lower_valid
-            sigma = max(1.0, 8 / factor)
-            tissue = tissue_mask(upper, valid, sigma) | tissue_mask(lower, valid, sigma)
+            upper = np.concatenate([patch.bottom for patch in patches[index]])
+            lower = np.concatenate([patch.top for patch in patches[index + 1]])
+            valid = (upper > 0) & (lower > 0)
+            tissue = tissue_mask(upper, valid, 2.0) | tissue_mask(lower, valid, 2.0)
             ratio = compare_levels(upper, lower, tissue)
             corr = correlation(upper, lower, tissue.astype(np.float32))
         levels.append(SeamLevel(index, index + 1, ratio, corr))
     return levels
 
 
-def _seam_around(seams: Sequence[Seam], index: int) -> tuple[Seam | None, Seam | None]:
-    above = seams[index - 1] if index > 0 else None
-    below = seams[index] if index < len(seams) else None
-    return above, below
+def _sample_windows(canvas_yx: tuple[int, int]) -> list[Window]:
+    """Spread windows over the inner part of the canvas, where the tissue is."""
+    count = 2 if max(canvas_yx) < _FEW_WINDOWS_PX else 4
+    starts = []
+    for length in canvas_yx:
+        size = min(_WINDOW_PX, length)
+        centers = [length * (k + 1) / (count + 1) for k in range(count)]
+        starts.append(sorted({min(max(0, round(c - size / 2)), length - size) for c in centers}))
+    return [
+        Window((y, y + min(_WINDOW_PX, canvas_yx[0])), (x, x + min(_WINDOW_PX, canvas_yx[1])))
+        for y, x in itertools.product(*starts)
+    ]
 
 
-_Image = tuple["NDArray[np.float32]", "NDArray[np.bool_]"]
+@dataclass(frozen=True, slots=True)
+class _SeamPatch:
+    """Means over the planes at the seam above and below a slice, on one window; 0 = no data."""
+
+    top: NDArray[np.float32]
+    bottom: NDArray[np.float32]
 
 
-def _seam_images(
-    plan: SlicePlan,
-    around: tuple[Seam | None, Seam | None],
-    canvas_yx: tuple[int, int],
-    factor: int,
-    threads: int,
-) -> tuple[_Image, _Image]:
-    """Average the slice's planes at the seam above and at the one below, on a coarse canvas."""
-    weights = np.zeros((2, plan.store.shape[0]))
+def _seam_patch(
+    plan: SlicePlan, around: tuple[Seam | None, Seam | None], target: Window
+) -> _SeamPatch:
+    empty = np.zeros(target.shape, np.float32)
+    source = plan.lateral.source(target)
+    if source is None:
+        return _SeamPatch(empty, empty)
+    data = np.asarray(plan.store.level[:, *source.slices], dtype=np.float32)
+    sampler = Sampler(plan.lateral, target, source, np.asarray(data.any(axis=0)))
+    means = []
     for row, seam in enumerate(around):
         if seam is None or seam.overlap <= 0:
+            means.append(empty)
             continue
-        count = min(_SEAM_PLANES, seam.overlap)
+        weights = np.zeros(plan.store.shape[0], np.float32)
         start = 0 if row == 0 else seam.moving.first - seam.fixed.first
-        for plane in range(start, min(start + count, plan.span.depth)):
-            first, shares = plan.planes[plane]
-            weights[row, first : first + len(shares)] += shares / count
-    found = project(plan.store.level, weights, image_bin=factor, threads=threads)
-    lateral = plan.lateral
-    # Bins are centred half a bin from the pixel corner, on the canvas and in the slice.
-    offset = (lateral.matrix @ np.full(2, (factor - 1) / 2) + lateral.offset + 0.5) / factor - 0.5
-    shape = tuple(max(1, n // factor) for n in canvas_yx)
-
-    def on_canvas(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        drawn: NDArray[np.float32] = ndimage.affine_transform(
-            image, lateral.matrix, offset, shape, order=1, output=np.float32
-        )
-        return drawn
-
-    valid = on_canvas(found.valid.astype(np.float32)) > 0.99
-    top, bottom = (on_canvas(image) for image in found.images)
-    return (top, valid), (bottom, valid)
+        stop = min(start + min(_SEAM_PLANES, seam.overlap), plan.span.depth)
+        for first, shares in plan.planes[start:stop]:
+            weights[first : first + len(shares)] += shares / (stop - start)
+        mean = sampler(np.tensordot(weights, data, axes=1)).reshape(target.shape)
+        # A little smoothing lets the tissue speak louder than the speckle.
+        means.append(ndimage.gaussian_filter(mean, 1.0) * sampler.covered.reshape(target.shape))
+    return _SeamPatch(*means)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +255,7 @@ def draw_volume(
             pending: Future[None] | None = None
             for start in range(0, n_planes, block[0]):
                 stop = min(start + block[0], n_planes)
-                data = column.draw(start, stop)
-                levels.total[start:stop] += data.sum(axis=(1, 2), dtype=np.float64)
-                levels.filled[start:stop] += np.count_nonzero(data, axis=(1, 2))
+                data = column.draw(start, stop, levels)
                 region = (slice(start, stop), *target.slices)
                 if pending is not None:
                     pending.result()
@@ -280,8 +288,8 @@ class _Column:
         self._spans = [plan.span for plan in plans]
         self._open: dict[int, SampledSlice | None] = {}
 
-    def draw(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Draw the planes [start, stop); slices that end above `start` are forgotten."""
+    def draw(self, start: int, stop: int, levels: PlaneLevels) -> NDArray[np.float32]:
+        """Draw the planes [start, stop) and count them; slices that ended are forgotten."""
         shape = self._target.shape
         block = np.empty((stop - start, *shape), np.float32)
         for plane in range(start, stop):
@@ -289,6 +297,8 @@ class _Column:
                 del self._open[index]
             layers = layers_of(plane, self._spans, self._seams)
             drawn = compose_plane(layers, self._slice, shape[0] * shape[1])
+            levels.total[plane] += float(drawn.sum(dtype=np.float64))
+            levels.filled[plane] += np.count_nonzero(drawn)
             block[plane - start] = drawn.reshape(shape)
         return block
 
@@ -303,7 +313,7 @@ class _Column:
         if source is None:
             return None
         data = np.asarray(plan.store.level[:, *source.slices], dtype=np.float32)
-        sampler = Sampler(plan.lateral, self._target, source, (data != 0).any(axis=0))
+        sampler = Sampler(plan.lateral, self._target, source, np.asarray(data.any(axis=0)))
 
         def plane(number: int) -> NDArray[np.float32]:
             first, weights = plan.planes[number]
