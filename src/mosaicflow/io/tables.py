@@ -111,12 +111,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, ob
 
 
 def _cell(value: object) -> str:
+    value = getattr(value, "item", lambda: value)()  # a numpy scalar becomes a plain one
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return repr(float(value) + 0.0)  # numpy scalars too, and no -0.0
+        return repr(value + 0.0)  # no -0.0
     return str(value)
 
 
@@ -145,21 +146,33 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a UTF-8 table ({error})") from error
-    lines = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    lines = _filled_lines(path, text)
     if not lines:
         raise InputError(f"{path}: the table is empty, expected a header line")
-    names = [name.strip() for name in lines[0]]
+    names = [name.strip() for name in lines[0][1]]
     if missing := [name for name in required if name not in names]:
         raise InputError(f"{path}: found columns {', '.join(names)}; missing: {', '.join(missing)}")
+    if twice := [name for name in required if names.count(name) > 1]:
+        raise InputError(f"{path}: column '{twice[0]}' appears twice")
     rows = []
-    for number, cells in enumerate(lines[1:], start=2):
+    for number, cells in lines[1:]:
         if len(cells) > len(names):
             raise InputError(
-                f"{path}, row {number}: found {len(cells)} cells under {len(names)} columns"
+                f"{path}, line {number}: found {len(cells)} cells under {len(names)} columns"
             )
         padded = [cell.strip() for cell in cells] + [""] * (len(names) - len(cells))
         rows.append(dict(zip(names, padded, strict=True)))
     return rows
+
+
+def _filled_lines(path: Path, text: str) -> list[tuple[int, list[str]]]:
+    """Split a table into lines that are not empty, each with its number as an editor shows it."""
+    reader = csv.reader(io.StringIO(text))
+    try:
+        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        line = reader.line_num
+        raise InputError(f"{path}, line {line}: cannot be read as a table ({error})") from error
 
 
 def write_json(path: Path, value: object) -> None:
