@@ -1,0 +1,6 @@
+#!/usr/bin/env python3
+"""Stage `correct_axial`: remove the axial profile of the beam from one slice."""
+
+from mosaicflow.cli import stage_command
+
+stage_command("correct_axial")

@@ -1,0 +1,315 @@
+#!/usr/bin/env python3
+"""Write everything that lists the pipeline's parameters from the one place that declares them.
+
+The signatures and docstrings of the stage functions give names, types, defaults and meaning. From
+them come the ``params`` block of main.nf, nextflow_schema.json and docs/parameters.md::
+
+    python docs/generate_parameters.py            # write all three
+    python docs/generate_parameters.py --check    # exit code 1 when one of them is out of date
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+import textwrap
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docstring_parser import parse
+
+from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
+from mosaicflow.stages._options import StoreOptions
+from mosaicflow.stages._table import STAGES
+
+ROOT = Path(__file__).parents[1]
+SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One parameter as users see it.
+
+    Parameters
+    ----------
+    name, text : str
+        Name and meaning.
+    hint : object
+        Python type.
+    default : object
+        Value without a setting; None for none.
+    stages : tuple of str
+        Stages that read it.
+    """
+
+    name: str
+    text: str
+    hint: Any
+    default: Any
+    stages: tuple[str, ...] = ()
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether it may have no value."""
+        return isinstance(self.hint, types.UnionType) and type(None) in typing.get_args(self.hint)
+
+    @property
+    def plain(self) -> Any:  # noqa: ANN401  # a type
+        """Its type without None."""
+        if not self.is_optional:
+            return self.hint
+        return next(kind for kind in typing.get_args(self.hint) if kind is not type(None))
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Values allowed, if only some are."""
+        is_choice = typing.get_origin(self.plain) is typing.Literal
+        return typing.get_args(self.plain) if is_choice else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parameters that are listed together."""
+
+    key: str
+    title: str
+    settings: tuple[Setting, ...]
+
+
+RUN = (
+    Setting("input", "Folder of the raw acquisition, or a tile table (CSV) in it.", Path, None),
+    Setting("output", "Folder for all results.", str, "results"),
+    Setting(
+        "publish_mode",
+        "How Nextflow puts results into the output folder: copy, or link where the work folder is "
+        "on the same disk and stays.",
+        typing.Literal["copy", "link", "rellink", "symlink"],
+        "copy",
+    ),
+)
+# Limits that no unit in square brackets tells.
+LIMITS: dict[str, dict[str, float]] = {
+    "graph_span": {"minimum": 0},
+    "axial_resolution_um": {"exclusiveMinimum": 0},
+    "pixel_size_um": {"exclusiveMinimum": 0},
+    "crop_depth_um": {"exclusiveMinimum": 0},
+    "slicing_interval_mm": {"exclusiveMinimum": 0},
+    "allowed_drift_mm": {"minimum": 0},
+    "fit_max_samples": {"minimum": 1},
+    "max_iterations": {"minimum": 1},
+    "stack_blend_depth_um": {"minimum": 0},
+    "seed": {"minimum": 0},
+    "n_levels": {"minimum": 0},
+    "sharding_factor": {"minimum": 1},
+}
+LIMITS_BY_UNIT: dict[str, dict[str, float]] = {
+    "[0-1]": {"minimum": 0, "maximum": 1},
+    "[%]": {"minimum": 0, "maximum": 100},
+}
+# Read by nextflow.config, which is where they are declared.
+IN_CONFIG = frozenset({"output", "publish_mode"})
+
+TITLES = {
+    "inspect_acquisition": "Tiles and where they lie",
+    "create_mosaic_grid": "Mosaic grids",
+    "resample_mosaic_grid": "Working pitch",
+    "estimate_illumination": "Flat field",
+    "estimate_tile_positions": "Tile positions",
+    "stitch_3d": "Stitching",
+    "crop_interface": "Block face",
+    "normalize": "Brightness",
+    "detect_rehoming": "Stage movements",
+    "register_pairwise": "Registration of slices",
+    "solve_alignment": "Alignment",
+    "stack": "Volume",
+}
+
+
+def collect_groups() -> list[Group]:
+    """List all parameters, each where it is used first."""
+    steps = [
+        Setting(name, item.help, item.type, item.default)
+        for name, item in ENGINE_PARAMETERS.items()
+    ]
+    groups = [
+        Group("input_output", "Input and output", RUN),
+        Group("steps", "Which steps run", tuple(steps)),
+    ]
+    readers: dict[str, list[str]] = {}
+    for stage in STAGES:
+        for name in stage_settings(stage):
+            readers.setdefault(name, []).append(stage)
+    store = set(StoreOptions.__dataclass_fields__)
+    for stage, title in TITLES.items():
+        known = stage_settings(stage)
+        first = [name for name in known if readers[name][0] == stage and name not in store]
+        groups.append(Group(stage, title, tuple(_stage_settings(stage, first, readers))))
+    stores = _stage_settings("create_mosaic_grid", sorted(store), readers)
+    groups.append(Group("stores", "Output stores", tuple(stores)))
+    return [group for group in groups if group.settings]
+
+
+def _stage_settings(stage: str, names: list[str], readers: dict[str, list[str]]) -> list[Setting]:
+    texts: dict[str, str] = {}
+    for described in (STAGES[stage].function, StoreOptions):
+        for item in parse(inspect.getdoc(described) or "").params:
+            texts[item.arg_name] = " ".join((item.description or "").split())
+    known = stage_settings(stage)
+    return [Setting(name, texts[name], *known[name], tuple(readers[name])) for name in names]
+
+
+def nextflow_type(setting: Setting) -> str:
+    """Name the type in the workflow language."""
+    if typing.get_origin(setting.plain) is tuple:
+        return "List<Float>"
+    names = {str: "String", int: "Integer", float: "Float", bool: "Boolean", Path: "Path"}
+    name = "String" if setting.choices else names[setting.plain]
+    return name + ("?" if setting.is_optional else "")
+
+
+def nextflow_value(value: object) -> str:
+    """Write a default in the workflow language."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"'{value}'"
+    if isinstance(value, tuple):
+        return f"[{', '.join(nextflow_value(float(item)) for item in value)}]"
+    return repr(value)
+
+
+def render_block(groups: list[Group]) -> str:
+    """Write the params block of main.nf."""
+    lines = ["params {"]
+    for group in groups:
+        listed = [setting for setting in group.settings if setting.name not in IN_CONFIG]
+        lines += ["", f"    // ---- {group.title} ----"] if group is not groups[0] else []
+        for setting in listed:
+            comment = setting.text.removesuffix(".")
+            if setting.choices:
+                comment += f" ({' | '.join(choice or 'empty' for choice in setting.choices)})"
+            lines += textwrap.wrap(
+                comment,
+                108,
+                initial_indent="    // ",
+                subsequent_indent="    // ",
+                break_on_hyphens=False,
+            )
+            default = "" if setting.default is None else f" = {nextflow_value(setting.default)}"
+            lines.append(f"    {setting.name}: {nextflow_type(setting)}{default}")
+    return "\n".join([*lines, "}"])
+
+
+def render_schema(groups: list[Group]) -> str:
+    """Write nextflow_schema.json."""
+    schema = {
+        "$schema": SCHEMA_URL,
+        "title": "mosaicflow parameters",
+        "description": "From the raw tiles of a block-face microscope to one measurable volume.",
+        "type": "object",
+        "$defs": {group.key: _schema_group(group) for group in groups},
+        "allOf": [{"$ref": f"#/$defs/{group.key}"} for group in groups],
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _schema_group(group: Group) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "title": group.title,
+        "type": "object",
+        "properties": {setting.name: _schema_entry(setting) for setting in group.settings},
+    }
+    required = [setting.name for setting in group.settings if setting.name == "input"]
+    return found | ({"required": required} if required else {})
+
+
+def _schema_entry(setting: Setting) -> dict[str, Any]:
+    if typing.get_origin(setting.plain) is tuple:
+        entry: dict[str, Any] = {"type": "array", "items": {"type": "number"}}
+    else:
+        names = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
+        entry = {"type": "string" if setting.choices else names[setting.plain]}
+    if setting.is_optional:
+        entry["type"] = [entry["type"], "null"]
+    if setting.name in ("input", "output"):
+        entry["format"] = "directory-path" if setting.name == "output" else "path"
+    elif setting.plain is Path:
+        entry["format"] = "file-path"
+    entry |= LIMITS.get(setting.name, {})
+    for unit, limits in LIMITS_BY_UNIT.items():
+        entry |= limits if unit in setting.text else {}
+    if setting.choices:
+        entry["enum"] = list(setting.choices)
+    if setting.default is not None:
+        default = setting.default
+        entry["default"] = [float(v) for v in default] if isinstance(default, tuple) else default
+    return entry | {"description": setting.text}
+
+
+def render_page(groups: list[Group]) -> str:
+    """Write docs/parameters.md."""
+    lines = [
+        "# Parameters",
+        "",
+        "<!-- Written by docs/generate_parameters.py from the stages' own declarations. -->",
+        "",
+        "One name, one meaning, in both engines: on the command line (`--crop_depth_um 400`), or in a",
+        "`params.yml` given to `mosaicflow run -p params.yml` or `nextflow run . -params-file params.yml`.",
+        "Lists (`pyramid_resolutions`) go into `params.yml`; so does a text that looks like a number, in",
+        "quotes (`ngff_version: '0.5'`). Square brackets give the unit.",
+    ]
+    for group in groups:
+        lines += ["", f"## {group.title}", "", "| parameter | type | default | meaning | read by |"]
+        lines += ["|---|---|---|---|---|"]
+        lines += [_row(setting) for setting in group.settings]
+    return "\n".join(lines) + "\n"
+
+
+def _row(setting: Setting) -> str:
+    kind = ", ".join(f"`{c}`" if c else "empty" for c in setting.choices)
+    kind = kind or nextflow_type(setting).removesuffix("?").lower()
+    default = "" if setting.default is None else f"`{nextflow_value(setting.default)}`"
+    if setting.name == "input":
+        default = "required"
+    stages = ", ".join(f"`{stage}`" for stage in setting.stages)
+    if len(setting.stages) > 5:
+        stages = "all stages that write a store"
+    text = re.sub(r"\|", r"\\|", setting.text)
+    return f"| `{setting.name}` | {kind} | {default} | {text} | {stages} |"
+
+
+def render_all() -> dict[Path, str]:
+    """Give the wanted text of every generated file."""
+    groups = collect_groups()
+    main = (ROOT / "main.nf").read_text(encoding="utf-8")
+    block = render_block(groups)
+    return {
+        ROOT / "main.nf": re.sub(r"^params \{.*?^\}", lambda _: block, main, flags=re.S | re.M),
+        ROOT / "nextflow_schema.json": render_schema(groups),
+        ROOT / "docs" / "parameters.md": render_page(groups),
+    }
+
+
+def main() -> int:
+    """Write the files, or only compare them."""
+    stale = [
+        path
+        for path, text in render_all().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            sys.stderr.write(f"{path}: out of date, run python docs/generate_parameters.py\n")
+        return 1 if stale else 0
+    for path, text in render_all().items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

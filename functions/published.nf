@@ -1,0 +1,18 @@
+// Folder of the output tree that a file or store belongs to; the embedded engine's
+// src/mosaicflow/engine/layout.py says the same, and a test compares what both publish.
+def publishedFolder(name) {
+    def slice = name =~ /^slice_z\d+_(\w+)\.ome\.zarr$/
+    if( slice.matches() )
+        return "slices/${slice.group(1)}"
+    if( name ==~ /mosaic_grid_.*\.ome\.zarr/ )
+        return 'mosaic_grids'
+    if( name.endsWith('.metrics.json') )
+        return 'metrics'
+    if( name ==~ /.*_transform(_xy)?\.(json|tfm|npy)/ )
+        return 'transforms'
+    if( name.endsWith('.png') )
+        return 'previews'
+    if( name ==~ /.*\.(json|csv|npz)/ )
+        return 'tables'
+    return '.'
+}

@@ -1,0 +1,21 @@
+// Name, size and time of every file below the raw folder, as one short text: a folder's own hash
+// does not notice what happens inside it, so without this no file could ever change a cached task.
+def listingOf(root) {
+    def lines = java.nio.file.Files.walk(root, java.nio.file.FileVisitOption.FOLLOW_LINKS)
+        .filter { f -> java.nio.file.Files.isRegularFile(f) }
+        .map { f -> "${root.relativize(f)} ${f.size()} ${f.lastModified()}".toString() }
+        .toList()
+    return lines.toSorted().join('\n').md5()
+}
+
+// What lies at the top of the raw folder and holds tiles of this slice. Only that is handed to the
+// slice's task: it sees changes of its own tiles alone, and on a cloud fetches nothing else.
+def tileEntries(root, tiles_json) {
+    def tiles = new groovy.json.JsonSlurper().parse(tiles_json).tiles
+    return tiles
+        .collect { t -> t.path.tokenize('/')[0] }
+        .toUnique()
+        .toSorted()
+        .collect { name -> root.resolve(name) }
+        .findAll { entry -> entry.exists() }
+}

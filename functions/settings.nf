@@ -1,0 +1,66 @@
+// Which parameters each stage gets, by the stage's name. tests/unit/test_workflow_contract.py
+// compares this table with the signatures of the stages.
+def stageSettings(given) {
+    def store = given.subMap(['ngff_version', 'compressor', 'sharding_factor', 'n_levels'])
+    return [
+        inspect_acquisition: given.subMap([
+            'layout', 'axial_resolution_um', 'preprocess', 'orientation', 'stitch_overlap_fraction', 'stage_unit',
+            'pixel_size_um', 'tile_pattern', 'tile_order', 'tile_grid', 'tile_first_number', 'tile_name',
+            'nx', 'ny', 'nz', 'n_extra', 'width_um', 'height_um', 'raw_dtype', 'exclude_first_slices',
+            'max_missing_fraction', 'allow_mixed_pitch', 'debug_slices', 'strict'
+        ]),
+        create_mosaic_grid: store + given.subMap([
+            'fix_galvo_shift', 'galvo_confidence_threshold', 'detect_galvo', 'fix_camera_shift',
+            'max_missing_fraction', 'strict'
+        ]),
+        resample_mosaic_grid: store + given.subMap(['resolution_um']),
+        estimate_illumination: given.subMap([
+            'fit_max_samples', 'max_iterations', 'smoothness_flatfield', 'clip_percentile_upper',
+            'stitch_overlap_fraction', 'seed'
+        ]),
+        fix_illumination: store,
+        estimate_tile_positions: given.subMap([
+            'use_motor_positions_for_stitching', 'stitch_overlap_fraction', 'max_blend_refinement_px', 'seed'
+        ]),
+        stitch_3d: store + given.subMap([
+            'stitch_blending_method', 'stitch_gain_compensation', 'stitch_preview'
+        ]),
+        correct_axial: store,
+        crop_interface: store + given.subMap(['crop_depth_um', 'surface']),
+        normalize: store + given.subMap(['clip_percentile_upper', 'normalize_min_contrast']),
+        detect_rehoming: given.subMap([
+            'rehoming_max_shift_mm', 'rehoming_return_fraction', 'tile_fov_mm', 'tile_fov_tolerance', 'strict'
+        ]),
+        register_pairwise: given.subMap([
+            'slicing_interval_mm', 'allowed_drift_mm', 'moving_slice_first_index', 'registration_transform',
+            'registration_max_translation', 'registration_max_rotation', 'registration_initial_alignment'
+        ]),
+        solve_alignment: given.subMap([
+            'resolution_um', 'slicing_interval_mm', 'transform_confidence_high', 'transform_confidence_low',
+            'skip_error_transforms', 'max_rotation_deg', 'load_transform_min_zcorr', 'stage_sigma_um',
+            'use_expected_z_overlap', 'stack_blend_z_refine_vox', 'common_space_excluded_slice_mode',
+            'common_space_excluded_slice_window', 'auto_exclude_enabled', 'auto_exclude_consecutive',
+            'auto_exclude_z_corr', 'strict'
+        ]),
+        stack: store + given.subMap([
+            'stack_blend_enabled', 'stack_blend_depth_um', 'stack_overlap_z_gain', 'apply_pairwise_transforms',
+            'apply_rotation_only', 'pyramid_resolutions', 'pyramid_n_levels', 'pyramid_make_isotropic',
+            'stack_preview'
+        ]),
+    ]
+}
+
+// Settings as long options, one a line. Those without a value are left to the stage's default.
+def optionsOf(settings) {
+    return settings
+        .findAll { _name, value -> value != null }
+        .collect { name, value -> "--${name.replace('_', '-')}${optionValue(value)}" }
+        .join(' \\\n        ')
+}
+
+// With '=', so that negative numbers and empty texts are not taken for options.
+def optionValue(value) {
+    if( value instanceof List )
+        return ' ' + value.join(' ')
+    return "='" + value.toString().replace("'", "'\\''") + "'"
+}

@@ -1,0 +1,31 @@
+// Slice id as in file names: at least two digits.
+def sliceId(number) {
+    return number.toString().padLeft(2, '0')
+}
+
+// 'z07_tiles.json' -> '07'
+def sliceIdOf(file) {
+    return (file.name =~ /z(\d+)/)[0][1]
+}
+
+// Files of [ id, file ] rows in the order of the slices; as text '100' would come before '99'.
+def inOrder(rows) {
+    return rows.toSorted { a, b -> a[0].toInteger() <=> b[0].toInteger() }.collect { row -> row[-1] }
+}
+
+// Rows [ id, tiles, outcome ] of all slices; stop the run when one vanished without a record.
+def checkedOutcomes(rows) {
+    // When the run is stopped for another reason the channels close early: that loses nothing.
+    if( !nextflow.Global.session.isSuccess() )
+        return [slices: [], failures: []]
+    def lost = rows.findAll { row -> row[-1] == null }.collect { row -> "z${row[0]}" }.toSorted()
+    if( lost )
+        error "slices ${lost.join(', ')} went in and neither came out nor left a record: this is a bug in mosaicflow, please report it with .nextflow.log"
+    def reached = rows.findAll { row -> row[-1].name.endsWith('.ome.zarr') }
+    def failed = rows.findAll { row -> row[-1].name.endsWith('_failure.json') }
+    if( !reached ) {
+        def reasons = failed.collect { row -> "z${row[0]}: " + new groovy.json.JsonSlurper().parse(row[-1]).reason }
+        error "no slice could be used\n${reasons.toSorted().join('\n')}"
+    }
+    return [slices: inOrder(reached), failures: inOrder(failed)]
+}

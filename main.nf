@@ -1,0 +1,409 @@
+include { checkValues             } from './functions/checks'
+include { listingOf ; tileEntries } from './functions/raw_folder'
+include { publishedFolder         } from './functions/published'
+include { stageSettings           } from './functions/settings'
+include { checkedOutcomes ; inOrder ; sliceId ; sliceIdOf } from './functions/slices'
+include { INSPECT_ACQUISITION     } from './modules/inspect_acquisition'
+include { CREATE_MOSAIC_GRID      } from './modules/create_mosaic_grid'
+include { RESAMPLE_MOSAIC_GRID    } from './modules/resample_mosaic_grid'
+include { ESTIMATE_ILLUMINATION   } from './modules/estimate_illumination'
+include { FIX_ILLUMINATION        } from './modules/fix_illumination'
+include { ESTIMATE_TILE_POSITIONS } from './modules/estimate_tile_positions'
+include { STITCH_3D               } from './modules/stitch_3d'
+include { CORRECT_AXIAL           } from './modules/correct_axial'
+include { CROP_INTERFACE          } from './modules/crop_interface'
+include { NORMALIZE               } from './modules/normalize'
+include { DETECT_REHOMING         } from './modules/detect_rehoming'
+include { REGISTER_PAIRWISE       } from './modules/register_pairwise'
+include { SOLVE_ALIGNMENT         } from './modules/solve_alignment'
+include { STACK                   } from './modules/stack'
+
+params {
+    // Folder of the raw acquisition, or a tile table (CSV) in it
+    input: Path
+
+    // ---- Which steps run ----
+    // Estimate the flat field of all tiles and divide by it
+    fix_illum_enabled: Boolean = true
+    // Remove the axial profile of the beam, learnt from the gel
+    compensate_psf_enabled: Boolean = true
+    // Find jumps of the stage between slices and correct single wrong positions
+    detect_rehoming: Boolean = true
+    // Register each slice with this many following ones; 0 uses the stage alone
+    graph_span: Integer = 3
+    // Name of the specimen and so of the volume; empty: 3d_volume
+    subject_name: String = ''
+
+    // ---- Tiles and where they lie ----
+    // How the folder is organised; auto finds out (auto | flat | per_slice | acquisition | archived | tiff
+    // | table)
+    layout: String = 'auto'
+    // Depth spacing of the samples, which no OCT file carries [um]
+    axial_resolution_um: Float = 1.36
+    // Turn OCT tiles so that their axes run along the stage
+    preprocess: Boolean = true
+    // Signed scan axes that Y and X follow, such as '-fast,-slow'; empty: the format's own
+    orientation: String = ''
+    // Overlap of neighbouring tiles where no positions are known [0-1]
+    stitch_overlap_fraction: Float = 0.2
+    // Unit of the stage positions in the files (mm | um)
+    stage_unit: String = 'mm'
+    // Lateral pixel pitch of image tiles; empty: as their files say [um]
+    pixel_size_um: Float?
+    // Fiji tile configuration to use in place of TileConfiguration.txt beside the tiles
+    positions: Path?
+    // Table path,slice,iy,ix,y_mm,x_mm[,z_mm]; empty: tile_table.csv in the raw folder, if there
+    tile_table: Path?
+    // Path of a running tile number through the lattice (empty | row-by-row | column-by-column |
+    // snake-by-rows | snake-by-columns)
+    tile_pattern: String = ''
+    // Direction of the first line and of the lines: right-down, left-down, right-up, left-up
+    tile_order: String = 'right-down'
+    // Size of the lattice of numbered tiles, rows x columns, such as 7x9
+    tile_grid: String = ''
+    // Number of the first tile; empty: the smallest found
+    tile_first_number: Integer?
+    // File name such as 'tile_{tile_number:03d}.tif', or a regular expression with a group 'number', or
+    // with groups 'x' and 'y'; empty: found by comparing names
+    tile_name: String = ''
+    // A-lines kept per B-scan, in place of info.txt
+    nx: Integer?
+    // B-scans per tile, in place of info.txt
+    ny: Integer?
+    // Depth samples, in place of info.txt
+    nz: Integer?
+    // Return A-lines per B-scan, in place of info.txt
+    n_extra: Integer?
+    // Field of view along the fast axis, in place of info.txt [um]
+    width_um: Float?
+    // Field of view along the slow axis, in place of info.txt [um]
+    height_um: Float?
+    // Type of a sample in image_*.bin, such as float32, int16, '>f4'
+    raw_dtype: String = 'float32'
+    // A slice_config.csv that somebody edited; its decisions are kept
+    slice_config: Path?
+    // 'auto' leaves out calibration faces found by their depth; a number forces that many
+    exclude_first_slices: String = 'auto'
+    // Share of unusable tiles above which a slice fails [0-1]
+    max_missing_fraction: Float = 0.2
+    // Accept slices whose pitch differs by more than 1 %
+    allow_mixed_pitch: Boolean = false
+    // Slices to use, such as '3,5-8'; empty: all
+    debug_slices: String = ''
+    // Stop where a tile would be skipped or repaired
+    strict: Boolean = false
+
+    // ---- Mosaic grids ----
+    // Find B-scans whose galvo return lies inside the image and roll it to the end, if all evidence of the
+    // slice agrees
+    fix_galvo_shift: Boolean = true
+    // Confidence from which the correction is applied [0-1]
+    galvo_confidence_threshold: Float = 0.6
+    // Only report what the detection finds
+    detect_galvo: Boolean = false
+    // Undo the circular shift of old cameras where a saturated marker shows it
+    fix_camera_shift: Boolean = false
+
+    // ---- Working pitch ----
+    // Pitch wanted on all three axes [um]; an axis that is coarser keeps its own. The pitch written is the
+    // true one: a whole number of voxels per tile over the tile's exact extent
+    resolution_um: Float = 10.0
+
+    // ---- Flat field ----
+    // Largest number of tile images used
+    fit_max_samples: Integer = 2000
+    // Limit of the iterations of the fit
+    max_iterations: Integer = 500
+    // Weight of the smoothness of the field; empty: scaled with the data
+    smoothness_flatfield: Float?
+    // Values above this percentile of a tile are clipped before the fit [%]
+    clip_percentile_upper: Float = 99.9
+    // Seed of the choice of tiles
+    seed: Integer = 0
+
+    // ---- Tile positions ----
+    // Start from the positions that the stage, or the file, reports; otherwise from an even lattice
+    use_motor_positions_for_stitching: Boolean = true
+    // Largest departure of a measured shift from the fitted stage model [native px]
+    max_blend_refinement_px: Float = 10.0
+
+    // ---- Stitching ----
+    // Weight of a tile in an overlap: linear falls towards the tile's border, average is equal, none takes
+    // the last tile (linear | average | none)
+    stitch_blending_method: String = 'linear'
+    // Make neighbouring tiles equally bright in their overlaps, by one factor per tile
+    stitch_gain_compensation: Boolean = true
+    // Also write a picture of the mean over depth
+    stitch_preview: Boolean = true
+
+    // ---- Block face ----
+    // Depth kept below the face [um]; missing planes are zero
+    crop_depth_um: Float = 600.0
+    // Shape of the face: a plane, a plane with smooth waviness where held-out columns confirm it, or one
+    // depth for the whole slice (global) (plane_waviness | plane | global)
+    surface: String = 'plane_waviness'
+
+    // ---- Brightness ----
+    // Least span of a plane, as a part of that of the whole slice
+    normalize_min_contrast: Float = 0.1
+
+    // ---- Stage movements ----
+    // Longest step that needs no explanation [mm]
+    rehoming_max_shift_mm: Float = 0.5
+    // A jump is a spike when the next step takes all of it back but this part
+    rehoming_return_fraction: Float = 0.4
+    // Field of view of a tile [mm], only for tables of older software in which a new row of tiles looks
+    // like a movement; empty: steps are taken as they are
+    tile_fov_mm: Float?
+    // How near such a step is to whole tiles, in fields of view
+    tile_fov_tolerance: Float = 0.05
+
+    // ---- Registration of slices ----
+    // Thickness of a section [mm]
+    slicing_interval_mm: Float = 0.2
+    // How far the depth of a slice may depart from its number times the interval [mm]
+    allowed_drift_mm: Float = 0.1
+    // First plane of the lower slice that the knife has left intact
+    moving_slice_first_index: Integer = 4
+    // Whether the slice may turn (translation | euler)
+    registration_transform: String = 'euler'
+    // Largest departure from the expected position [px]
+    registration_max_translation: Float = 200.0
+    // Largest rotation [deg]
+    registration_max_rotation: Float = 5.0
+    // Where the first guess comes from, besides the expected position: a search over all shifts and angles,
+    // the centres of mass, or both (none | gradient | com | both)
+    registration_initial_alignment: String = 'both'
+
+    // ---- Alignment ----
+    // Pairs at least this trusted are used in full
+    transform_confidence_high: Float = 0.6
+    // Pairs below this are not used; between the two only their rotation is
+    transform_confidence_low: Float = 0.3
+    // Give the status of failed pairs as the reason in the tables
+    skip_error_transforms: Boolean = true
+    // A pair with a larger rotation is not used [deg]
+    max_rotation_deg: Float = 5.0
+    // A pair with a lower correlation is not used; 0: all are
+    load_transform_min_zcorr: Float = 0.0
+    // Standard error of a reliable stage position [um]
+    stage_sigma_um: Float = 15.0
+    // Place the faces by slice number and interval; otherwise by the measured depths, fitted jointly
+    use_expected_z_overlap: Boolean = true
+    // Largest depth correction [planes], with measured depths
+    stack_blend_z_refine_vox: Integer = 5
+    // What a stage step at an excluded slice counts: itself, a median of others, or nothing; auto keeps
+    // reliable stage readings and takes the local median for others (auto | keep | local_median | median |
+    // zero)
+    common_space_excluded_slice_mode: String = 'auto'
+    // Rows on either side that the local median looks at
+    common_space_excluded_slice_window: Integer = 2
+    // Leave out runs of slices that match nothing
+    auto_exclude_enabled: Boolean = true
+    // Bad pairs in a row that make a run
+    auto_exclude_consecutive: Integer = 3
+    // A pair below this correlation is bad
+    auto_exclude_z_corr: Float = 0.4
+
+    // ---- Volume ----
+    // Fade from slice to slice; otherwise cut hard at each block face
+    stack_blend_enabled: Boolean = true
+    // Depth below a block face over which its slice fades in [um]
+    stack_blend_depth_um: Float = 100.0
+    // Fit one brightness factor per slice to all seams
+    stack_overlap_z_gain: Boolean = true
+    // Use what registration found; otherwise the stage's positions alone, for comparison
+    apply_pairwise_transforms: Boolean = true
+    // Of that, use only the rotations
+    apply_rotation_only: Boolean = false
+    // Pitches of the levels [um]; those finer than the data are left out
+    pyramid_resolutions: List<Float> = [10.0, 25.0, 50.0, 100.0]
+    // Instead of fixed pitches: number of additional levels, each half as fine
+    pyramid_n_levels: Integer?
+    // Same pitch on all axes of a level
+    pyramid_make_isotropic: Boolean = true
+    // Write a picture of the three central planes
+    stack_preview: Boolean = true
+
+    // ---- Output stores ----
+    // Codec of the chunks (blosc | blosc-lz4 | blosc-zstd | zstd | lz4 | gzip | none)
+    compressor: String = 'blosc'
+    // Additional pyramid levels, each half as fine laterally; for viewing only
+    n_levels: Integer = 0
+    // Flavour of OME-Zarr: 0.4 is zarr v2, 0.5 is zarr v3 (0.4 | 0.5)
+    ngff_version: String = '0.4'
+    // Lateral chunks per shard and axis (0.5 only); empty: 1 with 0.4, 4 with 0.5
+    sharding_factor: Integer?
+}
+
+// Raw tiles of each slice -> mosaic grids, as they are, at working pitch, and evenly lit.
+workflow BUILD_GRIDS {
+    take:
+    tiles_ch    // [ id, tile list, raw tiles ]
+    settings    // map: stage -> its settings
+    is_lit      // whether a flat field is estimated
+
+    main:
+    raw_grids = CREATE_MOSAIC_GRID(tiles_ch, settings.create_mosaic_grid)
+    made = [raw_grids]
+    grids_ch = raw_grids.store
+    if( settings.resample_mosaic_grid.resolution_um > 0 ) {
+        resampled = RESAMPLE_MOSAIC_GRID(raw_grids.store, settings.resample_mosaic_grid)
+        made = made + [resampled]
+        grids_ch = resampled.store
+    }
+    lit_ch = raw_grids.store.map { id, grid -> tuple(id, grid, []) }
+    files_ch = channel.empty()
+    if( is_lit ) {
+        // The one place where slices wait for each other before the alignment.
+        all_grids = grids_ch.toList().filter { rows -> rows }.map { rows -> inOrder(rows) }
+        light = ESTIMATE_ILLUMINATION(all_grids, settings.estimate_illumination)
+        evened = FIX_ILLUMINATION(grids_ch.combine(light.illumination), settings.fix_illumination)
+        made = made + [evened]
+        grids_ch = evened.store
+        lit_ch = raw_grids.store.combine(light.illumination)
+        files_ch = light.illumination.mix(light.files)
+    }
+
+    emit:
+    grids    = grids_ch     // [ id, grid to stitch ]
+    unlit    = lit_ch       // [ id, grid at native pitch, flat field or [] ]
+    stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
+    failures = made.inject(channel.empty()) { all, step -> all.mix(step.failure) }
+    files    = made.inject(files_ch) { all, step -> all.mix(step.files) }
+}
+
+// Mosaic grids -> seamless slices whose plane 0 is the block face.
+workflow RECONSTRUCT_SLICES {
+    take:
+    grids_ch    // [ id, grid ]
+    native_ch   // [ id, grid at native pitch, flat field or [] ]
+    settings
+    has_psf     // whether the axial profile of the beam is removed
+
+    main:
+    placed = ESTIMATE_TILE_POSITIONS(native_ch, settings.estimate_tile_positions)
+    stitched = STITCH_3D(grids_ch.join(placed.positions), settings.stitch_3d)
+    made = [stitched]
+    slices_ch = stitched.store
+    if( has_psf ) {
+        axial = CORRECT_AXIAL(slices_ch, settings.correct_axial)
+        made = made + [axial]
+        slices_ch = axial.store
+    }
+    cropped = CROP_INTERFACE(slices_ch, settings.crop_interface)
+    normalized = NORMALIZE(cropped.store, settings.normalize)
+    made = made + [cropped, normalized]
+
+    emit:
+    slices   = normalized.store
+    stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
+    failures = made.inject(placed.failure) { all, step -> all.mix(step.failure) }
+    files    = made.inject(placed.positions.map { _id, table -> table }.mix(placed.files)) { all, step -> all.mix(step.files) }
+}
+
+// Slices -> one transform per slice -> the volume.
+workflow ALIGN_SLICES {
+    take:
+    slices_ch       // [ id, slice ], as they come
+    outcomes        // map: all slices and failure records, in order, once the last is there
+    tables          // map: shifts, fragments, slice_config
+    settings
+    graph_span      // each slice is registered with this many following ones
+    name            // of the volume
+
+    main:
+    // A pair is formed as soon as its second slice is there; join drops what never meets.
+    spans = graph_span > 0 ? (1..graph_span) : []
+    upper_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(id, sliceId(id.toInteger() + n), slice) } }
+    lower_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(sliceId(id.toInteger() - n), id, slice) } }
+    registered = REGISTER_PAIRWISE(upper_ch.join(lower_ch, by: [0, 1]), settings.register_pairwise)
+    transforms = registered.transform.map { _i, _j, file -> file }.toSortedList { a, b -> a.name <=> b.name }
+    solved = SOLVE_ALIGNMENT(
+        tables.shifts, tables.slice_config,
+        outcomes.map { found -> found.slices }, transforms, outcomes.map { found -> found.failures }, tables.fragments,
+        settings.solve_alignment
+    )
+    stacked = STACK(outcomes.map { found -> found.slices }, solved.alignment, name, settings.stack)
+
+    emit:
+    volume = stacked.volume
+    files  = registered.transform.map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, stacked.files)
+}
+
+workflow {
+    main:
+    checkValues(params, file("${projectDir}/nextflow_schema.json"))
+    def settings = stageSettings(params)
+    def root = params.input.isDirectory() ? params.input : params.input.parent
+    def table = params.input.isDirectory() ? '' : params.input.name
+
+    inspected = INSPECT_ACQUISITION(
+        root, listingOf(root), table, params.positions ?: [], params.tile_table ?: [], params.slice_config ?: [],
+        settings.inspect_acquisition
+    )
+    tiles_ch = inspected.tiles.flatten().map { list -> tuple(sliceIdOf(list), list, tileEntries(root, list)) }
+    shifts = inspected.shifts
+    fragments = []
+    table_files_ch = inspected.tiles.flatten().mix(inspected.shifts, inspected.slice_config, inspected.files)
+    if( params.detect_rehoming ) {
+        cleaned = DETECT_REHOMING(inspected.shifts, settings.detect_rehoming)
+        shifts = cleaned.shifts
+        fragments = cleaned.fragment
+        table_files_ch = table_files_ch.mix(cleaned.shifts, cleaned.fragment, cleaned.files)
+    }
+
+    built = BUILD_GRIDS(tiles_ch, settings, params.fix_illum_enabled)
+    reconstructed = RECONSTRUCT_SLICES(built.grids, built.unlit, settings, params.compensate_psf_enabled)
+
+    failures_ch = built.failures.mix(reconstructed.failures).unique { row -> row[0] }
+    outcomes = tiles_ch.map { id, list, _entries -> tuple(id, list) }
+        .join(reconstructed.slices.mix(failures_ch), remainder: true)
+        .toList()
+        .map { rows -> checkedOutcomes(rows) }
+    aligned = ALIGN_SLICES(
+        reconstructed.slices, outcomes,
+        [shifts: shifts, fragments: fragments, slice_config: inspected.slice_config],
+        settings, params.graph_span, params.subject_name ?: '3d_volume'
+    )
+    versions_ch = channel.topic('versions').unique()
+        .map { process, tool, version -> "${process.tokenize(':')[-1]}\t${tool}\t${version}" }
+        .collectFile(name: 'versions.tsv', newLine: true, sort: true)
+
+    publish:
+    grids    = built.stores.map { id, grid -> [slice: id, grid: grid] }
+    slices   = reconstructed.stores.map { id, slice -> [slice: id, store: slice] }
+    volume   = aligned.volume
+    files    = table_files_ch.mix(failures_ch.map { _id, record -> record }, built.files, reconstructed.files, aligned.files).flatten()
+    versions = versions_ch
+
+    onComplete:
+    log.info "mosaicflow ${workflow.success ? 'finished' : 'failed'} after ${workflow.duration}: ${workflow.outputDir}"
+}
+
+output {
+    grids {
+        path 'mosaic_grids'
+        index {
+            path 'pipeline_info/mosaic_grids.csv'
+            header true
+        }
+    }
+    slices {
+        path { row -> publishedFolder(row.store.name) }
+        index {
+            path 'pipeline_info/slices.csv'
+            header true
+        }
+    }
+    volume {
+        path '.'
+    }
+    // Tables, metrics, transforms and previews, each kind in its folder.
+    files {
+        path { file -> publishedFolder(file.name) }
+    }
+    versions {
+        path 'pipeline_info'
+    }
+}

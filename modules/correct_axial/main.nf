@@ -1,0 +1,34 @@
+include { optionsOf } from '../../functions/settings'
+
+// Remove the axial profile of the beam from one slice.
+process CORRECT_AXIAL {
+    tag "z${id}"
+    label 'slice'
+    cache 'deep'
+
+    input:
+    tuple val(id), path(slice, arity: '1')
+    val settings
+
+    output:
+    tuple val(id), path("slice_z${id}_axial_corr.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    path "slice_z${id}_axial_corr.metrics.json", optional: true, emit: files
+    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
+
+    script:
+    """
+    correct_axial.py \\
+        --slice-path ${slice} \\
+        ${optionsOf(settings)} \\
+        --failure-record z${id}_failure.json \\
+        --threads ${task.cpus} \\
+        --output slice_z${id}_axial_corr.ome.zarr
+    """
+
+    stub:
+    """
+    mkdir slice_z${id}_axial_corr.ome.zarr
+    echo '{}' > slice_z${id}_axial_corr.metrics.json
+    """
+}

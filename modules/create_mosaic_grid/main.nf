@@ -1,0 +1,36 @@
+include { optionsOf } from '../../functions/settings'
+
+// Lay the raw tiles of one slice edge to edge in one store.
+process CREATE_MOSAIC_GRID {
+    tag "z${id}"
+    label 'tiles'
+    cache 'deep'
+
+    input:
+    tuple val(id), path(tiles, arity: '1'), path(entries, stageAs: 'raw/*')
+    val settings
+
+    output:
+    tuple val(id), path("mosaic_grid_3d_z${id}.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    path "mosaic_grid_3d_z${id}.{metrics,problems}.json", optional: true, emit: files
+    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
+
+    script:
+    """
+    create_mosaic_grid.py \\
+        --tiles ${tiles} \\
+        --raw raw \\
+        ${optionsOf(settings)} \\
+        --failure-record z${id}_failure.json \\
+        --threads ${task.cpus} \\
+        --output mosaic_grid_3d_z${id}.ome.zarr
+    """
+
+    stub:
+    """
+    mkdir mosaic_grid_3d_z${id}.ome.zarr
+    echo '{}' > mosaic_grid_3d_z${id}.metrics.json
+    echo '{}' > mosaic_grid_3d_z${id}.problems.json
+    """
+}

@@ -1,0 +1,42 @@
+include { optionsOf } from '../../functions/settings'
+
+// List the tiles of the acquisition, their places and all problems, without reading an image.
+process INSPECT_ACQUISITION {
+    label 'table'
+    cache 'deep'
+
+    input:
+    path raw
+    val listing    // names, sizes and times of the raw files: a folder's own hash misses them
+    val table      // tile table at the top of the raw folder, or empty
+    path positions, stageAs: 'positions/*'
+    path tile_table, stageAs: 'tile_table/*'
+    path slice_config, stageAs: 'slice_config/*'
+    val settings
+
+    output:
+    path 'z*_tiles.json', arity: '1..*', emit: tiles
+    path 'shifts_xy.csv', arity: '1', emit: shifts
+    path 'slice_config.csv', arity: '1', emit: slice_config
+    path '{acquisition.json,acquisition.metrics.json,layout.png}', emit: files
+    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
+
+    script:
+    def given = [positions: positions, tile_table: tile_table, slice_config: slice_config].findAll { _name, f -> f }
+    """
+    inspect_acquisition.py \\
+        --raw ${raw}${table ? "/'${table}'" : ''} \\
+        ${optionsOf(given + settings)} \\
+        --output-dir .
+    """
+
+    stub:
+    """
+    echo '{"tiles": []}' > z00_tiles.json
+    echo '{"tiles": []}' > z01_tiles.json
+    echo '{"tiles": []}' > z02_tiles.json
+    touch shifts_xy.csv slice_config.csv layout.png
+    echo '{}' > acquisition.json
+    echo '{}' > acquisition.metrics.json
+    """
+}

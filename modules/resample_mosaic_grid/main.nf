@@ -1,0 +1,34 @@
+include { optionsOf } from '../../functions/settings'
+
+// Average the tiles of one grid down to the working pitch.
+process RESAMPLE_MOSAIC_GRID {
+    tag "z${id}"
+    label 'tiles'
+    cache 'deep'
+
+    input:
+    tuple val(id), path(grid, arity: '1')
+    val settings
+
+    output:
+    tuple val(id), path("mosaic_grid_3d_z${id}_resampled.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    path "mosaic_grid_3d_z${id}_resampled.metrics.json", optional: true, emit: files
+    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
+
+    script:
+    """
+    resample_mosaic_grid.py \\
+        --grid ${grid} \\
+        ${optionsOf(settings)} \\
+        --failure-record z${id}_failure.json \\
+        --threads ${task.cpus} \\
+        --output mosaic_grid_3d_z${id}_resampled.ome.zarr
+    """
+
+    stub:
+    """
+    mkdir mosaic_grid_3d_z${id}_resampled.ome.zarr
+    echo '{}' > mosaic_grid_3d_z${id}_resampled.metrics.json
+    """
+}

@@ -1,0 +1,35 @@
+include { optionsOf } from '../../functions/settings'
+
+// Draw all slices into one volume with its analysis pyramid.
+process STACK {
+    label 'volume'
+    cache 'deep'
+
+    input:
+    path slices, arity: '1..*'
+    path alignment, arity: '1'
+    val name
+    val settings
+
+    output:
+    path "${name}.ome.zarr", type: 'dir', arity: '1', emit: volume
+    path "{${name}.metrics.json,${name}.png,z_matches.csv,stacking_decisions.csv,stack_z_intensity.csv}", emit: files
+    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
+
+    script:
+    """
+    stack.py \\
+        --slices ${slices} \\
+        --alignment ${alignment} \\
+        ${optionsOf(settings)} \\
+        --threads ${task.cpus} \\
+        --output ${name}.ome.zarr
+    """
+
+    stub:
+    """
+    mkdir ${name}.ome.zarr
+    touch ${name}.png z_matches.csv stacking_decisions.csv stack_z_intensity.csv
+    echo '{}' > ${name}.metrics.json
+    """
+}

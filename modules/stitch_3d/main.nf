@@ -1,0 +1,36 @@
+include { optionsOf } from '../../functions/settings'
+
+// Fuse the tiles of one grid into one seamless slice.
+process STITCH_3D {
+    tag "z${id}"
+    label 'slice'
+    cache 'deep'
+
+    input:
+    tuple val(id), path(grid, arity: '1'), path(positions, arity: '1')
+    val settings
+
+    output:
+    tuple val(id), path("slice_z${id}_stitch_3d.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    path "slice_z${id}_stitch_3d.{metrics.json,png}", optional: true, emit: files
+    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
+
+    script:
+    """
+    stitch_3d.py \\
+        --grid ${grid} \\
+        --positions ${positions} \\
+        ${optionsOf(settings)} \\
+        --failure-record z${id}_failure.json \\
+        --threads ${task.cpus} \\
+        --output slice_z${id}_stitch_3d.ome.zarr
+    """
+
+    stub:
+    """
+    mkdir slice_z${id}_stitch_3d.ome.zarr
+    echo '{}' > slice_z${id}_stitch_3d.metrics.json
+    touch slice_z${id}_stitch_3d.png
+    """
+}
