@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections import deque
@@ -9,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["limit_threads", "map_threads", "thread_count"]
+__all__ = ["iterate_threads", "limit_threads", "map_threads", "shared_pool", "thread_count"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -91,17 +92,57 @@ def map_threads(
     """
     if threads <= 1:
         return [function(item) for item in items]
-    results: list[Result] = []
-    pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="mosaicflow") as pool:
-        try:
-            for item in items:
-                if len(pending) >= 2 * threads:
-                    results.append(pending.popleft().result())
-                pending.append(pool.submit(function, item))
-            while pending:
-                results.append(pending.popleft().result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return results
+        return list(iterate_threads(function, items, pool, limit=2 * threads))
+
+
+def iterate_threads(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    pool: ThreadPoolExecutor,
+    *,
+    limit: int,
+) -> Iterator[Result]:
+    """Yield the results of `function` in the order of the items, working ahead in a pool.
+
+    Parameters
+    ----------
+    function : callable
+        Called with one item.
+    items : iterable
+        Consumed lazily.
+    pool : ThreadPoolExecutor
+        Where the calls run. They must not wait for the same pool.
+    limit : int
+        Number of items under way, finished results that wait for their turn included.
+
+    Yields
+    ------
+    object
+        One result per item. The first error cancels what has not started and is raised.
+    """
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            if len(pending) >= limit:
+                yield pending.popleft().result()
+            pending.append(pool.submit(function, item))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def shared_pool() -> ThreadPoolExecutor:
+    """Return the pool for work inside one file, as large as `thread_count` says.
+
+    There is one per process, so that files written by several threads at once do not multiply
+    the number of threads.
+    """
+    return _pool_of(os.getpid(), thread_count())
+
+
+@functools.lru_cache(maxsize=1)
+def _pool_of(_process: int, threads: int) -> ThreadPoolExecutor:  # threads do not survive a fork
+    return ThreadPoolExecutor(threads, thread_name_prefix="mosaicflow-chunks")

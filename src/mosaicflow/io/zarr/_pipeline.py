@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import zarrs
@@ -13,11 +14,18 @@ from zarrs.pipeline import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
     from zarr.abc.codec import CodecPipeline
     from zarr.abc.store import Store
+    from zarr.core.buffer import NDBuffer
     from zarr.core.metadata import ArrayMetadata
 
 __all__ = ["StorePipeline"]
+
+# The threads of the Rust pool do not live in a forked child, where waiting for them never ends.
+_FORKED = False
 
 
 class StorePipeline(zarrs.ZarrsCodecPipeline):
@@ -29,6 +37,8 @@ class StorePipeline(zarrs.ZarrsCodecPipeline):
     ) -> CodecPipeline:
         """Choose the pipeline for one array (called by zarr)."""
         own = BatchedCodecPipeline.from_codecs(array_metadata_to_codecs(array_metadata))
+        if _FORKED:
+            return own
         try:
             # Strict, because otherwise zarrs tells by a Python warning that it cannot serve.
             fast = get_codec_pipeline_impl(array_metadata, store, strict=True)
@@ -37,3 +47,35 @@ class StorePipeline(zarrs.ZarrsCodecPipeline):
         # Strided and coordinate indexing are not in zarrs: they go to the second pipeline.
         chosen: CodecPipeline = cls(array_metadata, store, fast, own)
         return chosen
+
+    async def read(
+        self,
+        batch_info: Iterable[Any],
+        out: NDBuffer,
+        drop_axes: tuple[int, ...] = (),
+    ) -> None:
+        """Decode chunks into a buffer (called by zarr)."""
+        if _FORKED and self.python_impl is not None:
+            await self.python_impl.read(batch_info, out, drop_axes)
+        else:
+            await super().read(batch_info, out, drop_axes)
+
+    async def write(
+        self,
+        batch_info: Iterable[Any],
+        value: NDBuffer,
+        drop_axes: tuple[int, ...] = (),
+    ) -> None:
+        """Encode and store chunks (called by zarr)."""
+        if _FORKED and self.python_impl is not None:
+            await self.python_impl.write(batch_info, value, drop_axes)
+        else:
+            await super().write(batch_info, value, drop_axes)
+
+
+def _note_fork() -> None:
+    global _FORKED  # a property of the process
+    _FORKED = True
+
+
+os.register_at_fork(after_in_child=_note_fork)

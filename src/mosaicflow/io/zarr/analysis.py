@@ -187,16 +187,16 @@ class AnalysisOmeZarrWriter(OmeZarrWriter):
         method: ReduceMethod,
     ) -> None:
         """Fill each level from the base, or from an earlier level whose pitch divides its own."""
-        sources = [(base_um, self._array)]
+        sources = [(base_um, self._target.array)]
         for number, level in enumerate(levels):
             if number == 0 and base.location.is_folder and _same_grid(level, base_um, self.shape):
                 array = base.move_array("0", self._workspace)
                 sources = [(level.pitch_um, array)]
                 continue
             ratios, source = _coarsest_source(sources, level.pitch_um)
-            array = self._create_level(number, level.shape)
-            fill_level(source, array, ratios, method=method)
-            sources.append((level.pitch_um, array))
+            target = self._create_level(number, level.shape)
+            fill_level(source, target, ratios, method=method)
+            sources.append((level.pitch_um, target.array))
 
 
 def _same_grid(level: AnalysisLevel, base_um: Sequence[float], shape: tuple[int, ...]) -> bool:

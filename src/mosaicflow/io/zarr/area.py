@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
 
+    from mosaicflow.io.zarr.workspace import TargetArray
+
 __all__ = ["AxisMap", "ReduceMethod", "axis_ratio", "fill_level", "reduce_region"]
 
 ReduceMethod = Literal["mean", "nearest"]
 
-# Finished blocks under way in all threads together.
-_BLOCK_BUDGET_BYTES = 96 * 2**20
 # Small chunks are read in groups of about this size, as every call to zarr costs a millisecond.
 _CELL_BYTES = 8 * 2**20
 # Two pitches this close are the same pitch.
@@ -93,7 +93,7 @@ def span(part: slice) -> range:
 
 def fill_level(
     source: zarr.Array[Any],
-    target: zarr.Array[Any],
+    target: TargetArray,
     ratios: Sequence[Fraction],
     *,
     method: ReduceMethod = "mean",
@@ -104,7 +104,7 @@ def fill_level(
     ----------
     source : zarr.Array
         Finer level.
-    target : zarr.Array
+    target : TargetArray
         Array to fill. Each of its files (chunk or shard) is written once, by one thread.
     ratios : sequence of Fraction
         Length of a target voxel in source voxels, per axis.
@@ -112,28 +112,13 @@ def fill_level(
         Area-weighted mean, or the voxel at the centre (for labels).
     """
     maps = [AxisMap(ratio, n) for ratio, n in zip(ratios, source.shape, strict=True)]
-    block = target.shards or target.chunks
-    block_bytes = math.prod(block) * target.dtype.itemsize
-    threads = thread_count()
-    outer = max(1, min(threads, _BLOCK_BUDGET_BYTES // max(1, block_bytes)))
 
     def fill(region: grid.Region) -> None:
-        content = np.empty(tuple(len(span(part)) for part in region), target.dtype)
+        target.render(region, lambda chunk: reduce_region(source, maps, chunk, method=method))
 
-        def fill_chunk(inner: grid.Region) -> None:
-            content[inner] = reduce_region(source, maps, _shifted(inner, region), method=method)
-
-        # A large shard is one file and has one owner; its chunks still use all threads.
-        chunks = grid.regions(content.shape, target.chunks)
-        map_threads(fill_chunk, chunks, max(1, threads // outer))
-        target[region] = content
-
-    map_threads(fill, grid.regions(target.shape, block), outer)
-
-
-def _shifted(inner: grid.Region, outer: grid.Region) -> grid.Region:
-    zipped = zip(inner, outer, strict=True)
-    return tuple(slice(o.start + i.start, o.start + i.stop) for i, o in zipped)
+    # The chunks of a shard are already computed in parallel.
+    threads = 1 if target.spec.shards else thread_count()
+    map_threads(fill, grid.regions(target.spec.shape, target.spec.block), threads)
 
 
 def reduce_region(

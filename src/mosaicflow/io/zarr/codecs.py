@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import zarr
     from numcodecs.abc import Codec
+    from numpy.typing import NDArray
     from zarr.abc.codec import BytesBytesCodec
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "check_compressor",
     "compressor_for",
     "describe_codec",
+    "encoder_for",
     "with_fast_pipeline",
 ]
 
@@ -79,6 +81,18 @@ def _v3_codec(name: str, itemsize: int) -> BytesBytesCodec:
     shuffle: Literal["shuffle", "noshuffle"] = "noshuffle" if name == "lz4" else "shuffle"
     inner: Literal["zstd", "lz4"] = "zstd" if name == "blosc-zstd" else "lz4"
     return BloscCodec(typesize=itemsize, cname=inner, clevel=_LEVEL, shuffle=shuffle, blocksize=0)
+
+
+def encoder_for(name: str) -> Callable[[NDArray[Any]], bytes]:
+    """Return the function that encodes one chunk of a Zarr v3 array as `compressor_for` says."""
+    if name == "none":
+        return lambda chunk: chunk.tobytes()
+    import numcodecs
+
+    codec = _v2_codec(name)
+    if name == "lz4":
+        codec = numcodecs.Blosc(cname="lz4", clevel=_LEVEL, shuffle=numcodecs.Blosc.NOSHUFFLE)
+    return lambda chunk: bytes(codec.encode(chunk))
 
 
 def describe_codec(array_metadata: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "parse_key",
     "regions",
     "shard_shape",
+    "shifted",
     "show",
 ]
 
@@ -212,3 +213,9 @@ def _aligned_axis(part: slice, extent: int, block: int) -> slice:
 def show(region: Sequence[slice]) -> str:
     """Return a region as text."""
     return "[" + ", ".join(f"{part.start}:{part.stop}" for part in region) + "]"
+
+
+def shifted(inner: Region, outer: Region) -> Region:
+    """Return a region that was relative to the start of another one."""
+    zipped = zip(inner, outer, strict=True)
+    return tuple(slice(o.start + i.start, o.start + i.stop) for i, o in zipped)

@@ -180,7 +180,7 @@ def find_root(location: Location) -> Root:
     root = _root_at(location)
     if root is None:
         if not location.exists():
-            raise StoreError(f"{location}: no such store")
+            raise _absent(location)
         children = location.children()
         inner = _root_at(location.child(children[0])) if len(children) == 1 else None
         if inner is None:
@@ -191,6 +191,18 @@ def find_root(location: Location) -> Root:
         _warn(f"{location}: the store lies one folder deeper, in {children[0]}")
         root = inner
     return _first_series(root)
+
+
+def _absent(location: Location) -> StoreError:
+    if location.is_folder:
+        for kind in ("tmp", "base.tmp"):
+            left = location.sibling(f".{location.path.name}.{kind}")
+            if left.exists():
+                return StoreError(
+                    f"{location}: unfinished: only {left.path.name} lies beside it",
+                    remedy="the program that wrote it was interrupted or still runs; run it again",
+                )
+    return StoreError(f"{location}: no such store")
 
 
 def _root_at(location: Location) -> Root | None:

@@ -9,7 +9,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mosaicflow.errors import FormatError, MissingExtraError, StoreError
 
@@ -149,6 +149,16 @@ class Location:
         if not isinstance(value, dict):
             raise FormatError(f"{self}/{name}: found a JSON {type(value).__name__}, not an object")
         return value
+
+    def open_new(self, name: str) -> IO[bytes]:
+        """Open a member for writing from its start; folders are made as needed."""
+        if self.is_url:
+            filesystem, path = _filesystem(self.address)
+            opened: IO[bytes] = filesystem.open(f"{path.rstrip('/')}/{self.key(name)}", "wb")
+            return opened
+        file = self.path / self.key(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("wb")
 
     def children(self) -> tuple[str, ...]:
         """Return the names of the folders inside, sorted; empty where listing is impossible."""

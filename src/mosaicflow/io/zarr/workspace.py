@@ -11,20 +11,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.errors import StoreError
-from mosaicflow.io.zarr.codecs import check_compressor, compressor_for, with_fast_pipeline
+from mosaicflow.io.zarr.codecs import (
+    check_compressor,
+    compressor_for,
+    encoder_for,
+    with_fast_pipeline,
+)
 from mosaicflow.io.zarr.errors import StoreExistsError
-from mosaicflow.io.zarr.grid import shard_shape
+from mosaicflow.io.zarr.grid import regions, shard_shape, shifted
 from mosaicflow.io.zarr.metadata import zarr_format_of
+from mosaicflow.io.zarr.shards import write_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     import zarr
+    from numpy.typing import NDArray
 
+    from mosaicflow.io.zarr.grid import Region
     from mosaicflow.io.zarr.location import Location
 
-__all__ = ["ArraySpec", "Storage", "Workspace", "create_array", "open_array", "work_location"]
+__all__ = [
+    "ArraySpec",
+    "Storage",
+    "TargetArray",
+    "Workspace",
+    "create_array",
+    "open_array",
+    "work_location",
+]
 
 
 # Unfinished stores of this process by address.
@@ -102,8 +118,8 @@ def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[An
     return with_fast_pipeline(make)
 
 
-def create_array(location: Location, path: str, spec: ArraySpec) -> zarr.Array[Any]:
-    """Create an empty array in a store, with the fast codecs."""
+def create_array(location: Location, path: str, spec: ArraySpec) -> TargetArray:
+    """Create an empty array in a store."""
     import zarr
 
     store = location.store(read_only=False)
@@ -133,7 +149,49 @@ def create_array(location: Location, path: str, spec: ArraySpec) -> zarr.Array[A
             **options,
         )
 
-    return with_fast_pipeline(make)
+    return TargetArray(location, path, spec, with_fast_pipeline(make))
+
+
+@dataclass(frozen=True)
+class TargetArray:
+    """An array of an unfinished store, written in whole files.
+
+    Parameters
+    ----------
+    location : Location
+        The store.
+    path : str
+        Name of the array.
+    spec : ArraySpec
+        How it is stored.
+    array : zarr.Array
+        The open array.
+    """
+
+    location: Location
+    path: str
+    spec: ArraySpec
+    array: zarr.Array[Any]
+
+    def write(self, region: Region, content: NDArray[Any]) -> None:
+        """Write a region of whole files."""
+        if self.spec.shards is None:
+            self.array[region] = content
+            return
+        for inner in regions(content.shape, self.spec.shards):
+            block = content[inner]
+            self._write_shard(shifted(inner, region), block.__getitem__)
+
+    def render(self, region: Region, chunk: Callable[[Region], NDArray[Any]]) -> None:
+        """Write the region of one file, asking for its chunks by their place in the array."""
+        if self.spec.shards is None:
+            self.array[region] = chunk(region)
+        else:
+            self._write_shard(region, lambda inner: chunk(shifted(inner, region)))
+
+    def _write_shard(self, region: Region, render: Callable[[Region], NDArray[Any]]) -> None:
+        encode = encoder_for(self.spec.storage.compressor)
+        write_shard(self.location, self.path, self.array, region, render, encode)
 
 
 class Workspace:

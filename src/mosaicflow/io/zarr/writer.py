@@ -32,7 +32,7 @@ from mosaicflow.io.zarr.pyramid import (
 )
 from mosaicflow.io.zarr.reader import LevelReader
 from mosaicflow.io.zarr.units import Resolution, check_plausible, resolution_to_um
-from mosaicflow.io.zarr.workspace import ArraySpec, Storage, Workspace, create_array
+from mosaicflow.io.zarr.workspace import ArraySpec, Storage, TargetArray, Workspace, create_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     import dask.array as da
-    import zarr
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from mosaicflow.io.zarr.codecs import Compressor
@@ -119,7 +118,7 @@ class OmeZarrWriter:
         self._workspace = Workspace(
             self._final, ngff_version, overwrite=overwrite, kind=self._work_kind
         )
-        self._array = create_array(self._workspace.location, "0", self._spec)
+        self._target = create_array(self._workspace.location, "0", self._spec)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
@@ -166,7 +165,7 @@ class OmeZarrWriter:
 
     def __getitem__(self, key: grid.IndexKey) -> NDArray[Any]:
         """Read back what was written so far."""
-        return np.asarray(self._array[key])
+        return np.asarray(self._target.array[key])
 
     def __setitem__(self, key: grid.IndexKey, value: ArrayLike | da.Array) -> None:
         """Write a region of whole chunks (shards).
@@ -193,7 +192,7 @@ class OmeZarrWriter:
             check_distinct(self._final, value.location)
         block = self._as_block(value, parsed)
         with self._claimed(parsed.region):
-            self._array[parsed.region] = block
+            self._target.write(parsed.region, block)
 
     def _as_block(self, value: ArrayLike, key: grid.Key) -> NDArray[Any]:
         array = np.asarray(value)
@@ -261,18 +260,18 @@ class OmeZarrWriter:
         count = cap_levels(n_levels, self.shape, str(self.path))
         halved_axes(downscale_axes, self.shape)  # raises on an unknown name, whatever the count
         levels = [LevelScale("0", pitch)]
-        array = self._array
+        target = self._target
         for number in range(1, count + 1):
-            halved = halved_axes(downscale_axes, array.shape)
-            finer = array
-            array = self._create_level(number, halved_shape(finer.shape, halved))
+            finer = target.array
+            halved = halved_axes(downscale_axes, finer.shape)
+            target = self._create_level(number, halved_shape(finer.shape, halved))
             ratios = [Fraction(2 if half else 1) for half in halved]
-            fill_level(finer, array, ratios, method=method)
+            fill_level(finer, target, ratios, method=method)
             levels.append(LevelScale(str(number), doubled_scale(levels[-1].scale_um, halved)))
         notes = PyramidNotes(method, _METHOD_NAMES[method], "power_of_two", downscale_axes)
         self._publish(levels, notes)
 
-    def _create_level(self, number: int, shape: tuple[int, ...]) -> zarr.Array[Any]:
+    def _create_level(self, number: int, shape: tuple[int, ...]) -> TargetArray:
         chunks = tuple(min(c, n) for c, n in zip(self.chunks, shape, strict=True))
         spec = ArraySpec(shape, chunks, self.dtype, self._spec.storage)
         return create_array(self._workspace.location, str(number), spec)
