@@ -314,6 +314,8 @@ def _to_canvas(
 def _slice_errors(
     maps: list[SliceMap], known: Mapping[str, Any], plane_um: float
 ) -> SliceErrors | None:
+    # A slice without an image can only lie where its stage says: that is no error of the run.
+    maps = [one for one in maps if one.slice_id not in known["bad_slices"]]
     if len(maps) < 2:
         return None
     truths = {piece["slice_id"]: piece for piece in known["slices"]}

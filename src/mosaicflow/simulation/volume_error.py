@@ -25,7 +25,7 @@ Pose = tuple[float, float, float, float]  # shift along z, y, x in voxels and tu
 
 _BLOCK = (32, 128, 128)  # voxels of the volume compared at a time
 _MARGIN = 6  # voxels that the pose may differ from the alignment's own mean
-_FIT_BLOCKS, _FIT_POINTS = 24, 3000
+_FIT_BLOCKS, _FIT_POINTS = 24, 1500
 # A sample, as millions of voxels settle a correlation to the third digit and billions take hours.
 _BLOCKS, _POINTS = 200, 30_000
 
@@ -118,9 +118,11 @@ def _comparison(
     grid = known["volume"]
     volume_um = 1000 * np.array(volume.resolution_mm)
     pieces = {piece["slice_id"]: piece for piece in known["slices"]}
+    last = max(m.z_plane for m in maps)
+    depth_um = volume.shape[0] * volume_um[0] - last * canvas_um
+    maps = [m for m in maps if not pieces[m.slice_id]["fault"]] or maps
     faces = np.array([pieces[m.slice_id]["face_um"] for m in maps])
     planes = np.array([m.z_plane for m in maps])
-    depth_um = volume.shape[0] * volume_um[0] - planes.max() * canvas_um
     coarser = canvas_um / volume_um
     # All slices share one pose of the whole; its rotation is that of the mean.
     angle = float(np.mean([m.angle_deg for m in maps]))
@@ -264,7 +266,7 @@ def _fit(pair: _Comparison) -> Pose:
         loss,
         start[0],
         method="Nelder-Mead",
-        options={"initial_simplex": start, "xatol": 1e-3, "fatol": 1e-6, "maxfev": 250},
+        options={"initial_simplex": start, "xatol": 1e-3, "fatol": 1e-6, "maxfev": 200},
     ).x
     return (float(best[0]), float(best[1]), float(best[2]), float(best[3]))
 

@@ -143,6 +143,33 @@ def test_slice_errors_are_those_put_in(run, acquisition, tmp_path):
     assert slices.z_worst_planes == pytest.approx(2)
 
 
+def test_a_slice_without_an_image_is_no_error_of_the_run(tmp_path):
+    settings = preset("toy", n_slices=3, bad_slices=(1,), seed=2)
+    acquisition = simulate(tmp_path / "sim", settings=settings)
+    run = perfect_run(acquisition.truth)
+    run.alignment[1]["translation_yx"][0] += 9.0
+    run.positions[1][0] += 9.0
+    result = errors(run, acquisition, tmp_path)
+    assert result.slices.shift_worst_px < 1e-9
+    assert result.tiles.worst_px < 1e-9
+    assert result.volume.correlation > 0.9999
+    assert result.counts.tiles_placed == 12
+
+
+def test_a_volume_coarser_than_the_canvas_is_compared_at_its_own_voxels(run, acquisition, tmp_path):
+    even = run.volume[: run.volume.shape[0] // 2 * 2, :128, :128]
+    even = even[:, : even.shape[1] // 2 * 2, : even.shape[2] // 2 * 2]
+    pairs = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, even.shape[2] // 2, 2)
+    run.volume = pairs.mean(axis=(1, 3, 5))
+    root = run.write(tmp_path / "run")
+    writer = OmeZarrWriter(root / "3d_volume.ome.zarr", run.volume.shape)
+    writer[:] = run.volume
+    writer.finalize((0.02, 0.02, 0.02))
+    volume = evaluate(root, acquisition.truth).volume
+    assert volume.offset_px == pytest.approx((0, 0, 0), abs=0.05)
+    assert volume.correlation > 0.97
+
+
 def test_a_motion_of_the_whole_canvas_is_no_error(run, acquisition, tmp_path):
     turn = rotation(2.0)
     for entry in run.alignment:
