@@ -153,7 +153,9 @@ def _splitter(path: FilePath, separator: str | None) -> SplitLine:
         if '"' not in text:
             return [value.strip() for value in text.split(separator)]
         try:
-            values = next(csv.reader([text], delimiter=separator, skipinitialspace=True))
+            values = next(
+                csv.reader([text], delimiter=separator, skipinitialspace=True, strict=True)
+            )
         except csv.Error as error:
             raise FormatError(path, f"broken quotes ({error})", line=line) from error
         return [value.strip() for value in values]

@@ -73,9 +73,7 @@ def test_relion_31_groups_by_class_and_turns_angles_into_quaternions(text_file):
     np.testing.assert_array_equal(container[0].vertices, [[11, 21, 31]])
     np.testing.assert_array_equal(container[1].vertices, [[10, 20, 30], [12, 22, 32]])
     assert container.sampling == (2.5, 2.5, 2.5)
-    np.testing.assert_allclose(
-        container[1].normals[0], [-0.29620, 0.17101, 0.93969], atol=1e-5
-    )
+    np.testing.assert_allclose(container[1].normals[0], [-0.29620, 0.17101, 0.93969], atol=1e-5)
     quaternion = container[1].quaternions[0]
     assert abs(quaternion @ [0.92542, -0.03015, -0.17101, -0.33682]) == pytest.approx(1, abs=1e-4)
 

@@ -57,9 +57,7 @@ def test_matrices_and_quaternions_agree(angles):
 def test_a_normal_is_reached_by_the_shortest_rotation(direction):
     normal = np.array(direction) / np.linalg.norm(direction)
     quaternion = rotations.quaternions_from_normals([normal])
-    np.testing.assert_allclose(
-        rotations.normals_from_quaternions(quaternion)[0], normal, atol=1e-9
-    )
+    np.testing.assert_allclose(rotations.normals_from_quaternions(quaternion)[0], normal, atol=1e-9)
     # The angle of the rotation is that between the two vectors.
     angle = 2 * np.arccos(np.clip(abs(quaternion[0, 0]), 0, 1))
     assert angle == pytest.approx(np.arccos(np.clip(normal[2], -1, 1)), abs=1e-6)

@@ -18,7 +18,9 @@ def test_labels_may_be_indented_and_numbered(text_file):
 
 
 def test_comments_begin_after_a_blank_only(text_file):
-    path = text_file("a.star", "# top\ndata_ # c\nloop_ # c\n_a # c\n_b\n1 x#y # end\n# alone\n2 z\n")
+    path = text_file(
+        "a.star", "# top\ndata_ # c\nloop_ # c\n_a # c\n_b\n1 x#y # end\n# alone\n2 z\n"
+    )
     ((name, table),) = tables(path)
     assert name == ""
     assert table.columns["_b"].tolist() == ["x#y", "z"]

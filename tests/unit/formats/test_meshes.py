@@ -1,0 +1,330 @@
+import base64
+import json
+import struct
+
+import numpy as np
+import pytest
+import trimesh
+
+from mosaicflow.formats import FormatError, GeometryData, open_file, write_meshes
+
+POINTS = np.array([[0, 0, 0], [1, 0, 0], [1, 2, 0], [0, 2, 0], [0.5, 1, 3]], dtype=np.float32)
+TRIANGLES = np.array([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]])
+
+
+def signed_volume(vertices, faces):
+    a, b, c = (vertices[faces[:, i]].astype(float) for i in range(3))
+    return np.einsum("ij,ij->", a, np.cross(b, c)) / 6
+
+
+@pytest.fixture
+def pyramid():
+    return trimesh.Trimesh(POINTS, TRIANGLES, process=False)
+
+
+@pytest.mark.parametrize("extension", ["obj", "ply", "stl", "off", "glb"])
+def test_a_mesh_of_trimesh_keeps_its_triangles(tmp_path, pyramid, extension):
+    path = tmp_path / f"a.{extension}"
+    pyramid.export(path)
+    container = open_file(path)
+    assert len(container) == 1
+    entity = container[0]
+    assert entity.faces.dtype == np.int64
+    np.testing.assert_allclose(entity.vertices[entity.faces], POINTS[TRIANGLES], atol=1e-6)
+    if extension != "stl":
+        np.testing.assert_allclose(entity.vertices, POINTS, atol=1e-6)
+
+
+@pytest.mark.parametrize("extension", ["obj", "ply", "stl"])
+def test_our_meshes_read_back_here_and_in_trimesh(tmp_path, extension):
+    path = tmp_path / f"a.{extension}"
+    write_meshes([GeometryData(vertices=POINTS, faces=TRIANGLES)], path)
+    entity = open_file(path)[0]
+    np.testing.assert_array_equal(entity.vertices[entity.faces], POINTS[TRIANGLES])
+    other = trimesh.load_mesh(path, process=False)
+    np.testing.assert_allclose(np.asarray(other.triangles), POINTS[TRIANGLES])
+
+
+def test_obj_polygons_become_fans_and_relative_indices_count_back(text_file):
+    vertices = "".join(f"v {x} {y} {z}\n" for x, y, z in POINTS.tolist())
+    path = text_file(
+        "a.obj", f"o a\n{vertices}f 1 2 3 4\nf -1 -2 -3\no b\nv 9 9 9 # late\nf 1 2 6\n"
+    )
+    entity = open_file(path)[0]
+    assert entity.faces.tolist() == [[0, 1, 2], [0, 2, 3], [4, 3, 2], [0, 1, 5]]
+    assert len(entity.vertices) == 6
+    assert entity.normals is None
+
+
+def test_obj_normals_are_read_when_every_corner_has_one(text_file):
+    vertices = "".join(f"v {x} {y} {z}\n" for x, y, z in POINTS.tolist())
+    text = vertices + "vn 0 0 1\nvn 0 1 0\nvt 0 0\nf 1//1 2/1/1 3/1/1\nf 4//2 \\\n5//2 1//1\n"
+    entity = open_file(text_file("a.obj", text))[0]
+    expected = [[0, 0, 1]] * 3 + [[0, 1, 0]] * 2
+    np.testing.assert_allclose(entity.normals, expected)
+    partly = text_file("b.obj", text.replace("4//2", "4"))
+    assert open_file(partly)[0].normals is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("garbage\n", "no vertices"),
+        ("v 1 2\n", "line 1: '1 2' are not three numbers"),
+        ("v 1 2 x\n", "line 1"),
+        ("v 0 0 0\nf 1 1\n", "line 2: a face with 2 corners"),
+        ("v 0 0 0\nf 1 1 0\n", "line 2: index 0 of 1"),
+        ("v 0 0 0\nf 1 1 -2\n", "line 2: index -2 of 1"),
+        ("v 0 0 0\nf 1 1 2\n", "triangle 0 refers to vertices"),
+        ("v 0 0 0\nf 1 1 a\n", "line 2: 'a' is no index"),
+        ("v 0 0 nan\n", "vertex 0 is .*not finite"),
+        ("v 0 0 1e300\n", "not finite"),
+        ("v 0 0 0\nvn 0 0 1\nf 1//2 1//2 1//2\n", "normal 2 is used"),
+    ],
+)
+def test_bad_obj_files_are_named(text_file, text, message):
+    with pytest.raises(FormatError, match=message):
+        open_file(text_file("a.obj", text))
+
+
+def test_off_polygons_normals_and_comments(text_file):
+    rows = "".join(f"{x} {y} {z} 0 0 2\n" for x, y, z in POINTS.tolist())
+    path = text_file("a.off", f"NOFF # with normals\n5 2 0\n{rows}4 0 1 2 3\n3 0 1 4 255 0 0\n")
+    entity = open_file(path)[0]
+    assert entity.faces.tolist() == [[0, 1, 2], [0, 2, 3], [0, 1, 4]]
+    np.testing.assert_array_equal(entity.normals, [[0, 0, 1]] * 5)
+    path = text_file("b.off", "OFF 3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    assert open_file(path)[0].faces.tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("3 1 0\n", "OFF is expected"),
+        ("OFF\n", "counts of vertices and faces are missing"),
+        ("OFF\na b\n", "no counts"),
+        ("OFF\n-1 0\n", "negative count"),
+        ("OFF\n2 1 0\n0 0 0\n", "truncated: 2 vertices and 1 faces announced, 1 rows"),
+        ("OFF\n99999999999 0 0\n0 0 0\n", "truncated"),
+        ("OFF\n1 1 0\n0 0 0\n3 0 0\n", "is no face"),
+        ("OFF\n1 1 0\n0 0 0\n3 0 0 1\n", "refers to vertices"),
+        ("OFF\n1 0 0\n0 0\n", "vertex with 2 coordinates"),
+        ("OFF\n0 0 0\n", "no vertices"),
+        ("4OFF\n0 0 0\n", "three dimensions"),
+    ],
+)
+def test_bad_off_files_are_named(text_file, text, message):
+    with pytest.raises(FormatError, match=message):
+        open_file(text_file("a.off", text))
+
+
+def ply_header(order, faces):
+    return (
+        f"ply\nformat {order} 1.0\ncomment c\nelement vertex 5\nproperty float x\n"
+        "property float y\nproperty float z\nproperty float nx\nproperty float ny\n"
+        "property float nz\nproperty uchar quality\n"
+        f"element face {faces}\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+
+
+@pytest.mark.parametrize("order", ["ascii", "binary_little_endian", "binary_big_endian"])
+@pytest.mark.parametrize("faces", [[[0, 1, 4], [1, 2, 4]], [[0, 1, 2, 3], [0, 1, 4]]])
+def test_ply_mixes_polygons_and_keeps_scalars_and_normals(tmp_path, order, faces):
+    content = ply_header(order, len(faces)).encode()
+    mark = "<" if "little" in order else ">"
+    if order == "ascii":
+        rows = [" ".join(map(str, [*p, 0, 0, 2, i])) for i, p in enumerate(POINTS.tolist())]
+        rows += [" ".join(map(str, [len(face), *face])) for face in faces]
+        content += "\n".join(rows).encode()
+    else:
+        for i, point in enumerate(POINTS.tolist()):
+            content += struct.pack(mark + "6fB", *point, 0, 0, 2, i)
+        for face in faces:
+            content += struct.pack(f"{mark}B{len(face)}i", len(face), *face)
+    path = tmp_path / "a.ply"
+    path.write_bytes(content)
+    entity = open_file(path)[0]
+    np.testing.assert_array_equal(entity.vertices, POINTS)
+    np.testing.assert_array_equal(entity.normals, [[0, 0, 1]] * 5)
+    assert entity.vertex_properties.properties == ["quality"]
+    assert entity.vertex_properties.get_property("quality").tolist() == list(range(5))
+    fans = [[f[0], f[i], f[i + 1]] for f in faces for i in range(1, len(f) - 1)]
+    assert entity.faces.tolist() == fans
+
+
+def test_ply_triangle_strips_keep_their_orientation(text_file):
+    rows = "\n".join(" ".join(map(str, p)) for p in POINTS.tolist())
+    header = (
+        "ply\nformat ascii 1.0\nelement vertex 5\nproperty float x\nproperty float y\n"
+        "property float z\nelement tristrips 1\nproperty list int int vertex_indices\nend_header\n"
+    )
+    entity = open_file(text_file("a.ply", f"{header}{rows}\n8 0 1 3 2 -1 0 1 4\n"))[0]
+    assert entity.faces.tolist() == [[0, 1, 3], [1, 2, 3], [0, 1, 4]]
+
+
+def test_a_ply_without_faces_is_a_point_cloud(text_file):
+    header = "ply\nformat ascii 1.0\nelement vertex 1\n"
+    header += "".join(f"property double {axis}\n" for axis in "xyz")
+    entity = open_file(text_file("a.ply", f"{header}end_header\n1 2 3\n"))[0]
+    np.testing.assert_array_equal(entity.vertices, [[1, 2, 3]])
+    assert entity.faces.shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("ply\n", "plx\n"), "no PLY header"),
+        (("end_header", "end"), "no PLY header"),
+        (("format ascii 1.0\n", ""), "names no format"),
+        (("vertex 5", "vertex 99999999999"), "truncated"),
+        (("vertex 5", "vertex -5"), "line 4: header statement"),
+        (("property float y", "property float x"), "'x' is there twice"),
+        (("property float y", "property quaternion y"), "line 6: header statement"),
+        (("property float z\n", "property float w\n"), "x, y and z"),
+        (("3 0 1 4", "3 0 1 5"), "refers to vertices"),
+        (("3 0 1 4", "2 0 1"), "corners|truncated"),
+        (("3 0 1 4", "9999999 0 1 4"), "truncated"),
+        (("3 0 1 4", "-3 0 1 4"), "no length of a list"),
+        (("3 0 1 4", "3 0 1 1.5"), "property 'vertex_indices'"),
+        (("1.0 0.0 0.0", "1.0 a 0.0"), "property 'y'"),
+    ],
+)
+def test_bad_ply_files_are_named(text_file, change, message):
+    rows = "\n".join(" ".join(map(str, [*p, 0, 0, 1, 7])) for p in POINTS.tolist())
+    text = f"{ply_header('ascii', 1)}{rows}\n3 0 1 4\n".replace(*change, 1)
+    with pytest.raises(FormatError, match=message):
+        open_file(text_file("a.ply", text))
+
+
+def test_ascii_stl_and_a_binary_one_that_begins_with_solid(text_file, tmp_path, pyramid):
+    text = trimesh.exchange.stl.export_stl_ascii(pyramid)
+    entity = open_file(text_file("a.stl", text))[0]
+    np.testing.assert_allclose(entity.vertices[entity.faces], POINTS[TRIANGLES])
+    assert entity.normals is None
+    content = trimesh.exchange.stl.export_stl(pyramid)
+    path = tmp_path / "b.stl"
+    path.write_bytes(b"solid name".ljust(80) + content[80:])
+    assert len(open_file(path)[0].faces) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "too few"),
+        (b"garbage", "too few"),
+        (bytes(84), "no triangles"),
+        (bytes(80) + (2**31).to_bytes(4, "little"), "truncated: 2147483648 triangles"),
+        (b"solid a\nendsolid a\n", "no triangles"),
+        (b"solid a\nfacet normal 0 0 1\n", "endsolid"),
+        (b"solid a\nfacet\nvertex 0 0 0\nendfacet\nendsolid", "1 vertices in 1 facets"),
+        (b"solid a\nfacet\n" + b"vertex 0 0 q\n" * 3 + b"endfacet\nendsolid", "three numbers"),
+    ],
+)
+def test_bad_stl_files_are_named(tmp_path, content, message):
+    path = tmp_path / "a.stl"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=message):
+        open_file(path)
+
+
+def test_a_scene_is_flattened_with_its_transforms(tmp_path, pyramid):
+    scene = trimesh.Scene()
+    scene.add_geometry(pyramid)
+    shift = trimesh.transformations.translation_matrix([10, 20, 30])
+    mirror = np.diag([-1.0, 1, 1, 1])
+    scene.add_geometry(pyramid, transform=shift)
+    scene.add_geometry(pyramid, transform=mirror)
+    path = tmp_path / "a.glb"
+    scene.export(path)
+    entity = open_file(path)[0]
+    assert len(entity.vertices) == 15
+    assert len(entity.faces) == 12
+    parts = [entity.vertices[5 * i : 5 * i + 5] for i in range(3)]
+    lowest = sorted(tuple(part.min(axis=0).tolist()) for part in parts)
+    assert lowest == [(-1, 0, 0), (0, 0, 0), (10, 20, 30)]
+    # A mirrored body must not turn inside out.
+    volumes = [
+        signed_volume(part - part.mean(axis=0), entity.faces[4 * i : 4 * i + 4] - 5 * i)
+        for i, part in enumerate(parts)
+    ]
+    assert np.ptp(volumes) < 1e-4
+
+
+def test_gltf_keeps_stored_normals_and_only_those(tmp_path):
+    triangle = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], dtype="<f4")
+    normals = np.array([[0, 1, 0]] * 3, dtype="<f4")
+    document = gltf_document(triangle.tobytes() + normals.tobytes())
+    path = tmp_path / "a.gltf"
+    path.write_text(json.dumps(document))
+    np.testing.assert_allclose(open_file(path)[0].normals, normals)
+    del document["meshes"][0]["primitives"][0]["attributes"]["NORMAL"]
+    path.write_text(json.dumps(document))
+    entity = open_file(path)[0]
+    assert entity.normals is None
+    np.testing.assert_array_equal(entity.vertices, triangle)
+
+
+def gltf_document(data, uri=None):
+    uri = uri or "data:application/octet-stream;base64," + base64.b64encode(data).decode()
+    view = {"buffer": 0, "byteLength": 36}
+    accessor = {"componentType": 5126, "count": 3, "type": "VEC3", "min": [0] * 3, "max": [1] * 3}
+    return {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "NORMAL": 1}}]}],
+        "buffers": [{"uri": uri, "byteLength": len(data)}],
+        "bufferViews": [view, {**view, "byteOffset": 36}],
+        "accessors": [{**accessor, "bufferView": 0}, {**accessor, "bufferView": 1}],
+    }
+
+
+def test_gltf_buffers_beside_the_file_are_read_and_others_are_not(tmp_path):
+    data = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]] * 2, dtype="<f4").tobytes()
+    (tmp_path / "part.bin").write_bytes(data)
+    path = tmp_path / "a.gltf"
+    path.write_text(json.dumps(gltf_document(data, "part.bin")))
+    assert len(open_file(path)[0].faces) == 1
+    for uri in ("../part.bin", "/etc/hostname", "http://localhost/part.bin"):
+        path.write_text(json.dumps(gltf_document(data, uri)))
+        with pytest.raises(FormatError, match="outside"):
+            open_file(path)
+    path.write_text(json.dumps(gltf_document(data, "absent.bin")))
+    with pytest.raises(FormatError, match="missing"):
+        open_file(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"accessors": [{"componentType": 5126, "count": 10**12, "type": "VEC3"}]}, "accessor"),
+        ({"accessors": [{}]}, "broken glTF document"),
+        ({"nodes": [{"children": [0]}]}, "cycle"),
+        ({"nodes": [{"children": [1]}, {}, {"children": [1]}]}, "two parents"),
+        ({"meshes": []}, "no readable glTF|no vertices"),
+        ({"nodes": 5}, "broken glTF document"),
+    ],
+)
+def test_bad_gltf_documents_are_named(tmp_path, change, message):
+    path = tmp_path / "a.gltf"
+    path.write_text(json.dumps({**gltf_document(bytes(72)), **change}))
+    with pytest.raises(FormatError, match=message):
+        open_file(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.glb", b"nothing", "no GLB header"),
+        ("a.glb", b"glTF" + bytes(8) + b"\xff\xff\xff\x7f" + bytes(9), "truncated"),
+        ("a.gltf", b"{", "broken JSON"),
+        ("a.gltf", b"[]", "JSON object"),
+        ("a.fbx", b"anything", "no maintained Python library reads fbx"),
+    ],
+)
+def test_other_bad_meshes_are_named(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=message):
+        open_file(path)
