@@ -18,7 +18,7 @@ def app():
 
 
 def call(app, *tokens):
-    return app([str(token) for token in tokens], exit_on_error=False, print_error=False)
+    return app([str(token) for token in tokens], exit_on_error=False, result_action="return_value")
 
 
 def test_options_reach_the_settings_and_the_rest_is_the_presets(app, tmp_path, capsys):
