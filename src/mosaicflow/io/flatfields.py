@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +55,12 @@ def save_flat_field(
 def load_flat_field(path: Path) -> FlatField:
     """Read an illumination file written by `save_flat_field`."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # Opened here, because numpy leaves a damaged archive open.
+        with path.open("rb") as file, zipfile.ZipFile(file):
+            file.seek(0)
+            content = np.load(file, allow_pickle=False)
             return FlatField(content["flatfield"], content["darkfield"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise FormatError(
             f"{path}: not an illumination file ({error})",
             remedy="make it with estimate_illumination",
