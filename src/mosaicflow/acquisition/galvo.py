@@ -84,22 +84,39 @@ def find_band(image_ba: NDArray[np.float32], n_extra: int) -> Band:
     total = image_ba.shape[1]
     if n_extra < 1 or 2 * n_extra >= total or not len(image_ba):
         return Band(total - n_extra, 0, 0.0)
-    profile = image_ba.mean(axis=0, dtype=np.float64)
+    profile = _log_profile(image_ba)
+    pair = _edge_pair(profile, n_extra)
     smooth = median_filter(profile, _MEDIAN_WIDTH, mode="wrap")
-    step = int(np.argmax(_edge_product(smooth, n_extra)))
-    near = (step + np.arange(-_REFINE, _REFINE + 1)) % total
-    # The median filter may move a noisy edge by an A-line; the unfiltered profile does not.
-    step = int(near[np.argmax(_edge_product(profile, n_extra)[near])])
-    start = (step + 1) % total
-    shift = band_shift(start, total - n_extra, n_extra)
+    near = int(np.argmax(_edge_pair(smooth, n_extra))) + np.arange(-_REFINE, _REFINE + 1)
+    # The filter removes noise and lone bright lines, but moves edges by an A-line or two and wipes
+    # out a band that begins with few A-lines of another tissue. So both profiles propose.
+    steps = {int(near[np.argmax(pair[near % total])] % total), int(np.argmax(pair))}
+    bands = [_band((step + 1) % total, image_ba, n_extra) for step in sorted(steps)]
+    return max(bands, key=lambda band: band.confidence)
+
+
+def _band(start: int, image_ba: NDArray[np.float32], n_extra: int) -> Band:
+    shift = band_shift(start, image_ba.shape[1] - n_extra, n_extra)
     return Band(start, shift, band_confidence(image_ba, start, n_extra))
 
 
-def _edge_product(profile: NDArray[np.float64], n_extra: int) -> NDArray[np.float64]:
+def _log_profile(image_ba: NDArray[np.floating]) -> NDArray[np.float64]:
+    # The return is darker by a factor, so its two edges are equal in the logarithm only: one may
+    # lie in bright tissue and the other in gel. The floor keeps dark noise from making edges.
+    profile = np.maximum(image_ba.mean(axis=0, dtype=np.float64), 0)
+    floor = _SIGNAL_FRACTION * float(np.percentile(profile, 99))
+    logarithm: NDArray[np.float64] = np.log(profile + max(floor, np.finfo(float).tiny))
+    return logarithm
+
+
+def _edge_pair(profile: NDArray[np.float64], n_extra: int) -> NDArray[np.float64]:
     step = np.roll(profile, -1) - profile
-    # In and out of a band go opposite ways; a ramp or a single border does not.
-    product: NDArray[np.float64] = np.maximum(-step * np.roll(step, -n_extra), 0)
-    return product
+    other = np.roll(step, -n_extra)
+    # In and out of a band go opposite ways by like amounts. The weaker edge counts: a product
+    # would let the border of the tissue, paired with anything, win over two medium edges.
+    weaker = np.minimum(np.abs(step), np.abs(other))
+    pair: NDArray[np.float64] = np.where(step * other < 0, weaker, 0)
+    return pair
 
 
 def band_confidence(image_ba: NDArray[np.float32], start: int, n_extra: int) -> float:
@@ -132,7 +149,7 @@ def band_confidence(image_ba: NDArray[np.float32], start: int, n_extra: int) -> 
     fraction = float(np.mean(np.abs(drop) > _CLEAR_DROP))
     strength = min(float(np.mean(np.abs(drop))) / _FULL_DROP, 1.0)
     score = 0.40 * consistency + 0.35 * fraction + 0.25 * strength
-    return score * _edge_evidence(ring.mean(axis=0), n_extra)
+    return score * _edge_evidence(_log_profile(ring), n_extra)
 
 
 def _drops(ring: NDArray[np.float64], n_extra: int) -> NDArray[np.float64]:

@@ -41,8 +41,9 @@ def test_placement_from_the_shifts_is_that_of_the_origins(raw):
 
     assert slices[0].stage.signs == (-1, -1)
     assert slices[0].stage.origin_mm == slices[0].stage.max_mm
-    # placement = -sign * shift: a region moved up the stage starts earlier in a reversed array
-    assert -(-1) * row["x_shift_mm"] == pytest.approx(-0.05)
+    # A region that moved up the stage starts earlier in a reversed array.
+    placement_mm = -slices[1].stage.signs[1] * row["x_shift_mm"]
+    assert placement_mm == pytest.approx(-0.05)
 
 
 def test_a_grown_lattice_moves_its_origin(raw):

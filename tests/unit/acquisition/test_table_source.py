@@ -100,12 +100,12 @@ def test_cells_that_cannot_be_read_are_named(images, row, match):
 def test_a_path_listed_twice_is_an_error(images):
     table(images, "a.tif,0,0,0,,", "a.tif,0,0,1,,")
 
-    with pytest.raises(InputError, match="a.tif is listed more than once"):
+    with pytest.raises(InputError, match=r"a\.tif is listed more than once"):
         found(images)
 
 
 def test_two_tiles_at_one_place_stop(images):
     table(images, "a.tif,0,0,0,,", "b.tif,0,0,0,,")
 
-    with pytest.raises(InputError, match="a.tif: b.tif has the same place"):
+    with pytest.raises(InputError, match=r"a\.tif: b\.tif has the same place"):
         found(images).raise_on_stop()

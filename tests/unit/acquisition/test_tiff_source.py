@@ -4,8 +4,8 @@ import tifffile
 
 from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.settings import InspectSettings
-from mosaicflow.acquisition.tile_numbers import TileNumbering
 from mosaicflow.acquisition.tiff_files import read_tiff_header, read_tiff_planes
+from mosaicflow.acquisition.tile_numbers import TileNumbering
 from mosaicflow.errors import FormatError, InputError
 
 PITCH = 2.5

@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_snake_moves_to_a_neighbour_each_time():
     path = TileNumbering("snake-by-columns", "left-up", "4x5").path
     places = [path.index(rank) for rank in range(20)]
 
-    steps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in zip(places, places[1:], strict=False)]
+    steps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in itertools.pairwise(places)]
     assert set(steps) == {1}
 
 
@@ -81,7 +82,7 @@ def test_a_regular_expression_works_too():
 
 
 def test_one_number_twice_is_an_error():
-    with pytest.raises(InputError, match="has the tile number 5 of a_5.tif"):
+    with pytest.raises(InputError, match=r"has the tile number 5 of a_5\.tif"):
         find_numbers(["a_5.tif", "b_5.tif"], re.compile(r"(?P<number>\d+)"))
 
 
