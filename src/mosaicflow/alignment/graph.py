@@ -29,6 +29,8 @@ __all__ = ["GraphSettings", "GraphSlice", "LoopError", "Pose", "solve_graph", "s
 
 YX = tuple[float, float]
 
+_PLAIN_STEPS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class GraphSettings:
@@ -42,11 +44,15 @@ class GraphSettings:
         Spread of the slices' angles about that of the whole.
     step_sigma_px : float
         Spread of a step that nothing has measured.
+    link_sigma_px : float
+        Least error of a link, added to its own: tissue deforms from cut to cut, and such errors
+        add up along the stack where noise would not.
     """
 
     stage_sigma_px: float = 1.5
     angle_sigma_deg: float = 1.0
     step_sigma_px: float = 100.0
+    link_sigma_px: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +143,14 @@ def solve_graph(
     """
     problem = _Problem(slices, links, reference_id, settings)
     state = problem.start()
-    for _ in range(50):
+    for iteration in range(50):
         residual, jacobian = problem.linearize(state)
-        weight = problem.weights(residual)
+        # Far from the solution every link looks wrong: judge them only after a plain fit.
+        trusting = iteration < _PLAIN_STEPS
+        weight = np.ones_like(residual) if trusting else problem.weights(residual)
         step = _solve(jacobian, residual, weight)
         state = state + step
-        if np.abs(step).max(initial=0.0) < 1e-7:
+        if not trusting and np.abs(step).max(initial=0.0) < 1e-7:
             break
     loops = problem.loop_errors(state)
     return problem.anchored(state), loops
@@ -185,6 +193,9 @@ class _Problem:
         self.offset[home] = -1
         self.n_unknowns = 3 * len(slices) + 2 * len(others)
 
+    def sigma(self, link: Link) -> float:
+        return math.hypot(link.sigma_px, self.settings.link_sigma_px)
+
     def start(self) -> NDArray[np.float64]:
         state = np.zeros(self.n_unknowns)
         for k, one in enumerate(self.slices):
@@ -210,7 +221,7 @@ class _Problem:
             return
         lever_i, d_i = _lever(self.slices[i], link.fixed_yx, state[3 * i + 2])
         lever_j, d_j = _lever(self.slices[j], link.moving_yx, state[3 * j + 2])
-        scale = 1 / link.sigma_px
+        scale = 1 / self.sigma(link)
         for axis in (0, 1):
             value = lever_j[axis] + state[3 * j + axis] - lever_i[axis] - state[3 * i + axis]
             terms = {
@@ -247,14 +258,19 @@ class _Problem:
                 rows.add(value * scale, {3 * k + 3 + axis: scale, 3 * k + axis: -scale}, "step")
 
     def weights(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Cauchy weights; each kind of evidence is judged by its own median."""
+        """Cauchy weights; measured evidence is judged by its own median residual.
+
+        The stage is not: were its spread taken from the residuals, a drift of the chain would talk
+        it down.
+        """
         squared = np.bincount(self.groups, residual**2)
         size = np.sqrt(squared)[self.groups]
         weight = np.ones_like(residual)
         for kind in ("turn", "shift", "stage", "upright"):
             mine = self.kinds == kind
             if mine.any():
-                scale = max(1.0, 1.4826 * float(np.median(size[mine])))
+                median = float(np.median(size[mine]))
+                scale = 1.0 if kind == "stage" else max(1.0, 1.4826 * median)
                 weight[mine] = 1 / (1 + (size[mine] / (2 * scale)) ** 2) / scale**2
         return weight
 
@@ -279,13 +295,13 @@ class _Problem:
             leverage = (block @ normal.solve(block.T)) * root[:, None] * root[None, :]
             rest = np.eye(count) - leverage
             redundancy = float(np.linalg.eigvalsh((rest + rest.T) / 2)[0])
-            stage = float(np.hypot(*at_start[own[1:]])) * link.sigma_px
+            stage = float(np.hypot(*at_start[own[1:]])) * self.sigma(link)
             if redundancy < 1e-6:
                 errors.append(LoopError(stage, math.nan, 0.0))
                 continue
             without = np.linalg.solve(rest, root * residual[own]) / root
             errors.append(
-                LoopError(stage, float(np.hypot(*without[1:])) * link.sigma_px, redundancy)
+                LoopError(stage, float(np.hypot(*without[1:])) * self.sigma(link), redundancy)
             )
         return errors
 

@@ -322,6 +322,8 @@ def _first_guess(level: _Level, pair: SlicePair, settings: RegistrationSettings)
         if math.dist(start.at_yx, stage.at_yx) > limit:
             continue
         weight = _overlap(level, start)
+        if weight.sum() < 16:
+            continue
         found = refine(
             level.fixed, level.moving, weight, start, rotate=settings.transform == "euler",
             max_steps=20,

@@ -1,0 +1,110 @@
+"""Transform files as links, and which of them count."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from mosaicflow.alignment.links import LinkRules, grade_link, low_runs, parse_link
+from mosaicflow.errors import FormatError
+
+RECORD = {
+    "type": "rigid2d",
+    "convention": "pull",
+    "angle_deg": 0.42,
+    "center_yx": [512.0, 430.5],
+    "translation_yx": [-3.1, 7.0],
+    "resolution_um": 10.0,
+    "fixed_id": 4,
+    "moving_id": 5,
+    "fixed_z": 38,
+    "moving_z": 0,
+}
+RULES = LinkRules()
+
+
+def link(**changes):
+    return replace(parse_link(RECORD, "z04_z05_transform.json", canvas_um=10.0), **changes)
+
+
+def test_a_file_with_nothing_but_the_motion_is_a_full_link():
+    found = grade_link(link(), RULES)
+    assert (found.name, found.use, found.confidence) == ("4-5", "full", 1.0)
+    assert found.fixed_yx == (512.0, 430.5)
+    assert found.moving_yx == pytest.approx((508.9, 437.5))
+
+
+def test_the_stage_offset_leads_back_to_pixels_of_the_moving_slice():
+    found = parse_link({**RECORD, "stage_offset_yx": [80.0, 120.0]}, "x", canvas_um=10.0)
+    assert found.moving_yx == pytest.approx((428.9, 317.5))
+
+
+def test_pixels_of_another_pitch_are_scaled_about_their_corners():
+    found = parse_link({**RECORD, "resolution_um": 20.0}, "x", canvas_um=10.0)
+    assert found.fixed_yx == (1024.5, 861.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "use", "reason"),
+    [
+        ({"confidence": 0.85}, "full", ""),
+        ({"confidence": 0.6}, "full", ""),
+        ({"confidence": 0.45}, "rotation", "rotation_only"),
+        ({"confidence": 0.3}, "rotation", "rotation_only"),
+        ({"confidence": 0.29}, "none", "low_confidence"),
+        ({"angle_deg": 7.0}, "none", "too large"),
+        ({"use": "none", "reason": "ran to a limit"}, "none", "status_error: ran to a limit"),
+    ],
+)
+def test_confidence_decides_what_is_used(changes, use, reason):
+    found = grade_link(link(**changes), RULES)
+    assert found.use == use
+    assert reason in found.reason
+
+
+def test_a_least_correlation_can_be_asked_for():
+    rules = LinkRules(min_correlation=0.5)
+    assert grade_link(link(correlation=0.4), rules).use == "none"
+    assert grade_link(link(correlation=0.6), rules).use == "full"
+
+
+def test_a_failed_registration_is_not_used():
+    found = parse_link({**RECORD, "status": "error", "reason": "r"}, "x", canvas_um=10.0)
+    assert grade_link(found, RULES).use == "none"
+
+
+def test_distance_through_tissue_makes_a_link_less_certain():
+    near = parse_link({**RECORD, "sigma_px": 0.1}, "x", canvas_um=10.0)
+    far = parse_link({**RECORD, "sigma_px": 0.1, "distance_planes": 20}, "x", canvas_um=10.0)
+    assert far.sigma_px > 5 * near.sigma_px
+
+
+@pytest.mark.parametrize(
+    "broken", [{"type": "affine"}, {"convention": "push"}, {"fixed_id": None}, {"center_yx": [1]}]
+)
+def test_a_file_that_says_something_else_is_refused(broken):
+    with pytest.raises(FormatError, match=r"^z04_z05_transform\.json: "):
+        parse_link({**RECORD, **broken}, "z04_z05_transform.json", canvas_um=10.0)
+
+
+def pairs(values):
+    return [link(fixed_id=i, moving_id=i + 1, correlation=value) for i, value in enumerate(values)]
+
+
+def test_a_run_of_bad_pairs_names_its_moving_slices():
+    bad = pairs([0.9, 0.1, 0.2, 0.1, 0.9])
+    # Slices 2 and 3 match neither neighbour; slice 4 matches slice 5.
+    assert low_runs(bad, range(6), min_correlation=0.4, length=3) == [2, 3]
+
+
+def test_two_bad_pairs_are_no_run():
+    assert low_runs(pairs([0.9, 0.1, 0.1, 0.9]), range(5), min_correlation=0.4, length=3) == []
+
+
+def test_a_good_slice_behind_a_bad_one_is_kept():
+    links = [*pairs([0.1, 0.1, 0.1]), link(fixed_id=1, moving_id=3, correlation=0.8)]
+    assert low_runs(links, range(4), min_correlation=0.4, length=3) == [2]
+
+
+def test_an_unknown_correlation_is_not_held_against_a_slice():
+    assert low_runs(pairs([math.nan] * 4), range(5), min_correlation=0.4, length=3) == []
