@@ -53,7 +53,7 @@ def open_hdf5(path: FilePath) -> Iterator[Volume]:
         with plain_copy(path) as plain, h5py.File(plain, "r", locking=False) as file:
             dataset = _find_volume(path, file, h5py)
             require_plausible_size(path, dataset.size, plain.stat().st_size)
-            sampling = _sampling(path, file)
+            sampling = _sampling(path, file, h5py)
             yield Volume(path, dataset, sampling, slow_axis=0)
     except FormatError:
         raise
@@ -95,12 +95,12 @@ def _find_volume(path: FilePath, file: Any, h5py: Any) -> Any:  # noqa: ANN401  
     return found
 
 
-def _sampling(path: FilePath, file: Any) -> tuple[float, float, float]:  # noqa: ANN401
+def _sampling(path: FilePath, file: Any, h5py: Any) -> tuple[float, float, float]:  # noqa: ANN401
     node = file.get("sampling_rate")
     if node is None:
         return (1.0, 1.0, 1.0)
-    if node.size not in (1, 3):
-        raise FormatError(path, f"sampling_rate has {node.size} values, 3 are expected")
+    if not isinstance(node, h5py.Dataset) or node.size not in (1, 3):
+        raise FormatError(path, f"sampling_rate is {node}, 3 values are expected")
     rate = np.broadcast_to(np.asarray(node[()], dtype=np.float64).reshape(-1), 3)
     if not np.all(np.isfinite(rate)) or rate.min() < 0:
         raise FormatError(path, f"sampling_rate is {rate.tolist()}")

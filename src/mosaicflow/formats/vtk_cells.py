@@ -11,11 +11,13 @@ from mosaicflow.formats.errors import FormatError
 from mosaicflow.formats.polygons import fan_triangles, strip_triangles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mosaicflow.formats.source import FilePath
 
-__all__ = ["Cells", "cell_triangles"]
+__all__ = ["Cells", "cell_triangles", "faces_of_lists", "faces_of_stream"]
 
 _STRIP, _POLYGON, _POLYHEDRON = 6, 7, 42
 # Points and lines have no surface.
@@ -55,16 +57,14 @@ class Cells:
         Where each cell's indices end.
     types : ndarray, shape (m,), int64
         VTK cell types.
-    faces, face_ends : ndarray or None
-        Face streams of polyhedra (count, then for each face its size and points), and where each
-        cell's stream ends (-1 for other cells).
+    polyhedron_faces : sequence of ndarray or None
+        Point indices of each face of all polyhedra.
     """
 
     corners: NDArray[np.int64]
     ends: NDArray[np.int64]
     types: NDArray[np.int64]
-    faces: NDArray[np.int64] | None = None
-    face_ends: NDArray[np.int64] | None = None
+    polyhedron_faces: Sequence[NDArray[np.int64]] | None = None
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -106,7 +106,9 @@ def cell_triangles(path: FilePath, cells: Cells) -> NDArray[np.int64]:
             for face in _SOLID[kind]:
                 solids.setdefault(len(face), []).append(_fixed(path, cells, rows, np.array(face)))
         elif kind == _POLYHEDRON:
-            for polygon in _polyhedron_faces(path, cells, rows):
+            if cells.polyhedron_faces is None:
+                raise FormatError(path, "polyhedra without their faces")
+            for polygon in cells.polyhedron_faces:
                 solids.setdefault(len(polygon), []).append(polygon[None])
         elif kind not in _WITHOUT_SURFACE:
             raise FormatError(path, f"cells of VTK type {kind} are not known")
@@ -146,28 +148,76 @@ def _ragged(path: FilePath, cells: Cells, rows: NDArray[np.intp], kind: int) -> 
     return (fan_triangles if kind == _POLYGON else strip_triangles)(corners, sizes)
 
 
-def _polyhedron_faces(
-    path: FilePath, cells: Cells, rows: NDArray[np.intp]
-) -> list[NDArray[np.int64]]:
-    if cells.faces is None or cells.face_ends is None or len(cells.face_ends) != len(cells.ends):
-        raise FormatError(path, "polyhedra without their faces")
+def faces_of_stream(path: FilePath, stream: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Read the faces of polyhedra as VTK wrote them before 9.4.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, for messages.
+    stream : ndarray, shape (n,), int64
+        For each polyhedron its number of faces, then for each face its size and points.
+
+    Returns
+    -------
+    list of ndarray
+        Points of each face.
+
+    Raises
+    ------
+    FormatError
+        If the stream ends within a polyhedron.
+    """
     found: list[NDArray[np.int64]] = []
     at = 0
-    # Streams lie one after another, in the order of the cells.
-    for _ in rows:
-        stream = cells.faces[at:]
-        count = int(stream[0]) if len(stream) else -1
-        if not 0 <= count <= len(stream):
-            raise FormatError(path, "the face stream of a polyhedron is too short")
+    while at < len(stream):
+        count = int(stream[at])
         at += 1
+        if not 0 <= count <= len(stream):
+            raise FormatError(path, f"a polyhedron of {count} faces")
         for _ in range(count):
-            size = int(cells.faces[at]) if at < len(cells.faces) else 0
-            face = cells.faces[at + 1 : at + 1 + size]
+            size = int(stream[at]) if at < len(stream) else 0
+            face = stream[at + 1 : at + 1 + size]
             if size < 3 or len(face) < size:
                 raise FormatError(path, "the face stream of a polyhedron is too short")
             found.append(face)
             at += 1 + size
     return found
+
+
+def faces_of_lists(
+    path: FilePath,
+    corners: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+) -> list[NDArray[np.int64]]:
+    """Read the faces of polyhedra as VTK writes them since 9.4.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, for messages.
+    corners, ends : ndarray, int64
+        Points of all faces, and where each face's points end.
+    chosen : ndarray, int64
+        Faces of the polyhedra, one polyhedron after another.
+
+    Returns
+    -------
+    list of ndarray
+        Points of each chosen face.
+
+    Raises
+    ------
+    FormatError
+        If the arrays disagree.
+    """
+    sizes = np.diff(ends, prepend=0)
+    if len(ends) and (sizes.min() < 3 or ends[-1] > len(corners)):
+        raise FormatError(path, "face offsets do not fit the points of the faces")
+    if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(ends):
+        raise FormatError(path, f"a polyhedron has a face that is none of {len(ends)}")
+    return [corners[ends[face] - sizes[face] : ends[face]] for face in chosen.tolist()]
 
 
 def _outer(faces: NDArray[np.int64]) -> NDArray[np.int64]:

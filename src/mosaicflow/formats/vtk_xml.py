@@ -20,7 +20,12 @@ from mosaicflow.formats.errors import FormatError
 from mosaicflow.formats.polygons import fan_triangles, mesh_container, strip_triangles
 from mosaicflow.formats.properties import VertexPropertyContainer
 from mosaicflow.formats.source import read_bytes
-from mosaicflow.formats.vtk_cells import Cells, cell_triangles
+from mosaicflow.formats.vtk_cells import (
+    Cells,
+    cell_triangles,
+    faces_of_lists,
+    faces_of_stream,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,11 +176,20 @@ class _XmlFile:
         return np.concatenate(found)
 
     def _cell_triangles(self, piece: ET.Element) -> NDArray[np.int64]:
-        names = ("connectivity", "offsets", "types", "faces", "faceoffsets")
-        corners, ends, types, faces, face_ends = self._named(piece, "Cells", names)
+        corners, ends, types = self._named(piece, "Cells", ("connectivity", "offsets", "types"))
         if corners is None or ends is None or types is None:
             raise FormatError(self._path, "Cells lack connectivity, offsets or types")
-        return cell_triangles(self._path, Cells(corners, ends, types, faces, face_ends))
+        cells = Cells(corners, ends, types, self._polyhedron_faces(piece))
+        return cell_triangles(self._path, cells)
+
+    def _polyhedron_faces(self, piece: ET.Element) -> list[NDArray[np.int64]] | None:
+        names = ("faces", "face_connectivity", "face_offsets", "polyhedron_to_faces")
+        stream, corners, ends, chosen = self._named(piece, "Cells", names)
+        if stream is not None:
+            return faces_of_stream(self._path, stream)
+        if corners is None or ends is None or chosen is None:
+            return None
+        return faces_of_lists(self._path, corners, ends, chosen)
 
     def _named(
         self, piece: ET.Element, section: str, names: tuple[str, ...]
