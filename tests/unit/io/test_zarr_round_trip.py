@@ -132,7 +132,11 @@ def test_empty_chunks_are_not_stored(tmp_path, flavour):
     data[:, 8:16, 8:16] = 0
     data[:, 16:, :16] = 0
     save_omezarr(
-        data, path, 0.01, chunks=(4, 8, 8), ngff_version=flavour,
+        data,
+        path,
+        0.01,
+        chunks=(4, 8, 8),
+        ngff_version=flavour,
         sharding_factor=None if flavour == "0.4" else 2,
     )
     if flavour == "0.4":
@@ -154,8 +158,14 @@ def test_the_reader_indexes_like_numpy(store):
     data = noise((6, 40, 50))
     reader = open_level(store)
     for key in (
-        np.s_[2], np.s_[..., 3], np.s_[1:4, ::2, -5:], np.s_[0, 5:6, 7], np.s_[-1, -1, -1],
-        np.s_[:, 4], np.s_[3:3], np.s_[1, ...],
+        np.s_[2],
+        np.s_[..., 3],
+        np.s_[1:4, ::2, -5:],
+        np.s_[0, 5:6, 7],
+        np.s_[-1, -1, -1],
+        np.s_[:, 4],
+        np.s_[3:3],
+        np.s_[1, ...],
     ):
         np.testing.assert_array_equal(reader[key], data[key])
     np.testing.assert_array_equal(np.asarray(reader), data)

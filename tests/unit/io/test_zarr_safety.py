@@ -192,7 +192,9 @@ def test_discard_removes_everything(tmp_path):
         assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("value", [0, -0.01, float("nan"), (0.01, 0.01), (0.01, 0.01, float("inf"))])
+@pytest.mark.parametrize(
+    "value", [0, -0.01, float("nan"), (0.01, 0.01), (0.01, 0.01, float("inf"))]
+)
 def test_senseless_resolutions_are_refused(tmp_path, value):
     writer = OmeZarrWriter(tmp_path / "a.ome.zarr", (6, 40, 50))
     with pytest.raises(ValueError, match="resolution"):
@@ -283,8 +285,13 @@ def _fill(writer, part):
 def test_two_processes_write_the_same_bytes_as_one(tmp_path, flavour, method):
     def make(name):
         return OmeZarrWriter(
-            tmp_path / name, (8, 64, 64), (8, 8, 8), np.float32, ngff_version=flavour,
-            sharding_factor=None if flavour == "0.4" else 2, name="same",
+            tmp_path / name,
+            (8, 64, 64),
+            (8, 8, 8),
+            np.float32,
+            ngff_version=flavour,
+            sharding_factor=None if flavour == "0.4" else 2,
+            name="same",
         )
 
     context = multiprocessing.get_context(method)

@@ -193,7 +193,7 @@ class AnalysisOmeZarrWriter(OmeZarrWriter):
                 array = base.move_array("0", self._workspace)
                 sources = [(level.pitch_um, array)]
                 continue
-            ratios, source = _coarsest_source(sources, level.pitch_um)
+            ratios, source = _coarsest_source(sources, level)
             target = self._create_level(number, level.shape)
             fill_level(source, target, ratios, method=method)
             sources.append((level.pitch_um, target.array))
@@ -205,15 +205,22 @@ def _same_grid(level: AnalysisLevel, base_um: Sequence[float], shape: tuple[int,
 
 
 def _coarsest_source(
-    sources: Sequence[tuple[Sequence[float], zarr.Array[Any]]], pitch_um: Sequence[float]
+    sources: Sequence[tuple[Sequence[float], zarr.Array[Any]]], level: AnalysisLevel
 ) -> tuple[list[Fraction], zarr.Array[Any]]:
-    """Return the last level that whole voxels of `pitch_um` are made of, or else the base."""
+    """Return the last level that whole voxels of another one are made of, or else the base."""
     choices = [
-        ([axis_ratio(a, b) for a, b in zip(source_um, pitch_um, strict=True)], array)
+        ([axis_ratio(a, b) for a, b in zip(source_um, level.pitch_um, strict=True)], array)
         for source_um, array in sources
     ]
-    whole = [c for c in choices if all(ratio.denominator == 1 for ratio in c[0])]
+    whole = [c for c in choices if _is_made_of(level.shape, *c)]
     return whole[-1] if whole else choices[0]
+
+
+def _is_made_of(shape: Sequence[int], ratios: Sequence[Fraction], source: zarr.Array[Any]) -> bool:
+    # A level that is a single voxel may reach over the end of a finer level, where the base
+    # still has a last part of a voxel.
+    zipped = zip(shape, ratios, source.shape, strict=True)
+    return all(ratio.denominator == 1 and n * ratio <= n_in for n, ratio, n_in in zipped)
 
 
 def _overlaid(levels: Sequence[LevelScale]) -> list[LevelScale]:

@@ -30,6 +30,7 @@ ReduceMethod = Literal["mean", "nearest"]
 
 # Small chunks are read in groups of about this size, as every call to zarr costs a millisecond.
 _CELL_BYTES = 8 * 2**20
+_LARGEST_WEIGHT = 4096
 # Two pitches this close are the same pitch.
 _SAME_RATIO = Fraction(1, 10**6)
 
@@ -51,6 +52,15 @@ class AxisMap:
     ratio: Fraction
     n_in: int
 
+    @property
+    def unit(self) -> int:
+        """How many units of weight one input sample has.
+
+        Chosen so that the weights are whole numbers, whose sums are exact: a constant stays the
+        same constant. Ratios of long decimals would need weights too large for that.
+        """
+        return self.ratio.denominator if self.ratio.numerator <= _LARGEST_WEIGHT else 1
+
     def inputs(self, outputs: slice) -> slice:
         """Return the input samples that some output samples touch."""
         stop = min(math.ceil(outputs.stop * self.ratio), self.n_in)
@@ -62,22 +72,22 @@ class AxisMap:
         return slice(start, min(math.ceil(inputs.stop / self.ratio), within.stop))
 
     def covered(self, outputs: slice) -> NDArray[np.float64]:
-        """Return how many input samples each output sample covers."""
+        """Return the sum of the weights of each output sample."""
         ends = [min((j + 1) * self.ratio, Fraction(self.n_in)) for j in span(outputs)]
         starts = [j * self.ratio for j in span(outputs)]
-        return np.array([float(b - a) for a, b in zip(starts, ends, strict=True)])
+        return np.array([float((b - a) * self.unit) for a, b in zip(starts, ends, strict=True)])
 
     def centre(self, output: int) -> int:
         """Return the input sample at the centre of an output sample."""
         return min(math.floor((output + Fraction(1, 2)) * self.ratio), self.n_in - 1)
 
     def shares(self, sample: int) -> Iterator[tuple[int, float]]:
-        """Yield each output sample that an input sample touches, and the length they share."""
+        """Yield each output sample that an input sample touches, and its weight there."""
         for j in range(math.floor(sample / self.ratio), math.ceil((sample + 1) / self.ratio)):
             low = max(Fraction(sample), j * self.ratio)
             high = min(Fraction(sample + 1), (j + 1) * self.ratio)
             if high > low:
-                yield j, float(high - low)
+                yield j, float((high - low) * self.unit)
 
 
 def axis_ratio(pitch_in: float, pitch_out: float) -> Fraction:
@@ -166,7 +176,8 @@ def _sum_dtype(dtype: np.dtype[Any], maps: Sequence[AxisMap]) -> np.dtype[Any]:
     if dtype.kind in "fc":
         return dtype
     # Sums of integers stay exact: float32 holds integers up to 2**24.
-    largest = math.prod(math.ceil(m.ratio) + 1 for m in maps) * np.iinfo(dtype).max
+    weights = (math.ceil(m.ratio + 2) * m.unit for m in maps)
+    largest = math.prod(weights) * int(np.iinfo(dtype).max)
     return np.dtype(np.float32 if largest < 2**24 else np.float64)
 
 
