@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,8 @@ import pytest
 from mosaicflow.io.zarr import save_omezarr
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 RESOLUTION_MM = (0.0015, 0.010, 0.010)

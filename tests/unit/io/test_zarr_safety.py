@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dask.array as da
 import numpy as np
@@ -30,6 +30,9 @@ from mosaicflow.io.zarr import (
 )
 
 from .conftest import noise
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def names(folder: Path) -> list[str]:
@@ -68,7 +71,7 @@ def test_a_part_of_a_shard_is_refused(tmp_path):
 
 
 def test_shards_need_the_second_flavour(tmp_path):
-    with pytest.raises(ValueError, match="sharding needs --ngff_version 0.5"):
+    with pytest.raises(ValueError, match=r"sharding needs --ngff_version 0\.5"):
         OmeZarrWriter(tmp_path / "a.ome.zarr", (6, 40, 50), sharding_factor=2)
     assert OmeZarrWriter(tmp_path / "a.ome.zarr", (6, 40, 50), sharding_factor=1).shards is None
 
@@ -107,7 +110,7 @@ def test_two_threads_in_one_region_are_refused(tmp_path, monkeypatch):
 
 def test_an_interrupted_write_is_unfinished(tmp_path, flavour):
     path = tmp_path / "a.ome.zarr"
-    with (
+    with (  # noqa: PT012  # the interruption is the last of the statements
         pytest.raises(RuntimeError, match="power cut"),
         OmeZarrWriter(path, (6, 40, 50), ngff_version=flavour) as writer,
     ):

@@ -284,10 +284,12 @@ def _unfinished(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
             f"{root.location}: unfinished or foreign store: its metadata has no 'multiscales'",
             remedy="run the step that wrote it again, or read it with allow_bare=True",
         )
-    _warn(f"{root.location}: unfinished or foreign store (no 'multiscales'); array '0' is shown")
     level = _level("0", document)
-    scale = _unknown_pitch(len(level.shape), str(root.location))
-    return _bare(root, _with_scale(level, scale, None))
+    _warn(
+        f"{root.location}: unfinished or foreign store (no 'multiscales'); array '0' is shown,"
+        f" with an assumed pixel size of {_UNKNOWN_PITCH_UM:g} um"
+    )
+    return _bare(root, _with_scale(level, (_UNKNOWN_PITCH_UM,) * len(level.shape), None))
 
 
 def _bare(root: Root, level: LevelInfo) -> OmeZarrInfo:
