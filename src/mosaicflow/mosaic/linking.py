@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.mosaic.pair_shift import measure_shift
+from mosaicflow.mosaic.pair_shift import measure_shift, overlap_ncc
 from mosaicflow.mosaic.placement import Link, fit_stage_model
 
 if TYPE_CHECKING:
@@ -117,10 +117,13 @@ class TileLinker:
     ) -> Link | None:
         """Measure b against a, with the image of tile `content` in the place of b."""
         y, x = self._expected(model, a, b)
-        found = measure_shift(
-            self.features(a), self.features(content), (float(y), float(x)), reach_px
-        )
-        return None if found is None else Link(a, b, found.shift_px, found.ncc, found.peak_ratio)
+        first, second = self.features(a), self.features(content)
+        found = measure_shift(first, second, (float(y), float(x)), reach_px)
+        if found is None:
+            return None
+        y, x = np.subtract(self.stage_px[b], self.stage_px[a])
+        stage_ncc = overlap_ncc(first, second, (float(y), float(x)))
+        return Link(a, b, found.shift_px, found.ncc, found.peak_ratio, stage_ncc)
 
     def _chance_ncc(self, model: NDArray[np.float64], rng: np.random.Generator) -> float:
         """Learn what correlation unrelated tiles reach in the same search."""

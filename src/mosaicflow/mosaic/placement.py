@@ -30,6 +30,8 @@ __all__ = [
 _LINK_SIGMA_PX = 0.25
 _STAGE_SIGMA_PX = (0.3, 5.0)
 _OUTLIER_PX = 3.5
+# Final width of the loss: three standard deviations of a good link.
+_LOSS_WIDTH_PX = 3 * _LINK_SIGMA_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Link:
         Position of `b` minus position of `a`, (y, x).
     ncc, peak_ratio : float
         How well and how clearly they match.
+    stage_ncc : float
+        How well they match where the stage says; NaN when not measured.
     weight : float
         Weight in the solution.
     used : bool
@@ -55,6 +59,7 @@ class Link:
     shift_px: tuple[float, float]
     ncc: float
     peak_ratio: float
+    stage_ncc: float = float("nan")
     weight: float = 0.0
     used: bool = False
 
@@ -171,10 +176,12 @@ def solve_placement(
 
     Notes
     -----
-    Weighted least squares over all tiles with a Cauchy loss on the links and a pull of every tile
-    towards the fitted stage model, whose strength follows from how far links depart from it; then
-    outlying links are dropped and the system is solved once more. The idea of a global solution
-    is that of Preibisch et al. 2009, doi:10.1093/bioinformatics/btp184.
+    Weighted least squares over all tiles with a pull of every tile towards the fitted stage model,
+    whose strength follows from how far links depart from it. Links have a Geman-McClure loss whose
+    width shrinks from step to step (graduated non-convexity, Yang et al. 2020,
+    doi:10.1109/LRA.2020.2965893); then outlying links are dropped and the system is solved once
+    more. The idea of a global solution is that of Preibisch et al. 2009,
+    doi:10.1093/bioinformatics/btp184.
     """
     tiles = sorted(stage_px)
     if model is None:
@@ -194,21 +201,33 @@ def solve_placement(
         replace(link, weight=float(weight) if keep else 0.0, used=bool(keep))
         for link, weight, keep in zip(links, weights, used, strict=True)
     )
-    residual = np.linalg.norm(positions[ends[:, 1]] - positions[ends[:, 0]] - shifts, axis=1)
+    residual = _residuals(positions, ends, shifts)
     return _placement(tiles, positions, model, final, _tile_residuals(final, residual))
 
 
 def _iterate(
     ends: NDArray[np.int64], shifts: Vector, base: Vector, prior: Vector, stage_sigma: float
 ) -> tuple[Vector, Vector, Vector]:
-    weights = base.copy()
+    """Solve with a loss that forgives large residuals ever less, from the stage's positions on.
+
+    Starting from an unweighted solution instead, one wrong link in four is enough to smear its
+    error over its neighbours and to look as good as they do.
+    """
     positions = prior
-    residual = np.zeros(len(base))
+    weights = base
+    residual = _residuals(positions, ends, shifts)
+    width = max(_LOSS_WIDTH_PX, 3 * float(np.median(residual)))
     for _ in range(15):
+        weights = base / (1 + (residual / width) ** 2) ** 2
         positions = _solve(ends, shifts, weights, prior, stage_sigma)
-        residual = np.linalg.norm(positions[ends[:, 1]] - positions[ends[:, 0]] - shifts, axis=1)
-        weights = base / (1 + (residual / (2 * _scale(residual))) ** 2)
+        residual = _residuals(positions, ends, shifts)
+        width = max(_LOSS_WIDTH_PX, width / 1.4)
     return positions, weights, residual
+
+
+def _residuals(positions: Vector, ends: NDArray[np.int64], shifts: Vector) -> Vector:
+    moved = positions[ends[:, 1]] - positions[ends[:, 0]]
+    return np.asarray(np.linalg.norm(moved - shifts, axis=1))
 
 
 def _scale(residual: Vector) -> float:
@@ -262,7 +281,7 @@ def _placement(
 
 
 def held_out_residuals(
-    links: Sequence[Link], stage_px: Mapping[Tile, tuple[float, float]], *, folds: int = 4
+    links: Sequence[Link], stage_px: Mapping[Tile, tuple[float, float]], *, folds: int = 8
 ) -> tuple[float, float, float]:
     """Ask links that were left out which positions explain them best.
 
@@ -279,19 +298,42 @@ def held_out_residuals(
     -------
     (float, float, float)
         Median residual [px] of left-out links for the stage as it is, for the fitted stage
-        model, and for the positions solved from the other links. NaN without links.
+        model, and for the positions solved from the other links. Only links count whose tiles
+        the others still connect: NaN where there is no such loop.
     """
     found: list[list[float]] = [[], [], []]
     for fold in range(min(folds, len(links))):
         rest = [link for number, link in enumerate(links) if number % folds != fold]
+        part = _connected_parts(rest)
+        tested = [
+            link
+            for link in links[fold::folds]
+            if part.get(link.a, link.a) == part.get(link.b, link.b)
+        ]
+        if not tested:
+            continue
         solved = solve_placement(rest, stage_px)
-        for link in links[fold::folds]:
+        for link in tested:
             step = np.subtract(stage_px[link.b], stage_px[link.a])
             moved = np.subtract(solved.positions_px[link.b], solved.positions_px[link.a])
             for column, value in zip(found, (step, solved.model @ step, moved), strict=True):
                 column.append(float(np.linalg.norm(value - np.array(link.shift_px))))
     stage, model, positions = (float(np.median(f)) if f else float("nan") for f in found)
     return stage, model, positions
+
+
+def _connected_parts(links: Sequence[Link]) -> dict[Tile, Tile]:
+    """Name for every linked tile one tile that stands for all that are linked with it."""
+    parent: dict[Tile, Tile] = {}
+
+    def root(tile: Tile) -> Tile:
+        while parent.setdefault(tile, tile) != tile:
+            tile = parent[tile]
+        return tile
+
+    for link in links:
+        parent[root(link.a)] = root(link.b)
+    return {tile: root(tile) for tile in list(parent)}
 
 
 def fit_lattice(

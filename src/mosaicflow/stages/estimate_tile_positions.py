@@ -21,6 +21,8 @@ __all__ = ["estimate_tile_positions"]
 # Features of this many tiles are enough to see what they have in common.
 _PATTERN_TILES = 48
 _CACHE_BYTES = 400_000_000
+# Without loops of links: gain in correlation from which measured shifts are believed.
+_LEAST_NCC_GAIN = 0.05
 
 
 def estimate_tile_positions(
@@ -147,11 +149,14 @@ def _decide(
 
     stage, model, solved = held_out_residuals(links, stage_px)
     placement = solve_placement(links, stage_px)
-    # Too few links to leave any out decide nothing: then the stage is believed.
-    best = min(
-        ("optimised", solved), ("lattice", model), ("stage", stage), key=lambda item: item[1]
-    )
-    source = best[0] if len(links) >= 4 else "stage"
+    ncc = float(np.median([link.ncc for link in links])) if links else float("nan")
+    stage_ncc = float(np.nanmedian([link.stage_ncc for link in links] or [np.nan]))
+    if np.isfinite(solved):
+        residuals = {"optimised": solved, "lattice": model, "stage": stage}
+        source = min(residuals, key=residuals.__getitem__)
+    else:
+        # No loop of links, so none can be left out: the images themselves must gain clearly.
+        source = "optimised" if ncc > stage_ncc + _LEAST_NCC_GAIN else "stage"
     if source != "optimised":
         model_yx = placement.model if source == "lattice" else np.eye(2)
         unused = tuple(replace(link, used=False, weight=0.0) for link in placement.links)
@@ -161,6 +166,8 @@ def _decide(
         "held_out_residual_stage_px": stage,
         "held_out_residual_model_px": model,
         "held_out_residual_positions_px": solved,
+        "ncc": ncc,
+        "stage_ncc": stage_ncc,
     }
 
 
@@ -244,16 +251,17 @@ def _write_metrics(
         )
     report.metric("source", str(decision["source"]), "", "positions that explain held-out links")
     for name, value in decision.items():
-        if name != "source":
+        if name.endswith("_px") and np.isfinite(value):
             report.metric(name, value, "px", "median residual of left-out links")
+    for name in ("ncc", "stage_ncc"):
+        if np.isfinite(decision[name]):
+            report.metric(f"median_{name}", decision[name], "", "of overlaps, placed and reported")
     if residuals:
         report.metric(
             "rms_residual", float(np.sqrt(np.mean(np.square(residuals)))), "px", "of used links"
         )
     report.metric("links_used", len(used), "", "links in the final solution")
     report.metric("links_possible", len(neighbours(stage_px)), "", "neighbouring pairs")
-    if used:
-        report.metric("median_ncc", float(np.median([link.ncc for link in used])), "", "of links")
     theta = float(np.rad2deg(np.arctan2(placement.model[1, 0], placement.model[0, 0])))
     report.metric("theta", theta, "deg", "rotation of the camera against the stage")
     report.metric("scale_y", float(scales[0]), "", "image step over reported step along y")
