@@ -1,0 +1,203 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mosaicflow.mosaic.linking import neighbours
+from mosaicflow.mosaic.placement import (
+    Link,
+    fit_lattice,
+    fit_stage_model,
+    held_out_residuals,
+    solve_placement,
+)
+
+seeds = st.integers(0, 1000)
+lattices = st.tuples(st.integers(1, 6), st.integers(1, 6)).filter(lambda n: n[0] * n[1] > 1)
+
+
+def rotation(degrees):
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.array([[c, -s], [s, c]])
+
+
+def stage(n_iy, n_ix, step=80.0):
+    return {(iy, ix): (iy * step, ix * step) for iy in range(n_iy) for ix in range(n_ix)}
+
+
+def jittered(positions, sigma_px, seed):
+    rng = np.random.default_rng(seed)
+    return {tile: np.add(p, rng.normal(0, sigma_px, 2)) for tile, p in positions.items()}
+
+
+def links_of(truth, noise_px=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        Link(a, b, tuple(np.subtract(truth[b], truth[a]) + rng.normal(0, noise_px, 2)), 0.9, 2.0)
+        for a, b in neighbours(truth)
+    ]
+
+
+def errors(placement, truth):
+    """Distance of each tile from the truth, which is known up to one common offset."""
+    tiles = sorted(truth)
+    found = np.array([placement.positions_px[tile] for tile in tiles])
+    difference = found - np.array([truth[tile] for tile in tiles])
+    return np.linalg.norm(difference - np.median(difference, axis=0), axis=1)
+
+
+@settings(max_examples=30)
+@given(size=lattices, angle=st.floats(-3, 3), scale=st.floats(0.95, 1.05))
+def test_links_that_follow_the_stage_model_are_met_exactly(size, angle, scale):
+    reported = stage(*size)
+    model = scale * rotation(angle)
+    truth = {tile: model @ p for tile, p in reported.items()}
+    placement = solve_placement(links_of(truth), reported)
+    assert errors(placement, truth).max() < 1e-6
+    assert all(link.used for link in placement.links)
+    assert max(placement.residuals_px.values()) < 1e-6
+
+
+@settings(max_examples=30)
+@given(size=st.tuples(st.integers(2, 6), st.integers(2, 6)), seed=seeds)
+def test_links_win_over_a_stage_that_is_off_by_two_pixels(size, seed):
+    truth = stage(*size)
+    placement = solve_placement(links_of(truth, 0.05, seed), jittered(truth, 2.0, seed + 1))
+    assert np.median(errors(placement, truth)) < 0.25  # px; 2 px without links
+
+
+def test_many_links_meet_the_target_of_eight_hundredths_of_a_pixel():
+    truth = stage(8, 8)
+    found = [
+        np.median(
+            errors(solve_placement(links_of(truth, 0.05, s), jittered(truth, 2.0, s + 50)), truth)
+        )
+        for s in range(10)
+    ]
+    assert np.median(found) < 0.15  # px, without the share that interpolation adds
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3])
+@pytest.mark.parametrize("seed", range(4))
+def test_up_to_three_wrong_links_in_ten_are_survived(share, seed):
+    truth = stage(6, 6)
+    rng = np.random.default_rng(seed)
+    links = links_of(truth, 0.05, seed)
+    wrong = set(rng.permutation(len(links))[: round(share * len(links))].tolist())
+    for number in wrong:
+        angle = rng.uniform(0, 2 * np.pi)
+        off = rng.uniform(8, 25) * np.array([np.cos(angle), np.sin(angle)])
+        links[number] = replace(links[number], shift_px=tuple(links[number].shift_px + off))
+    placement = solve_placement(links, jittered(truth, 1.0, seed))
+    # Islands that wrong links cut off are as good as the stage.
+    found = errors(placement, truth)
+    assert np.median(found) < 0.4  # px
+    assert np.mean(found < 4.5) > 0.9
+    dropped = {number for number, link in enumerate(placement.links) if not link.used}
+    assert len(wrong - dropped) <= 1
+    assert len(dropped - wrong) <= 1
+
+
+@settings(max_examples=30)
+@given(size=lattices, seed=seeds, offset=st.tuples(*[st.floats(-1e4, 1e4)] * 2))
+def test_the_centre_of_the_slice_stays_where_the_stage_says(size, seed, offset):
+    truth = {tile: np.add(p, offset) for tile, p in stage(*size).items()}
+    reported = jittered(truth, 2.0, seed)
+    placement = solve_placement(links_of(truth, 0.2, seed), reported, model=np.eye(2))
+    centre = np.mean(list(placement.positions_px.values()), axis=0)
+    np.testing.assert_allclose(centre, np.mean(list(reported.values()), axis=0), atol=1e-5)
+
+
+def test_a_tile_without_links_follows_the_fitted_model():
+    reported = stage(4, 4)
+    model = rotation(1.0)
+    truth = {tile: model @ p for tile, p in reported.items()}
+    links = [link for link in links_of(truth) if (3, 3) not in (link.a, link.b)]
+    placement = solve_placement(links, reported)
+    assert errors(placement, truth).max() < 1e-6
+    assert (3, 3) not in placement.residuals_px
+
+
+def test_islands_of_tiles_are_held_together_by_the_stage():
+    reported = {tile: p for tile, p in stage(5, 5).items() if tile[1] != 2}
+    truth = jittered(reported, 1.0, 0)
+    placement = solve_placement(links_of(truth), reported)
+    assert errors(placement, truth).max() < 3
+
+
+def test_without_links_the_stage_decides():
+    reported = jittered(stage(3, 3), 2.0, 1)
+    placement = solve_placement([], reported)
+    for tile, position in reported.items():
+        np.testing.assert_allclose(placement.positions_px[tile], position)
+    assert placement.links == ()
+    assert placement.residuals_px == {}
+    np.testing.assert_array_equal(placement.model, np.eye(2))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_camera_turned_by_one_degree_is_seen_by_the_stage_model(share):
+    reported = stage(6, 6)
+    truth = {tile: rotation(1.0) @ p for tile, p in reported.items()}
+    links = links_of(truth, 0.05)
+    rng = np.random.default_rng(3)
+    for number in rng.permutation(len(links))[: round(share * len(links))].tolist():
+        shift = np.add(links[number].shift_px, rng.uniform(-15, 15, 2))
+        links[number] = replace(links[number], shift_px=tuple(shift))
+    model = fit_stage_model(links, reported)
+    assert np.rad2deg(np.arctan2(model[1, 0], model[0, 0])) == pytest.approx(1.0, abs=0.05)
+    np.testing.assert_allclose(model, rotation(1.0), atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 5), (5, 1)])
+def test_one_row_of_tiles_gives_turn_and_scale(size):
+    reported = stage(*size)
+    model = 1.02 * rotation(1.0)
+    truth = {tile: model @ p for tile, p in reported.items()}
+    np.testing.assert_allclose(fit_stage_model(links_of(truth), reported), model, atol=1e-9)
+
+
+def test_without_links_the_stage_model_is_the_identity():
+    np.testing.assert_array_equal(fit_stage_model([], stage(2, 2)), np.eye(2))
+
+
+def test_left_out_links_prefer_what_made_them():
+    truth = stage(6, 6)
+    turned = {tile: rotation(1.0) @ p for tile, p in truth.items()}
+    # The stage is right up to a turn: solving adds only the noise of the links.
+    as_stage, as_model, solved = held_out_residuals(links_of(turned, 0.1), truth)
+    assert as_model < as_stage
+    assert as_model < solved
+    # The stage jitters: only the positions explain the links.
+    as_stage, as_model, solved = held_out_residuals(
+        links_of(turned, 0.05), jittered(truth, 2.0, 5)
+    )
+    assert solved < 0.5 * as_model
+    assert solved < 0.5 * as_stage
+
+
+def test_without_links_nothing_can_be_left_out():
+    assert np.isnan(held_out_residuals([], stage(2, 2))).all()
+
+
+@given(size=st.tuples(st.integers(2, 5), st.integers(2, 5)), seed=seeds)
+def test_a_lattice_is_summarised_exactly(size, seed):
+    matrix = np.diag([80.0, 90.0]) + np.random.default_rng(seed).normal(0, 3, (2, 2))
+    positions = {tile: tuple(matrix @ tile + (7.0, -3.0)) for tile in stage(*size)}
+    np.testing.assert_allclose(fit_lattice(positions, (100, 100)), matrix, atol=1e-8)
+
+
+def test_the_worked_example_of_the_lattice_comes_out():
+    matrix = np.array([[79.988, -1.396], [1.396, 79.988]])
+    positions = {tile: tuple(matrix @ tile) for tile in stage(4, 4)}
+    found = fit_lattice(positions, (100, 100)) @ (2, 3)
+    np.testing.assert_allclose(found, (155.79, 242.76), atol=0.01)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 1)])
+def test_a_direction_with_one_tile_steps_by_a_tile(size):
+    found = fit_lattice(stage(*size), (100, 120))
+    expected = [80.0 if n > 1 else length for n, length in zip(size, (100, 120), strict=True)]
+    np.testing.assert_allclose(found, np.diag(expected), atol=1e-9)
