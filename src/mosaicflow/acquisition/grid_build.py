@@ -18,6 +18,7 @@ from mosaicflow.acquisition.content import (
 from mosaicflow.acquisition.problems import Problem, ProblemLog
 from mosaicflow.acquisition.reading import read_tile, sample_bscans
 from mosaicflow.errors import FormatError, InputError
+from mosaicflow.io.threads import map_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +64,24 @@ class GridBuild:
     _problems: dict[Index, list[Problem]] = field(default_factory=dict)
     _lost: set[Index] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _buffers: threading.local = field(default_factory=threading.local)
 
-    def read_block(self, block: TileBlock) -> NDArray[np.float32] | None:
-        """Read all tiles of a block.
+    def read_tile(self, index: Index) -> NDArray[np.float32] | None:
+        """Read one tile.
+
+        Returns
+        -------
+        ndarray or None, shape (z, y, x), float32
+            None when the tile cannot be used. The array belongs to the calling thread and is
+            overwritten by its next call: fresh memory for every tile costs as much as the copy.
+        """
+        buffer: NDArray[np.float32] | None = getattr(self._buffers, "tile", None)
+        if buffer is None:
+            buffer = self._buffers.tile = np.empty(self.tiles.tile_shape, np.float32)
+        return buffer if self._read_into(index, buffer) else None
+
+    def read_block(self, block: TileBlock, threads: int) -> NDArray[np.float32] | None:
+        """Read all tiles of a block, several at a time.
 
         Returns
         -------
@@ -73,18 +89,17 @@ class GridBuild:
             0 where there is no tile; None when no tile of the block can be used.
         """
         n_z, n_y, n_x = self.tiles.tile_shape
-        shape = (n_z, block.shape[0] * n_y, block.shape[1] * n_x)
-        if block.shape == (1, 1):
-            data = np.empty(shape, np.float32)
-            return data if self._read_into(block.indices[0], data) else None
-        data, used = np.zeros(shape, np.float32), False
-        part = np.empty(self.tiles.tile_shape, np.float32)
-        for index in block.indices:
-            if self._read_into(index, part):
-                y, x = (index[0] - block.first[0]) * n_y, (index[1] - block.first[1]) * n_x
-                data[:, y : y + n_y, x : x + n_x] = part
-                used = True
-        return data if used else None
+        data = np.zeros((n_z, block.shape[0] * n_y, block.shape[1] * n_x), np.float32)
+
+        def place(index: Index) -> bool:
+            part = self.read_tile(index)
+            if part is None:
+                return False
+            y, x = (index[0] - block.first[0]) * n_y, (index[1] - block.first[1]) * n_x
+            data[:, y : y + n_y, x : x + n_x] = part
+            return True
+
+        return data if any(map_threads(place, block.indices, threads)) else None
 
     def _read_into(self, index: Index, out: NDArray[np.float32]) -> bool:
         tile = self.tiles.used[index]

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from mosaicflow.stages._options import StoreOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mosaicflow.acquisition.grid_build import GridBuild
     from mosaicflow.acquisition.grid_plan import GalvoResult
     from mosaicflow.acquisition.tiles import SliceTiles
@@ -94,12 +97,7 @@ def _write_grid(
     report: StageReport,
     threads: int,
 ) -> None:
-    from mosaicflow.acquisition.grid_plan import (
-        TileBlock,
-        grid_attributes,
-        grid_chunks,
-        tile_blocks,
-    )
+    from mosaicflow.acquisition.grid_plan import grid_attributes, grid_chunks, tile_blocks
     from mosaicflow.io.threads import map_threads
     from mosaicflow.io.zarr import OmeZarrWriter
 
@@ -110,13 +108,17 @@ def _write_grid(
     with OmeZarrWriter(output, (n_z, rows * n_y, columns * n_x), chunks, **options) as writer:
         factor = max(1, (writer.shards or writer.chunks)[1] // n_y)
 
-        def copy(block: TileBlock) -> None:
-            data = build.read_block(block)
+        def write(first: tuple[int, int], data: NDArray[np.float32] | None) -> None:
             if data is not None:
-                y, x = block.first[0] * n_y, block.first[1] * n_x
+                y, x = first[0] * n_y, first[1] * n_x
                 writer[:, y : y + data.shape[1], x : x + data.shape[2]] = data
 
-        map_threads(copy, tile_blocks(build.tiles.used, (rows, columns), factor), threads)
+        if factor == 1:
+            map_threads(lambda i: write(i, build.read_tile(i)), sorted(build.tiles.used), threads)
+        else:
+            # A shard is written as a whole, so one at a time is held and its tiles share threads.
+            for block in tile_blocks(build.tiles.used, (rows, columns), factor):
+                write(block.first, build.read_block(block, threads))
         build.check_missing(max_missing_fraction)
         writer.attrs.update(report.block(grid_attributes(build.tiles, build.dropped, galvo)))
         writer.finalize([um / 1000 for um in build.tiles.pitch_um], store.n_levels)
