@@ -186,7 +186,7 @@ class _Source:
             # Reading the tile for the grid reports it, with the reason.
             return np.zeros((0, 1), np.float32)
         np.nan_to_num(scans, copy=False, posinf=0, neginf=0)
-        image: NDArray[np.float32] = scans.mean(axis=2)
+        image = scans.mean(axis=2, dtype=np.float64).astype(np.float32)
         marker = self.find_marker(tile) if self.find_marker else None
         return image if marker is None else without_marker(image, marker)
 

@@ -241,11 +241,9 @@ def read_overlap(root: Path, slice_id: int) -> float | None:
     float or None
         Share of a tile's width.
     """
-    candidates = [
-        *sorted(root.glob(f"slice_z*{slice_id}/metadata.json")),
-        root / "state.json",
-    ]
-    for path in candidates:
+    folders = sorted(root.glob("slice_z*/metadata.json"))
+    own = [p for p in folders if re.fullmatch(rf"slice_z0*{slice_id}", p.parent.name)]
+    for path in (*own, root / "state.json"):
         value: Any = _json_or_none(path)
         overlap = value.get("overlap_fraction") if isinstance(value, dict) else None
         if isinstance(overlap, int | float) and 0 <= overlap < 1:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -216,3 +217,32 @@ def test_another_json_is_no_tile_list(tmp_path):
         create_mosaic_grid(
             tiles=tmp_path / "z00_tiles.json", raw=tmp_path, output=tmp_path / "a.ome.zarr"
         )
+
+
+def test_strict_refuses_to_repair(raw, tmp_path):
+    copy = tmp_path / "raw"
+    shutil.copytree(raw, copy)
+    path = next(copy.glob("z00/tile_x00*/image_00000.bin"))
+    samples = np.fromfile(path, "<f4")
+    samples[0] = np.nan
+    samples.tofile(path)
+
+    with pytest.raises(InputError, match=r"1 of 14400 samples are not finite.*\(strict\)"):
+        make(copy, tmp_path / "out", strict=True)
+
+
+def test_memory_is_that_of_a_few_tiles(tmp_path):
+    root = tmp_path / "tiles"
+    root.mkdir()
+    tile = np.random.default_rng(0).uniform(1, 9, (32, 128, 128)).astype(np.float32)
+    for number in range(36):
+        tifffile.imwrite(root / f"x{number % 6}_y{number // 6}.tif", tile, photometric="minisblack")
+    inspect_acquisition(raw=root, output_dir=tmp_path, pixel_size_um=1.0)
+    output = tmp_path / "mosaic_grid_3d_z00.ome.zarr"
+
+    tracemalloc.start()
+    create_mosaic_grid(tiles=tmp_path / "z00_tiles.json", raw=root, output=output)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 4 * tile.nbytes + 20e6  # 36 tiles would be 75 MB
