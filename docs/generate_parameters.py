@@ -258,10 +258,11 @@ def render_page(groups: list[Group]) -> str:
         "",
         "<!-- Written by docs/generate_parameters.py from the stages' own declarations. -->",
         "",
-        "One name, one meaning, in both engines: on the command line (`--crop_depth_um 400`), or in a",
-        "`params.yml` given to `mosaicflow run -p params.yml` or `nextflow run . -params-file params.yml`.",
-        "Lists (`pyramid_resolutions`) go into `params.yml`; so does a text that looks like a number, in",
-        "quotes (`ngff_version: '0.5'`). Square brackets give the unit.",
+        "One name, one meaning, in both engines: on the command line (`--crop_depth_um 400`), or in",
+        "a `params.yml`, given to `mosaicflow run -p params.yml` or to",
+        "`nextflow run . -params-file params.yml`. Lists (`pyramid_resolutions`) go into `params.yml`;",
+        "there a text that looks like a number needs quotes (`ngff_version: '0.5'`). Square brackets",
+        "give the unit.",
     ]
     for group in groups:
         lines += ["", f"## {group.title}", "", "| parameter | type | default | meaning | read by |"]

@@ -1,0 +1,178 @@
+"""Both engines publish the same from the same acquisition; the workflow resumes exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# What only one engine writes.
+OWN = {"pipeline_info", ".mosaicflow"}
+PER_SLICE = (
+    "CREATE_MOSAIC_GRID",
+    "RESAMPLE_MOSAIC_GRID",
+    "ESTIMATE_TILE_POSITIONS",
+    "STITCH_3D",
+    "CORRECT_AXIAL",
+    "CROP_INTERFACE",
+    "NORMALIZE",
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("nextflow") is None,
+        reason="nextflow is not on PATH: install it to test the workflow",
+    ),
+]
+
+
+def _command(*words: object, folder: Path) -> None:
+    bin_folder = Path(sys.executable).parent
+    environment = os.environ | {
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "NXF_OFFLINE": "true",
+        "NXF_ANSI_LOG": "false",
+        # A short life is not worth a good compiler.
+        "NXF_JVM_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+class Acquisition:
+    """A toy acquisition, the folder it is processed in, and both engines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        _command(
+            "mosaicflow", "simulate", "--preset", "toy", "--output", folder / "toy", folder=folder
+        )
+        self.parameters = folder / "toy" / "params.yml"
+        # A quarter of a slice may be missing, so that one lost tile does not fail it.
+        with self.parameters.open("a") as file:
+            file.write("max_missing_fraction: 0.3\n")
+        self.raw = folder / "toy" / "raw"
+
+    def run_workflow(self, *options: str) -> Path:
+        output = self.folder / "workflow"
+        _command(
+            *("nextflow", "run", ROOT, "-profile", "test", "-params-file", self.parameters),
+            *("--input", self.raw, "--output", output, *options),
+            folder=self.folder,
+        )
+        return output
+
+    def run_embedded(self, *options: str) -> Path:
+        output = self.folder / "embedded"
+        _command(
+            *("mosaicflow", "run", "-p", self.parameters, "--threads", "2"),
+            *("--input", self.raw, "--output", output, *options),
+            folder=self.folder,
+        )
+        return output
+
+    def tasks(self) -> dict[str, set[str]]:
+        """Status -> names of the workflow's last run, without the subworkflow's name."""
+        trace = self.folder / "workflow" / "pipeline_info" / "trace.txt"
+        found: dict[str, set[str]] = {"CACHED": set(), "COMPLETED": set()}
+        with trace.open() as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                found.setdefault(row["status"], set()).add(row["name"].split(":")[-1])
+        return found
+
+
+@pytest.fixture(scope="module")
+def acquisition(tmp_path_factory: pytest.TempPathFactory) -> Acquisition:
+    made = Acquisition(tmp_path_factory.mktemp("engines"))
+    made.run_workflow()
+    return made
+
+
+def _files(root: Path) -> dict[str, Path]:
+    return {
+        path.relative_to(root).as_posix(): path
+        for path in root.rglob("*")
+        if path.is_file() and path.relative_to(root).parts[0] not in OWN
+    }
+
+
+def _without_times(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _without_times(item) for name, item in value.items() if name != "timestamp"}
+    return [_without_times(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    if first.read_bytes() == second.read_bytes():
+        return True
+    if not first.name.endswith(".metrics.json"):
+        return False
+    return _without_times(json.loads(first.read_text())) == _without_times(
+        json.loads(second.read_text())
+    )
+
+
+def _assert_same_trees(first: Path, second: Path) -> None:
+    left, right = _files(first), _files(second)
+    assert sorted(left) == sorted(right)
+    assert [name for name in left if not _is_same(left[name], right[name])] == []
+
+
+def test_both_engines_publish_the_same(acquisition):
+    output = acquisition.run_embedded()
+    assert (output / "3d_volume.ome.zarr" / ".zattrs").is_file()
+    _assert_same_trees(acquisition.folder / "workflow", output)
+
+
+def test_resuming_a_finished_run_repeats_nothing(acquisition):
+    acquisition.run_workflow("-resume")
+    assert acquisition.tasks()["COMPLETED"] == set()
+    assert len(acquisition.tasks()["CACHED"]) == 22
+
+
+def test_a_lost_file_repeats_what_depends_on_it(acquisition):
+    # Without a pooled flat field one slice depends on no other before the alignment.
+    acquisition.run_workflow("-resume", "--fix_illum_enabled", "false")
+    next((acquisition.raw / "z00").rglob("image_00000.bin")).unlink()
+    acquisition.run_workflow("-resume", "--fix_illum_enabled", "false")
+    tasks = acquisition.tasks()
+    assert tasks["CACHED"] == {f"{name} (z01)" for name in PER_SLICE} | {"DETECT_REHOMING"}
+    assert tasks["COMPLETED"] == {f"{name} (z00)" for name in PER_SLICE} | {
+        "INSPECT_ACQUISITION",
+        "REGISTER_PAIRWISE (z00-z01)",
+        "SOLVE_ALIGNMENT",
+        "STACK",
+    }
+
+
+def test_a_pooled_flat_field_spares_the_other_grids(acquisition):
+    acquisition.run_workflow("-resume")
+    grids = {"CREATE_MOSAIC_GRID (z01)", "RESAMPLE_MOSAIC_GRID (z01)"}
+    assert grids <= acquisition.tasks()["CACHED"]
+    _assert_same_trees(acquisition.folder / "workflow", acquisition.run_embedded())
+
+
+def test_a_failed_slice_is_the_same_record_in_both(acquisition):
+    options = ("--max_missing_fraction", "0.1")
+    shutil.rmtree(acquisition.folder / "workflow")  # what an earlier run published stays there
+    output = acquisition.run_workflow("-resume", *options)
+    record = json.loads((output / "tables" / "z00_failure.json").read_text())
+    assert record["slice_id"] == 0
+    assert not (output / "slices" / "normalize" / "slice_z00_normalize.ome.zarr").exists()
+    _assert_same_trees(output, acquisition.run_embedded(*options))

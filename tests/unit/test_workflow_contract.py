@@ -1,0 +1,216 @@
+"""The workflow, the schema, the commands and the stages must say the same."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import re
+import stat
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
+from mosaicflow.stages._table import STAGES
+
+ROOT = Path(__file__).parents[2]
+MODULES = ROOT / "modules"
+# Connections between stages that a module's script writes itself.
+OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
+
+
+@cache
+def _generator():
+    spec = importlib.util.spec_from_file_location(
+        "generate_parameters", ROOT / "docs" / "generate_parameters.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def _params_block() -> dict[str, tuple[str, str]]:
+    """Name -> (type, default as written) of main.nf."""
+    main = (ROOT / "main.nf").read_text(encoding="utf-8")
+    block = re.search(r"^params \{\n(.*?)^\}", main, flags=re.S | re.M)[1]
+    lines = re.findall(r"^ {4}(\w+): ([\w<>]+\??)(?: = (.*))?$", block, flags=re.M)
+    return {name: (kind, default) for name, kind, default in lines}
+
+
+def _literal(text: str) -> object:
+    return None if text == "" else json.loads(text.replace("'", '"'))
+
+
+@cache
+def _schema() -> dict[str, dict]:
+    schema = json.loads((ROOT / "nextflow_schema.json").read_text(encoding="utf-8"))
+    return {
+        name: entry
+        for group in schema["$defs"].values()
+        for name, entry in group["properties"].items()
+    }
+
+
+def _settings() -> dict[str, object]:
+    """Name -> default of everything that the Python side knows."""
+    found = {name: item.default for name, item in ENGINE_PARAMETERS.items()}
+    for stage in STAGES:
+        found |= {name: default for name, (_, default) in stage_settings(stage).items()}
+    return {
+        name: [float(v) for v in value] if isinstance(value, tuple) else value
+        for name, value in found.items()
+    }
+
+
+def test_generated_files_are_up_to_date():
+    for path, text in _generator().render_all().items():
+        assert path.read_text(encoding="utf-8") == text, (
+            f"{path.name}: run python docs/generate_parameters.py"
+        )
+
+
+def test_the_workflow_declares_exactly_the_settings_of_the_stages():
+    block = _params_block()
+    assert set(block) - {"input"} == set(_settings())
+    for name, default in _settings().items():
+        assert _literal(block[name][1]) == default, name
+
+
+def test_the_schema_describes_exactly_the_settings_of_the_stages():
+    schema = _schema()
+    assert set(schema) == set(_settings()) | {"input", "output", "publish_mode"}
+    for name, default in _settings().items():
+        assert schema[name].get("default") == default, name
+        assert schema[name]["description"], name
+
+
+def test_types_of_workflow_and_schema_agree():
+    names = {
+        "String": "string",
+        "Path": "string",
+        "Integer": "integer",
+        "Float": "number",
+        "Boolean": "boolean",
+        "List<Float>": "array",
+    }
+    for name, (kind, _) in _params_block().items():
+        expected = names[kind.removesuffix("?")]
+        assert _schema()[name]["type"] == ([expected, "null"] if kind.endswith("?") else expected)
+
+
+def test_one_name_has_one_type_and_default_in_all_stages():
+    seen: dict[str, tuple] = {}
+    for stage in STAGES:
+        for name, found in stage_settings(stage).items():
+            assert seen.setdefault(name, found) == found, f"{name} of {stage}"
+
+
+def test_configuration_declares_the_parameters_that_it_reads():
+    config = (ROOT / "nextflow.config").read_text(encoding="utf-8")
+    block = re.search(r"^params \{\n(.*?)^\}", config, flags=re.S | re.M)[1]
+    found = dict(re.findall(r"^\s+(\w+)\s+= '(.*)'$", block, flags=re.M))
+    assert found == {name: _schema()[name]["default"] for name in ("output", "publish_mode")}
+
+
+@cache
+def _passed_settings() -> dict[str, set[str]]:
+    """Stage -> names that functions/settings.nf gives it."""
+    text = (ROOT / "functions" / "settings.nf").read_text(encoding="utf-8")
+    store = set(re.findall(r"'(\w+)'", re.search(r"def store = .*", text)[0]))
+    entries = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+:|^ {4}\])", text, flags=re.S | re.M)
+    return {
+        stage: set(re.findall(r"'(\w+)'", value)) | (store if "store" in value else set())
+        for stage, value in entries
+    }
+
+
+# They are files, so the workflow stages them.
+STAGED = {"inspect_acquisition": {"positions", "tile_table", "slice_config"}}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_gets_all_of_its_settings_and_no_other(stage):
+    assert _passed_settings()[stage] == set(stage_settings(stage)) - STAGED.get(stage, set())
+
+
+@cache
+def _help(stage: str) -> set[str]:
+    """Options that a stage's command takes."""
+    result = subprocess.run(
+        [sys.executable, ROOT / "bin" / f"{stage}.py", "--help"],
+        capture_output=True,
+        text=True,
+        env={"COLUMNS": "400", "PATH": ""},
+        check=True,
+    )
+    return set(OPTION.findall(result.stdout))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_option_that_a_module_passes_exists(stage):
+    module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
+    script = module[module.index("    script:") : module.index("    stub:")]
+    passed = set(OPTION.findall(script)) | {
+        name.replace("_", "-") for name in _passed_settings()[stage] | STAGED.get(stage, set())
+    }
+    assert passed <= _help(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_stem_for_module_process_command_and_page(stage):
+    module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
+    assert re.findall(r"^process (\w+) \{", module, flags=re.M) == [stage.upper()]
+    assert f"    {stage}.py \\" in module
+    command = ROOT / "bin" / f"{stage}.py"
+    assert command.stat().st_mode & stat.S_IXUSR
+    assert f'stage_command("{stage}")' in command.read_text(encoding="utf-8")
+    assert (MODULES / stage / "tests" / "main.nf.test").is_file()
+
+
+def test_no_module_command_or_page_without_a_stage():
+    assert {path.parent.name for path in MODULES.glob("*/main.nf")} == set(STAGES)
+    assert {path.stem for path in (ROOT / "bin").glob("*.py")} == set(STAGES)
+    assert {path.stem for path in (ROOT / "docs" / "stages").glob("*.md")} == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_modules_read_only_their_inputs(stage):
+    module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
+    for banned in ("params", "publishDir", "when:", "projectDir", "task.ext", "|| true", "2>"):
+        assert banned not in module, banned
+    assert "    cache 'deep'" in module
+    assert "eval('mosaicflow --version'), topic: versions" in module
+    assert module.index("    script:") < module.index("    stub:")
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES.values() if stage.per == "slice"])
+def test_a_slice_stage_gives_a_result_or_a_record(stage):
+    module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
+    assert "--failure-record z${id}_failure.json" in module
+    assert len(re.findall(r"^    tuple val\(id\), .* optional: true, emit: ", module, re.M)) == 2
+
+
+def test_labels_have_resources():
+    base = (ROOT / "conf" / "base.config").read_text(encoding="utf-8")
+    known = set(re.findall(r"withLabel: (\w+)", base))
+    used = {
+        label
+        for path in MODULES.glob("*/main.nf")
+        for label in re.findall(r"label '(\w+)'", path.read_text(encoding="utf-8"))
+    }
+    assert used == known
+    assert len(known) <= 6
+
+
+def test_the_generator_answers_whether_files_are_stale(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["generate_parameters.py", "--check"])
+    with contextlib.redirect_stderr(io.StringIO()) as complaints:
+        assert _generator().main() == 0
+    assert complaints.getvalue() == ""
