@@ -23,6 +23,9 @@ __all__ = ["DepthRules", "SlicePlacement", "place_by_evidence", "solve_depths", 
 
 # A link counts as held-out evidence only if the others fix at least this part of it.
 _MIN_REDUNDANCY = 0.3
+# The stage wins when links speak for it by 3 standard errors, counting at least this much of one
+# for what registration cannot know [px].
+_CLEAR, _LEAST_SIGMA_PX = 9.0, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class SlicePlacement:
     source : str
         ``reference``, ``graph``, ``rotation``, ``stage`` or ``previous``.
     confidence : float
-        Mean confidence of its links.
+        Mean confidence of its links, weighted by their precision.
     reasons : tuple of str
         What was not used.
     evidence : mapping
@@ -59,8 +62,8 @@ def place_by_evidence(
     """Solve the graph, and return a slice to the stage where the graph explains less.
 
     A slice's links are predicted twice: by the stage, and by the graph solved without the link in
-    question. Where the stage predicts them better, the slice's links are dropped and the graph is
-    solved again.
+    question. Where the stage predicts them better by more than their errors allow, the slice's
+    links are dropped and the graph is solved again.
 
     Parameters
     ----------
@@ -96,7 +99,7 @@ def place_by_evidence(
         placed[i] = SlicePlacement(
             pose=poses[i],
             source=_source(i == reference_id, own, reliable),
-            confidence=fmean([link.confidence for link in own]) if own else 0.0,
+            confidence=_confidence(own),
             reasons=_reasons(i, links, worse, evidence[i], has_links=bool(own)),
             evidence={
                 **evidence[i],
@@ -111,30 +114,42 @@ def _weigh(
 ) -> dict[str, Any]:
     """Gather what speaks for the graph and what for the stage."""
     mine = [
-        loop
+        (link, loop)
         for link, loop in zip(usable, loops, strict=True)
         if slice_id in (link.fixed_id, link.moving_id) and loop.redundancy >= _MIN_REDUNDANCY
     ]
+    advantage = sum(
+        (loop.by_stage_px**2 - loop.by_graph_px**2) / max(link.sigma_px, _LEAST_SIGMA_PX) ** 2
+        for link, loop in mine
+    )
     held_out = [
         link.held_out
         for link in links
         if slice_id in (link.fixed_id, link.moving_id) and not math.isnan(link.held_out[1])
     ]
     return {
-        "loop_error_stage_px": _rounded(median(m.by_stage_px for m in mine)) if mine else None,
-        "loop_error_graph_px": _rounded(median(m.by_graph_px for m in mine)) if mine else None,
-        "held_out_correlation_stage": _rounded(fmean(h[0] for h in held_out)) if held_out else None,
-        "held_out_correlation_graph": _rounded(fmean(h[1] for h in held_out)) if held_out else None,
+        "loop_error_stage_px": _middle([loop.by_stage_px for _, loop in mine]),
+        "loop_error_graph_px": _middle([loop.by_graph_px for _, loop in mine]),
+        "loop_advantage": round(advantage, 2) if mine else None,
+        "held_out_correlation_stage": _middle([stage for stage, _ in held_out]),
+        "held_out_correlation_graph": _middle([graph for _, graph in held_out]),
     }
 
 
-def _rounded(value: float) -> float:
-    return round(value, 4)
+def _confidence(links: Sequence[Link]) -> float:
+    """Average, each link by its precision: one sure neighbour is enough to know the place."""
+    if not links:
+        return 0.0
+    return fmean([link.confidence for link in links], [link.sigma_px**-2 for link in links])
+
+
+def _middle(values: Sequence[float]) -> float | None:
+    return round(median(values), 4) if values else None
 
 
 def _stage_is_better(evidence: Mapping[str, Any]) -> bool:
-    by_stage, by_graph = evidence["loop_error_stage_px"], evidence["loop_error_graph_px"]
-    return by_stage is not None and by_graph > by_stage
+    advantage = evidence["loop_advantage"]
+    return advantage is not None and advantage < -_CLEAR
 
 
 def _source(is_reference: bool, own: Sequence[Link], reliable: bool) -> str:

@@ -13,7 +13,7 @@ from mosaicflow.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Link", "LinkRules", "grade_link", "low_runs", "parse_link"]
+__all__ = ["Link", "LinkRules", "grade_link", "low_runs", "parse_link", "without_detours"]
 
 YX = tuple[float, float]
 Use = Literal["full", "rotation", "none"]
@@ -42,6 +42,8 @@ class Link:
         Correlation on parts not used for the fit: by the stage, by registration.
     drift : tuple of float
         Depth beyond the expected one and its standard error [um].
+    distance_planes : float
+        Tissue between the planes that were compared; 0 when both slices show the same tissue.
     use : {'full', 'rotation', 'none'}
         What of it may be used.
     reason : str
@@ -59,6 +61,7 @@ class Link:
     correlation: float
     held_out: YX
     drift: YX
+    distance_planes: float = 0.0
     use: Use = "full"
     reason: str = ""
 
@@ -128,7 +131,9 @@ def parse_link(record: Mapping[str, Any], where: str, *, canvas_um: float) -> Li
     scale = pitch[1] / canvas_um, pitch[2] / canvas_um
     there = motion.apply(motion.center_yx) - offset
     failed = record.get("status") == "error"
-    spread = _PX_PER_PLANE * _number(record, "distance_planes", 0.0)
+    distance = _number(record, "distance_planes", 0.0)
+    spread = _PX_PER_PLANE * distance
+    lever = max(0.5 * min(motion.center_yx), 1.0)
     drift = (_number(record, "z_drift_planes", 0.0), _number(record, "z_sigma_planes", math.inf))
     return Link(
         fixed_id=fixed_id,
@@ -137,7 +142,7 @@ def parse_link(record: Mapping[str, Any], where: str, *, canvas_um: float) -> Li
         fixed_yx=_scaled(motion.center_yx, scale),
         moving_yx=_scaled((float(there[0]), float(there[1])), scale),
         sigma_px=math.hypot(_number(record, "sigma_px", 0.1), spread) * scale[0],
-        sigma_deg=_number(record, "sigma_deg", 0.05),
+        sigma_deg=math.hypot(_number(record, "sigma_deg", 0.05), math.degrees(spread / lever)),
         confidence=_number(record, "confidence", 1.0),
         correlation=_number(record, "correlation", math.nan),
         held_out=(
@@ -145,6 +150,7 @@ def parse_link(record: Mapping[str, Any], where: str, *, canvas_um: float) -> Li
             _number(record, "held_out_refined", math.nan),
         ),
         drift=(drift[0] * pitch[0], drift[1] * pitch[0]),
+        distance_planes=distance,
         use="none" if failed else "full",
         reason=str(record.get("reason", "")) if failed else "",
     )
@@ -181,6 +187,43 @@ def grade_link(link: Link, rules: LinkRules) -> Link:
     if link.confidence < rules.confidence_high:
         return replace(link, use="rotation", reason=f"rotation_only: {link.confidence:.2f}")
     return link
+
+
+def without_detours(links: Sequence[Link]) -> list[Link]:
+    """Leave out links across unseen tissue between slices that shared tissue joins already.
+
+    Two faces of different tissue resemble each other in outline only; next to links that saw the
+    same vessels twice, such a likeness turns slices by a degree and more.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        Graded links.
+
+    Returns
+    -------
+    list of Link
+        All of them, with `use` and `reason` set.
+    """
+    group: dict[int, int] = {}
+
+    def root(one: int) -> int:
+        while group.setdefault(one, one) != one:
+            one = group[one]
+        return one
+
+    for link in links:
+        if link.use == "full" and not link.distance_planes:
+            group[root(link.fixed_id)] = root(link.moving_id)
+    reason = "slices that shared tissue joins are not compared across unseen tissue"
+    return [
+        replace(link, use="none", reason=reason)
+        if link.use != "none"
+        and link.distance_planes
+        and root(link.fixed_id) == root(link.moving_id)
+        else link
+        for link in links
+    ]
 
 
 def low_runs(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Motion", "RefinedMotion", "refine", "warp"]
 
 _TOLERANCE_PX = 2e-3
+# Images of the same tissue come to rest in 2 to 5 steps; images of different tissue never do.
+_MAX_STEPS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def refine(
     start: Motion,
     *,
     rotate: bool = True,
-    max_steps: int = 50,
+    max_steps: int = _MAX_STEPS,
 ) -> RefinedMotion:
     """Move one image onto another as precisely as their noise allows.
 

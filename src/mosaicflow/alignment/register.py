@@ -60,12 +60,16 @@ class RegistrationSettings:
         Beyond these the result is wrong.
     initial : {'none', 'gradient', 'com', 'both'}
         Where the first guess comes from, besides the stage.
+    finest_bin : int
+        Binning of the finest images compared [px]: images of different tissue hold nothing that
+        would be worth more.
     """
 
     transform: Literal["translation", "euler"] = "euler"
     max_translation_px: float = 200.0
     max_rotation_deg: float = 5.0
     initial: Initial = "both"
+    finest_bin: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,7 @@ def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:
     PairFit
         The stage's own motion, with the reason in `failure`, when registration fails.
     """
-    factors = _pyramid(pair)
+    factors = _pyramid(pair, settings.finest_bin)
     if min(*pair.fixed.shape, *pair.moving.shape) < 8 * factors[0]:
         return _rejected(pair, "the images are too narrow to compare", 0.0)
     guess = _first_guess(_level(pair, factors[0], pair.stage_motion), pair, settings)
@@ -242,12 +246,12 @@ def _descend(
     return found
 
 
-def _pyramid(pair: SlicePair) -> list[int]:
+def _pyramid(pair: SlicePair, finest_bin: int) -> list[int]:
     """Choose the binning factors, from coarse to fine."""
     longest = max(*pair.fixed.shape, *pair.moving.shape)
     coarsest = max(0, math.ceil(math.log2(longest / _COARSE_PX)))
-    finest = 1 if longest > _FINE_PX else 0
-    exponents = range(coarsest, finest - 1, -1)
+    finest = max(1 if longest > _FINE_PX else 0, round(math.log2(finest_bin)))
+    exponents = range(coarsest, min(coarsest, finest) - 1, -1)
     # The search is good to one coarse pixel, so the level after it can be left out.
     return [2**k for k in exponents if k != coarsest - 1 or k <= 1]
 

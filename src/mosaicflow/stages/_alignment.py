@@ -25,7 +25,14 @@ from mosaicflow.alignment.ledger import (
     merge_fragments,
     take_census,
 )
-from mosaicflow.alignment.links import Link, LinkRules, grade_link, low_runs, parse_link
+from mosaicflow.alignment.links import (
+    Link,
+    LinkRules,
+    grade_link,
+    low_runs,
+    parse_link,
+    without_detours,
+)
 from mosaicflow.alignment.shifts import ExcludedMode, StepTable, parse_steps, place_slices
 from mosaicflow.alignment.solution import (
     Alignment,
@@ -214,7 +221,9 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     ]
     dropped = _auto_exclude(census.used, links, rules.exclude, report)
     used = [i for i in census.used if i not in dropped]
-    links = [link for link in links if {link.fixed_id, link.moving_id} <= set(used)]
+    links = without_detours(
+        [link for link in links if {link.fixed_id, link.moving_id} <= set(used)]
+    )
     placed, frames = _place(used, links, inputs, rules, pitch, report)
     depth_rules = DepthRules(rules.expected_depths, rules.depth_limit_planes, pitch[0])
     measured = [link for link in links if link.use != "none"]

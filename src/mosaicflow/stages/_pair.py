@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = ["DepthLimits", "MeasuredPair", "measure_pair"]
 
 _LONGEST_PX = 2048  # registration images are binned to this, which bounds memory
 _COARSE_PX = 128  # planes kept for the depth search
+_CONTACT_BIN = 4  # of slices that share no tissue, whose structures agree only coarsely
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +161,11 @@ class _Job:
             threads=self.threads,
         )
 
-    def register(self, upper: Projection, lower: Projection) -> PairFit:
+    def register(self, upper: Projection, lower: Projection, match: DepthMatch) -> PairFit:
         y, x = (value / self.image_bin for value in self.offset_yx)
         pair = SlicePair(upper.images[0], lower.images[0], upper.valid, lower.valid, (y, x))
-        return register_images(pair, self.settings)
+        finest = _CONTACT_BIN if match.distance_planes else 1
+        return register_images(pair, replace(self.settings, finest_bin=finest))
 
 
 def measure_pair(
@@ -209,11 +211,11 @@ def measure_pair(
     match = job.match(lag)
     upper = job.read(fixed, match.fixed, job.plane_bin)
     lower = job.read(moving, match.moving, job.plane_bin)
-    fit = job.register(upper, lower)
+    fit = job.register(upper, lower, match)
     drift = _measure_drift(job, upper.planes, lower.planes, _full_size(fit, job.image_bin), lag)
     if abs(drift.drift_planes) >= 0.75:
         again = job.match(lag + drift.drift_planes)
-        second = job.register(job.read(fixed, again.fixed), job.read(moving, again.moving))
+        second = job.register(job.read(fixed, again.fixed), job.read(moving, again.moving), again)
         if second.correlation > fit.correlation:
             fit, match = second, again
     transform = _full_size(fit, job.image_bin)
