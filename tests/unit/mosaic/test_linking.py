@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from mosaicflow.mosaic.features import tile_features
+from mosaicflow.mosaic.linking import TileLinker, neighbours, nominal_positions
+
+TILE = (64, 64)
+
+
+def serial(function, items):
+    return [function(item) for item in items]
+
+
+def linker(tiles, reported, refinement_px=10.0):
+    features = {tile: tile_features(data) for tile, data in tiles.items()}
+    return TileLinker(features.__getitem__, reported, TILE, refinement_px, serial)
+
+
+@pytest.fixture
+def slice_of(make_texture, cut_tile):
+    """Tiles of a 4 x 4 lattice, cut at known corners."""
+
+    def cut(corners, seed=0):
+        scene = make_texture((2, 280, 280), seed)
+        return {
+            tile: cut_tile(scene, np.round(np.add(p, 15)), TILE) for tile, p in corners.items()
+        }
+
+    return cut
+
+
+def test_every_tile_is_paired_with_the_next_below_and_to_the_right():
+    tiles = [(0, 0), (0, 1), (1, 1), (3, 3)]
+    assert neighbours(tiles) == [((0, 0), (0, 1)), ((0, 1), (1, 1))]
+
+
+def test_an_even_lattice_has_the_overlap_that_is_asked_for():
+    assert nominal_positions([(0, 0), (2, 3)], (100, 50), 0.2) == {
+        (0, 0): (0.0, 0.0),
+        (2, 3): (160.0, 120.0),
+    }
+
+
+def test_links_give_the_true_shifts_of_a_stage_that_jitters(slice_of, make_lattice):
+    reported = make_lattice(4, 4, (48, 48))
+    rng = np.random.default_rng(0)
+    truth = {tile: np.round(np.add(p, rng.normal(0, 2, 2))) for tile, p in reported.items()}
+    links, least = linker(slice_of(truth), reported).links(np.random.default_rng(0))
+    assert len(links) >= 20
+    wrong = 0
+    for link in links:
+        assert link.ncc >= least
+        error = np.subtract(link.shift_px, truth[link.b] - truth[link.a])
+        wrong += np.abs(error).max() > 0.3  # px
+    assert wrong <= 1
+
+
+def test_a_camera_turned_by_two_degrees_is_followed(slice_of, make_lattice):
+    reported = make_lattice(4, 4, (48, 48))
+    angle = np.deg2rad(2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    truth = {tile: turn @ p for tile, p in reported.items()}
+    links, _ = linker(slice_of(truth), reported, 3.0).links(np.random.default_rng(0))
+    assert len(links) >= 20
+    for link in links:
+        expected = np.round(truth[link.b] + 15) - np.round(truth[link.a] + 15)
+        np.testing.assert_allclose(link.shift_px, expected, atol=0.4)  # px
+
+
+def test_two_tiles_are_too_few_to_learn_chance(slice_of):
+    reported = {(0, 0): (0.0, 0.0), (0, 1): (0.0, 48.0)}
+    links, least = linker(slice_of(reported), reported).links(np.random.default_rng(0))
+    assert least == pytest.approx(0.3)
+    assert len(links) == 1
+
+
+def test_the_same_seed_gives_the_same_links(slice_of, make_lattice):
+    reported = make_lattice(4, 4, (48, 48))
+    found = linker(slice_of(reported), reported)
+    assert found.links(np.random.default_rng(1)) == found.links(np.random.default_rng(1))
