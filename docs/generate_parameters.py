@@ -92,6 +92,13 @@ RUN = (
         "copy",
     ),
 )
+INTRODUCTION = (
+    "One name, one meaning, in both engines: on the command line (`--crop_depth_um 400`), or in a "
+    "`params.yml`, given to `mosaicflow run -p params.yml` or to "
+    "`nextflow run . -params-file params.yml`. Lists (`pyramid_resolutions`) go into `params.yml`; "
+    "there a text that looks like a number needs quotes (`ngff_version: '0.5'`). Square brackets "
+    "give the unit."
+)
 # Limits that no unit in square brackets tells.
 LIMITS: dict[str, dict[str, float]] = {
     "graph_span": {"minimum": 0},
@@ -258,11 +265,7 @@ def render_page(groups: list[Group]) -> str:
         "",
         "<!-- Written by docs/generate_parameters.py from the stages' own declarations. -->",
         "",
-        "One name, one meaning, in both engines: on the command line (`--crop_depth_um 400`), or in",
-        "a `params.yml`, given to `mosaicflow run -p params.yml` or to",
-        "`nextflow run . -params-file params.yml`. Lists (`pyramid_resolutions`) go into `params.yml`;",
-        "there a text that looks like a number needs quotes (`ngff_version: '0.5'`). Square brackets",
-        "give the unit.",
+        *textwrap.wrap(INTRODUCTION, 100, break_on_hyphens=False),
     ]
     for group in groups:
         lines += ["", f"## {group.title}", "", "| parameter | type | default | meaning | read by |"]
