@@ -97,9 +97,9 @@ def test_windows_line_ends_and_a_byte_order_mark_are_fine(tmp_path):
     ],
 )
 def test_broken_syntax_is_named_with_its_line(text_file, text, message):
+    path = text_file("bad.star", text)
     with pytest.raises(FormatError, match=message):
-        for _, table in tables(text_file("bad.star", text)):
-            assert table.columns
+        [table.columns for _, table in tables(path)]
 
 
 def test_binary_content_is_refused(tmp_path):
