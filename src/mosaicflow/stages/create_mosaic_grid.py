@@ -98,6 +98,7 @@ def _write_grid(
     threads: int,
 ) -> None:
     from mosaicflow.acquisition.grid_plan import grid_attributes, grid_chunks, tile_blocks
+    from mosaicflow.errors import InputError
     from mosaicflow.io.threads import map_threads
     from mosaicflow.io.zarr import OmeZarrWriter
 
@@ -119,7 +120,11 @@ def _write_grid(
             # A shard is written as a whole, so one at a time is held and its tiles share threads.
             for block in tile_blocks(build.tiles.used, (rows, columns), factor):
                 write(block.first, build.read_block(block, threads))
-        build.check_missing(max_missing_fraction)
+        try:
+            build.check_missing(max_missing_fraction)
+        except InputError:
+            writer.discard()
+            raise
         writer.attrs.update(report.block(grid_attributes(build.tiles, build.dropped, galvo)))
         writer.finalize([um / 1000 for um in build.tiles.pitch_um], store.n_levels)
 
