@@ -82,7 +82,15 @@ def create_mosaic_grid(
     galvo = decide_galvo(root, found, settings, find_marker)
     shift = galvo.shift if galvo.applied else 0
     build = GridBuild(root, found, shift, fix_camera_shift, strict)
-    _write_grid(build, galvo, output, store, max_missing_fraction, report, threads)
+    _write_grid(
+        build,
+        galvo,
+        output,
+        store=store,
+        max_missing_fraction=max_missing_fraction,
+        report=report,
+        threads=threads,
+    )
     _write_problems(found, build, output)
     _report(report, found, build, galvo)
     report.write(output)
@@ -92,6 +100,7 @@ def _write_grid(
     build: GridBuild,
     galvo: GalvoResult,
     output: Path,
+    *,
     store: StoreOptions,
     max_missing_fraction: float,
     report: StageReport,

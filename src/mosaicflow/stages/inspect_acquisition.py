@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect_acquisition"]
 
+Layout = Literal["auto", "flat", "per_slice", "acquisition", "archived", "tiff", "table"]
+TilePattern = Literal["", "row-by-row", "column-by-column", "snake-by-rows", "snake-by-columns"]
+
 
 def inspect_acquisition(
     *,
     raw: Path,
     output_dir: Path,
-    layout: Literal[
-        "auto", "flat", "per_slice", "acquisition", "archived", "tiff", "table"
-    ] = "auto",
+    layout: Layout = "auto",
     axial_resolution_um: float = 1.36,
     preprocess: bool = True,
     orientation: str = "",
@@ -30,9 +31,7 @@ def inspect_acquisition(
     pixel_size_um: float | None = None,
     positions: Path | None = None,
     tile_table: Path | None = None,
-    tile_pattern: Literal[
-        "", "row-by-row", "column-by-column", "snake-by-rows", "snake-by-columns"
-    ] = "",
+    tile_pattern: TilePattern = "",
     tile_order: str = "right-down",
     tile_grid: str = "",
     tile_first_number: int | None = None,
