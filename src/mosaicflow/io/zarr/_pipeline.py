@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import zarrs
 from zarr.core.codec_pipeline import BatchedCodecPipeline
+from zarr.storage import LocalStore
 from zarrs.pipeline import (
     UnsupportedMetadataError,
     array_metadata_to_codecs,
@@ -29,7 +30,7 @@ _FORKED = False
 
 
 class StorePipeline(zarrs.ZarrsCodecPipeline):
-    """Codecs in Rust where zarrs knows codec and store, zarr-python's own otherwise."""
+    """Codecs in Rust for local stores where zarrs knows the codec, zarr-python's own otherwise."""
 
     @classmethod
     def from_array_metadata_and_store(  # type: ignore[override]  # any pipeline will do for zarr
@@ -37,7 +38,8 @@ class StorePipeline(zarrs.ZarrsCodecPipeline):
     ) -> CodecPipeline:
         """Choose the pipeline for one array (called by zarr)."""
         own = BatchedCodecPipeline.from_codecs(array_metadata_to_codecs(array_metadata))
-        if _FORKED:
+        # Over a network zarrs holds the interpreter lock while it waits, and asks twice per chunk.
+        if _FORKED or not isinstance(store, LocalStore):
             return own
         try:
             # Strict, because otherwise zarrs tells by a Python warning that it cannot serve.

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from mosaicflow.errors import FormatError, MissingExtraError, StoreError
+from mosaicflow.errors import FormatError, StoreError
+from mosaicflow.io.zarr.remote import filesystem_of, remote_store
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -89,26 +90,25 @@ class Location:
 
     def store(self, *, read_only: bool = True) -> Store:
         """Open the zarr store at this location."""
-        from zarr.storage import FsspecStore, LocalStore, ZipStore
+        from zarr.storage import LocalStore, ZipStore
 
         if self.is_folder:
             return LocalStore(self.path, read_only=read_only)
         if self.is_zip:
             return ZipStore(self.path, mode="r", read_only=True)
-        _filesystem(self.address)
-        return FsspecStore.from_url(self.address, read_only=read_only)
+        return remote_store(self.address, read_only=read_only)
 
     def exists(self) -> bool:
         """Whether anything is there (a dangling link counts)."""
         if not self.is_url:
             return os.path.lexists(self.path)
-        filesystem, path = _filesystem(self.address)
+        filesystem, path = filesystem_of(self.address)
         return bool(filesystem.exists(path))
 
     def remove(self) -> None:
         """Remove the store; a symbolic link is removed itself, never what it points to."""
         if self.is_url:
-            filesystem, path = _filesystem(self.address)
+            filesystem, path = filesystem_of(self.address)
             if filesystem.exists(path):
                 filesystem.rm(path, recursive=True)
         elif self.path.is_symlink() or self.path.is_file():
@@ -123,9 +123,9 @@ class Location:
                 key = self.key(name)
                 return archive.read(key) if key in archive.NameToInfo else None
         if self.is_url:
-            filesystem, path = _filesystem(self.address)
+            filesystem, path = filesystem_of(self.address)
             try:
-                return bytes(filesystem.cat_file(f"{path.rstrip('/')}/{self.key(name)}"))
+                return bytes(filesystem.cat_file(f"{path}/{self.key(name)}"))
             except (FileNotFoundError, IsADirectoryError):
                 return None
         file = self.path / self.key(name)
@@ -153,8 +153,8 @@ class Location:
     def open_new(self, name: str) -> IO[bytes]:
         """Open a member for writing from its start; folders are made as needed."""
         if self.is_url:
-            filesystem, path = _filesystem(self.address)
-            opened: IO[bytes] = filesystem.open(f"{path.rstrip('/')}/{self.key(name)}", "wb")
+            filesystem, path = filesystem_of(self.address)
+            opened: IO[bytes] = filesystem.open(f"{path}/{self.key(name)}", "wb")
             return opened
         file = self.path / self.key(name)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -171,9 +171,9 @@ class Location:
         return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir()))
 
     def _remote_children(self) -> tuple[str, ...]:
-        filesystem, path = _filesystem(self.address)
+        filesystem, path = filesystem_of(self.address)
         try:
-            entries = filesystem.ls(f"{path.rstrip('/')}/{self.prefix}".rstrip("/"), detail=True)
+            entries = filesystem.ls(f"{path}/{self.prefix}".rstrip("/"), detail=True)
         except (FileNotFoundError, NotImplementedError):
             return ()
         names = (e["name"].rstrip("/").rpartition("/")[2] for e in entries if e["type"] != "file")
@@ -185,7 +185,7 @@ class Location:
         if self.is_zip:
             return self.path.stat().st_size
         if self.is_url:
-            filesystem, path = _filesystem(self.address)
+            filesystem, path = filesystem_of(self.address)
             try:
                 return int(filesystem.du(path))
             except (FileNotFoundError, NotImplementedError):
@@ -214,18 +214,6 @@ def same_store(first: StorePath | Location, second: StorePath | Location) -> boo
     if a.is_url or b.is_url:
         return a.address.rstrip("/") == b.address.rstrip("/")
     return a.path.resolve() == b.path.resolve()
-
-
-def _filesystem(url: str) -> tuple[Any, str]:
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{url}: {error}", remedy="install the extra: pip install 'mosaicflow[cloud]'"
-        ) from error
-    return filesystem, str(path)
 
 
 def _first_parts(names: list[str], prefix: str) -> tuple[str, ...]:

@@ -1,0 +1,54 @@
+"""Stores that fsspec reaches: their file systems, and the end of their network sessions."""
+
+from __future__ import annotations
+
+import atexit
+from typing import TYPE_CHECKING, Any
+
+from mosaicflow.errors import MissingExtraError, ParameterError
+
+if TYPE_CHECKING:
+    from zarr.storage import FsspecStore
+
+__all__ = ["filesystem_of", "remote_store"]
+
+# Asynchronous file systems do not close their sessions, and complain when they are collected.
+_OPENED: dict[int, Any] = {}
+
+
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """Return the file system of an address and the path inside it, for blocking calls."""
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{url}: {error}", remedy="install the extra: pip install 'mosaicflow[cloud]'"
+        ) from error
+    except ValueError as error:
+        raise ParameterError(
+            f"{url}: {error}", remedy="use a path, s3://, gs://, http(s):// or memory://"
+        ) from error
+    return filesystem, str(path).rstrip("/")
+
+
+def remote_store(url: str, *, read_only: bool) -> FsspecStore:
+    """Open the zarr store at an address."""
+    from zarr.storage import FsspecStore
+
+    filesystem_of(url)  # explains what is missing
+    store = FsspecStore.from_url(url, read_only=read_only)
+    if not _OPENED:
+        atexit.register(_close_sessions)
+    _OPENED[id(store.fs)] = store.fs
+    return store
+
+
+def _close_sessions() -> None:
+    from zarr.core.sync import loop
+
+    for filesystem in _OPENED.values():
+        session = getattr(filesystem, "_session", None) or getattr(filesystem, "_s3", None)
+        if session is not None:
+            filesystem.close_session(loop[0], session)
