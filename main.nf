@@ -1,6 +1,7 @@
 include { checkValues             } from './functions/checks'
 include { listingOf ; tileEntries } from './functions/raw_folder'
 include { publishedFolder         } from './functions/published'
+include { runRecord               } from './functions/run_record'
 include { stageSettings           } from './functions/settings'
 include { checkedOutcomes ; inOrder ; sliceId ; sliceIdOf } from './functions/slices'
 include { INSPECT_ACQUISITION     } from './modules/inspect_acquisition'
@@ -369,13 +370,14 @@ workflow {
     versions_ch = channel.topic('versions').unique()
         .map { process, tool, version -> "${process.tokenize(':')[-1]}\t${tool}\t${version}" }
         .collectFile(name: 'versions.tsv', newLine: true, sort: true)
+    record_ch = outcomes.map { found -> runRecord(workflow.manifest.version, params, found) }.collectFile(name: 'run.json')
 
     publish:
     grids    = built.stores.map { id, grid -> [slice: id, grid: grid] }
     slices   = reconstructed.stores.map { id, slice -> [slice: id, store: slice] }
     volume   = aligned.volume
     files    = table_files_ch.mix(failures_ch.map { _id, record -> record }, built.files, reconstructed.files, aligned.files).flatten()
-    versions = versions_ch
+    about    = versions_ch.mix(record_ch)
 
     onComplete:
     log.info "mosaicflow ${workflow.success ? 'finished' : 'failed'} after ${workflow.duration}: ${workflow.outputDir}"
@@ -403,7 +405,7 @@ output {
     files {
         path { file -> publishedFolder(file.name) }
     }
-    versions {
+    about {
         path 'pipeline_info'
     }
 }
