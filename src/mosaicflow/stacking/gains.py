@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SeamLevel", "compare_levels", "solve_gains"]
 
-# Standard error of a seam's log ratio, and spread of the slices' own log gains.
-_SEAM_SIGMA, _GAIN_SIGMA = 0.1, 0.2
+# Standard error of a seam's log ratio; spread of the slices' own log gains, and of the part that
+# all seams share.
+_SEAM_SIGMA, _GAIN_SIGMA, _COMMON_SIGMA = 0.02, 0.2, 0.1
 _LIMITS = (0.5, 2.0)
 
 
@@ -80,12 +81,14 @@ def solve_gains(levels: Sequence[SeamLevel], n_slices: int) -> NDArray[np.float6
     if not known:
         return np.ones(n_slices)
     ratios = np.array([level.log_ratio for level in known])
-    common = float(np.median(ratios)) if len(known) > 2 else 0.0
-    design = np.zeros((len(known), n_slices))
+    design = np.zeros((len(known), n_slices + 1))
     for row, level in enumerate(known):
         design[row, level.moving], design[row, level.fixed] = 1.0, -1.0
-    normal = design.T @ design / _SEAM_SIGMA**2 + np.eye(n_slices) / _GAIN_SIGMA**2
-    gains = np.linalg.solve(normal, design.T @ (ratios - common) / _SEAM_SIGMA**2)
+    # The last unknown is what all seams share; one or two seams cannot tell it from gains.
+    design[:, -1] = 1.0 if len(known) > 2 else 0.0
+    spread = np.array([_GAIN_SIGMA] * n_slices + [_COMMON_SIGMA])
+    normal = design.T @ design / _SEAM_SIGMA**2 + np.diag(1 / spread**2)
+    gains = np.linalg.solve(normal, design.T @ ratios / _SEAM_SIGMA**2)[:-1]
     gains -= gains.mean()
     limited: NDArray[np.float64] = np.clip(np.exp(gains), *_LIMITS)
     return limited

@@ -1,0 +1,179 @@
+"""All evidence about where the slices go, from files to ``alignment.json``."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mosaicflow.alignment.solution import Alignment
+from mosaicflow.errors import InputError, QualityError
+from mosaicflow.io.tables import read_csv
+from mosaicflow.stages.register_pairwise import register_pairwise
+from mosaicflow.stages.solve_alignment import solve_alignment
+
+POINTS = np.array([[65.5, 59.5], [30.0, 40.0], [100.0, 80.0]])
+
+
+@pytest.fixture(scope="module")
+def transforms(cut_block, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("transforms")
+    for fixed, moving in ((0, 1), (1, 2), (2, 3), (0, 2), (1, 3), (0, 3)):
+        register_pairwise(
+            fixed=cut_block.slice(fixed),
+            moving=cut_block.slice(moving),
+            output=folder / f"z{fixed:02d}_z{moving:02d}_transform.json",
+            slicing_interval_mm=0.08,
+        )
+    return tuple(sorted(folder.glob("*_transform.json")))
+
+
+def solve(block, folder, **options):
+    arguments = {
+        "shifts": block.root / "shifts_xy.csv",
+        "slice_config": block.root / "slice_config.csv",
+        "slices": block.slices,
+        "output_dir": folder,
+        "slicing_interval_mm": 0.08,
+        **options,
+    }
+    solve_alignment(**arguments)
+    document = json.loads((folder / "alignment.json").read_text())
+    return Alignment.from_json(document, "alignment.json")
+
+
+def miss_of_neighbours(block, alignment):
+    """Largest distance by which neighbours miss each other [px]."""
+    motions = {one.slice_id: one.transform for one in alignment.slices}
+    worst = 0.0
+    for i in sorted(motions)[:-1]:
+        there = motions[i + 1].inverse().about((0.0, 0.0)).apply(motions[i].apply(POINTS))
+        worst = max(worst, np.hypot(*(there - block.relative(i, i + 1, POINTS)).T).max())
+    return worst
+
+
+def test_neighbours_are_placed_to_a_tenth_of_a_pixel(cut_block, transforms, tmp_path):
+    found = solve(cut_block, tmp_path, transforms=transforms)
+    assert miss_of_neighbours(cut_block, found) < 0.15  # px, the target
+    assert [one.source for one in found.slices] == ["graph", "graph", "reference", "graph"]
+    assert [one.z_plane for one in found.slices] == [0, 8, 16, 24]
+    assert found.n_planes == 24 + 20
+    evidence = found.slices[0].evidence
+    assert evidence["held_out_correlation_graph"] > evidence["held_out_correlation_stage"]
+
+
+def test_the_order_of_inputs_changes_nothing(cut_block, transforms, tmp_path):
+    solve(cut_block, tmp_path / "a", transforms=transforms)
+    solve(cut_block, tmp_path / "b", transforms=transforms[::-1], slices=cut_block.slices[::-1])
+    same = [(tmp_path / name / "alignment.json").read_bytes() for name in "ab"]
+    assert same[0] == same[1]
+
+
+def test_without_pairs_the_stage_decides(cut_block, tmp_path):
+    found = solve(cut_block, tmp_path)
+    assert [one.source for one in found.slices] == ["stage", "stage", "reference", "stage"]
+    assert {one.transform.angle_deg for one in found.slices} == {0.0}
+    shift = np.subtract(
+        found.slices[1].transform.translation_yx, found.slices[0].transform.translation_yx
+    )
+    assert shift == pytest.approx([3, -2])  # px, as the stage reports it
+    assert "no usable link to another slice" in found.slices[0].reasons
+
+
+def test_every_slice_is_placed_or_listed_with_its_reason(cut_block, transforms, tmp_path):
+    (tmp_path / "slice_config.csv").write_text(
+        "slice_id,use,exclude_reason\n0,true,\n1,false,low_quality\n2,true,\n3,true,\n4,true,\n"
+    )
+    record = {"slice_id": 4, "stage": "stitch_3d", "reason": "no tile has data", "remedy": ""}
+    (tmp_path / "z04_failure.json").write_text(json.dumps(record))
+    found = solve(
+        cut_block,
+        tmp_path,
+        transforms=transforms,
+        slice_config=tmp_path / "slice_config.csv",
+        failures=(tmp_path / "z04_failure.json",),
+    )
+    assert [one.slice_id for one in found.slices] == [0, 2, 3]
+    assert [(one.slice_id, one.status, one.reason) for one in found.left_out] == [
+        (1, "excluded", "low_quality"),
+        (4, "failed", "no tile has data"),
+    ]
+    assert [one.z_plane for one in found.slices] == [0, 16, 24]
+    final = {row["slice_id"]: row for row in read_csv(tmp_path / "slice_config_final.csv")}
+    assert final["4"]["notes"] == "stitch_3d failed: no tile has data"
+    assert final["1"]["use"] == "false"
+
+
+def test_the_ledger_keeps_foreign_columns_and_takes_up_fragments(cut_block, tmp_path):
+    (tmp_path / "rehoming_config.csv").write_text(
+        "slice_id,rehomed,rehoming_reliable\n03,true,false\n"
+    )
+    solve(cut_block, tmp_path, config_fragments=(tmp_path / "rehoming_config.csv",))
+    rows = read_csv(tmp_path / "slice_config_final.csv")
+    assert rows[3]["rehomed"] == "true"
+    assert [row["remark"] for row in rows] == ["mine"] * 4
+
+
+def test_a_slice_that_vanished_is_an_error(cut_block, tmp_path):
+    with pytest.raises(InputError, match="slice 3 is to be used but arrived neither"):
+        solve(cut_block, tmp_path, slices=cut_block.slices[:3])
+
+
+def test_a_pair_that_failed_is_mentioned_and_not_mistaken_for_a_slice(cut_block, tmp_path):
+    record = {"slice_id": 0, "stage": "register_pairwise", "reason": "no data", "remedy": ""}
+    path = tmp_path / "z00_z01_failure.json"
+    path.write_text(json.dumps(record))
+    found = solve(cut_block, tmp_path, failures=(path,))
+    assert len(found.slices) == 4
+    metrics = json.loads((tmp_path / "alignment.metrics.json").read_text())
+    assert "pair 0-1: no data" in metrics["warnings"]
+
+
+def test_without_any_slice_there_is_nothing_to_align(cut_block, tmp_path):
+    (tmp_path / "c.csv").write_text("slice_id,use\n0,false\n1,false\n2,false\n3,false\n")
+    with pytest.raises(QualityError, match="no slice is left"):
+        solve(cut_block, tmp_path, slice_config=tmp_path / "c.csv")
+
+
+def test_one_slice_of_one_plane_goes_through(write_one_slice, tmp_path):
+    rng = np.random.default_rng(0)
+    path = write_one_slice(tmp_path / "slice_z00_n.ome.zarr", rng.random((1, 40, 50)), 0)
+    (tmp_path / "shifts.csv").write_text("fixed_id,moving_id,x_shift_mm,y_shift_mm\n")
+    (tmp_path / "slices.csv").write_text("slice_id,use\n0,true\n")
+    solve_alignment(
+        shifts=tmp_path / "shifts.csv",
+        slice_config=tmp_path / "slices.csv",
+        slices=(path,),
+        output_dir=tmp_path,
+    )
+    document = json.loads((tmp_path / "alignment.json").read_text())
+    assert (document["n_planes"], document["canvas_yx"]) == (1, [40, 50])
+
+
+def test_a_true_pitch_of_10_02_um_lands_on_a_canvas_of_10_um(write_one_slice, tmp_path):
+    rng = np.random.default_rng(0)
+    path = write_one_slice(
+        tmp_path / "slice_z00_n.ome.zarr",
+        rng.random((12, 500, 400)),
+        0,
+        pitch_mm=(0.00998, 0.01002, 0.01002),
+    )
+    (tmp_path / "shifts.csv").write_text("fixed_id,moving_id,x_shift_mm,y_shift_mm\n")
+    (tmp_path / "slices.csv").write_text("slice_id,use\n0,true\n")
+    solve_alignment(
+        shifts=tmp_path / "shifts.csv",
+        slice_config=tmp_path / "slices.csv",
+        slices=(path,),
+        output_dir=tmp_path,
+    )
+    document = json.loads((tmp_path / "alignment.json").read_text())
+    assert document["pitch_um"] == [10.0, 10.0, 10.0]
+    assert document["canvas_yx"] == [501, 401]  # 5010 um and 4008 um, outer edges kept
+    assert document["slices"][0]["pixel_scale_yx"] == pytest.approx([1.002, 1.002])
+
+
+def test_copies_of_a_slice_are_refused(cut_block, tmp_path):
+    twin = tmp_path / "slice_z01_common.ome.zarr"
+    shutil.copytree(cut_block.slice(1), twin)
+    with pytest.raises(InputError, match="slice 1 was given twice"):
+        solve(cut_block, tmp_path, slices=(*cut_block.slices, twin))
