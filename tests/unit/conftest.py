@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from mosaicflow.io.zarr import OmeZarrWriter, save_omezarr
+
+# A loaded machine is slow, not wrong.
+settings.register_profile("mosaicflow", deadline=None)
+settings.load_profile("mosaicflow")
 
 PITCH_MM = (0.010, 0.010, 0.010)
 
