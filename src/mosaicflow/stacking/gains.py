@@ -16,7 +16,7 @@ __all__ = ["SeamLevel", "compare_levels", "solve_gains"]
 
 # Standard error of a seam's log ratio; spread of the slices' own log gains, and of the part that
 # all seams share.
-_SEAM_SIGMA, _GAIN_SIGMA, _COMMON_SIGMA = 0.02, 0.2, 0.1
+_SEAM_SIGMA, _GAIN_SIGMA, _COMMON_SIGMA = 0.02, 0.2, 0.05
 _LIMITS = (0.5, 2.0)
 
 
