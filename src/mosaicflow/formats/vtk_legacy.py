@@ -35,7 +35,7 @@ class _Cursor:
     def __init__(self, path: FilePath, content: bytes) -> None:
         self.path = path
         self._content = content
-        self._at = 0
+        self._at = self._line_start = 0
         self.binary = False
 
     def line(self) -> list[str] | None:
@@ -44,14 +44,15 @@ class _Cursor:
             end = self._content.find(b"\n", self._at)
             end = len(self._content) if end < 0 else end
             words = self._content[self._at : end].decode("latin-1").split()
+            self._line_start = self._at
             self._at = end + 1
             if words:
                 return words
         return None
 
-    def back(self, words: list[str]) -> None:
-        """Undo the reading of one line."""
-        self._at = self._content.rfind(words[0].encode("latin-1"), 0, self._at)
+    def back(self) -> None:
+        """Undo the reading of the last line."""
+        self._at = self._line_start
 
     def numbers(self, count: int, type_name: str) -> NDArray[Any]:
         """Read `count` numbers of a VTK type."""
@@ -130,7 +131,7 @@ class _Grid:
             corners, sizes = self._numbers(size, line, 1).astype(np.int64), np.diff(ends)
         else:
             if line is not None:
-                self._cursor.back(line)
+                self._cursor.back()
             corners, sizes = self._counted(self._cursor.numbers(size, "int").tolist(), count)
         if np.any(sizes < 0) or sizes.sum() != len(corners):
             raise FormatError(self._cursor.path, f"{words[0]}: sizes and indices disagree")
@@ -168,7 +169,7 @@ class _Grid:
         while (words := self._cursor.line()) is not None:
             keyword = words[0].upper()
             if keyword in ("CELL_DATA", "POINT_DATA"):
-                self._cursor.back(words)
+                self._cursor.back()
                 return
             if keyword == "SCALARS":
                 width = int(words[3]) if len(words) > 3 and words[3].isdecimal() else 1
