@@ -276,7 +276,13 @@ def run_atheris(extension: str, runs: int, seed: int, folder: Path) -> None:
     def one(content: bytes) -> None:
         check_input(extension, content, folder)
 
-    options = [f"-runs={runs}", f"-seed={seed}", "-max_len=16384", "-rss_limit_mb=1024"]
+    options = [
+        f"-runs={runs}",
+        f"-seed={seed}",
+        "-max_len=16384",
+        "-rss_limit_mb=1024",
+        f"-artifact_prefix={tempfile.gettempdir()}/fuzz-",
+    ]
     atheris.Setup([sys.argv[0], *options, "-verbosity=0", str(corpus)], one)
     atheris.Fuzz()
 
