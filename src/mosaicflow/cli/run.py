@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
+
+from mosaicflow.errors import ParameterError
 
 __all__ = ["run"]
 
@@ -39,11 +41,13 @@ def run(
     **settings : str
         Any pipeline parameter.
     """
-    from mosaicflow.engine.parameters import Parameters, read_locations
+    from mosaicflow.engine.parameters import Parameters, option_values, read_locations
     from mosaicflow.engine.run import run_pipeline
 
+    if threads is not None and threads < 1:
+        raise ParameterError(f"--threads is {threads}, expected 1 or more")
     raw, root = read_locations(params_file, input, output)
-    parameters = Parameters.read(params_file, _yaml_values(settings))
+    parameters = Parameters.read(params_file, option_values(settings))
     count = threads or len(os.sched_getaffinity(0))
     result = run_pipeline(raw, root, parameters, count)
     sys.stdout.write(
@@ -57,10 +61,3 @@ def run(
     for slice_id, reason in sorted(result.failures.items()):
         sys.stdout.write(f"slice {slice_id} is not in the volume: {reason}\n")
     return 0
-
-
-def _yaml_values(settings: dict[str, str]) -> dict[str, Any]:
-    """Read option values as a parameters file would: numbers, true, lists."""
-    import yaml
-
-    return {name.replace("-", "_"): yaml.safe_load(value) for name, value in settings.items()}

@@ -60,4 +60,9 @@ class RunFolder:
 
     def path(self, name: str) -> Path:
         """Give the published path of an output by its base name."""
-        return self.root / published_folder(name) / name
+        return self.root / self.place(name)
+
+    @staticmethod
+    def place(name: str) -> str:
+        """Give that path relative to the output folder, as it is written in records."""
+        return f"{published_folder(name)}/{name}".removeprefix("/")

@@ -15,7 +15,14 @@ from mosaicflow.stages._table import STAGES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENGINE_PARAMETERS", "EngineParameter", "Parameters", "read_locations", "stage_settings"]
+__all__ = [
+    "ENGINE_PARAMETERS",
+    "EngineParameter",
+    "Parameters",
+    "option_values",
+    "read_locations",
+    "stage_settings",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,27 @@ def _is_setting(stage: str, name: str, hint: Any) -> bool:  # noqa: ANN401  # a 
     return not is_path or (stage == "inspect_acquisition" and name in _PATH_SETTINGS)
 
 
+def option_values(options: Mapping[str, str]) -> dict[str, Any]:
+    """Read command-line values the way a parameters file is read: numbers, true, lists.
+
+    Parameters
+    ----------
+    options : mapping
+        Option names, with dashes or underscores, and their text.
+    """
+    import yaml
+
+    values: dict[str, Any] = {}
+    for option, text in options.items():
+        name = option.replace("-", "_")
+        try:
+            # A subject called 007 or true is a name.
+            values[name] = text if _known_types().get(name) is str else yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ParameterError(f"--{name} is {text!r}: cannot be read as a value") from error
+    return values
+
+
 class Parameters:
     """Checked settings of one run.
 
@@ -152,10 +180,16 @@ class Parameters:
         from pydantic import TypeAdapter, ValidationError
 
         try:
-            return TypeAdapter(types[name]).validate_python(value)
+            checked = TypeAdapter(types[name]).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise ParameterError(f"{source}: {name} is {value!r}: {reason}") from error
+        if name == "subject_name" and ("/" in checked or checked.startswith(".")):
+            raise ParameterError(
+                f"{source}: subject_name is {value!r}, expected a plain file name",
+                remedy="leave out '/' and a leading '.'",
+            )
+        return checked
 
 
 def read_locations(path: Path | None, raw: Path | None, output: Path | None) -> tuple[Path, Path]:
@@ -189,7 +223,6 @@ def read_locations(path: Path | None, raw: Path | None, output: Path | None) -> 
     return Path(str(found[0])), Path(str(found[1]))
 
 
-@cache
 def _read_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}

@@ -14,9 +14,9 @@ from mosaicflow import __version__
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.plan import inspection_task, plan_run
 from mosaicflow.engine.progress import open_progress
-from mosaicflow.engine.tasks import execute
+from mosaicflow.engine.tasks import execute, forget_others
 from mosaicflow.engine.workers import Workers
-from mosaicflow.errors import InputError, MosaicflowError
+from mosaicflow.errors import InputError, MosaicflowError, QualityError
 from mosaicflow.io.tables import parse_slice_id, read_json, write_json
 
 if TYPE_CHECKING:
@@ -86,9 +86,11 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         raise InputError(f"{raw}: not found, expected the folder of an acquisition")
     folder = RunFolder(root)
     with _locked(folder):
-        first = execute(inspection_task(raw.resolve(), root, parameters))
+        inspection = inspection_task(raw.resolve(), root, parameters)
+        first = execute(inspection)
         ids = sorted(parse_slice_id(path) for path in (root / "tables").glob("z*_tiles.json"))
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
+        forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *_run_plan(plan, threads, min(len(ids), threads)))
         failures = _failures(folder, ids)
         _check_counts(folder, ids, failures)
@@ -166,6 +168,12 @@ def _check_counts(folder: RunFolder, ids: list[int], failures: dict[int, str]) -
         raise MosaicflowError(
             f"{folder.root}: slices {lost} went in and neither came out nor left a record",
             remedy="this is a bug in mosaicflow: please report it with the metrics folder",
+        )
+    if ids and not made.intersection(ids):
+        raise QualityError(
+            f"{folder.root}: none of {len(ids)} slices could be processed; slice {ids[0]} failed in "
+            f"{failures[ids[0]]}",
+            remedy="see tables/z*_failure.json for all of them",
         )
 
 

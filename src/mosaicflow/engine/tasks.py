@@ -14,9 +14,9 @@ from mosaicflow.engine.layout import RunFolder
 from mosaicflow.stages._table import STAGES, run_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["Outcome", "Task", "execute"]
+__all__ = ["Outcome", "Task", "execute", "forget_others"]
 
 State = Literal["done", "kept", "failed", "absent"]
 
@@ -154,6 +154,8 @@ def _up_to_date(task: Task, folder: RunFolder, key: str) -> bool:
     if not state_file.is_file():
         return False
     state = json.loads(state_file.read_text(encoding="utf-8"))
+    if task.output and RunFolder.place(task.output) not in state["outputs"]:
+        return False  # the same result is now wanted under another name
     return state["key"] == key and all(_complete(folder.root / name) for name in state["outputs"])
 
 
@@ -165,14 +167,42 @@ def _complete(path: Path) -> bool:
     return is_finished(path)
 
 
+def forget_others(root: Path, tasks: Iterable[Task]) -> None:
+    """Remove what tasks of earlier runs left that are not part of this one.
+
+    A slice that is no longer in the raw folder, or a stage that is switched off, would otherwise
+    pass for a result of this run; so would the reason why such a stage failed.
+
+    Parameters
+    ----------
+    root : Path
+        Output folder.
+    tasks : iterable of Task
+        All tasks of this run.
+    """
+    folder = RunFolder(root)
+    known = {task.name.replace(" ", "_") for task in tasks}
+    for state_file in sorted(folder.finished.glob("*.json")):
+        if state_file.stem not in known:
+            _forget_finished(state_file, folder)
+    for record in sorted(folder.path("z00_failure.json").parent.glob("z*_failure.json")):
+        stage = json.loads(record.read_text(encoding="utf-8"))["stage"]
+        if f"{stage}_{record.name.removesuffix('_failure.json')}" not in known:
+            record.unlink()
+
+
+def _forget_finished(state_file: Path, folder: RunFolder) -> None:
+    outputs = json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
+    state_file.unlink()
+    for name in outputs:
+        _remove(folder.root / name)
+
+
 def _forget(task: Task, folder: RunFolder) -> None:
     """Remove what an earlier run of this task left: it no longer belongs to the inputs."""
     state_file = folder.finished / f"{task.name.replace(' ', '_')}.json"
     if state_file.is_file():
-        outputs = json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
-        state_file.unlink()
-        for name in outputs:
-            _remove(folder.root / name)
+        _forget_finished(state_file, folder)
     if task.record:
         record = folder.path(task.record)
         if record.is_file():
@@ -203,6 +233,6 @@ def _publish(scratch: Path, folder: RunFolder) -> list[str]:
         if target.is_dir():
             _remove(target)
         path.replace(target)
-        published.append(target.relative_to(folder.root).as_posix())
+        published.append(folder.place(path.name))
     shutil.rmtree(scratch)
     return published

@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mosaicflow.engine.parameters import Parameters
+from mosaicflow.engine.plan import plan_run
+
+RAW, ROOT = Path("/raw"), Path("/out")
+
+
+def plan(ids=(0, 1, 2), threads=4, **given_settings):
+    return plan_run(RAW, ROOT, ids, Parameters(given_settings, "test"), threads)
+
+
+def stages(found):
+    return {task.stage for task in found.tasks.values()}
+
+
+def pairs(found):
+    return {
+        tuple(int(part[1:]) for part in name.split()[1:])
+        for name, task in found.tasks.items()
+        if task.stage == "register_pairwise"
+    }
+
+
+def test_every_slice_goes_through_every_stage():
+    found = plan()
+    for z in ("z00", "z01", "z02"):
+        assert {task.stage for name, task in found.tasks.items() if name.split()[1:] == [z]} == {
+            "create_mosaic_grid", "resample_mosaic_grid", "fix_illumination",
+            "estimate_tile_positions", "stitch_3d", "correct_axial", "crop_interface", "normalize",
+        }  # fmt: skip
+    assert found.tasks["stack"].output == "3d_volume.ome.zarr"
+    assert found.tasks["stack"].inputs["slices"] == tuple(
+        f"slice_z{z}_normalize.ome.zarr" for z in ("00", "01", "02")
+    )
+
+
+@settings(max_examples=40)
+@given(
+    ids=st.sets(st.integers(0, 120), min_size=1, max_size=6).map(sorted),
+    span=st.integers(0, 4),
+    light=st.booleans(),
+    psf=st.booleans(),
+    rehoming=st.booleans(),
+    resolution=st.sampled_from([-1, 10]),
+    threads=st.integers(1, 16),
+)
+def test_every_input_is_made_by_a_task_that_ends_before(
+    ids, span, light, psf, rehoming, resolution, threads
+):
+    found = plan(
+        ids,
+        threads,
+        graph_span=span,
+        fix_illum_enabled=light,
+        compensate_psf_enabled=psf,
+        detect_rehoming=rehoming,
+        resolution_um=resolution,
+    )
+    from_inspection = {"shifts_xy.csv", "slice_config.csv"}
+    made = {}
+    for name, task in found.tasks.items():
+        assert set(found.after[name]) <= set(made), "tasks are listed after what they wait for"
+        for value in task.inputs.values():
+            for base in (value,) if isinstance(value, str) else value:
+                maker = next((m for m, outputs in made.items() if base in outputs), None)
+                known = base in from_inspection or base.endswith(("_tiles.json", "_failure.json"))
+                assert maker in found.after[name] if maker else known, base
+        z = task.name.split()[-1]
+        made[name] = {
+            task.output,
+            f"{z}_tile_positions.csv" if task.stage == "estimate_tile_positions" else "",
+            "shifts_xy_clean.csv" if task.stage == "detect_rehoming" else "",
+            "rehoming_config.csv" if task.stage == "detect_rehoming" else "",
+            "alignment.json" if task.stage == "solve_alignment" else "",
+        }
+        assert 1 <= task.threads <= threads
+    assert pairs(found) == {(a, b) for a in ids for b in ids if 0 < b - a <= span}
+
+
+def test_pairs_count_by_id_so_that_gaps_stay_gaps():
+    assert pairs(plan([3, 4, 7, 9, 100], graph_span=3)) == {(3, 4), (4, 7), (7, 9)}
+    assert "transforms" in plan([1, 9]).tasks["solve_alignment"].optional
+
+
+@pytest.mark.parametrize(
+    ("toggle", "gone"),
+    [
+        ({"resolution_um": -1}, {"resample_mosaic_grid"}),
+        ({"fix_illum_enabled": False}, {"estimate_illumination", "fix_illumination"}),
+        ({"compensate_psf_enabled": False}, {"correct_axial"}),
+        ({"detect_rehoming": False}, {"detect_rehoming"}),
+        ({"graph_span": 0}, {"register_pairwise"}),
+    ],
+)
+def test_a_toggle_takes_out_its_stages_and_nothing_else(toggle, gone):
+    assert stages(plan()) - stages(plan(**toggle)) == gone
+
+
+def test_without_resampling_the_native_grid_is_used_throughout():
+    found = plan(resolution_um=-1)
+    assert found.tasks["fix_illumination z00"].inputs["grid"] == "mosaic_grid_3d_z00.ome.zarr"
+    assert found.tasks["estimate_illumination"].inputs["grids"][0] == "mosaic_grid_3d_z00.ome.zarr"
+    bare = plan(resolution_um=-1, fix_illum_enabled=False)
+    assert bare.tasks["stitch_3d z00"].inputs["grid"] == "mosaic_grid_3d_z00.ome.zarr"
+
+
+def test_tile_positions_are_measured_on_the_native_grid():
+    task = plan().tasks["estimate_tile_positions z01"]
+    assert task.inputs["grid"] == "mosaic_grid_3d_z01.ome.zarr"
+    assert task.inputs["illumination"] == "illumination.npz"
+
+
+def test_only_slices_may_fail_alone():
+    for task in plan().tasks.values():
+        if task.stage in ("stack", "solve_alignment", "estimate_illumination", "detect_rehoming"):
+            assert task.record == ""
+        elif task.stage != "register_pairwise":
+            assert task.record == f"{task.name.split()[1]}_failure.json"
+
+
+def test_the_volume_is_named_after_the_subject():
+    assert plan(subject_name="mouse 7").tasks["stack"].output == "mouse 7.ome.zarr"
+
+
+def test_settings_reach_their_tasks():
+    found = plan(crop_depth_um=300)
+    assert found.tasks["crop_interface z00"].settings == {"crop_depth_um": 300.0}
+    assert found.tasks["create_mosaic_grid z00"].settings == {"raw": RAW}
