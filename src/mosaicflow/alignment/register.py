@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -195,6 +195,7 @@ def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:
     factors = _pyramid(pair, settings.finest_bin)
     if min(*pair.fixed.shape, *pair.moving.shape) < 8 * factors[0]:
         return _rejected(pair, "the images are too narrow to compare", 0.0)
+    pair = _in_whole_blocks(pair, factors[0])
     guess = _first_guess(_level(pair, factors[0], pair.stage_motion), pair, settings)
     # The finest level comes twice: its background filters must see the overlap as it really is,
     # and a start that is off by 0.3 px leaves a bias of 0.05 px.
@@ -202,6 +203,12 @@ def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:
     if found is None:
         return _rejected(pair, "too few pixels with data in both slices", 0.0)
     return _judge(pair, found, settings)
+
+
+def _in_whole_blocks(pair: SlicePair, factor: int) -> SlicePair:
+    """Cut the fixed image so that its centre, which motions refer to, is that of all levels."""
+    n_y, n_x = (n // factor * factor for n in pair.fixed.shape)
+    return replace(pair, fixed=pair.fixed[:n_y, :n_x], fixed_valid=pair.fixed_valid[:n_y, :n_x])
 
 
 @dataclass(frozen=True, slots=True)
