@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mosaicflow.errors import FormatError
+from mosaicflow.errors import FormatError, QualityError
 from mosaicflow.io.zarr import open_level
 
 if TYPE_CHECKING:
@@ -90,6 +90,21 @@ class MosaicGrid:
         """Data type of the array."""
         found: np.dtype[Any] = np.dtype(self._level.dtype)
         return found
+
+    def require_tiles(self) -> None:
+        """Refuse a grid that holds no tile at all.
+
+        Raises
+        ------
+        QualityError
+            When every tile is missing or blank.
+        """
+        if not self.tiles:
+            raise QualityError(
+                f"{self.path.name}: none of its {self.grid_shape[0]} x {self.grid_shape[1]} tiles "
+                "holds an image, expected at least one",
+                remedy="look at the raw tiles; set use=false for the slice in slice_config.csv",
+            )
 
     @property
     def tiles(self) -> list[TileIndex]:

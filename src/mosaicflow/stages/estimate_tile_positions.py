@@ -71,6 +71,7 @@ def estimate_tile_positions(
     from mosaicflow.mosaic.linking import TileLinker, nominal_positions
 
     source = MosaicGrid(grid)
+    source.require_tiles()
     tile_yx = source.tile_shape[1:]
     stage_px = nominal_positions(source.tiles, tile_yx, stitch_overlap_fraction)
     reported = source.positions_px() if use_motor_positions_for_stitching else {}

@@ -51,6 +51,7 @@ def resample_mosaic_grid(
             remedy="to keep native pitch leave this stage out (resolution_um: -1)",
         )
     source = MosaicGrid(grid)
+    source.require_tiles()
     shape = tuple(
         resampled_length(length, pitch * 1000, resolution_um)
         for length, pitch in zip(source.tile_shape, source.pitch_mm, strict=True)
