@@ -128,6 +128,9 @@ class GeometryDataContainer:
 
 
 def _convert(data: ArrayLike, name: str, dtype: DTypeLike) -> NDArray[Any]:
+    if np.iscomplexobj(data):
+        # NumPy would drop the imaginary part with no more than a warning.
+        raise ValueError(f"{name} are complex, {np.dtype(dtype)} numbers are expected")
     try:
         return np.asarray(data, dtype=dtype)
     except (TypeError, ValueError, OverflowError) as error:

@@ -403,7 +403,8 @@ def _common_sampling(
 def _isotropic(rate: NDArray[np.float64], path: FilePath) -> float:
     """RELION knows one pixel size for all axes: the largest, so that angstroms stay right."""
     largest = float(rate.max())
-    if not np.all(rate == largest):
+    # Headers store float32 cell lengths, so equal voxel sizes may differ in the last digits.
+    if not np.allclose(rate, largest, rtol=1e-5, atol=0):
         warnings.warn(
             f"{path}: STAR has one pixel size, {largest} is used for {rate.tolist()}", stacklevel=3
         )

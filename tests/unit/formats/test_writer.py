@@ -127,6 +127,15 @@ def test_star_has_one_pixel_size_and_says_so(tmp_path, pair):
         write_geometries(pair, tmp_path / "a.star", sampling=(1, 2, 3))
     container = open_file(tmp_path / "a.star")
     np.testing.assert_allclose(container[0].vertices * container.sampling, FIRST, rtol=1e-6)
+    # No word about rounding in the last digits.
+    write_geometries(pair, tmp_path / "a.star", sampling=(2, 2.000001, 2))
+
+
+def test_an_entity_without_points_is_written_and_read(tmp_path):
+    for extension in ("star", "tsv"):
+        path = tmp_path / f"a.{extension}"
+        write_geometries([GeometryData(vertices=np.empty((0, 3)))], path, format=extension)
+        assert [len(entity.vertices) for entity in open_file(path)] == [0]
 
 
 def test_what_was_read_from_a_star_file_can_be_written_again(tmp_path, pair):
