@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mosaicflow.errors import FormatError
@@ -80,13 +80,17 @@ class LevelScale:
 
 @dataclass(frozen=True, slots=True)
 class PyramidNotes:
-    """How the levels came about: the content of `type` and `metadata`."""
+    """How the levels came about: the content of `type` and `metadata`.
+
+    `kept` holds the notes of the file that was copied; they win.
+    """
 
     type: str
     method: str
     mode: str
     downscale_axes: str
     resolutions_um: tuple[float, ...] = ()
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the `metadata` object."""
@@ -97,6 +101,7 @@ class PyramidNotes:
             "version": __version__,
             "downscale_axes": self.downscale_axes,
             "mode": self.mode,
+            **self.kept,
         }
         if self.resolutions_um:
             notes["resolutions_um"] = list(self.resolutions_um)

@@ -1,0 +1,72 @@
+"""``mosaicflow convert``: stores from and to other flavours and formats."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["convert"]
+
+
+def convert(
+    source: str,
+    output: str,
+    *,
+    ngff_version: Literal["0.4", "0.5"] = "0.4",
+    chunks: tuple[int, ...] | None = None,
+    compressor: Literal[
+        "blosc", "blosc-lz4", "blosc-zstd", "zstd", "lz4", "gzip", "none"
+    ] = "blosc",
+    sharding_factor: int | None = None,
+    n_levels: int | None = None,
+    level: int = 0,
+    resolution: tuple[float, ...] | None = None,
+    legacy_lateral_order: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Copy an image into another format, flavour, chunking or compression.
+
+    A store that becomes a store keeps all its levels, bit for bit, unless n_levels or level is
+    given.
+
+    Parameters
+    ----------
+    source : str
+        OME-Zarr store (folder, .zip, URL), .nii, .nii.gz, .tif, or a folder of TIFF planes.
+    output : str
+        .ome.zarr, .ome.zarr.zip, .nii, .nii.gz, .ome.tif, or a folder name for TIFF planes.
+    ngff_version : {"0.4", "0.5"}, optional
+        Flavour of a store.
+    chunks : tuple of int, optional
+        Chunk shape of a store, one number per axis.
+    compressor : str, optional
+        Codec of a store.
+    sharding_factor : int, optional
+        Chunks per file along y and x; needs 0.5.
+    n_levels : int, optional
+        Make a new power-of-two pyramid with this many extra levels.
+    level : int, optional
+        Pyramid level of a store to convert.
+    resolution : tuple of float, optional
+        Pixel size of the source in micrometres (one number, or one per axis), instead of the one
+        in the file.
+    legacy_lateral_order : bool, optional
+        Swap the lateral axes, for stores by older software.
+    overwrite : bool, optional
+        Replace an existing output.
+    """
+    from mosaicflow.errors import ParameterError
+    from mosaicflow.io.convert.convert import Conversion, convert_image
+    from mosaicflow.io.zarr.transcode import StoreFormat
+
+    if resolution is not None and len(resolution) not in {1, 2, 3}:
+        raise ParameterError(f"--resolution: found {len(resolution)} numbers, expected 1 to 3")
+    pitch = resolution * 3 if resolution is not None and len(resolution) == 1 else resolution
+    store = StoreFormat(chunks, compressor, ngff_version, sharding_factor)
+    how = Conversion(
+        resolution_mm=None if pitch is None else tuple(value / 1000 for value in pitch),
+        level=level,
+        n_levels=n_levels,
+        lateral_order="xy" if legacy_lateral_order else "yx",
+        overwrite=overwrite,
+    )
+    convert_image(source, output, store, how)

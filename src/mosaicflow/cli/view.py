@@ -1,0 +1,69 @@
+"""``mosaicflow view``: a store in a viewer."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+__all__ = ["view"]
+
+
+def view(
+    path: str,
+    *,
+    viewer: Literal["auto", "napari", "neuroglancer"] = "auto",
+    port: int = 0,
+    browser: bool = True,
+) -> None:
+    """Show a store in napari where it is installed, otherwise in Neuroglancer.
+
+    Neuroglancer runs in a browser; the store is served to it from this machine until you press
+    Ctrl-C.
+
+    Parameters
+    ----------
+    path : str
+        Folder or URL of an OME-Zarr store.
+    viewer : {"auto", "napari", "neuroglancer"}, optional
+        Which viewer to use.
+    port : int, optional
+        Port of the local server; 0 takes a free one.
+    browser : bool, optional
+        Open the page in a browser; otherwise only its address is printed.
+    """
+    from mosaicflow.io.viewing.viewers import has_napari, show_in_napari
+
+    if viewer == "napari" or (viewer == "auto" and has_napari()):
+        show_in_napari(path)
+        return
+    _serve(path, port, browser=browser)
+
+
+def _serve(path: str, port: int, *, browser: bool) -> None:
+    import contextlib
+    import threading
+    import webbrowser
+
+    from mosaicflow.errors import StoreError
+    from mosaicflow.io.viewing.server import StoreServer
+    from mosaicflow.io.viewing.viewers import neuroglancer_viewer
+    from mosaicflow.io.zarr.info import read_omezarr_info
+
+    location = read_omezarr_info(path).location
+    if location.is_zip:
+        raise StoreError(
+            f"{path}: a browser cannot look into a zip archive",
+            remedy="unpack it, or make a folder of it with mosaicflow convert",
+        )
+    with contextlib.ExitStack() as stack:
+        url = str(location)
+        if not location.is_url:
+            folder = location.path / location.prefix
+            url = stack.enter_context(StoreServer(folder, port)).url
+        page = neuroglancer_viewer(path, url).get_viewer_url()
+        sys.stdout.write(f"{page}\nserving {url}; stop with Ctrl-C\n")
+        sys.stdout.flush()
+        if browser:
+            webbrowser.open(page)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()

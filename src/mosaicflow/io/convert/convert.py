@@ -1,0 +1,200 @@
+"""Which reader and writer a path asks for."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaicflow.errors import InputError, ParameterError
+from mosaicflow.io.convert.nifti import open_nifti, write_nifti
+from mosaicflow.io.convert.tiff import (
+    open_tiff,
+    open_tiff_series,
+    write_ome_tiff,
+    write_tiff_series,
+)
+from mosaicflow.io.convert.volume import VolumeSource
+from mosaicflow.io.zarr.errors import OmeZarrWarning, StoreExistsError
+from mosaicflow.io.zarr.info import read_omezarr_info
+from mosaicflow.io.zarr.location import locate, same_store
+from mosaicflow.io.zarr.reader import LateralOrder, open_level
+from mosaicflow.io.zarr.transcode import StoreFormat, transcode_omezarr, zip_store
+from mosaicflow.io.zarr.writer import OmeZarrWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Conversion", "convert_image"]
+
+_NIFTI = (".nii", ".nii.gz")
+_TIFF = (".tif", ".tiff")
+_UNKNOWN_MM = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What to do on the way.
+
+    Parameters
+    ----------
+    resolution_mm : tuple of float or None
+        Pitch of the source, (z, y, x), instead of the one in the file.
+    level : int
+        Pyramid level of a store that becomes another kind of file.
+    n_levels : int or None
+        Extra levels of a new store; None keeps those of a store, and makes none of other files.
+    lateral_order : {"yx", "xy"}
+        "xy" puts the lateral axes of stores by older software right.
+    overwrite : bool
+        Whether an existing output is replaced.
+    """
+
+    resolution_mm: tuple[float, ...] | None = None
+    level: int = 0
+    n_levels: int | None = None
+    lateral_order: LateralOrder = "yx"
+    overwrite: bool = False
+
+
+def convert_image(source: str, output: str, store: StoreFormat, how: Conversion) -> None:
+    """Convert between stores, NIfTI, OME-TIFF and series of TIFF planes.
+
+    Parameters
+    ----------
+    source : str
+        Store (folder, .zip, URL), `.nii`, `.nii.gz`, `.tif`, `.tiff`, or a folder of TIFF files.
+    output : str
+        `.zarr`, `.zarr.zip`, `.nii`, `.nii.gz`, `.ome.tif`, or a folder for TIFF planes (a name
+        without suffix).
+    store : StoreFormat
+        How a store is written.
+    how : Conversion
+        Everything else.
+    """
+    _check(source, output, how)
+    kind = _kind(output)
+    if kind == "store":
+        _to_store(source, output, store, how)
+    elif kind == "zip":
+        _to_zip(source, Path(output), store, how)
+    else:
+        volume = _open(source, how)
+        pitch = _pitch(volume, source, how)
+        if kind == "nifti":
+            write_nifti(Path(output), volume, pitch)
+        elif kind == "tiff":
+            write_ome_tiff(Path(output), volume, pitch)
+        else:
+            write_tiff_series(Path(output), volume)
+
+
+def _kind(path: str) -> str:
+    lower = path.rstrip("/").lower()
+    if lower.endswith(".zip"):
+        return "zip"
+    if lower.endswith(".zarr") or "://" in lower:
+        return "store"
+    if lower.endswith(_NIFTI):
+        return "nifti"
+    if lower.endswith(_TIFF):
+        return "tiff"
+    if not Path(lower).suffix:
+        return "series"
+    raise ParameterError(
+        f"{path}: no format has this suffix",
+        remedy="use .ome.zarr, .ome.zarr.zip, .nii, .nii.gz, .ome.tif, or a folder name",
+    )
+
+
+def _check(source: str, output: str, how: Conversion) -> None:
+    if same_store(source, output):
+        raise InputError(f"{output}: is also the input", remedy="write to another path")
+    if "://" not in source and not os.path.exists(source):
+        raise InputError(f"{source}: does not exist")
+    if locate(output).exists() and _kind(output) == "series":  # may hold anything
+        raise StoreExistsError(f"{output}: exists", remedy="give the name of a new folder")
+    if not how.overwrite and locate(output).exists():
+        raise StoreExistsError(f"{output}: exists", remedy="give another name, or --overwrite")
+
+
+def _open(source: str, how: Conversion) -> VolumeSource:
+    kind = _kind(source)
+    path = Path(source)
+    if kind == "nifti":
+        return open_nifti(path)
+    if kind == "tiff":
+        return open_tiff(path)
+    if kind == "series" and not any((path / n).exists() for n in (".zgroup", "zarr.json")):
+        return open_tiff_series(path)
+    reader = open_level(source, how.level, lateral_order=how.lateral_order, allow_bare=True)
+    volume = VolumeSource(
+        reader.shape, reader.dtype, reader.resolution_mm, lambda a, b: reader[a:b]
+    )
+    if reader.ndim == 3:
+        return volume
+    shape = (1, *reader.shape)
+    return replace(
+        volume,
+        shape=shape,
+        resolution_mm=(reader.resolution_mm[0], *reader.resolution_mm),
+        read=lambda a, b: reader[...][None][a:b],
+    )
+
+
+def _pitch(volume: VolumeSource, source: str, how: Conversion) -> Sequence[float]:
+    if how.resolution_mm is not None:
+        return how.resolution_mm
+    if volume.resolution_mm is not None:
+        return volume.resolution_mm
+    warnings.warn(
+        f"{source}: gives no pixel size; 1 um is assumed (--resolution sets it)",
+        OmeZarrWarning,
+        stacklevel=3,
+    )
+    return (_UNKNOWN_MM,) * len(volume.shape)
+
+
+def _is_store(source: str) -> bool:
+    if _kind(source) in {"store", "zip"}:
+        return True
+    return any((Path(source) / name).exists() for name in (".zgroup", ".zarray", "zarr.json"))
+
+
+def _to_store(source: str, output: str, store: StoreFormat, how: Conversion) -> None:
+    same_pyramid = how.n_levels is None and how.resolution_mm is None and how.level == 0
+    if _is_store(source) and same_pyramid:
+        transcode_omezarr(
+            source, output, store, lateral_order=how.lateral_order, overwrite=how.overwrite
+        )
+        return
+    volume = _open(source, how)
+    with OmeZarrWriter(
+        output,
+        volume.shape,
+        store.chunks,
+        volume.dtype,
+        how.overwrite,
+        compressor=store.compressor,
+        ngff_version=store.ngff_version,
+        sharding_factor=store.sharding_factor,
+        attrs=read_omezarr_info(source).mosaicflow if _is_store(source) else None,
+    ) as writer:
+        depth = (writer.shards or writer.chunks)[0]
+        for start, slab in volume.slabs(depth):
+            writer[start : start + len(slab)] = slab.astype(writer.dtype, copy=False)
+        pitch = [float(np.round(value, 12)) for value in _pitch(volume, source, how)]
+        writer.finalize(pitch, how.n_levels or 0)
+
+
+def _to_zip(source: str, output: Path, store: StoreFormat, how: Conversion) -> None:
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
+        name = output.name.removesuffix(".zip")
+        inside = Path(folder) / (name if name.endswith(".zarr") else f"{name}.ome.zarr")
+        _to_store(source, str(inside), store, how)
+        zip_store(inside, output)

@@ -1,0 +1,140 @@
+"""Copying a store into another flavour, chunking or compression, level by level."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaicflow.errors import StoreError
+from mosaicflow.io.threads import map_threads, thread_count
+from mosaicflow.io.zarr import grid
+from mosaicflow.io.zarr.info import read_omezarr_info
+from mosaicflow.io.zarr.location import StorePath, locate
+from mosaicflow.io.zarr.metadata import LevelScale, PyramidNotes
+from mosaicflow.io.zarr.reader import LateralOrder, LevelReader, open_level
+from mosaicflow.io.zarr.units import clean_um
+from mosaicflow.io.zarr.writer import OmeZarrWriter, check_distinct
+
+if TYPE_CHECKING:
+    from mosaicflow.io.zarr.codecs import Compressor
+    from mosaicflow.io.zarr.metadata import NgffVersion
+    from mosaicflow.io.zarr.workspace import TargetArray
+
+__all__ = ["StoreFormat", "transcode_omezarr", "zip_store"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFormat:
+    """How a copy is stored; None keeps the chunks of the source.
+
+    Parameters
+    ----------
+    chunks : tuple of int or None
+        Chunk shape of the full resolution.
+    compressor : str
+        Codec name.
+    ngff_version : {"0.4", "0.5"}
+        Flavour.
+    sharding_factor : int or None
+        Chunks per shard along y and x.
+    """
+
+    chunks: tuple[int, ...] | None = None
+    compressor: Compressor = "blosc"
+    ngff_version: NgffVersion = "0.4"
+    sharding_factor: int | None = None
+
+
+class _CopyWriter(OmeZarrWriter):
+    """A writer that takes its levels from another store."""
+
+    def copy(self, levels: list[LevelReader], notes: PyramidNotes) -> None:
+        scales = []
+        for number, reader in enumerate(levels):
+            target = self._target if number == 0 else self._create_level(number, reader.shape)
+            _copy_array(reader, target)
+            pitch = tuple(clean_um(1000 * value) for value in reader.resolution_mm)
+            scales.append(LevelScale(str(number), pitch, reader.translation_um))
+        self._publish(scales, notes)
+
+
+def transcode_omezarr(
+    source: StorePath,
+    output: StorePath,
+    store: StoreFormat,
+    *,
+    lateral_order: LateralOrder = "yx",
+    overwrite: bool = False,
+) -> None:
+    """Copy every level of a store, bit for bit, into another flavour, chunking or codec.
+
+    Parameters
+    ----------
+    source, output : path or URL
+        Store to read and store to write.
+    store : StoreFormat
+        How the copy is stored.
+    lateral_order : {"yx", "xy"}, optional
+        "xy" puts the lateral axes of files by older software right.
+    overwrite : bool, optional
+        Whether an existing output is replaced.
+    """
+    check_distinct(output, source)
+    info = read_omezarr_info(source)
+    levels = [
+        open_level(source, number, lateral_order=lateral_order, allow_bare=True)
+        for number in range(len(info.levels))
+    ]
+    first = levels[0]
+    with _CopyWriter(
+        output,
+        first.shape,
+        store.chunks or first.chunks,
+        first.dtype,
+        overwrite,
+        compressor=store.compressor,
+        ngff_version=store.ngff_version,
+        sharding_factor=store.sharding_factor,
+        attrs=info.mosaicflow,
+    ) as writer:
+        kept = dict(info.pyramid)
+        axes = "zyx"[-first.ndim :]
+        writer.copy(levels, PyramidNotes("mean", "copied levels", "copied", axes, (), kept))
+
+
+def _copy_array(reader: LevelReader, target: TargetArray) -> None:
+    def copy(region: grid.Region) -> None:
+        target.render(region, reader.__getitem__)
+
+    threads = 1 if target.spec.shards else thread_count()
+    map_threads(copy, grid.regions(target.spec.shape, target.spec.block), threads)
+
+
+def zip_store(folder: Path, output: Path) -> None:
+    """Pack a store into one archive: its content at the root, not compressed a second time.
+
+    Parameters
+    ----------
+    folder : Path
+        A finished local store.
+    output : Path
+        Archive to write.
+    """
+    if not read_omezarr_info(folder).location.is_folder:
+        raise StoreError(f"{folder}: only a folder can be packed")
+    partial = output.with_name(f".{output.name}.tmp")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        for base, folders, files in os.walk(folder):
+            folders.sort()
+            for name in sorted(files):
+                file = Path(base, name)
+                # A fixed date: the same store gives the same archive.
+                entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
+                entry.external_attr = 0o644 << 16
+                with file.open("rb") as content, archive.open(entry, "w") as packed:
+                    while part := content.read(2**20):
+                        packed.write(part)
+    partial.replace(locate(output).path)
