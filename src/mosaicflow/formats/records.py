@@ -128,10 +128,10 @@ class GeometryDataContainer:
 
 
 def _convert(data: ArrayLike, name: str, dtype: DTypeLike) -> NDArray[Any]:
-    if np.iscomplexobj(data):
-        # NumPy would drop the imaginary part with no more than a warning.
-        raise ValueError(f"{name} are complex, {np.dtype(dtype)} numbers are expected")
     try:
+        if np.iscomplexobj(data):
+            # NumPy would drop the imaginary part with no more than a warning.
+            raise TypeError("they are complex")
         return np.asarray(data, dtype=dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} cannot be read as {np.dtype(dtype)} numbers: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,7 @@ class Volume:
         thickness = max(1, _SLAB_VOXELS // plane)
         for start in range(0, length, thickness):
             yield start, self.slab(start, min(start + thickness, length))
+            self._forget_pages()
 
     def sample(self) -> NDArray[Any]:
         """Return at most 125000 values at fixed places all over the volume, shape (n,)."""
@@ -91,6 +93,12 @@ class Volume:
         share = _SAMPLES // len(positions)
         return np.concatenate([_thinned(self.slab(p, p + 1), share) for p in positions.tolist()])
 
+    def _forget_pages(self) -> None:
+        """Give back the memory of what was read, or a map of 10 GB ends up resident as a whole."""
+        mapping = getattr(self.values, "_mmap", None)
+        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
+
     def _scaled(self, values: NDArray[Any]) -> NDArray[Any]:
         slope, intercept = self.scale
         return values if self.scale == (1.0, 0.0) else values * slope + intercept
@@ -98,7 +106,8 @@ class Volume:
 
 def _thinned(plane: NDArray[Any], count: int) -> NDArray[Any]:
     flat = plane.ravel()
-    return flat[:: -(-len(flat) // count)]
+    # A copy, or the few values would keep their whole plane in memory.
+    return flat[:: -(-len(flat) // count)].copy()
 
 
 def require_plausible_size(path: FilePath, voxels: int, file_bytes: int) -> None:

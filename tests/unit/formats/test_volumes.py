@@ -3,6 +3,8 @@ import gzip
 import resource
 import shutil
 import struct
+import subprocess
+import sys
 import tracemalloc
 
 import h5py
@@ -798,6 +800,32 @@ def test_a_large_volume_of_few_labels_takes_little_memory(tmp_path, name):
     tracemalloc.stop()
     assert len(container[0].vertices) == 1000
     assert peak < 25e6
+
+
+def test_a_map_does_not_become_resident(tmp_path):
+    # 343 MB of holes and a few labels; what is measured includes mapped pages.
+    path = tmp_path / "a.mrc"
+    write_density(np.ones((1, 1, 1), dtype=np.int8), path)
+    header = bytearray(path.read_bytes()[:1024])
+    header[:12] = words(700, 700, 700)
+    with path.open("wb") as file:
+        file.write(header)
+        file.seek(1024 + 700**3 - 1)
+        file.write(b"\1")
+    code = (
+        "import resource, sys\nfrom mosaicflow import formats\n"
+        "formats.read_volume, formats.GeometryDataContainer\n"
+        "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+        "before = used()\n"
+        "cloud = formats.open_file(sys.argv[1])[0].vertices.tolist()\n"
+        "print(cloud, used() - before)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    cloud, grown = result.stdout.rsplit(" ", 1)
+    assert cloud == "[[699.0, 699.0, 699.0]]"
+    assert int(grown) < 120  # MB
 
 
 def test_a_bomb_is_read_no_further_than_its_header_says(tmp_path, labels):
