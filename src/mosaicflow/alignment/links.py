@@ -13,7 +13,15 @@ from mosaicflow.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Link", "LinkRules", "grade_link", "low_runs", "parse_link", "without_detours"]
+__all__ = [
+    "Link",
+    "LinkRules",
+    "grade_link",
+    "low_runs",
+    "mismatches",
+    "parse_link",
+    "without_detours",
+]
 
 YX = tuple[float, float]
 Use = Literal["full", "rotation", "none"]
@@ -264,4 +272,34 @@ def low_runs(
         if len(run) >= length:
             found += [one for one in run if best[one] < min_correlation]
         run = []
+    return found
+
+
+def mismatches(links: Sequence[Link], ids: Sequence[int], *, min_correlation: float) -> list[int]:
+    """Find slices that match nothing although the slices around them match each other.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        All registered pairs.
+    ids : sequence of int
+        Slices in use, sorted.
+    min_correlation : float
+        A pair below this is bad.
+
+    Returns
+    -------
+    list of int
+        Slices with two bad pairs or more, no good one, and a good pair that reaches across them:
+        the tissue is there, so it is their image that is wrong.
+    """
+    known = [link for link in links if math.isfinite(link.correlation)]
+    good = [link for link in known if link.correlation >= min_correlation]
+    found = []
+    for one in ids:
+        own = [link for link in known if one in (link.fixed_id, link.moving_id)]
+        bad = [link for link in own if link.correlation < min_correlation]
+        spanned = any(link.fixed_id < one < link.moving_id for link in good)
+        if len(bad) >= 2 and len(bad) == len(own) and spanned:
+            found.append(one)
     return found

@@ -30,6 +30,7 @@ from mosaicflow.alignment.links import (
     LinkRules,
     grade_link,
     low_runs,
+    mismatches,
     parse_link,
     without_detours,
 )
@@ -305,14 +306,19 @@ def _auto_exclude(
     """Choose the slices to leave out because they match nothing; never too many."""
     if not rules.enabled:
         return {}
-    found = low_runs(links, used, min_correlation=rules.correlation, length=rules.consecutive)
+    runs = low_runs(links, used, min_correlation=rules.correlation, length=rules.consecutive)
+    lone = mismatches(links, used, min_correlation=rules.correlation)
+    found = {
+        **dict.fromkeys(lone, "matches_no_neighbour"),
+        **dict.fromkeys(runs, "consecutive_low_z_corr"),
+    }
     if len(found) > _MOST_EXCLUDED * len(used):
-        names = ", ".join(str(i) for i in found)
+        names = ", ".join(str(i) for i in sorted(found))
         report.warn(f"slices {names} match nothing, but are too many to leave out: all are kept")
         return {}
-    if found and used[0] not in found and used[-1] not in found:
-        report.error(f"slices {found} inside the stack match nothing and were left out")
-    return dict.fromkeys(found, "consecutive_low_z_corr")
+    if any(used[0] < one < used[-1] for one in runs):
+        report.error(f"slices {runs} inside the stack match nothing and were left out")
+    return dict(sorted(found.items()))
 
 
 def _gaps(planes: Mapping[int, int], depths: Mapping[int, int]) -> tuple[tuple[int, int], ...]:

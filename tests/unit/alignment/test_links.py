@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mosaicflow.alignment.links import LinkRules, grade_link, low_runs, parse_link
+from mosaicflow.alignment.links import LinkRules, grade_link, low_runs, mismatches, parse_link
 from mosaicflow.errors import FormatError
 
 RECORD = {
@@ -108,3 +108,18 @@ def test_a_good_slice_behind_a_bad_one_is_kept():
 
 def test_an_unknown_correlation_is_not_held_against_a_slice():
     assert low_runs(pairs([math.nan] * 4), range(5), min_correlation=0.4, length=3) == []
+
+
+def spanning(bad_value, across):
+    """Slices 0 to 4, slice 2 unlike its neighbours, and pairs across it."""
+    values = [0.9, bad_value, bad_value, 0.9]
+    return [*pairs(values), link(fixed_id=1, moving_id=3, correlation=across)]
+
+
+def test_a_slice_unlike_neighbours_that_match_each_other_is_named():
+    assert mismatches(spanning(0.1, 0.8), range(5), min_correlation=0.4) == [2]
+
+
+def test_a_slice_is_kept_when_nothing_shows_that_its_tissue_is_there():
+    assert mismatches(spanning(0.1, 0.2), range(5), min_correlation=0.4) == []
+    assert mismatches(spanning(0.5, 0.8), range(5), min_correlation=0.4) == []
