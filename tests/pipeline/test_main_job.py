@@ -1,0 +1,204 @@
+"""Raw tiles in, analysis volume out: the whole pipeline on the embedded engine, against the truth."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mosaicflow.engine.parameters import Parameters
+from mosaicflow.engine.run import run_pipeline
+from mosaicflow.errors import InputError
+from mosaicflow.simulation import evaluate, preset, simulate
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+THREADS = 2
+
+
+def needs(folder):
+    return pytest.mark.skipif(
+        not (SHARED / folder).is_dir(), reason=f"{SHARED / folder} is not there"
+    )
+
+
+def run(raw, output, params_file=None, **settings):
+    return run_pipeline(raw, output, Parameters.read(params_file, settings), THREADS)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Five slices of 2 x 3 tiles with all usual degradations, one of them missing, and a run."""
+    folder = tmp_path_factory.mktemp("main_job")
+    settings = preset(
+        "demo", n_slices=5, grid=(2, 3), missing_slices=(3,), truncated_tiles=("2/0/1",)
+    )
+    truth = simulate(folder / "simulated", settings=settings, threads=THREADS)
+    return truth, run(truth.raw, folder / "results", truth.params)
+
+
+def test_the_run_recovers_what_was_simulated(small):
+    truth, result = small
+    errors = evaluate(result.root, truth.truth)
+    assert errors.tiles.median_px < 0.08
+    assert errors.tiles.worst_px < 0.5
+    assert errors.slices.shift_median_px < 0.15
+    assert errors.slices.rotation_median_deg < 0.05
+    # Across the missing slice no tissue is shared: there the stage decides.
+    assert errors.slices.shift_worst_px < 4
+    assert errors.flatfield.rms_percent < 0.7
+    assert errors.volume.correlation > 0.93
+
+
+def test_every_tile_and_slice_is_accounted_for(small):
+    truth, result = small
+    counts = evaluate(result.root, truth.truth).counts
+    assert counts.tiles_unaccounted == 0
+    assert counts.tiles_in == counts.tiles_placed + counts.tiles_listed == 24
+    alignment = json.loads((result.root / "tables/alignment.json").read_text())
+    assert [one["slice_id"] for one in alignment["slices"]] == [0, 1, 2, 4]
+    assert [one["slice_id"] for one in alignment["left_out"]] == [3]
+
+
+def test_a_missing_slice_leaves_its_place_free(small):
+    _, result = small
+    alignment = json.loads((result.root / "tables/alignment.json").read_text())
+    planes = {one["slice_id"]: one["z_plane"] for one in alignment["slices"]}
+    assert planes == {0: 0, 1: 20, 2: 40, 4: 80}
+
+
+def test_the_volume_opens_in_the_usual_readers_at_the_asked_pitches(small):
+    import tensorstore
+    import zarr
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    path = small[1].volume
+    group = zarr.open_group(path, mode="r")
+    base = np.asarray(group["0"])
+    assert base.max() > 0
+    store = tensorstore.open(
+        {"driver": "zarr", "kvstore": {"driver": "file", "path": str(path / "0")}}
+    ).result()
+    np.testing.assert_array_equal(store.read().result(), base)
+    node = next(iter(Reader(parse_url(path))()))
+    scales = [level[0]["scale"] for level in node.metadata["coordinateTransformations"]]
+    assert scales == [[10.0] * 3, [25.0] * 3, [50.0] * 3, [100.0] * 3]
+    np.testing.assert_array_equal(np.asarray(node.data[0]), base)
+
+
+@pytest.mark.filterwarnings("ignore")  # napari's own
+def test_the_volume_opens_in_napari(small):
+    from napari_ome_zarr import napari_get_reader
+
+    path = str(small[1].volume)
+    layers = napari_get_reader(path)(path)
+    assert len(layers[0][0]) == 4
+    assert list(layers[0][1]["scale"])[-3:] == [10.0] * 3
+
+
+def test_the_grids_are_valid_ngff(small):
+    from mosaicflow.io.zarr import validate_omezarr
+
+    grids = sorted((small[1].root / "mosaic_grids").glob("*.ome.zarr"))
+    assert len(grids) == 12  # native, resampled, corrected
+    for grid in grids:
+        assert validate_omezarr(grid) == []
+
+
+def test_a_second_run_does_nothing_and_a_changed_setting_only_what_follows(small):
+    truth, first = small
+    again = run(truth.raw, first.root, truth.params)
+    ran = {outcome.name for outcome in again.outcomes if outcome.state == "done"}
+    assert ran == {"inspect_acquisition"}
+    changed = run(truth.raw, first.root, truth.params, stack_blend_depth_um=50.0)
+    ran = {outcome.name for outcome in changed.outcomes if outcome.state == "done"}
+    assert ran == {"inspect_acquisition", "stack"}
+
+
+def test_one_slice_without_an_image_does_not_stop_the_others(tmp_path):
+    settings = preset("toy", n_slices=3, bad_slices=(1,), bad_kind="blank")
+    truth = simulate(tmp_path / "simulated", settings=settings, threads=THREADS)
+    result = run(truth.raw, tmp_path / "results", truth.params)
+    assert list(result.failures) == [1]
+    assert result.volume.is_dir()
+    record = json.loads((result.root / "tables/z01_failure.json").read_text())
+    assert record["slice_id"] == 1
+    assert record["reason"]
+
+
+@pytest.mark.parametrize("name", ["tables", "slices"])
+def test_a_run_that_cannot_write_says_so_before_any_work(tmp_path, name):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(InputError, match="cannot be written"):
+        run(tmp_path, blocked / name)
+
+
+def test_a_folder_without_tiles_is_refused_before_any_work(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    with pytest.raises(InputError, match="no tile"):
+        run(raw, tmp_path / "results")
+    assert not (tmp_path / "results" / "mosaic_grids").exists()
+
+
+def brain_section_errors(table):
+    """Distance of every tile from the linear stage model that SOURCE.txt gives, in native px."""
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    index = np.array([(int(row["iy"]), int(row["ix"])) for row in rows])
+    found = np.array([(float(row["row_px"]), float(row["col_px"])) for row in rows])
+    truth = index @ np.array([[461.148, -7.806], [7.630, 460.865]])
+    error = found - truth
+    return np.linalg.norm(error - np.median(error, axis=0), axis=1)
+
+
+@needs("tiles_wsi_brain")
+def test_a_real_brain_section_is_placed_as_its_stage_moved(tmp_path):
+    result = run(SHARED / "tiles_wsi_brain", tmp_path)
+    errors = brain_section_errors(result.root / "tables/z00_tile_positions.csv")
+    assert len(errors) == 54
+    assert errors.max() < 2
+    manifest = json.loads((result.root / "tables/acquisition.json").read_text())
+    unplaced = [p for p in manifest["problems"] if p["code"] == "unplaced_tile"]
+    assert len(unplaced) == 9
+
+
+@needs("tiles_wsi_brain")
+def test_a_running_number_places_all_tiles_of_the_brain_section(tmp_path):
+    result = run(
+        SHARED / "tiles_wsi_brain",
+        tmp_path,
+        tile_pattern="snake-by-rows",
+        tile_order="left-down",
+        tile_grid="7x9",
+    )
+    errors = brain_section_errors(result.root / "tables/z00_tile_positions.csv")
+    assert len(errors) == 63
+    assert errors.max() < 2
+
+
+@pytest.mark.slow
+@needs("vol_mouse_brain_planes")
+def test_tiles_cut_from_a_real_brain_become_that_brain_again(tmp_path):
+    settings = preset(
+        "demo",
+        volume=SHARED / "vol_mouse_brain_planes",
+        volume_spacing_um=(50.0, 40.0, 40.0),
+        grid=(0, 0),
+        n_slices=0,
+        tile_shape=(60, 120, 120),
+        pitch_um=(10.0, 20.0, 20.0),
+        resolution_um=20.0,
+        slicing_interval_mm=0.3,
+        truncated_tiles=(),
+    )
+    truth = simulate(tmp_path / "simulated", settings=settings, threads=THREADS)
+    result = run(truth.raw, tmp_path / "results", truth.params)
+    errors = evaluate(result.root, truth.truth)
+    assert errors.tiles.median_px < 0.3
+    assert errors.slices.shift_worst_px < 0.5
+    assert errors.volume.correlation > 0.95
