@@ -1,4 +1,5 @@
 import base64
+import gzip
 import json
 import struct
 
@@ -237,6 +238,9 @@ def test_a_scene_is_flattened_with_its_transforms(tmp_path, pyramid):
     path = tmp_path / "a.glb"
     scene.export(path)
     entity = open_file(path)[0]
+    packed = tmp_path / "a.glb.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    np.testing.assert_array_equal(open_file(packed)[0].vertices, entity.vertices)
     assert len(entity.vertices) == 15
     assert len(entity.faces) == 12
     parts = [entity.vertices[5 * i : 5 * i + 5] for i in range(3)]

@@ -307,4 +307,8 @@ def test_the_sound_texts_are_sound(tmp_path):
     for extension in set(SOUND) - {"gltf"}:
         path = tmp_path / f"a.{extension}"
         path.write_text(SOUND[extension])
-        assert len(open_file(path)[0].vertices) > 0
+        plain = open_file(path)[0]
+        assert len(plain.vertices) > 0
+        packed = tmp_path / f"a.{extension}.gz"
+        packed.write_bytes(gzip.compress(SOUND[extension].encode()))
+        np.testing.assert_array_equal(open_file(packed)[0].vertices, plain.vertices)
