@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Workers"]
 
-_PR_SET_PDEATHSIG = 1
 # Imported once and shared by all workers: a second of start-up each would add up.
 _PRELOADED = ["mosaicflow.engine.workers", "numpy", "scipy.ndimage", "scipy.fft", "zarr"]
 
@@ -43,7 +43,7 @@ class Workers:
         limit_threads(threads)  # inherited by the workers, before they import numpy
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
-        self._pool = ProcessPoolExecutor(count, context, _start, (os.getpid(),))
+        self._pool = ProcessPoolExecutor(count, context, _start)
 
     def __enter__(self) -> Self:
         return self
@@ -76,9 +76,15 @@ class Workers:
             ) from error
 
 
-def _start(parent: int) -> None:
+def _start() -> None:
     """Prepare a worker: the parent handles Ctrl-C, and a dead parent ends the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if not os.path.exists(f"/proc/{parent}"):
-        os._exit(1)
+    threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # The fork server is no help here: it lives as long as any worker does.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)  # at once: unfinished work lies in private folders only

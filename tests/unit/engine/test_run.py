@@ -1,0 +1,164 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mosaicflow.engine.parameters import Parameters
+from mosaicflow.engine.run import run_pipeline
+from mosaicflow.errors import InputError, MosaicflowError, QualityError
+from mosaicflow.io.tables import read_json
+from mosaicflow.io.zarr import is_finished, validate_omezarr
+
+COMMAND = [sys.executable, "-m", "mosaicflow.cli.main", "run"]
+
+
+def stores(root):
+    """Stores under final names; what the engine keeps to itself is hidden."""
+    found = root.rglob("*.ome.zarr")
+    return [p for p in found if not any(q.startswith(".") for q in p.relative_to(root).parts)]
+
+
+def start(acquisition, root, *options):
+    command = [*COMMAND, "-i", acquisition.raw, "-o", root, "-p", acquisition.params]
+    return subprocess.Popen(
+        [*map(str, command), "--threads", "2", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def living(session):
+    """Processes of a session that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_a_run_publishes_everything_in_its_place(finished_run):
+    assert is_finished(finished_run / "3d_volume.ome.zarr")
+    found = {path.relative_to(finished_run).as_posix() for path in stores(finished_run)}
+    for z in ("z00", "z01"):
+        assert f"mosaic_grids/mosaic_grid_3d_{z}.ome.zarr" in found
+        assert f"slices/normalize/slice_{z}_normalize.ome.zarr" in found
+        assert (finished_run / f"metrics/slice_{z}_normalize.metrics.json").is_file()
+        assert (finished_run / f"transforms/{z}_transform_xy.npy").is_file()
+    assert all(validate_omezarr(path) == [] for path in stores(finished_run))
+    assert not (finished_run / ".mosaicflow/scratch").exists()
+    assert not list(finished_run.rglob("*.tmp"))
+
+
+def test_the_record_counts_slices_and_tasks(finished_run):
+    record = read_json(finished_run / "pipeline_info/run.json")
+    assert record["slices"] == {"found": 2, "failed": {}}
+    assert record["stages"]["stitch_3d"]["done"] == 2
+    assert record["parameters"]["crop_depth_um"] == 290.0
+
+
+def test_a_second_run_does_nothing_again(acquisition, run_copy, content):
+    before = content(run_copy / "3d_volume.ome.zarr")
+    parameters = Parameters.read(acquisition.params, {})
+    result = run_pipeline(acquisition.raw, run_copy, parameters, 2)
+    states = {outcome.stage: outcome.state for outcome in result.outcomes}
+    assert states.pop("inspect_acquisition") == "done"
+    assert set(states.values()) == {"kept"}
+    assert content(run_copy / "3d_volume.ome.zarr") == before
+
+
+def test_a_changed_parameter_runs_only_what_follows_from_it(acquisition, run_copy):
+    parameters = Parameters.read(acquisition.params, {"normalize_min_contrast": 0.2})
+    result = run_pipeline(acquisition.raw, run_copy, parameters, 2)
+    ran = {o.stage for o in result.outcomes if o.state == "done"} - {"inspect_acquisition"}
+    assert ran == {"normalize", "register_pairwise", "solve_alignment", "stack"}
+
+
+def test_one_bad_slice_does_not_stop_the_other(acquisition, raw_copy, run_copy):
+    for image in raw_copy.glob("z01/**/image_*"):
+        image.write_bytes(b"")
+    parameters = Parameters.read(acquisition.params, {})
+    result = run_pipeline(raw_copy, run_copy, parameters, 2)
+    assert result.n_slices == 2
+    assert list(result.failures) == [1]
+    assert result.failures[1].startswith("create_mosaic_grid: ")
+    assert is_finished(result.volume)
+    # Nothing of the slice's earlier, successful run is left to be taken for a result.
+    assert not [path for path in stores(run_copy) if "_z01" in path.name]
+    record = read_json(run_copy / "pipeline_info/run.json")
+    assert list(record["slices"]["failed"]) == ["1"]
+
+
+def test_a_run_without_any_good_slice_fails(acquisition, raw_copy, tmp_path):
+    for image in raw_copy.glob("**/image_*"):
+        image.write_bytes(b"")
+    parameters = Parameters.read(acquisition.params, {})
+    with pytest.raises(QualityError, match="none of 2 slices could be processed; slice 0 failed in"):
+        run_pipeline(raw_copy, tmp_path / "out", parameters, 2)
+
+
+def test_a_folder_that_is_not_there_or_cannot_be_written_is_named(acquisition, tmp_path):
+    nothing = Parameters({}, "test")
+    with pytest.raises(InputError, match="gone: not found, expected the folder of an acquisition"):
+        run_pipeline(tmp_path / "gone", tmp_path / "out", nothing, 1)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"file: cannot be written .*choose another --output"):
+        run_pipeline(acquisition.raw, tmp_path / "file", nothing, 1)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(acquisition, tmp_path):
+    root = tmp_path / "out"
+    first = start(acquisition, root)
+    try:
+        wait_for(lambda: (root / "tables/z00_tiles.json").exists())
+        with pytest.raises(MosaicflowError, match="another run is writing here"):
+            run_pipeline(acquisition.raw, root, Parameters({}, "test"), 1)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
+def test_a_stopped_run_leaves_no_half_store_and_no_process(acquisition, tmp_path, how):
+    root = tmp_path / "out"
+    run = start(acquisition, root)
+    wait_for(lambda: (root / "slices").exists())
+    os.kill(run.pid, how)
+    _, errors = run.communicate(timeout=30)
+    assert run.returncode != 0
+    wait_for(lambda: not living(run.pid), 20)
+    assert "Traceback" not in errors
+    assert all(is_finished(path) for path in stores(root))
+    for file in root.rglob("*.json"):
+        if ".mosaicflow" not in file.parts:
+            json.loads(file.read_text())
+    again = start(acquisition, root)
+    out, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert "2 of 2 slices" in out
+    assert "kept" in errors
