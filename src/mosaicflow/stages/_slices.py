@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.alignment.images import bin_mean
+from mosaicflow.correction.surface import Surface
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.tables import parse_slice_id
 from mosaicflow.io.threads import map_threads
 from mosaicflow.io.zarr import LevelReader, open_level
+from mosaicflow.stacking.face import settle_face
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +42,8 @@ class SliceStore:
         (y, x): +1 where the array index grows with the stage coordinate.
     stage_corner_mm : tuple of float or None
         (y, x) of the mosaic's corner in stage coordinates; None when the stage is unknown.
+    face : Surface or None
+        Block face that the columns were moved to by whole planes; None when they were not moved.
     """
 
     slice_id: int
@@ -48,6 +52,15 @@ class SliceStore:
     origin_mm: tuple[float, float]
     stage_sign: tuple[float, float]
     stage_corner_mm: tuple[float, float] | None
+    face: Surface | None = None
+
+    def settled(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Read a part over the whole depth, with the block face exactly in plane 0."""
+        data = np.asarray(self.level[:, rows, columns], dtype=np.float32)
+        if self.face is None or len(data) == 1:
+            return data
+        depth = self.face.depth(rows, columns)
+        return settle_face(data, (depth - np.rint(depth)).astype(np.float32))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -80,6 +93,7 @@ def open_slice(path: Path) -> SliceStore:
         origin_mm=(row * y_um / 1000, column * x_um / 1000),
         stage_sign=(float(stage.get("sign_y") or 1), float(stage.get("sign_x") or 1)),
         stage_corner_mm=None if corner is None else (float(corner[0]), float(corner[1])),
+        face=Surface.from_record(block.get("surface"), level.shape[1:]),
     )
 
 

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PlaneLevels", "SlicePlan", "draw_volume", "measure_seams", "plan_slices"]
 
-# Largest side of a part of the canvas that is drawn at once [px]: bounds memory.
-_PART_PX = 896
-# Side of the windows in which seams are compared; wide canvases get 4 x 4 of them, others 2 x 2.
-_WINDOW_PX, _FEW_WINDOWS_PX = 192, 1536
+# A part of the canvas is drawn at once; this many bytes bound its side, whatever the canvas.
+_PART_BYTES = 1_000_000_000
+# Slices that show in one plane, and blocks of planes under way (one drawn, one being written).
+_OPEN_SLICES, _OPEN_BLOCKS = 4, 2
+# Seams are compared in this many windows at most.
+_MOST_WINDOWS = 12
 # Planes on either side of a seam that are averaged to compare brightness.
 _SEAM_PLANES = 10
 
@@ -134,7 +136,7 @@ def measure_seams(
     list of SeamLevel
         One per seam; NaN where the slices share no plane.
     """
-    windows = _sample_windows(canvas_yx)
+    windows = _sample_windows(plans[len(plans) // 2], canvas_yx)
 
     def read(index: int) -> list[_SeamPatch]:
         above = seams[index - 1] if index > 0 else None
@@ -156,18 +158,31 @@ def measure_seams(
     return levels
 
 
-def _sample_windows(canvas_yx: tuple[int, int]) -> list[Window]:
-    """Spread windows over the inner part of the canvas, where the tissue is."""
-    count = 2 if max(canvas_yx) < _FEW_WINDOWS_PX else 4
-    starts = []
-    for length in canvas_yx:
-        size = min(_WINDOW_PX, length)
-        centers = [length * (k + 1) / (count + 1) for k in range(count)]
-        starts.append(sorted({min(max(0, round(c - size / 2)), length - size) for c in centers}))
-    return [
-        Window((y, y + min(_WINDOW_PX, canvas_yx[0])), (x, x + min(_WINDOW_PX, canvas_yx[1])))
-        for y, x in itertools.product(*starts)
-    ]
+def _sample_windows(plan: SlicePlan, canvas_yx: tuple[int, int]) -> list[Window]:
+    """Choose windows that lie inside a chunk of the given slice, around its centre.
+
+    Neighbours lie within some ten px of it, so most of them need one chunk column per window too.
+    """
+    shape, chunk = plan.store.shape[1:], plan.store.level.chunks[1:]
+    starts = (range(0, n, size) for n, size in zip(shape, chunk, strict=True))
+    half = np.array([min(n, size) for n, size in zip(shape, chunk, strict=True)]) / 2
+    middle = np.array(shape) / 2
+    centers = sorted(
+        (
+            np.minimum(np.array(corner) + half, np.array(shape) - 1)
+            for corner in itertools.product(*starts)
+        ),
+        key=lambda center: (float(np.hypot(*(center - middle))), *center),
+    )
+    inner = centers[: max(1, len(centers) * 4 // 9)]  # the inner two thirds of either side
+    back = np.linalg.inv(plan.lateral.matrix)
+    size = np.minimum((1.5 * half).astype(int), canvas_yx)
+    windows = []
+    for center in inner[:: max(1, len(inner) // _MOST_WINDOWS)][:_MOST_WINDOWS]:
+        place = back @ (center - plan.lateral.offset)
+        y, x = np.clip(np.round(place - size / 2), 0, np.array(canvas_yx) - size).astype(int)
+        windows.append(Window((int(y), int(y + size[0])), (int(x), int(x + size[1]))))
+    return windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +263,11 @@ def draw_volume(
     n_planes, n_y, n_x = writer.shape
     levels = PlaneLevels(np.zeros(n_planes), np.zeros(n_planes, np.int64))
     block = writer.shards or writer.chunks
+    deepest = max(plan.store.shape[0] for plan in plans)
+    side = _part_px(deepest, block[0])
+    parts = itertools.product(_parts(n_y, block[1], side), _parts(n_x, block[2], side))
     with ThreadPoolExecutor(1) as pool:
-        for part in itertools.product(_parts(n_y, block[1]), _parts(n_x, block[2])):
+        for part in parts:
             target = Window(*part)
             column = _Column(plans, seams, gains, target)
             pending: Future[None] | None = None
@@ -267,9 +285,15 @@ def draw_volume(
     return levels
 
 
-def _parts(length: int, block: int) -> list[tuple[int, int]]:
+def _part_px(n_planes: int, block_planes: int) -> int:
+    """Choose the side of a part of the canvas that fits into memory [px]."""
+    planes = _OPEN_SLICES * n_planes + _OPEN_BLOCKS * block_planes
+    return math.isqrt(_PART_BYTES // (4 * planes))
+
+
+def _parts(length: int, block: int, longest: int) -> list[tuple[int, int]]:
     """Cut an axis into equal parts of whole blocks, none longer than needed for memory."""
-    count = math.ceil(length / max(_PART_PX, block))
+    count = math.ceil(length / max(longest, block))
     size = math.ceil(length / count / block) * block
     return [(start, min(start + size, length)) for start in range(0, length, size)]
 
@@ -312,7 +336,7 @@ class _Column:
         source = plan.lateral.source(self._target)
         if source is None:
             return None
-        data = np.asarray(plan.store.level[:, *source.slices], dtype=np.float32)
+        data = plan.store.settled(*source.slices)
         sampler = Sampler(plan.lateral, self._target, source, np.asarray(data.any(axis=0)))
 
         def plane(number: int) -> NDArray[np.float32]:
