@@ -112,6 +112,15 @@ def test_one_name_has_one_type_and_default_in_all_stages():
             assert seen.setdefault(name, found) == found, f"{name} of {stage}"
 
 
+def test_defaults_have_the_type_that_the_command_line_would_give():
+    # Parameters are recorded: 10 and 10.0 would make the two engines' metadata differ.
+    for stage in STAGES:
+        for name, (kind, default) in stage_settings(stage).items():
+            items = default if isinstance(default, tuple) else (default,)
+            if "float" in str(kind):
+                assert all(item is None or type(item) is float for item in items), name
+
+
 def test_configuration_declares_the_parameters_that_it_reads():
     config = (ROOT / "nextflow.config").read_text(encoding="utf-8")
     block = re.search(r"^params \{\n(.*?)^\}", config, flags=re.S | re.M)[1]

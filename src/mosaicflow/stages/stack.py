@@ -19,7 +19,7 @@ def stack(
     stack_overlap_z_gain: bool = True,
     apply_pairwise_transforms: bool = True,
     apply_rotation_only: bool = False,
-    pyramid_resolutions: tuple[float, ...] = (10, 25, 50, 100),
+    pyramid_resolutions: tuple[float, ...] = (10.0, 25.0, 50.0, 100.0),
     pyramid_n_levels: int | None = None,
     pyramid_make_isotropic: bool = True,
     stack_preview: bool = True,
