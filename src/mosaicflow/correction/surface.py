@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.polynomial.legendre import legvander
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     Volume = NDArray[np.float32]
@@ -46,6 +48,24 @@ class Surface:
     shape_yx: tuple[int, int]
     residual_planes: float
     model: SurfaceModel
+
+    def record(self) -> dict[str, Any]:
+        """Describe the surface for the block of a store."""
+        return {
+            "model": self.model,
+            "basis": "Legendre products over the slice scaled to -1..1, first index y",
+            "coefficients_planes": self.coefficients.tolist(),
+        }
+
+    @classmethod
+    def from_record(
+        cls, record: Mapping[str, Any] | None, shape_yx: Sequence[int]
+    ) -> Surface | None:
+        """Read what `record` wrote; None stays None."""
+        if not record:
+            return None
+        coefficients = np.array(record["coefficients_planes"], dtype=np.float64)
+        return cls(coefficients, (shape_yx[0], shape_yx[1]), 0.0, record["model"])
 
     def depth(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Depth [planes] of every pixel of a block, shape (y, x)."""
@@ -203,7 +223,8 @@ def _robust_fit(
         scale = max(0.25, 1.4826 * float(np.median(residual[base > 0])))
         robust = base * np.where(residual < 4 * scale, (1 - (residual / (4 * scale)) ** 2) ** 2, 0)
     coefficients = np.zeros((order + 1) ** 2)
-    coefficients[terms] = solution
+    # Rounded here, so that who reads the recorded surface finds every column where it was put.
+    coefficients[terms] = solution.round(9)
     return coefficients.reshape(order + 1, order + 1), robust.reshape(depth.shape)
 
 

@@ -76,7 +76,9 @@ def crop_interface(
         output,
         lambda block, region: _below_face(block, face, region, n_out),
         n_z=n_out,
-        attrs=report.block(source.attrs, usable_planes=usable, surface=_record(face)),
+        attrs=report.block(
+            source.attrs, usable_planes=usable, surface=None if face is None else face.record()
+        ),
         n_levels=store.n_levels,
         writer_options=store.writer_options(),
         threads=threads,
@@ -122,16 +124,6 @@ def _below_face(
         else:
             result[: len(kept), columns] = kept[:, columns]
     return result
-
-
-def _record(face: Surface | None) -> dict[str, object] | None:
-    if face is None:
-        return None
-    return {
-        "model": face.model,
-        "basis": "Legendre products over the slice scaled to -1..1, first index y",
-        "coefficients_planes": face.coefficients.round(9).tolist(),
-    }
 
 
 def _describe(report: StageReport, source: SliceVolume, face: Surface | None, n_out: int) -> int:
