@@ -177,10 +177,12 @@ class Parameters:
             near = difflib.get_close_matches(name, types, n=1)
             hint = f"did you mean {near[0]}?" if near else "see docs/parameters.md"
             raise ParameterError(f"{source}: unknown parameter '{name}'", remedy=hint)
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+        # YAML reads `exclude_first_slices: 1` as a number, where a word or a number may stand.
+        numbers_are_text = ConfigDict(coerce_numbers_to_str=True)
         try:
-            checked = TypeAdapter(types[name]).validate_python(value)
+            checked = TypeAdapter(types[name], config=numbers_are_text).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise ParameterError(f"{source}: {name} is {value!r}: {reason}") from error

@@ -132,3 +132,8 @@ def test_options_are_read_like_a_file_but_names_stay_names():
 def test_an_option_that_is_no_value_is_named():
     with pytest.raises(ParameterError, match=r"--graph_span is '\[': cannot be read as a value"):
         option_values({"graph-span": "["})
+
+
+def test_a_number_may_stand_where_a_word_may():
+    parameters = Parameters({"exclude_first_slices": 1, "debug_slices": 3}, "params.yml")
+    assert parameters.given == {"exclude_first_slices": "1", "debug_slices": "3"}
