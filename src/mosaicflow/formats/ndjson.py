@@ -10,7 +10,7 @@ import numpy as np
 from mosaicflow.formats.errors import FormatError
 from mosaicflow.formats.grouping import split_by
 from mosaicflow.formats.properties import VertexPropertyContainer
-from mosaicflow.formats.records import GeometryDataContainer
+from mosaicflow.formats.records import LARGEST_COORDINATE, GeometryDataContainer
 from mosaicflow.formats.rotations import normals_from_quaternions, quaternions_from_matrices
 from mosaicflow.formats.source import read_head, read_text
 
@@ -68,8 +68,10 @@ class _Collector:
             number = float(value)
         except OverflowError as error:
             raise FormatError(self._path, f"{name} is too large", line=line) from error
-        if not np.isfinite(number):
-            raise FormatError(self._path, f"{name} is {number}, not finite", line=line)
+        if not abs(number) <= LARGEST_COORDINATE:
+            raise FormatError(
+                self._path, f"{name} is {number}, a finite float32 is expected", line=line
+            )
         return number
 
     def _matrix(self, record: dict[str, Any], line: int) -> NDArray[np.float64]:

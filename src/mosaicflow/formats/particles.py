@@ -12,7 +12,7 @@ import numpy as np
 from mosaicflow.formats.errors import FormatError
 from mosaicflow.formats.grouping import as_integers, split_by
 from mosaicflow.formats.properties import VertexPropertyContainer
-from mosaicflow.formats.records import GeometryDataContainer
+from mosaicflow.formats.records import LARGEST_COORDINATE, GeometryDataContainer
 from mosaicflow.formats.rotations import normals_from_quaternions, quaternions_from_euler
 from mosaicflow.formats.source import existing_file
 from mosaicflow.formats.star import read_star_blocks
@@ -78,7 +78,10 @@ def read_star(
     blocks = read_star_blocks(path)
     table = _particles(path, blocks)
     scale = _scale(path, _optics(blocks), table)
-    vertices = _voxels(table, scale, apply_shifts=apply_shifts)
+    with np.errstate(over="ignore"):
+        vertices = _voxels(table, scale, apply_shifts=apply_shifts)
+    if not np.all(np.abs(vertices) <= LARGEST_COORDINATE):
+        raise FormatError(path, f"a pixel size of {scale.pixel_size} makes coordinates infinite")
     angles = np.zeros((len(vertices), 3))
     for index, name in enumerate(ANGLES):
         if name in table:

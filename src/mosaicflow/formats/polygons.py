@@ -8,7 +8,7 @@ import numpy as np
 
 from mosaicflow.formats.errors import FormatError
 from mosaicflow.formats.properties import VertexPropertyContainer
-from mosaicflow.formats.records import GeometryDataContainer
+from mosaicflow.formats.records import LARGEST_COORDINATE, GeometryDataContainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,8 +104,7 @@ def mesh_container(
     """
     if len(vertices) == 0:
         raise FormatError(path, "the file has no vertices")
-    # What float32 cannot hold would silently become infinite.
-    bad = ~(np.abs(vertices) <= np.finfo(np.float32).max).all(axis=1)
+    bad = ~(np.abs(vertices) <= LARGEST_COORDINATE).all(axis=1)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise FormatError(path, f"vertex {row} is {vertices[row].tolist()}, not finite")

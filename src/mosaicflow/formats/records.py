@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["GeometryData", "GeometryDataContainer"]
+__all__ = ["LARGEST_COORDINATE", "GeometryData", "GeometryDataContainer"]
 
+# What float32 cannot hold would silently become infinite.
+LARGEST_COORDINATE = float(np.finfo(np.float32).max)
 # Shorter vectors carry no direction, only rounding.
 _SHORTEST_NORMAL = 1e-12
 
@@ -132,8 +134,10 @@ def _convert(data: ArrayLike, name: str, dtype: DTypeLike) -> NDArray[Any]:
         if np.iscomplexobj(data):
             # NumPy would drop the imaginary part with no more than a warning.
             raise TypeError("they are complex")
-        return np.asarray(data, dtype=dtype)
-    except (TypeError, ValueError, OverflowError) as error:
+        # A number too large for the type is an error, and not infinity with a warning.
+        with np.errstate(over="raise"):
+            return np.asarray(data, dtype=dtype)
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"{name} cannot be read as {np.dtype(dtype)} numbers: {error}") from error
 
 

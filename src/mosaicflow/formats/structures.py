@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.formats.errors import FormatError, library
-from mosaicflow.formats.records import GeometryDataContainer
+from mosaicflow.formats.records import LARGEST_COORDINATE, GeometryDataContainer
 from mosaicflow.formats.source import extension_of, read_text
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read_structure(path: FilePath) -> GeometryDataContainer:
     atoms = readers[extension](path)
     if not len(atoms):
         raise FormatError(path, "no ATOM records")
-    bad = ~np.isfinite(atoms).all(axis=1)
+    bad = ~(np.abs(atoms) <= LARGEST_COORDINATE).all(axis=1)
     if bad.any():
         raise FormatError(path, f"atom {int(np.flatnonzero(bad)[0]) + 1} has no finite position")
     sampling = _NM_IN_ANGSTROM if extension == "gro" else 1.0

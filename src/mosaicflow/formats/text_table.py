@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.formats.errors import FormatError
+from mosaicflow.formats.records import LARGEST_COORDINATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -81,7 +82,7 @@ class TextTable:
         return self._columns
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """Return a column that must hold finite numbers, shape (N,).
+        """Return a column that must hold numbers within the range of float32, shape (N,).
 
         Raises
         ------
@@ -92,9 +93,10 @@ class TextTable:
         if values.dtype.kind != "f":
             row = next(row for row, text in enumerate(values) if _as_float(text) is None)
             raise self.error(row, f"{name} is '{values[row]}', a number is expected")
-        if not np.all(np.isfinite(values)):
-            row = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise self.error(row, f"{name} is {values[row]}, a finite number is expected")
+        bad = ~(np.abs(values) <= LARGEST_COORDINATE)
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise self.error(row, f"{name} is {values[row]}, a finite float32 is expected")
         return values
 
     def first_row(self) -> dict[str, str] | None:

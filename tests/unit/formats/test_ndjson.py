@@ -58,6 +58,7 @@ IDENTITY = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
         ([line(1), line("a")], "line 2: location.x is 'a'"),
         ([line(1), line(True)], "line 2: location.x is True"),
         ([line(1), line(float("nan"))], "line 2: location.x is nan"),
+        ([line(1), line(1e300)], "line 2: location.x is 1e"),
         ([line(1), line(10**400)], "line 2: location.x is too large"),
         ([line(1, xyz_rotation_matrix=IDENTITY), line(2)], "line 2: this record is point"),
         ([line(1), line(2, xyz_rotation_matrix=IDENTITY)], "line 2: this record is oriented"),

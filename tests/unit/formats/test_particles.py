@@ -221,6 +221,8 @@ def test_a_file_without_particles_is_one_empty_entity(text_file):
         ("data_particles\nloop_\n_rlnCoordinateX\n1\n", "_rlnCoordinateY, _rlnCoordinateZ missing"),
         ("data_optics\nloop_\n_a\n1\n", "no block data_particles"),
         (PARTICLES_31.replace("12 22 32", "12 inf 32"), "line 20: _rlnCoordinateY is inf"),
+        (PARTICLES_31.replace("12 22 32", "12 22 1e300"), "line 20: _rlnCoordinateZ is 1e\\+300"),
+        (relion_5(sizes="4 4 4").replace("1.35", "1e-300"), "makes coordinates infinite"),
         (PARTICLES_31.replace("12 22 32", "12 x 32"), "line 20: _rlnCoordinateY is 'x'"),
         (PARTICLES_31.replace("0 90 0", "0 ? 0"), "line 20: _rlnAngleTilt is '\\?'"),
         (OPTICS_31.replace("2.5", "-2") + PARTICLES_31, "_rlnImagePixelSize is -2"),

@@ -75,7 +75,15 @@ def test_unequal_lengths_are_refused(name, items, message):
 
 @pytest.mark.parametrize(
     "vertices",
-    [[["a", "b", "c"]], [[1, 2]], [[1, 2, 3], [4, 5]], 3.0, None, np.array([[1j, 0, 0]])],
+    [
+        [["a", "b", "c"]],
+        [[1, 2]],
+        [[1, 2, 3], [4, 5]],
+        3.0,
+        None,
+        np.array([[1j, 0, 0]]),
+        [[1e300, 0, 0]],
+    ],
 )
 def test_vertices_that_are_no_points_are_refused(vertices):
     with pytest.raises(ValueError, match="vertices"):
