@@ -40,9 +40,7 @@ def cut(scene, corner_px, tile_yx):
     y, x = corner_px
     if y == int(y) and x == int(x):
         return scene[:, int(y) : int(y) + tile_yx[0], int(x) : int(x) + tile_yx[1]]
-    rows, columns = np.meshgrid(
-        y + np.arange(tile_yx[0]), x + np.arange(tile_yx[1]), indexing="ij"
-    )
+    rows, columns = np.meshgrid(y + np.arange(tile_yx[0]), x + np.arange(tile_yx[1]), indexing="ij")
     planes = [map_coordinates(plane, (rows, columns), order=3, mode="nearest") for plane in scene]
     return np.stack(planes).astype(np.float32)
 

@@ -7,7 +7,6 @@ import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import __version__
@@ -21,6 +20,7 @@ from mosaicflow.io.tables import parse_slice_id, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mosaicflow.engine.parameters import Parameters
     from mosaicflow.engine.plan import Plan

@@ -7,7 +7,6 @@ import json
 import shutil
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.engine.layout import RunFolder
@@ -15,6 +14,7 @@ from mosaicflow.stages._table import STAGES, run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 __all__ = ["Outcome", "Task", "execute", "forget_others"]
 

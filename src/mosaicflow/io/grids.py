@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mosaicflow.errors import FormatError, QualityError
+from mosaicflow.io.slices import lateral_regions
+from mosaicflow.io.threads import map_threads
 from mosaicflow.io.zarr import open_level
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BoundedCache", "MosaicGrid", "TileIndex"]
+    from mosaicflow.io.zarr import OmeZarrWriter
+
+__all__ = ["BoundedCache", "MosaicGrid", "TileIndex", "write_tiles"]
 
 TileIndex = tuple[int, int]
 _Value = TypeVar("_Value")
@@ -151,6 +155,46 @@ class MosaicGrid:
                 remedy="write the grid with create_mosaic_grid",
             )
         return self.attrs[key]
+
+
+def write_tiles(
+    writer: OmeZarrWriter,
+    tiles: list[TileIndex],
+    make: Callable[[TileIndex], NDArray[np.float32]],
+    threads: int,
+) -> None:
+    """Fill the store of a mosaic grid, one file at a time: a shard holds several tiles.
+
+    Parameters
+    ----------
+    writer : OmeZarrWriter
+        Chunked by tile.
+    tiles : list of (int, int)
+        Tiles that hold data.
+    make : callable
+        Gives a tile (z, y, x) at the shape of the writer's chunks.
+    threads : int
+        Files worked on at the same time.
+    """
+    n_z, n_y, n_x = writer.chunks
+
+    def write(region: tuple[slice, slice]) -> None:
+        rows, columns = region
+        inside = [
+            (iy, ix)
+            for iy, ix in tiles
+            if rows.start <= iy * n_y < rows.stop and columns.start <= ix * n_x < columns.stop
+        ]
+        if not inside:
+            return
+        shape = (n_z, rows.stop - rows.start, columns.stop - columns.start)
+        block = np.zeros(shape, np.float32)
+        for iy, ix in inside:
+            y, x = iy * n_y - rows.start, ix * n_x - columns.start
+            block[:, y : y + n_y, x : x + n_x] = make((iy, ix))
+        writer[:, rows, columns] = block
+
+    map_threads(write, lateral_regions(writer), threads)
 
 
 class BoundedCache:

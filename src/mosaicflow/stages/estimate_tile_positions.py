@@ -151,7 +151,8 @@ def _decide(
     stage, model, solved = held_out_residuals(links, stage_px)
     placement = solve_placement(links, stage_px)
     ncc = float(np.median([link.ncc for link in links])) if links else float("nan")
-    stage_ncc = float(np.nanmedian([link.stage_ncc for link in links] or [np.nan]))
+    known = [link.stage_ncc for link in links if np.isfinite(link.stage_ncc)]
+    stage_ncc = float(np.median(known)) if known else float("nan")
     if np.isfinite(solved):
         residuals = {"optimised": solved, "lattice": model, "stage": stage}
         source = min(residuals, key=residuals.__getitem__)

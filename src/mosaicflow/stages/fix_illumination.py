@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mosaicflow.stages._options import StoreOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["fix_illumination"]
 
@@ -40,8 +45,7 @@ def fix_illumination(
 
     from mosaicflow.correction.illumination import resize_field
     from mosaicflow.io.flatfields import load_flat_field
-    from mosaicflow.io.grids import MosaicGrid, TileIndex
-    from mosaicflow.io.threads import map_threads
+    from mosaicflow.io.grids import MosaicGrid, TileIndex, write_tiles
     from mosaicflow.io.zarr import OmeZarrWriter
 
     source = MosaicGrid(grid)
@@ -59,15 +63,15 @@ def fix_illumination(
     scale = 1 / gain
     offset = field.offset if field.offset.shape == gain.shape and field.offset.any() else None
 
-    def fix(tile: TileIndex) -> None:
+    def fix(tile: TileIndex) -> NDArray[np.float32]:
         data = source.read(tile)
         if offset is not None:
             data = np.maximum(data - offset, 0, where=data != 0, out=data)
         data *= scale
-        writer[source.region(tile)] = data
+        return data
 
     with writer:
-        map_threads(fix, source.tiles, threads)
+        write_tiles(writer, source.tiles, fix, threads)
         writer.finalize(source.pitch_mm, store.n_levels)
     report.metric("flat_field_min", float(gain.min()), "", "smallest value of the flat field")
     report.metric("flat_field_max", float(gain.max()), "", "largest value of the flat field")

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mosaicflow.stages._options import StoreOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mosaicflow.io.grids import MosaicGrid
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["resample_mosaic_grid"]
 
@@ -40,10 +48,9 @@ def resample_mosaic_grid(
     import numpy as np
 
     from mosaicflow.errors import ParameterError
-    from mosaicflow.io.grids import MosaicGrid, TileIndex
-    from mosaicflow.io.threads import map_threads
+    from mosaicflow.io.grids import MosaicGrid, TileIndex, write_tiles
     from mosaicflow.io.zarr import OmeZarrWriter
-    from mosaicflow.mosaic.resampling import resample_tile, resampled_length
+    from mosaicflow.mosaic.resampling import resample_tile
 
     if not resolution_um > 0:
         raise ParameterError(
@@ -51,15 +58,7 @@ def resample_mosaic_grid(
             remedy="to keep native pitch leave this stage out (resolution_um: -1)",
         )
     source = MosaicGrid(grid)
-    source.require_tiles()
-    shape = tuple(
-        resampled_length(length, pitch * 1000, resolution_um)
-        for length, pitch in zip(source.tile_shape, source.pitch_mm, strict=True)
-    )
-    pitch_mm = tuple(
-        length * pitch / new
-        for length, pitch, new in zip(source.tile_shape, source.pitch_mm, shape, strict=True)
-    )
+    shape, pitch_mm = _working_shape(source, resolution_um)
     n_iy, n_ix = source.grid_shape
     writer = OmeZarrWriter(
         output,
@@ -72,25 +71,52 @@ def resample_mosaic_grid(
         **store.writer_options(),
     )
 
-    def resample(tile: TileIndex) -> tuple[float, float]:
+    means: dict[TileIndex, tuple[float, float]] = dict.fromkeys(source.tiles, (0.0, 0.0))
+
+    def resample(tile: TileIndex) -> NDArray[np.float32]:
         data = source.read(tile)
         small = resample_tile(data, shape)
-        (iy, ix), (_, n_y, n_x) = tile, shape
-        writer[:, iy * n_y : (iy + 1) * n_y, ix * n_x : (ix + 1) * n_x] = small
-        return float(data.mean(dtype=np.float64)), float(small.mean(dtype=np.float64))
+        means[tile] = (
+            float(data.mean(dtype=np.float64)),
+            float(small.mean(dtype=np.float64)),
+        )
+        return small
 
     with writer:
-        means = np.array(map_threads(resample, source.tiles, threads)).reshape(-1, 2)
+        write_tiles(writer, source.tiles, resample, threads)
         writer.finalize(pitch_mm, store.n_levels)
-    before, after = means.mean(axis=0) if len(means) else (0.0, 0.0)
+    before, after = np.mean(list(means.values()), axis=0) if means else (0.0, 0.0)
+    _describe(report, pitch_mm, abs(after / before - 1) if before else 0.0)
+    report.write(output)
+
+
+def _working_shape(
+    source: MosaicGrid, resolution_um: float
+) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    """Shape of a tile at the working pitch, and the true pitch [mm] that this gives."""
+    from mosaicflow.mosaic.resampling import resampled_length
+
+    n_z, n_y, n_x = (
+        resampled_length(length, pitch * 1000, resolution_um)
+        for length, pitch in zip(source.tile_shape, source.pitch_mm, strict=True)
+    )
+    z, y, x = (
+        length * pitch / new
+        for length, pitch, new in zip(
+            source.tile_shape, source.pitch_mm, (n_z, n_y, n_x), strict=True
+        )
+    )
+    return (n_z, n_y, n_x), (z, y, x)
+
+
+def _describe(report: StageReport, pitch_mm: tuple[float, float, float], change: float) -> None:
     for axis, value in zip("zyx", pitch_mm, strict=True):
         report.metric(f"pitch_{axis}", value * 1000, "um", f"true pitch along {axis}")
     report.metric(
         "mean_intensity_change",
-        abs(after / before - 1) if before else 0.0,
+        change,
         "",
         "relative change of the mean intensity by resampling",
         warning=0.005,
         error=0.05,
     )
-    report.write(output)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mosaicflow.io.grids import MosaicGrid
+    from mosaicflow.io.grids import BoundedCache, MosaicGrid
+    from mosaicflow.io.report import StageReport
+    from mosaicflow.mosaic.fusion import Canvas
 
 __all__ = ["stitch_3d"]
 
@@ -71,7 +73,7 @@ def stitch_3d(
     from mosaicflow.io.slices import lateral_regions
     from mosaicflow.io.threads import map_threads
     from mosaicflow.io.zarr import OmeZarrWriter
-    from mosaicflow.mosaic.fusion import TileFuser, plan_canvas, tile_gains
+    from mosaicflow.mosaic.fusion import TileFuser, plan_canvas
     from mosaicflow.mosaic.seams import seam_sums
     from mosaicflow.quality.masks import tissue_fraction
 
@@ -80,12 +82,7 @@ def stitch_3d(
     tiles = BoundedCache(source.read, _CACHE_BYTES)
     gains = dict.fromkeys(source.tiles, 1.0)
     if stitch_gain_compensation:
-
-        def project(tile: tuple[int, int]) -> NDArray[np.float32]:
-            return np.asarray(tiles[tile].mean(axis=0, dtype=np.float32))
-
-        projections = map_threads(project, source.tiles, threads)
-        gains = tile_gains(canvas, dict(zip(source.tiles, projections, strict=True)))
+        gains = _gains(canvas, tiles, source.tiles, threads)
     fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method)
     n_z = source.tile_shape[0]
     writer = OmeZarrWriter(
@@ -116,15 +113,37 @@ def stitch_3d(
         write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), preview.image)
     report.metric("empty_fraction", sums[0] / np.prod(canvas.shape_yx), "", "canvas without data")
     report.metric("tissue_coverage", tissue_fraction(preview.image), "", "canvas with tissue")
-    seam, rest = sums[1] / max(sums[2], 1), sums[3] / max(sums[4], 1)
-    report.metric(
-        "seam_ratio", seam / rest if rest else None, "", "gradient across seams over elsewhere",
-        warning=1.1, error=1.5,
-    )  # fmt: skip
+    _describe_seams(report, *sums[1:].tolist())
     report.metric("n_tiles", len(source.tiles), "", "tiles fused")
     report.metric("gain_min", min(gains.values(), default=1.0), "", "smallest tile gain")
     report.metric("gain_max", max(gains.values(), default=1.0), "", "largest tile gain")
     report.write(output)
+
+
+def _gains(
+    canvas: Canvas, tiles: BoundedCache, names: list[tuple[int, int]], threads: int
+) -> dict[tuple[int, int], float]:
+    """Give one factor per tile, from the means over depth in the overlaps."""
+    import numpy as np
+
+    from mosaicflow.io.threads import map_threads
+    from mosaicflow.mosaic.fusion import tile_gains
+
+    def project(tile: tuple[int, int]) -> NDArray[np.float32]:
+        return np.asarray(tiles[tile].mean(axis=0, dtype=np.float32))
+
+    projections = map_threads(project, names, threads)
+    return tile_gains(canvas, dict(zip(names, projections, strict=True)))
+
+
+def _describe_seams(
+    report: StageReport, border: float, n_border: float, every: float, n_every: float
+) -> None:
+    seam, rest = border / max(n_border, 1), every / max(n_every, 1)
+    report.metric(
+        "seam_ratio", seam / rest if rest else None, "", "gradient across seams over elsewhere",
+        warning=1.1, error=1.5,
+    )  # fmt: skip
 
 
 def _working_positions(
@@ -135,10 +154,15 @@ def _working_positions(
     from mosaicflow.io.tables import read_csv
 
     rows = read_csv(positions, ["iy", "ix", "row_px", "col_px"])
-    found = {
-        (int(row["iy"]), int(row["ix"])): (float(row["row_px"]), float(row["col_px"]))
-        for row in rows
-    }
+    try:
+        found = {
+            (int(row["iy"]), int(row["ix"])): (float(row["row_px"]), float(row["col_px"]))
+            for row in rows
+        }
+    except ValueError as error:
+        raise InputError(
+            f"{positions}: expected numbers in iy, ix, row_px, col_px: {error}"
+        ) from error
     if missing := [tile for tile in source.tiles if tile not in found]:
         raise InputError(
             f"{positions}: no position for {len(missing)} of {len(source.tiles)} tiles of "

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,7 +26,7 @@ def test_bands_cover_every_plane_below_the_face_once(n_planes, first, most):
     assert bands[0][0] == min(first, n_planes - 1)
     assert bands[-1][1] == n_planes
     assert all(stop > start for start, stop in bands)
-    assert all(a[1] == b[0] for a, b in zip(bands, bands[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(bands))
 
 
 def test_bands_are_plain_means():

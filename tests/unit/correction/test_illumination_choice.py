@@ -9,7 +9,8 @@ def rms(found, truth):
 
 
 @pytest.mark.parametrize(
-    ("n", "strength", "limit"), [(6, 0.15, 0.007), (4, 0.15, 0.007), (3, 0.15, 0.02), (4, 0.35, 0.03)]
+    ("n", "strength", "limit"),
+    [(6, 0.15, 0.007), (4, 0.15, 0.007), (3, 0.15, 0.02), (4, 0.35, 0.03)],
 )
 def test_held_out_overlaps_choose_a_field_close_to_the_truth(shaded, n, strength, limit):
     data = shaded(n=n, strength=strength)

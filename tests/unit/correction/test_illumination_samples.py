@@ -61,7 +61,9 @@ def test_a_sample_is_the_mean_of_each_band_at_most_128_px_wide():
     tile = np.random.default_rng(0).random((4, 300, 150), np.float32)
     found = sample_tile(tile, BANDS, clip_percentile_upper=100)
     assert found.shape == (2, 128, 64)
-    np.testing.assert_allclose(found.mean(axis=(1, 2)), [tile[:2].mean(), tile[2:].mean()], rtol=1e-4)
+    np.testing.assert_allclose(
+        found.mean(axis=(1, 2)), [tile[:2].mean(), tile[2:].mean()], rtol=1e-4
+    )
     small = sample_tile(tile[:, :50, :60], BANDS, clip_percentile_upper=100)
     np.testing.assert_allclose(small[0], tile[:2, :50, :60].mean(axis=0), rtol=1e-5)
 

@@ -110,7 +110,9 @@ def test_a_run_without_any_good_slice_fails(acquisition, raw_copy, tmp_path):
     for image in raw_copy.glob("**/image_*"):
         image.write_bytes(b"")
     parameters = Parameters.read(acquisition.params, {})
-    with pytest.raises(QualityError, match="none of 2 slices could be processed; slice 0 failed in"):
+    with pytest.raises(
+        QualityError, match="none of 2 slices could be processed; slice 0 failed in"
+    ):
         run_pipeline(raw_copy, tmp_path / "out", parameters, 2)
 
 

@@ -22,9 +22,7 @@ def slice_of(make_texture, cut_tile):
 
     def cut(corners, seed=0):
         scene = make_texture((2, 280, 280), seed)
-        return {
-            tile: cut_tile(scene, np.round(np.add(p, 15)), TILE) for tile, p in corners.items()
-        }
+        return {tile: cut_tile(scene, np.round(np.add(p, 15)), TILE) for tile, p in corners.items()}
 
     return cut
 

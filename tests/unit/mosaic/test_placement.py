@@ -171,9 +171,7 @@ def test_left_out_links_prefer_what_made_them():
     assert as_model < as_stage
     assert as_model < solved
     # The stage jitters: only the positions explain the links.
-    as_stage, as_model, solved = held_out_residuals(
-        links_of(turned, 0.05), jittered(truth, 2.0, 5)
-    )
+    as_stage, as_model, solved = held_out_residuals(links_of(turned, 0.05), jittered(truth, 2.0, 5))
     assert solved < 0.5 * as_model
     assert solved < 0.5 * as_stage
 

@@ -1,0 +1,110 @@
+"""`estimate_illumination` and `fix_illumination`."""
+
+import numpy as np
+import pytest
+
+from mosaicflow.errors import FormatError, QualityError
+from mosaicflow.io.flatfields import load_flat_field
+from mosaicflow.io.grids import MosaicGrid
+from mosaicflow.io.report import metrics_path, read_metrics
+from mosaicflow.stages.estimate_illumination import estimate_illumination
+from mosaicflow.stages.fix_illumination import fix_illumination
+
+SIDE = 48
+
+
+def lens():
+    y, x = (axis / (SIDE - 1) * 2 - 1 for axis in np.indices((SIDE, SIDE)))
+    field = 1 - 0.15 * ((y - 0.2) ** 2 + 0.6 * (x + 0.1) ** 2) + 0.05 * x
+    return (field / field.mean()).astype(np.float32)
+
+
+@pytest.fixture
+def shaded_grids(write_grid, make_texture, make_lattice, cut_tile):
+    def make(field, n=4, n_grids=2):
+        paths = []
+        for slice_id in range(n_grids):
+            scene = make_texture((4, 200, 200), slice_id, sigma_px=4.0)
+            positions = make_lattice(n, n, (36, 36))
+            tiles = {t: cut_tile(scene, p, (SIDE, SIDE)) * field for t, p in positions.items()}
+            paths.append(write_grid(tiles, reported_px=positions, slice_id=slice_id))
+        return tuple(paths)
+
+    return make
+
+
+def test_the_flat_field_is_recovered_from_the_tiles(shaded_grids, tmp_path):
+    output = tmp_path / "illumination.npz"
+    estimate_illumination(grids=shaded_grids(lens()), output=output)
+    gain = load_flat_field(output).gain
+    assert np.sqrt(np.mean((gain / lens() - 1) ** 2)) <= 0.007
+    report = read_metrics(metrics_path(output))
+    assert report["overall_status"] == "ok"
+    metrics = report["metrics"]
+    assert metrics["overlap_residual_after"]["value"] < metrics["overlap_residual_before"]["value"]
+    assert metrics["n_tiles"]["value"] == 32
+    assert metrics["n_overlaps"]["value"] == 48
+
+
+def test_without_shading_the_field_is_one_and_a_warning_says_so(shaded_grids, tmp_path):
+    output = tmp_path / "illumination.npz"
+    estimate_illumination(grids=shaded_grids(np.float32(1)), output=output)
+    assert (load_flat_field(output).gain == 1).all()
+    report = read_metrics(metrics_path(output))
+    assert report["metrics"]["method"]["value"] == "none"
+    assert "the tiles stay as they are" in report["warnings"][0]
+
+
+def test_the_bytes_depend_neither_on_threads_nor_on_order(shaded_grids, tmp_path):
+    grids = shaded_grids(lens(), n=3)
+    found = []
+    for threads, order in ((1, grids), (2, grids[::-1])):
+        output = tmp_path / f"{threads}.npz"
+        estimate_illumination(grids=order, output=output, threads=threads)
+        found.append(output.read_bytes())
+    assert found[0] == found[1]
+
+
+def test_tiles_that_say_nothing_give_no_field(write_grid, tmp_path):
+    grid = write_grid({(0, 0): np.full((4, 20, 20), 7.0), (0, 1): np.zeros((4, 20, 20))})
+    with pytest.raises(
+        QualityError, match=r"none of 2 tiles in 1 grids .*fix_illum_enabled: false"
+    ):
+        estimate_illumination(grids=(grid,), output=tmp_path / "illumination.npz")
+    assert not (tmp_path / "illumination.npz").exists()
+
+
+def test_dividing_by_the_field_gives_the_tissue_back(shaded_grids, tmp_path):
+    (plain,) = shaded_grids(np.float32(1), n=2, n_grids=1)
+    tissue = {tile: MosaicGrid(plain).read(tile) for tile in MosaicGrid(plain).tiles}
+    (grid,) = shaded_grids(lens(), n=2, n_grids=1)
+    field, output = tmp_path / "illumination.npz", tmp_path / "fixed.ome.zarr"
+    np.savez(field, flatfield=lens(), darkfield=np.zeros((SIDE, SIDE), np.float32))
+    fix_illumination(grid=grid, illumination=field, output=output, threads=2)
+    fixed = MosaicGrid(output)
+    for tile, truth in tissue.items():
+        np.testing.assert_allclose(fixed.read(tile), truth, rtol=1e-5)
+    assert fixed.slice_id == 0
+    assert [entry["step"] for entry in fixed.attrs["history"]] == ["fix_illumination"]
+
+
+def test_an_offset_is_taken_off_first_and_places_without_data_stay_zero(write_grid, tmp_path):
+    data = np.full((2, 4, 4), 5.0, np.float32)
+    data[:, 0] = 0
+    grid = write_grid({(0, 0): data})
+    field, output = tmp_path / "illumination.npz", tmp_path / "fixed.ome.zarr"
+    gain = np.ones((4, 4), np.float32)
+    np.savez(field, flatfield=gain, darkfield=2 * gain)
+    fix_illumination(grid=grid, illumination=field, output=output)
+    fixed = MosaicGrid(output).read((0, 0))
+    assert (fixed[:, 0] == 0).all()
+    assert (fixed[:, 1:] == 3).all()
+
+
+def test_another_file_than_a_flat_field_leaves_no_store(write_grid, tmp_path):
+    grid = write_grid({(0, 0): np.ones((2, 4, 4))})
+    wrong = tmp_path / "illumination.npz"
+    wrong.write_text("hello")
+    with pytest.raises(FormatError, match="not an illumination file"):
+        fix_illumination(grid=grid, illumination=wrong, output=tmp_path / "fixed.ome.zarr")
+    assert not (tmp_path / "fixed.ome.zarr").exists()
