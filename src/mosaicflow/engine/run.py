@@ -171,8 +171,8 @@ def _check_counts(folder: RunFolder, ids: list[int], failures: dict[int, str]) -
         )
     if ids and not made.intersection(ids):
         raise QualityError(
-            f"{folder.root}: none of {len(ids)} slices could be processed; slice {ids[0]} failed in "
-            f"{failures[ids[0]]}",
+            f"{folder.root}: none of {len(ids)} slices could be processed; "
+            f"slice {ids[0]} failed in {failures[ids[0]]}",
             remedy="see tables/z*_failure.json for all of them",
         )
 

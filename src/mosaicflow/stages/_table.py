@@ -79,6 +79,8 @@ def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | No
     bool
         False when the stage failed and the record was written.
     """
+    if failure_record is not None:
+        parse_slice_id(failure_record)  # a wrong name must not hide the reason later
     try:
         STAGES[name].function(**arguments)
     except MosaicflowError as error:

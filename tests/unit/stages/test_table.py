@@ -1,0 +1,67 @@
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from mosaicflow.errors import InputError
+from mosaicflow.io.tables import read_json
+from mosaicflow.stages._options import StoreOptions
+from mosaicflow.stages._table import STAGES, run_stage
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_takes_named_arguments_that_are_all_described(name):
+    function = STAGES[name].function
+    parameters = inspect.signature(function).parameters
+    assert function.__name__ == name
+    assert list(parameters)[-1] == "threads"
+    assert parameters["threads"].default == 1
+    assert {"output", "output_dir"} & set(parameters)
+    for parameter in parameters.values():
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        assert f"\n    {parameter.name} : " in function.__doc__
+
+
+def test_knowing_all_stages_loads_nothing_heavy():
+    program = (
+        "import sys; from mosaicflow.stages._table import STAGES\n"
+        "[stage.function for stage in STAGES.values()]\n"
+        "print(sorted({'numpy', 'scipy', 'zarr', 'dask'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_failure_is_raised_or_recorded(tmp_path):
+    arguments = {"slice_path": tmp_path / "gone.ome.zarr", "output": tmp_path / "out.ome.zarr"}
+    with pytest.raises(InputError, match=r"gone\.ome\.zarr: not found"):
+        run_stage("normalize", arguments)
+    record = tmp_path / "z104_failure.json"
+    assert run_stage("normalize", arguments, record) is False
+    found = read_json(record)
+    assert found["slice_id"] == 104
+    assert found["stage"] == "normalize"
+    assert "not found" in found["reason"]
+    assert "remedy" in found
+
+
+def test_a_record_whose_name_tells_no_slice_is_refused_before_the_work(tmp_path):
+    arguments = {"slice_path": tmp_path / "gone.ome.zarr", "output": tmp_path / "out.ome.zarr"}
+    with pytest.raises(InputError, match=r"failure\.json: found no slice id"):
+        run_stage("normalize", arguments, tmp_path / "failure.json")
+
+
+def test_a_bug_is_never_turned_into_a_record(tmp_path):
+    record = tmp_path / "z00_failure.json"
+    with pytest.raises(TypeError):
+        run_stage("normalize", {"nonsense": 1}, record)
+    assert not record.exists()
+
+
+def test_store_options_are_what_the_writer_takes():
+    assert StoreOptions(ngff_version="0.5", sharding_factor=2).writer_options() == {
+        "ngff_version": "0.5", "compressor": "blosc", "sharding_factor": 2,
+    }  # fmt: skip
