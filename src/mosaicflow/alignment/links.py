@@ -87,8 +87,6 @@ class LinkRules:
     ----------
     confidence_low, confidence_high : float
         Below the first nothing is used, below the second only the rotation.
-    skip_error : bool
-        Leave out pairs whose registration failed.
     max_rotation_deg : float
         A larger rotation is wrong.
     min_correlation : float
@@ -97,12 +95,13 @@ class LinkRules:
 
     confidence_low: float = 0.3
     confidence_high: float = 0.6
-    skip_error: bool = True
     max_rotation_deg: float = 5.0
     min_correlation: float = 0.0
 
 
-def parse_link(record: Mapping[str, Any], where: str, *, canvas_um: float) -> Link:
+def parse_link(
+    record: Mapping[str, Any], where: str, *, canvas_um: float, skip_error: bool = True
+) -> Link:
     """Read a transform file written by `register_pairwise`, or by hand.
 
     Parameters
@@ -114,6 +113,8 @@ def parse_link(record: Mapping[str, Any], where: str, *, canvas_um: float) -> Li
         Its name, for messages.
     canvas_um : float
         Pitch of the canvas.
+    skip_error : bool
+        False takes the motion that registration found and turned down, where there is one.
 
     Returns
     -------
@@ -127,6 +128,8 @@ def parse_link(record: Mapping[str, Any], where: str, *, canvas_um: float) -> Li
     """
     if record.get("type") != "rigid2d" or record.get("convention") != "pull":
         raise FormatError(f"{where}: expected type rigid2d in the pull convention")
+    if not skip_error and record.get("rejected"):
+        record = {**record, **record["rejected"], "status": "ok"}
     motion = Rigid2D.from_json(record, where)
     try:
         fixed_id, moving_id = int(record["fixed_id"]), int(record["moving_id"])
@@ -182,8 +185,6 @@ def grade_link(link: Link, rules: LinkRules) -> Link:
     Link
         A copy with `use` and `reason` set.
     """
-    if link.use == "none" and not rules.skip_error:
-        return link  # a failed registration holds the stage's own motion: nothing to use
     if link.use == "none":
         return replace(link, reason=f"status_error: {link.reason}")
     if abs(link.angle_deg) > rules.max_rotation_deg:

@@ -137,6 +137,8 @@ class PairFit:
         Standard errors.
     failure : str
         Why the result must not be used; empty when it may.
+    rejected : PairFit or None
+        What was found and must not be used; the other entries then hold the stage's own motion.
     """
 
     transform: Rigid2D
@@ -147,6 +149,7 @@ class PairFit:
     sigma_px: float
     sigma_deg: float
     failure: str = field(default="")
+    rejected: PairFit | None = None
 
 
 def confidence(
@@ -436,21 +439,8 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
     after = correlation(fixed, warp(moving, scaled, shape), _overlap(level, scaled))
     transform = _as_transform(pair, motion)
     size = math.hypot(*transform.translation_yx)
-    if size > settings.max_translation_px or abs(motion.angle_deg) > settings.max_rotation_deg:
-        reached = f"{size:.1f} px, {motion.angle_deg:.2f} deg"
-        return _rejected(pair, f"ran to a limit ({reached})", before)
-    if after < before:
-        return _rejected(pair, f"correlation fell from {before:.3f} to {after:.3f}", before)
-    if not math.isnan(held_out.refined) and held_out.refined < held_out.stage:
-        return _rejected(
-            pair,
-            f"held-out parts match less well than by the stage ({held_out.refined:.3f} "
-            f"< {held_out.stage:.3f})",
-            before,
-            held_out,
-        )
     spread = min(held_out.split_px, 1e3), min(held_out.split_deg, 1e2)
-    return PairFit(
+    fit = PairFit(
         transform,
         after,
         before,
@@ -461,6 +451,21 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
         ),
         sigma_deg=math.sqrt(found.refined.sigma_deg**2 + spread[1] ** 2 / 4 + 0.003**2),
     )
+    failure = _why_not(fit, settings)
+    return _rejected(pair, failure, before, fit) if failure else fit
+
+
+def _why_not(fit: PairFit, settings: RegistrationSettings) -> str:
+    """Say why a result must not be used; empty when it may."""
+    size, angle = math.hypot(*fit.transform.translation_yx), fit.transform.angle_deg
+    if size > settings.max_translation_px or abs(angle) > settings.max_rotation_deg:
+        return f"ran to a limit ({size:.1f} px, {angle:.2f} deg)"
+    if fit.correlation < fit.correlation_before:
+        return f"correlation fell from {fit.correlation_before:.3f} to {fit.correlation:.3f}"
+    stage, refined = fit.held_out.stage, fit.held_out.refined
+    if not math.isnan(refined) and refined < stage:
+        return f"held-out parts match less well than by the stage ({refined:.3f} < {stage:.3f})"
+    return ""
 
 
 def _as_transform(pair: SlicePair, motion: Motion) -> Rigid2D:
@@ -471,11 +476,7 @@ def _as_transform(pair: SlicePair, motion: Motion) -> Rigid2D:
     return Rigid2D(motion.angle_deg, center, shift)
 
 
-def _rejected(
-    pair: SlicePair, reason: str, before: float, held_out: HeldOut | None = None
-) -> PairFit:
-    nothing = HeldOut(math.nan, math.nan, math.inf, math.inf)
+def _rejected(pair: SlicePair, reason: str, before: float, fit: PairFit | None = None) -> PairFit:
+    held_out = fit.held_out if fit else HeldOut(math.nan, math.nan, math.inf, math.inf)
     stage = _as_transform(pair, pair.stage_motion)
-    return PairFit(
-        stage, before, before, 0.0, held_out or nothing, math.inf, math.inf, failure=reason
-    )
+    return PairFit(stage, before, before, 0.0, held_out, math.inf, math.inf, reason, fit)

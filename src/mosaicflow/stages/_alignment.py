@@ -90,6 +90,7 @@ class AlignmentRules:
     """Settings of the stage, grouped."""
 
     resolution_um: float
+    skip_error: bool
     interval_um: float
     stage_sigma_um: float
     links: LinkRules
@@ -217,7 +218,9 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     check_same_pitch(stores)
     pitch = canvas_pitch(stores[0], rules.resolution_um, rules.interval_um)
     links = [
-        grade_link(parse_link(record, name, canvas_um=pitch[1]), rules.links)
+        grade_link(
+            parse_link(record, name, canvas_um=pitch[1], skip_error=rules.skip_error), rules.links
+        )
         for name, record in inputs.transforms
     ]
     dropped = _auto_exclude(census.used, links, rules.exclude, report)

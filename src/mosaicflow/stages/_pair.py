@@ -120,6 +120,20 @@ class MeasuredPair:
             "status": "error" if fit.failure else "ok",
             "reason": fit.failure,
             **{name: round(value, 6) for name, value in numbers.items()},
+            "rejected": self._rejected(),
+        }
+
+    def _rejected(self) -> dict[str, Any] | None:
+        """Describe a motion that was found and turned down."""
+        fit = self.fit.rejected
+        if fit is None:
+            return None
+        return {
+            **_full_size(fit, self.binning).to_json(),
+            "correlation": round(fit.correlation, 6),
+            "confidence": round(fit.confidence, 6),
+            "sigma_px": round(fit.sigma_px * self.binning, 6),
+            "sigma_deg": round(fit.sigma_deg, 6),
         }
 
 

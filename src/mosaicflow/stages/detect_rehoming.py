@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mosaicflow.alignment.rehoming import RehomingResult
+    from mosaicflow.alignment.shifts import StepTable
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["detect_rehoming"]
 
@@ -79,6 +85,11 @@ def detect_rehoming(
             for step in found.genuine
         ],
     )
+    _report(report, table, found)
+    report.write(clean)
+
+
+def _report(report: StageReport, table: StepTable, found: RehomingResult) -> None:
     for warning in table.warnings:
         report.warn(warning)
     lengths = sorted(step.length_mm for step in found.steps)
@@ -92,4 +103,3 @@ def detect_rehoming(
     report.metric("tile_offsets", len(found.tile_offsets), "", "steps cleared of whole tiles")
     report.metric("spikes", len(found.spikes) // 2, "", "jumps and returns removed")
     report.metric("genuine_moves", len(found.genuine), "", "large steps that were kept")
-    report.write(clean)

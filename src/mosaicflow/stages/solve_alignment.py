@@ -64,7 +64,8 @@ def solve_alignment(
     transform_confidence_low : float
         Pairs below this are not used; between the two only their rotation is.
     skip_error_transforms : bool
-        Give the status of failed pairs as the reason in the tables.
+        Leave out pairs whose registration failed; otherwise what it found and turned down is
+        judged by its confidence like any other pair.
     max_rotation_deg : float
         A pair with a larger rotation is not used [deg].
     load_transform_min_zcorr : float
@@ -108,12 +109,12 @@ def solve_alignment(
 
     rules = AlignmentRules(
         resolution_um=resolution_um,
+        skip_error=skip_error_transforms,
         interval_um=1000 * slicing_interval_mm,
         stage_sigma_um=stage_sigma_um,
         links=LinkRules(
             transform_confidence_low,
             transform_confidence_high,
-            skip_error_transforms,
             max_rotation_deg,
             load_transform_min_zcorr,
         ),

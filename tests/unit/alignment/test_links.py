@@ -73,6 +73,15 @@ def test_a_failed_registration_is_not_used():
     assert grade_link(found, RULES).use == "none"
 
 
+def test_what_registration_turned_down_can_be_asked_for():
+    found = {"angle_deg": 1.5, "translation_yx": [8.0, 0.0], "confidence": 0.7}
+    failed = {**RECORD, "status": "error", "reason": "r", "confidence": 0.0, "rejected": found}
+    taken = grade_link(parse_link(failed, "x", canvas_um=10.0, skip_error=False), RULES)
+    assert (taken.use, taken.angle_deg, taken.confidence) == ("full", 1.5, 0.7)
+    left = grade_link(parse_link(failed, "x", canvas_um=10.0), RULES)
+    assert (left.use, left.reason) == ("none", "status_error: r")
+
+
 def test_distance_through_tissue_makes_a_link_less_certain():
     near = parse_link({**RECORD, "sigma_px": 0.1}, "x", canvas_um=10.0)
     far = parse_link({**RECORD, "sigma_px": 0.1, "distance_planes": 20}, "x", canvas_um=10.0)
