@@ -1,7 +1,7 @@
 """Stanford PLY, text and binary.
 
-Own reader: it checks the header's counts against the file before it allocates, and splits polygons
-into fans, neither of which trimesh 5.2 does.
+Own reader: it checks the header's counts against the file before anything is allocated, and keeps
+the order of the faces, which trimesh 5.2 does not where triangles and polygons mix.
 """
 
 from __future__ import annotations

@@ -64,12 +64,14 @@ def quaternions_from_euler(angles: ArrayLike) -> NDArray[np.float64]:
         Scalar first, unit length.
     """
     rot, tilt, psi = np.radians(np.asarray(angles, dtype=np.float64)).T / 2
+    cos_tilt, sin_tilt = np.cos(tilt), np.sin(tilt)
+    half_sum, half_difference = rot + psi, psi - rot
     return np.stack(
         [
-            np.cos(tilt) * np.cos(rot + psi),
-            -np.sin(tilt) * np.sin(psi - rot),
-            -np.sin(tilt) * np.cos(psi - rot),
-            -np.cos(tilt) * np.sin(rot + psi),
+            cos_tilt * np.cos(half_sum),
+            -sin_tilt * np.sin(half_difference),
+            -sin_tilt * np.cos(half_difference),
+            -cos_tilt * np.sin(half_sum),
         ],
         axis=1,
     )
