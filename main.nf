@@ -181,7 +181,8 @@ params {
     transform_confidence_high: Float = 0.6
     // Pairs below this are not used; between the two only their rotation is
     transform_confidence_low: Float = 0.3
-    // Give the status of failed pairs as the reason in the tables
+    // Leave out pairs whose registration failed; otherwise what it found and turned down is judged by its
+    // confidence like any other pair
     skip_error_transforms: Boolean = true
     // A pair with a larger rotation is not used [deg]
     max_rotation_deg: Float = 5.0
