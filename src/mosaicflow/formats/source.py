@@ -59,10 +59,10 @@ def extension_of(path: FilePath) -> str:
     >>> extension_of("a/B.MRC.gz")
     'mrc'
     """
-    suffixes = [suffix[1:].lower() for suffix in Path(path).suffixes]
-    if len(suffixes) > 1 and suffixes[-1] in ("gz", "bz2"):
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
+    parts = Path(path).name.lower().split(".")
+    if len(parts) > 2 and parts[-1] in ("gz", "bz2"):
+        parts.pop()
+    return parts[-1] if len(parts) > 1 else ""
 
 
 def compression_of(path: FilePath) -> str:

@@ -90,6 +90,8 @@ def write_star(
     ValueError
         If the RELION 5 format lacks the shape.
     """
+    # Its column names alone would make voxels from the corner pass for angstrom from the centre.
+    relion_5_format = relion_5_format or version == RELION_5
     if relion_5_format and shape is None:
         raise ValueError("the RELION 5 format counts from the tomogram's centre: give its shape")
     pixel_size = _isotropic(_common_sampling(records, sampling), path)

@@ -18,6 +18,7 @@ from mosaicflow.formats import (
     write_geometries,
 )
 from mosaicflow.formats.errors import library
+from mosaicflow.formats.source import extension_of
 
 EXTENSIONS = (
     *("star", "tsv", "txt", "xyz", "csv", "ndjson", "obj", "ply", "stl", "off", "gltf", "glb"),
@@ -81,6 +82,22 @@ def test_an_unknown_extension_is_named_before_the_file_is_looked_for(tmp_path):
             open_file(tmp_path / name)
     with pytest.raises(ValueError, match="Unknown extension"):
         resolve_parser("x")
+
+
+@pytest.mark.parametrize(
+    ("name", "extension"),
+    [
+        ("a.star", "star"),
+        ("A.MRC.GZ", "mrc"),
+        ("1.5A.v2.nii.bz2", "nii"),
+        ("a.gz", "gz"),
+        (".q", "q"),
+        ("star", ""),
+        ("folder.d/star", ""),
+    ],
+)
+def test_the_extension_is_the_text_after_the_last_dot(name, extension):
+    assert extension_of(name) == extension
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)

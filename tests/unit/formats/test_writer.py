@@ -100,6 +100,13 @@ def test_star_5_counts_angstrom_from_the_centre_and_reads_back_as_voxels(tmp_pat
     assert read_star_header(path) == {"pixel_size": 2, "centered": True, "shape": (101, 80, 60)}
 
 
+def test_the_version_of_relion_5_is_its_format(tmp_path, pair):
+    paths = [tmp_path / "a.star", tmp_path / "b.star"]
+    write_geometries(pair, paths[0], relion_5_format=True, shape=(101, 80, 60))
+    write_geometries(pair, paths[1], version="# version 50001", shape=(101, 80, 60))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
 def test_star_5_needs_a_shape_or_infers_it_aloud(tmp_path, pair):
     records = [GeometryData(vertices=FIRST / 2, sampling=(2, 2, 2))]
     with pytest.raises(ValueError, match="give its shape"):
