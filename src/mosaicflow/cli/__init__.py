@@ -61,7 +61,7 @@ def exit_code_of(app: App) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
     try:
-        result = app(exit_on_error=True, result_action="return_value")
+        result = app(sys.argv[1:], exit_on_error=True, result_action="return_value")
     except MosaicflowError as error:
         line = " ".join(str(error).split())
         sys.stderr.write(f"error: {line}\n")
