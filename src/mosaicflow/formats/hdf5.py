@@ -71,9 +71,8 @@ def _find_volume(path: FilePath, file: Any, h5py: Any) -> Any:  # noqa: ANN401  
         # A hostile file may hold millions of nodes; anything but None ends the walk.
         return True if len(datasets) >= 1000 else None
 
-    if isinstance(file.get("data"), h5py.Dataset):
-        found = file["data"]
-    else:
+    found = _node(path, file, "data", h5py)
+    if not isinstance(found, h5py.Dataset):
         file.visititems(note)
         volumes = [name for name, dataset in datasets.items() if dataset.ndim == 3]
         if len(volumes) != 1:
@@ -95,8 +94,15 @@ def _find_volume(path: FilePath, file: Any, h5py: Any) -> Any:  # noqa: ANN401  
     return found
 
 
+def _node(path: FilePath, file: Any, name: str, h5py: Any) -> Any:  # noqa: ANN401
+    """Return what has a name in this file, None if nothing has."""
+    if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+        raise FormatError(path, f"'{name}' links to another file, which is not opened")
+    return file.get(name)
+
+
 def _sampling(path: FilePath, file: Any, h5py: Any) -> tuple[float, float, float]:  # noqa: ANN401
-    node = file.get("sampling_rate")
+    node = _node(path, file, "sampling_rate", h5py)
     if node is None:
         return (1.0, 1.0, 1.0)
     if not isinstance(node, h5py.Dataset) or node.size not in (1, 3):

@@ -527,6 +527,10 @@ def test_links_out_of_an_hdf5_file_are_not_followed(tmp_path, labels):
         file.create_virtual_dataset("data", layout)
     with pytest.raises(FormatError, match="other files"):
         open_file(path)
+    with h5py.File(path, "w") as file:
+        file["data"] = h5py.ExternalLink("b.h5", "data")
+    with pytest.raises(FormatError, match="links to another file"):
+        open_file(path)
 
 
 def test_no_hdf5_and_a_cut_hdf5_are_named(tmp_path, labels):
