@@ -126,18 +126,28 @@ def _below_face(
     return result
 
 
+def _range(face: Surface, source: SliceVolume) -> tuple[float, float, float]:
+    """Mean, least and greatest depth of the face; all columns at once would not fit the memory."""
+    total, lowest, highest = 0.0, float("inf"), float("-inf")
+    for region in source.blocks():
+        depth = face.depth(*region)
+        total += float(depth.sum())
+        lowest, highest = min(lowest, float(depth.min())), max(highest, float(depth.max()))
+    _, n_y, n_x = source.shape
+    return total / (n_y * n_x), lowest, highest
+
+
 def _describe(report: StageReport, source: SliceVolume, face: Surface | None, n_out: int) -> int:
     """Record the face and give the number of planes that every column can fill."""
     import numpy as np
 
-    n_z, n_y, n_x = source.shape
+    n_z = source.shape[0]
     if face is None:
         if n_z > 1:
             report.warn("no layer of water above the tissue was found: plane 0 stays where it is")
         report.metric("interface_depth", 0.0, "voxels", "mean depth of the block face")
         return min(n_z, n_out)
-    corners = face.depth(slice(0, n_y), slice(0, n_x))
-    mean, lowest, highest = float(corners.mean()), float(corners.min()), float(corners.max())
+    mean, lowest, highest = _range(face, source)
     usable = int(np.clip(n_z - np.rint(highest), 1, n_out))
     report.metric("interface_depth", mean, "voxels", "mean depth of the block face")
     report.metric("interface_min_depth", lowest, "voxels", "shallowest point of the face")
