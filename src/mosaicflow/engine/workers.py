@@ -41,6 +41,9 @@ class Workers:
         from mosaicflow.io.threads import limit_threads
 
         limit_threads(threads)  # inherited by the workers, before they import numpy
+        # Tiles come and go in buffers of 100 MB: in pages of 4 KB half of the time of a stage
+        # would be spent on asking the kernel for them.
+        os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
         self._pool = ProcessPoolExecutor(count, context, _start)
