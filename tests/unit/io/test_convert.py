@@ -159,8 +159,8 @@ def test_wrong_use_is_explained(tmp_path):
         convert(str(source), str(source))
     with pytest.raises(InputError, match="does not exist"):
         convert(str(tmp_path / "x.nii"), str(tmp_path / "b.ome.zarr"))
+    (tmp_path / "b.nii").write_text("")
     with pytest.raises(FileExistsError, match="--overwrite"):
-        (tmp_path / "b.nii").write_text("")
         convert(str(source), str(tmp_path / "b.nii"))
     with pytest.raises(MosaicflowError, match="not a NIfTI file"):
         convert(str(tmp_path / "b.nii"), str(tmp_path / "c.ome.zarr"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import threading
 import warnings
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OmeZarrWriter", "check_distinct", "save_omezarr", "write_regions"]
 
+_log = logging.getLogger(__name__)
 _METHOD_NAMES = {"mean": "block mean", "nearest": "central voxel"}
 _DTYPES = ("uint8", "uint16", "float32", "float64", "complex64")
 
@@ -108,6 +110,8 @@ class OmeZarrWriter:
         wanted = chunks if chunk_shape is None else chunk_shape
         self._spec = _array_spec(shape, wanted, np.dtype(dtype), storage)
         self._final = locate(path)
+        if compressor == "lz4" and ngff_version == "0.4":
+            _log.warning("%s: plain lz4 is not read by Neuroglancer; blosc is", self._final)
         self.attrs: dict[str, Any] = dict(attrs or {})
         self._name = name or self._final.name
         self._overwrite = overwrite

@@ -1,0 +1,57 @@
+"""Making values fit to be stored: whole numbers of 16 bits, and no NaN or infinity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.io.zarr.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["replace_nonfinite", "to_uint16"]
+
+
+def to_uint16(data: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:
+    """Return values stretched so that `low` becomes 0 and `high` 65535.
+
+    Parameters
+    ----------
+    data : ndarray
+        Real values of any shape; what lies outside the limits is clipped, NaN becomes 0.
+    low, high : float
+        Limits, `low` below `high`.
+
+    Returns
+    -------
+    ndarray, dtype uint16
+        Rounded half to even.
+    """
+    if not low < high:
+        raise ArgumentError(f"to_uint16: low {low} is not below high {high}")
+    scaled = (np.asarray(data, dtype=np.float64) - low) * (65535 / (high - low))
+    return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 65535)).astype(np.uint16)
+
+
+def replace_nonfinite(data: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Return values without NaN and infinity, and how many were replaced by 0.
+
+    Parameters
+    ----------
+    data : ndarray
+        Values of any shape and type; not changed.
+
+    Returns
+    -------
+    values : ndarray
+        `data` itself when nothing had to be replaced.
+    count : int
+        Number of values replaced; a stage reports it.
+    """
+    if data.dtype.kind not in "fc":
+        return data, 0
+    bad = ~np.isfinite(data)
+    count = int(np.count_nonzero(bad))
+    return (np.where(bad, data.dtype.type(0), data), count) if count else (data, 0)
