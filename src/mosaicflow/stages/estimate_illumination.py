@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mosaicflow.correction.illumination_choice import FlatFieldChoice
     from mosaicflow.correction.illumination_samples import TileSample
     from mosaicflow.io.grids import MosaicGrid
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["estimate_illumination"]
 
@@ -15,6 +17,8 @@ __all__ = ["estimate_illumination"]
 _TILES = 400
 # Images that the common shading is estimated from: more hardly change it.
 _IMAGES = 250
+# Pitches that differ by less than this share are the same.
+_SAME_PITCH = 1e-3
 
 
 def estimate_illumination(
@@ -63,10 +67,9 @@ def estimate_illumination(
     from mosaicflow.correction.illumination_samples import choose_tiles, neighbour_pairs
     from mosaicflow.errors import QualityError
     from mosaicflow.io.flatfields import FlatField, save_flat_field
-    from mosaicflow.io.grids import MosaicGrid
     from mosaicflow.io.threads import map_threads
 
-    sources = [MosaicGrid(path) for path in sorted(grids, key=lambda path: path.name)]
+    sources = _open_grids(grids)
     rng = np.random.default_rng(seed)
     chosen = choose_tiles(
         {number: grid.tiles for number, grid in enumerate(sources)},
@@ -97,6 +100,31 @@ def estimate_illumination(
     save_flat_field(
         output, FlatField(field, np.zeros_like(field)), n_tiles=len(samples), params=report.key
     )
+    report.metric("peak_to_valley", float(np.ptp(field)), "", "range of the flat field")
+    report.metric("n_tiles", len(samples), "", "tiles used")
+    report.metric("n_overlaps", len(pairs), "", "overlaps compared")
+    _describe(report, choice)
+    report.write(output)
+
+
+def _open_grids(paths: tuple[Path, ...]) -> list[MosaicGrid]:
+    """Open all grids in the order of their names; they must show the lens at one pitch."""
+    from mosaicflow.errors import InputError
+    from mosaicflow.io.grids import MosaicGrid
+
+    grids = [MosaicGrid(path) for path in sorted(paths, key=lambda path: path.name)]
+    for grid in grids[1:]:
+        pairs = zip(grid.pitch_mm, grids[0].pitch_mm, strict=True)
+        if any(abs(own / first - 1) > _SAME_PITCH for own, first in pairs):
+            raise InputError(
+                f"{grid.path}: pitch {grid.pitch_mm} mm differs from {grids[0].pitch_mm} mm of "
+                f"{grids[0].path.name}",
+                remedy="run resample_mosaic_grid with one resolution_um for all slices",
+            )
+    return grids
+
+
+def _describe(report: StageReport, choice: FlatFieldChoice) -> None:
     if not choice.accepted:
         report.warn(
             "no flat field explains held-out overlaps better by 5 %: the tiles stay as they are"
@@ -104,11 +132,7 @@ def estimate_illumination(
     report.metric("method", choice.method, "", "how the flat field was found; none: all ones")
     report.metric("overlap_residual_before", choice.residual_before, "", "mean |log(a/b)|")
     report.metric("overlap_residual_after", choice.residual_after, "", "mean |log(a/b)|")
-    report.metric("peak_to_valley", float(np.ptp(field)), "", "range of the flat field")
-    report.metric("n_tiles", len(samples), "", "tiles used")
-    report.metric("n_overlaps", len(pairs), "", "overlaps compared")
     report.section("candidates", choice.residuals)
-    report.write(output)
 
 
 def _read_samples(

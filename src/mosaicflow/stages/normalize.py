@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mosaicflow.correction.intensity import DepthScale
+    from mosaicflow.errors import QualityError
+    from mosaicflow.io.report import StageReport
+
 __all__ = ["normalize"]
 
 _COLUMNS = 300_000
@@ -49,7 +53,6 @@ def normalize(
     import numpy as np
 
     from mosaicflow.correction.intensity import depth_scale
-    from mosaicflow.errors import QualityError
     from mosaicflow.io.previews import write_preview
     from mosaicflow.io.slices import SliceVolume, write_slice
     from mosaicflow.quality.masks import agarose_mask, tissue_fraction
@@ -65,10 +68,7 @@ def normalize(
         min_contrast=normalize_min_contrast,
     )
     if scale is None:
-        raise QualityError(
-            f"{slice_path}: the slice holds no contrast, expected tissue on a darker background",
-            remedy="look at its preview; set use=false for it in slice_config.csv",
-        )
+        raise _no_contrast(slice_path)
     background, span = scale.background[:, None, None], scale.span[:, None, None]
 
     def scaled(block: NDArray[np.float32], _region: object) -> NDArray[np.float32]:
@@ -90,9 +90,22 @@ def normalize(
         threads=threads,
     )
     report.metric("agarose_coverage", float(gel.mean()), "", "share of the canvas that is gel")
-    report.metric("std_background", scale.background_noise, "", "of the normalised gel")
     report.metric("tissue_coverage", tissue_fraction(projection), "", "canvas with tissue")
-    report.section("background", [round(float(value), 6) for value in scale.background])
-    report.section("span", [round(float(value), 6) for value in scale.span])
+    _describe(report, scale)
     report.write(output)
     write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), projection)
+
+
+def _no_contrast(slice_path: Path) -> QualityError:
+    from mosaicflow.errors import QualityError
+
+    return QualityError(
+        f"{slice_path}: the slice holds no contrast, expected tissue on a darker background",
+        remedy="look at its preview; set use=false for it in slice_config.csv",
+    )
+
+
+def _describe(report: StageReport, scale: DepthScale) -> None:
+    report.metric("std_background", scale.background_noise, "", "of the normalised gel")
+    report.section("background", [round(float(value), 6) for value in scale.background])
+    report.section("span", [round(float(value), 6) for value in scale.span])

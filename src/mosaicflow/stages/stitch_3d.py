@@ -85,24 +85,20 @@ def stitch_3d(
         gains = _gains(canvas, tiles, source.tiles, threads)
     fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method)
     n_z = source.tile_shape[0]
-    writer = OmeZarrWriter(
-        output,
-        shape=(n_z, *canvas.shape_yx),
-        dtype=np.float32,
-        attrs=report.block(
-            source.attrs,
-            kind="slice",
-            canvas_origin_px=list(canvas.origin_px),
-            **dict.fromkeys(_GRID_KEYS),
-        ),
-        **store.writer_options(),
+    block = report.block(
+        source.attrs,
+        kind="slice",
+        canvas_origin_px=list(canvas.origin_px),
+        **dict.fromkeys(_GRID_KEYS),
     )
+    shape = (n_z, *canvas.shape_yx)
+    writer = OmeZarrWriter(output, shape, attrs=block, **store.writer_options())
     preview = ThinnedImage(canvas.shape_yx)
 
     def fuse(region: tuple[slice, slice]) -> tuple[float, ...]:
-        block, weight = fuser.render(n_z, *region)
-        writer[:, region[0], region[1]] = block
-        projection = block.mean(axis=0, dtype=np.float32)
+        fused, weight = fuser.render(n_z, *region)
+        writer[:, region[0], region[1]] = fused
+        projection = fused.mean(axis=0, dtype=np.float32)
         preview.add(region, projection)
         return (float((weight == 0).sum()), *seam_sums(canvas, region, projection))
 
@@ -114,9 +110,7 @@ def stitch_3d(
     report.metric("empty_fraction", sums[0] / np.prod(canvas.shape_yx), "", "canvas without data")
     report.metric("tissue_coverage", tissue_fraction(preview.image), "", "canvas with tissue")
     _describe_seams(report, *sums[1:].tolist())
-    report.metric("n_tiles", len(source.tiles), "", "tiles fused")
-    report.metric("gain_min", min(gains.values(), default=1.0), "", "smallest tile gain")
-    report.metric("gain_max", max(gains.values(), default=1.0), "", "largest tile gain")
+    _describe_gains(report, gains)
     report.write(output)
 
 
@@ -134,6 +128,12 @@ def _gains(
 
     projections = map_threads(project, names, threads)
     return tile_gains(canvas, dict(zip(names, projections, strict=True)))
+
+
+def _describe_gains(report: StageReport, gains: dict[tuple[int, int], float]) -> None:
+    report.metric("n_tiles", len(gains), "", "tiles fused")
+    report.metric("gain_min", min(gains.values(), default=1.0), "", "smallest tile gain")
+    report.metric("gain_max", max(gains.values(), default=1.0), "", "largest tile gain")
 
 
 def _describe_seams(

@@ -138,6 +138,17 @@ def test_a_second_run_in_the_same_folder_is_refused(acquisition, tmp_path):
         first.communicate()
 
 
+def stop(acquisition, root, how):
+    """Start a run and stop it while it works on slices."""
+    run = start(acquisition, root)
+    wait_for(lambda: (root / "slices").exists())
+    os.kill(run.pid, how)
+    _, errors = run.communicate(timeout=30)
+    assert run.returncode != 0
+    assert "Traceback" not in errors
+    return run
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -148,19 +159,21 @@ def test_a_second_run_in_the_same_folder_is_refused(acquisition, tmp_path):
 )
 def test_a_stopped_run_leaves_no_half_store_and_no_process(acquisition, tmp_path, how):
     root = tmp_path / "out"
-    run = start(acquisition, root)
-    wait_for(lambda: (root / "slices").exists())
-    os.kill(run.pid, how)
-    _, errors = run.communicate(timeout=30)
-    assert run.returncode != 0
+    run = stop(acquisition, root, how)
     wait_for(lambda: not living(run.pid), 20)
-    assert "Traceback" not in errors
     assert all(is_finished(path) for path in stores(root))
     for file in root.rglob("*.json"):
         if ".mosaicflow" not in file.parts:
             json.loads(file.read_text())
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_was(acquisition, finished_run, tmp_path, content):
+    root = tmp_path / "out"
+    stop(acquisition, root, signal.SIGKILL)
     again = start(acquisition, root)
     out, errors = again.communicate(timeout=120)
     assert again.returncode == 0, errors
     assert "2 of 2 slices" in out
     assert "kept" in errors
+    assert content(root / "3d_volume.ome.zarr") == content(finished_run / "3d_volume.ome.zarr")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mosaicflow.errors import FormatError, QualityError
+from mosaicflow.errors import FormatError, InputError, QualityError
 from mosaicflow.io.flatfields import load_flat_field
 from mosaicflow.io.grids import MosaicGrid
 from mosaicflow.io.report import metrics_path, read_metrics
@@ -72,6 +72,16 @@ def test_tiles_that_say_nothing_give_no_field(write_grid, tmp_path):
     ):
         estimate_illumination(grids=(grid,), output=tmp_path / "illumination.npz")
     assert not (tmp_path / "illumination.npz").exists()
+
+
+def test_grids_of_different_pitch_are_refused(write_grid, tmp_path):
+    tiles = {(0, 0): np.random.default_rng(0).random((4, 20, 20))}
+    grids = [
+        write_grid(tiles, slice_id=z, pitch_mm=(0.01, 0.01, pitch))
+        for z, pitch in ((0, 0.01), (1, 0.02))
+    ]
+    with pytest.raises(InputError, match=r"z01.* differs from .*one resolution_um for all slices"):
+        estimate_illumination(grids=tuple(grids), output=tmp_path / "illumination.npz")
 
 
 def test_dividing_by_the_field_gives_the_tissue_back(shaded_grids, tmp_path):
