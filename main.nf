@@ -3,21 +3,12 @@ include { listingOf ; tileEntries } from './functions/raw_folder'
 include { publishedFolder         } from './functions/published'
 include { runRecord               } from './functions/run_record'
 include { stageSettings           } from './functions/settings'
-include { checkedOutcomes ; inOrder ; sliceId ; sliceIdOf } from './functions/slices'
+include { checkedOutcomes ; sliceIdOf } from './functions/slices'
 include { INSPECT_ACQUISITION     } from './modules/inspect_acquisition'
-include { CREATE_MOSAIC_GRID      } from './modules/create_mosaic_grid'
-include { RESAMPLE_MOSAIC_GRID    } from './modules/resample_mosaic_grid'
-include { ESTIMATE_ILLUMINATION   } from './modules/estimate_illumination'
-include { FIX_ILLUMINATION        } from './modules/fix_illumination'
-include { ESTIMATE_TILE_POSITIONS } from './modules/estimate_tile_positions'
-include { STITCH_3D               } from './modules/stitch_3d'
-include { CORRECT_AXIAL           } from './modules/correct_axial'
-include { CROP_INTERFACE          } from './modules/crop_interface'
-include { NORMALIZE               } from './modules/normalize'
 include { DETECT_REHOMING         } from './modules/detect_rehoming'
-include { REGISTER_PAIRWISE       } from './modules/register_pairwise'
-include { SOLVE_ALIGNMENT         } from './modules/solve_alignment'
-include { STACK                   } from './modules/stack'
+include { BUILD_GRIDS             } from './workflows/build_grids'
+include { RECONSTRUCT_SLICES      } from './workflows/reconstruct_slices'
+include { ALIGN_SLICES            } from './workflows/align_slices'
 
 params {
     // Folder of the raw acquisition, or a tile table (CSV) in it
@@ -84,13 +75,13 @@ params {
     // A slice_config.csv that somebody edited; its decisions are kept
     slice_config: Path?
     // 'auto' leaves out calibration faces found by their depth; a number forces that many
-    exclude_first_slices: String = 'auto'
+    exclude_first_slices = 'auto'
     // Share of unusable tiles above which a slice fails [0-1]
     max_missing_fraction: Float = 0.2
     // Accept slices whose pitch differs by more than 1 %
     allow_mixed_pitch: Boolean = false
     // Slices to use, such as '3,5-8'; empty: all
-    debug_slices: String = ''
+    debug_slices = ''
     // Stop where a tile would be skipped or repaired
     strict: Boolean = false
 
@@ -236,101 +227,6 @@ params {
     ngff_version: String = '0.4'
     // Lateral chunks per shard and axis (0.5 only); empty: 1 with 0.4, 4 with 0.5
     sharding_factor: Integer?
-}
-
-// Raw tiles of each slice -> mosaic grids, as they are, at working pitch, and evenly lit.
-workflow BUILD_GRIDS {
-    take:
-    tiles_ch    // [ id, tile list, raw tiles ]
-    settings    // map: stage -> its settings
-    is_lit      // whether a flat field is estimated
-
-    main:
-    raw_grids = CREATE_MOSAIC_GRID(tiles_ch, settings.create_mosaic_grid)
-    made = [raw_grids]
-    grids_ch = raw_grids.store
-    if( settings.resample_mosaic_grid.resolution_um > 0 ) {
-        resampled = RESAMPLE_MOSAIC_GRID(raw_grids.store, settings.resample_mosaic_grid)
-        made = made + [resampled]
-        grids_ch = resampled.store
-    }
-    lit_ch = raw_grids.store.map { id, grid -> tuple(id, grid, []) }
-    files_ch = channel.empty()
-    if( is_lit ) {
-        // The one place where slices wait for each other before the alignment.
-        all_grids = grids_ch.toList().filter { rows -> rows }.map { rows -> inOrder(rows) }
-        light = ESTIMATE_ILLUMINATION(all_grids, settings.estimate_illumination)
-        evened = FIX_ILLUMINATION(grids_ch.combine(light.illumination), settings.fix_illumination)
-        made = made + [evened]
-        grids_ch = evened.store
-        lit_ch = raw_grids.store.combine(light.illumination)
-        files_ch = light.illumination.mix(light.files)
-    }
-
-    emit:
-    grids    = grids_ch     // [ id, grid to stitch ]
-    unlit    = lit_ch       // [ id, grid at native pitch, flat field or [] ]
-    stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
-    failures = made.inject(channel.empty()) { all, step -> all.mix(step.failure) }
-    files    = made.inject(files_ch) { all, step -> all.mix(step.files) }
-}
-
-// Mosaic grids -> seamless slices whose plane 0 is the block face.
-workflow RECONSTRUCT_SLICES {
-    take:
-    grids_ch    // [ id, grid ]
-    native_ch   // [ id, grid at native pitch, flat field or [] ]
-    settings
-    has_psf     // whether the axial profile of the beam is removed
-
-    main:
-    placed = ESTIMATE_TILE_POSITIONS(native_ch, settings.estimate_tile_positions)
-    stitched = STITCH_3D(grids_ch.join(placed.positions), settings.stitch_3d)
-    made = [stitched]
-    slices_ch = stitched.store
-    if( has_psf ) {
-        axial = CORRECT_AXIAL(slices_ch, settings.correct_axial)
-        made = made + [axial]
-        slices_ch = axial.store
-    }
-    cropped = CROP_INTERFACE(slices_ch, settings.crop_interface)
-    normalized = NORMALIZE(cropped.store, settings.normalize)
-    made = made + [cropped, normalized]
-
-    emit:
-    slices   = normalized.store
-    stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
-    failures = made.inject(placed.failure) { all, step -> all.mix(step.failure) }
-    files    = made.inject(placed.positions.map { _id, table -> table }.mix(placed.files)) { all, step -> all.mix(step.files) }
-}
-
-// Slices -> one transform per slice -> the volume.
-workflow ALIGN_SLICES {
-    take:
-    slices_ch       // [ id, slice ], as they come
-    outcomes        // map: all slices and failure records, in order, once the last is there
-    tables          // map: shifts, fragments, slice_config
-    settings
-    graph_span      // each slice is registered with this many following ones
-    name            // of the volume
-
-    main:
-    // A pair is formed as soon as its second slice is there; join drops what never meets.
-    spans = graph_span > 0 ? (1..graph_span) : []
-    upper_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(id, sliceId(id.toInteger() + n), slice) } }
-    lower_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(sliceId(id.toInteger() - n), id, slice) } }
-    registered = REGISTER_PAIRWISE(upper_ch.join(lower_ch, by: [0, 1]), settings.register_pairwise)
-    transforms = registered.transform.map { _i, _j, file -> file }.toSortedList { a, b -> a.name <=> b.name }
-    solved = SOLVE_ALIGNMENT(
-        tables.shifts, tables.slice_config,
-        outcomes.map { found -> found.slices }, transforms, outcomes.map { found -> found.failures }, tables.fragments,
-        settings.solve_alignment
-    )
-    stacked = STACK(outcomes.map { found -> found.slices }, solved.alignment, name, settings.stack)
-
-    emit:
-    volume = stacked.volume
-    files  = registered.transform.map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, stacked.files)
 }
 
 workflow {

@@ -100,7 +100,8 @@ INTRODUCTION = (
     "give the unit."
 )
 # Limits that no unit in square brackets tells.
-LIMITS: dict[str, dict[str, float]] = {
+LIMITS: dict[str, dict[str, Any]] = {
+    "subject_name": {"pattern": r"^([^./][^/]*)?$"},
     "graph_span": {"minimum": 0},
     "axial_resolution_um": {"exclusiveMinimum": 0},
     "pixel_size_um": {"exclusiveMinimum": 0},
@@ -118,6 +119,8 @@ LIMITS_BY_UNIT: dict[str, dict[str, float]] = {
     "[0-1]": {"minimum": 0, "maximum": 1},
     "[%]": {"minimum": 0, "maximum": 100},
 }
+# A params.yml may hold a number where these take a word or a number; a type would refuse it.
+WORD_OR_NUMBER = frozenset({"exclude_first_slices", "debug_slices"})
 # Read by nextflow.config, which is where they are declared.
 IN_CONFIG = frozenset({"output", "publish_mode"})
 
@@ -208,7 +211,8 @@ def render_block(groups: list[Group]) -> str:
                 break_on_hyphens=False,
             )
             default = "" if setting.default is None else f" = {nextflow_value(setting.default)}"
-            lines.append(f"    {setting.name}: {nextflow_type(setting)}{default}")
+            kind = "" if setting.name in WORD_OR_NUMBER else f": {nextflow_type(setting)}"
+            lines.append(f"    {setting.name}{kind}{default}")
     return "\n".join([*lines, "}"])
 
 

@@ -15,6 +15,8 @@ def complaint(name, value, rule) {
     def choices = rule['enum']
     if( choices && !(value.toString() in choices) )
         return "--${name} is '${value}'; use one of: ${choices.findAll { choice -> choice }.join(', ')}"
+    if( rule.pattern && !(value ==~ rule.pattern) )
+        return "--${name} is '${value}'; it must match ${rule.pattern}"
     if( rule.minimum != null && value < rule.minimum )
         return "--${name} is ${value}; it must be at least ${rule.minimum}"
     if( rule.exclusiveMinimum != null && value <= rule.exclusiveMinimum )

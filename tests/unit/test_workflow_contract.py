@@ -40,8 +40,9 @@ def _params_block() -> dict[str, tuple[str, str]]:
     """Name -> (type, default as written) of main.nf."""
     main = (ROOT / "main.nf").read_text(encoding="utf-8")
     block = re.search(r"^params \{\n(.*?)^\}", main, flags=re.S | re.M)[1]
-    lines = re.findall(r"^ {4}(\w+): ([\w<>]+\??)(?: = (.*))?$", block, flags=re.M)
-    return {name: (kind, default) for name, kind, default in lines}
+    lines = re.findall(r"^ {4}(\w+)(?:: ([\w<>]+\??))?(?: = (.*))?$", block, flags=re.M)
+    # Without a type: a word or a number.
+    return {name: (kind or "String", default) for name, kind, default in lines}
 
 
 def _literal(text: str) -> object:

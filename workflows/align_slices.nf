@@ -1,0 +1,35 @@
+include { sliceId           } from '../functions/slices'
+include { REGISTER_PAIRWISE } from '../modules/register_pairwise'
+include { SOLVE_ALIGNMENT   } from '../modules/solve_alignment'
+include { STACK             } from '../modules/stack'
+
+// Slices -> one transform per slice -> the volume.
+workflow ALIGN_SLICES {
+    take:
+    slices_ch       // [ id, slice ], as they come
+    outcomes        // map: all slices and failure records, in order, once the last is there
+    tables          // map: shifts, fragments, slice_config
+    settings
+    graph_span      // each slice is registered with this many following ones
+    name            // of the volume
+
+    main:
+    // A pair is formed as soon as its second slice is there; join drops what never meets.
+    spans = graph_span > 0 ? (1..graph_span) : []
+    upper_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(id, sliceId(id.toInteger() + n), slice) } }
+    lower_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(sliceId(id.toInteger() - n), id, slice) } }
+    registered = REGISTER_PAIRWISE(upper_ch.join(lower_ch, by: [0, 1]), tables.shifts, settings.register_pairwise)
+    transforms = registered.transform
+        .toSortedList { a, b -> a[0].toInteger() <=> b[0].toInteger() ?: a[1].toInteger() <=> b[1].toInteger() }
+        .map { rows -> rows.collect { row -> row[2] } }
+    solved = SOLVE_ALIGNMENT(
+        tables.shifts, tables.slice_config,
+        outcomes.map { found -> found.slices }, transforms, outcomes.map { found -> found.failures }, tables.fragments,
+        settings.solve_alignment
+    )
+    stacked = STACK(outcomes.map { found -> found.slices }, solved.alignment, name, settings.stack)
+
+    emit:
+    volume = stacked.volume
+    files  = registered.transform.map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, stacked.files)
+}
