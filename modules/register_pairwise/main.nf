@@ -8,6 +8,7 @@ process REGISTER_PAIRWISE {
 
     input:
     tuple val(fixed_id), val(moving_id), path(fixed, arity: '1'), path(moving, arity: '1')
+    path shifts, arity: '1'
     val settings
 
     output:
@@ -20,6 +21,7 @@ process REGISTER_PAIRWISE {
     register_pairwise.py \\
         --fixed ${fixed} \\
         --moving ${moving} \\
+        --shifts ${shifts} \\
         ${optionsOf(settings)} \\
         --threads ${task.cpus} \\
         --output z${fixed_id}_z${moving_id}_transform.json

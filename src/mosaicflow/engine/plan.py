@@ -194,6 +194,7 @@ class _Planner:
                 {
                     "fixed": f"slice_z{first}_normalize.ome.zarr",
                     "moving": f"slice_z{second}_normalize.ome.zarr",
+                    "shifts": shifts,
                 },
                 output=transform,
             )
