@@ -273,7 +273,7 @@ workflow {
     grids    = built.stores.map { id, grid -> [slice: id, grid: grid] }
     slices   = reconstructed.stores.map { id, slice -> [slice: id, store: slice] }
     volume   = aligned.volume
-    files    = table_files_ch.mix(failures_ch.map { _id, record -> record }, built.files, reconstructed.files, aligned.files).flatten()
+    files    = table_files_ch.flatten().mix(failures_ch.map { _id, record -> record }, built.files, reconstructed.files, aligned.files)
     about    = versions_ch.mix(record_ch)
 
     onComplete:

@@ -31,5 +31,5 @@ workflow ALIGN_SLICES {
 
     emit:
     volume = stacked.volume
-    files  = registered.transform.map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, stacked.files)
+    files  = registered.transform.map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, stacked.files).flatten()
 }

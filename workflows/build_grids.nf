@@ -38,5 +38,5 @@ workflow BUILD_GRIDS {
     unlit    = lit_ch       // [ id, grid at native pitch, flat field or [] ]
     stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
     failures = made.inject(channel.empty()) { all, step -> all.mix(step.failure) }
-    files    = made.inject(files_ch) { all, step -> all.mix(step.files) }
+    files    = made.inject(files_ch) { all, step -> all.mix(step.files) }.flatten()
 }

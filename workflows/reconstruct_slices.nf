@@ -30,5 +30,5 @@ workflow RECONSTRUCT_SLICES {
     slices   = normalized.store
     stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
     failures = made.inject(placed.failure) { all, step -> all.mix(step.failure) }
-    files    = made.inject(placed.positions.map { _id, table -> table }.mix(placed.files)) { all, step -> all.mix(step.files) }
+    files    = made.inject(placed.positions.map { _id, table -> table }.mix(placed.files)) { all, step -> all.mix(step.files) }.flatten()
 }

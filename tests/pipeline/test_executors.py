@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "mosaicflow:0.1.0"
+SIF = Path(os.environ.get("MOSAICFLOW_SIF", "absent.sif")).absolute()
 
 pytestmark = [
     pytest.mark.slow,
@@ -78,3 +79,14 @@ def test_slurm(tmp_path):
 )
 def test_podman(tmp_path):
     _assert_complete(_run(tmp_path, "-profile", "podman,test"))
+
+
+@pytest.mark.skipif(
+    not (_answers("apptainer", "--version") and SIF.is_file()),
+    reason="needs apptainer and MOSAICFLOW_SIF=image.sif, made from containers/Dockerfile",
+)
+def test_apptainer(tmp_path):
+    site = tmp_path / "site.config"
+    # Without a set-uid installation root needs a user namespace too.
+    site.write_text(f"process.container = 'file://{SIF}'\napptainer.runOptions = '--userns'\n")
+    _assert_complete(_run(tmp_path, "-profile", "apptainer,test", "-c", site))
