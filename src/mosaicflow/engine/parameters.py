@@ -7,7 +7,7 @@ import inspect
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_origin, get_type_hints
 
 from mosaicflow.errors import ParameterError
 from mosaicflow.stages._table import STAGES
@@ -179,7 +179,9 @@ class Parameters:
             raise ParameterError(f"{source}: unknown parameter '{name}'", remedy=hint)
         from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-        # YAML reads `exclude_first_slices: 1` as a number, where a word or a number may stand.
+        # YAML reads `exclude_first_slices: 1` and `ngff_version: 0.5` as numbers.
+        if get_origin(types[name]) is Literal and isinstance(value, int | float):
+            value = str(value)
         numbers_are_text = ConfigDict(coerce_numbers_to_str=True)
         try:
             checked = TypeAdapter(types[name], config=numbers_are_text).validate_python(value)

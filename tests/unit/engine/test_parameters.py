@@ -135,5 +135,6 @@ def test_an_option_that_is_no_value_is_named():
 
 
 def test_a_number_may_stand_where_a_word_may():
-    parameters = Parameters({"exclude_first_slices": 1, "debug_slices": 3}, "params.yml")
-    assert parameters.given == {"exclude_first_slices": "1", "debug_slices": "3"}
+    given = {"exclude_first_slices": 1, "debug_slices": 3, "ngff_version": 0.5}
+    parameters = Parameters(given, "params.yml")
+    assert parameters.given == {name: str(value) for name, value in given.items()}
