@@ -18,6 +18,8 @@ from mosaicflow.formats.source import existing_file
 from mosaicflow.formats.star import read_star_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mosaicflow.formats.source import FilePath
@@ -88,13 +90,16 @@ def read_star(
             angles[:, index] = table.numbers(name)
     quaternions = quaternions_from_euler(angles)
     properties = _properties(table, len(vertices))
-    groups = _groups(table, group_by, properties)
+    groups: Sequence[Any] = _groups(table, group_by, properties)
+    if len(groups) == 1:
+        # All rows in file order: a slice copies nothing.
+        groups = [slice(None)]
     pixel_size = scale.pixel_size if scale.pixel_size is not None else 1.0
     return GeometryDataContainer(
         vertices=[vertices[rows] for rows in groups],
         normals=[normals_from_quaternions(quaternions[rows]) for rows in groups],
         quaternions=[quaternions[rows] for rows in groups],
-        vertex_properties=[properties[rows] for rows in groups],
+        vertex_properties=[properties] if len(groups) == 1 else [properties[g] for g in groups],
         sampling=(pixel_size, pixel_size, pixel_size),
     )
 
