@@ -224,7 +224,7 @@ params {
     // Additional pyramid levels, each half as fine laterally; for viewing only
     n_levels: Integer = 0
     // Flavour of OME-Zarr: 0.4 is zarr v2, 0.5 is zarr v3 (0.4 | 0.5)
-    ngff_version: String = '0.4'
+    ngff_version = '0.4'
     // Lateral chunks per shard and axis (0.5 only); empty: 1 with 0.4, 4 with 0.5
     sharding_factor: Integer?
 }

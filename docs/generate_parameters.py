@@ -95,9 +95,8 @@ RUN = (
 INTRODUCTION = (
     "One name, one meaning, in both engines: on the command line (`--crop_depth_um 400`), or in a "
     "`params.yml`, given to `mosaicflow run -p params.yml` or to "
-    "`nextflow run . -params-file params.yml`. Lists (`pyramid_resolutions`) go into `params.yml`; "
-    "there a text that looks like a number needs quotes (`ngff_version: '0.5'`). Square brackets "
-    "give the unit."
+    "`nextflow run . -params-file params.yml`. Lists (`pyramid_resolutions`) go into `params.yml`. "
+    "Square brackets give the unit."
 )
 # Limits that no unit in square brackets tells.
 LIMITS: dict[str, dict[str, Any]] = {
@@ -120,7 +119,7 @@ LIMITS_BY_UNIT: dict[str, dict[str, float]] = {
     "[%]": {"minimum": 0, "maximum": 100},
 }
 # A params.yml may hold a number where these take a word or a number; a type would refuse it.
-WORD_OR_NUMBER = frozenset({"exclude_first_slices", "debug_slices"})
+WORD_OR_NUMBER = frozenset({"exclude_first_slices", "debug_slices", "ngff_version"})
 # Read by nextflow.config, which is where they are declared.
 IN_CONFIG = frozenset({"output", "publish_mode"})
 
