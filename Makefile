@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   := demo
-LOCKED := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
+# The files pin everything: nothing to resolve, and what is never imported need not be compiled.
+LOCKED := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 SELF   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 
 .PHONY: demo test lint docs lock clean
