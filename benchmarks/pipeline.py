@@ -20,6 +20,7 @@ from typing import Annotated
 
 import cyclopts
 
+FOLDER = Path(tempfile.gettempdir()) / "mosaicflow-benchmark"
 COMMAND = [sys.executable, "-m", "mosaicflow.cli.main"]
 
 
@@ -68,7 +69,7 @@ def status_mb(pid: int, field: str) -> float:
 def main(
     preset: str = "benchmark",
     *,
-    folder: Path = Path(tempfile.gettempdir()) / "mosaicflow-benchmark",
+    folder: Path = FOLDER,
     threads: int = 2,
     keep: Annotated[bool, cyclopts.Parameter(negative=())] = False,
 ) -> None:

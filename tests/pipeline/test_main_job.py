@@ -1,4 +1,4 @@
-"""Raw tiles in, analysis volume out: the whole pipeline on the embedded engine, against the truth."""
+"""Raw tiles in, analysis volume out: the whole pipeline, against the truth."""
 
 from __future__ import annotations
 

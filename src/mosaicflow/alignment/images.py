@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from mosaicflow.quality.masks import otsu
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -125,8 +127,6 @@ def tissue_mask(
         Otsu's threshold on the smoothed image, grown by `sigma`; everything valid when the
         bright part is under 2 % of it (nothing stands out).
     """
-    from skimage.filters import threshold_otsu
-
     if not valid.any():
         return valid
     smooth = smooth_valid(image, valid.astype(np.float32), sigma)
@@ -134,7 +134,7 @@ def tissue_mask(
     # Below a thousandth of the level the differences are rounding, and there is no histogram.
     if float(np.ptp(values)) <= 1e-3 * float(np.abs(values).max()):
         return valid
-    mask = (smooth > threshold_otsu(values)) & valid  # type: ignore[no-untyped-call]
+    mask = (smooth > otsu(values)) & valid
     if mask.sum() < 0.02 * valid.sum():
         return valid
     # Growing by smoothing: 12 x as fast as a dilation by a disk.

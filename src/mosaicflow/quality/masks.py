@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["agarose_mask", "log_otsu", "tissue_fraction"]
+__all__ = ["agarose_mask", "log_otsu", "otsu", "tissue_fraction"]
 
 
 def log_otsu(projection: NDArray[np.floating]) -> float:
@@ -29,8 +29,27 @@ def log_otsu(projection: NDArray[np.floating]) -> float:
     values = projection[projection > 0]
     if values.size < 2 or values.min() == values.max():
         return 0.0
-    logs = np.log(values.astype(np.float64))
-    counts, edges = np.histogram(logs, bins=256)
+    return float(np.exp(otsu(np.log(values.astype(np.float64)))))
+
+
+def otsu(values: NDArray[np.floating]) -> float:
+    """Find the threshold that splits values into the two most distinct classes.
+
+    Parameters
+    ----------
+    values : ndarray
+        At least two different ones.
+
+    Returns
+    -------
+    float
+        What is above it belongs to the upper class (Otsu 1979, doi:10.1109/TSMC.1979.4310076).
+
+    Notes
+    -----
+    That of scikit-image is the same; importing it costs every task more than the task itself.
+    """
+    counts, edges = np.histogram(values, bins=256)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)
     above = below[-1] - below
@@ -39,7 +58,7 @@ def log_otsu(projection: NDArray[np.floating]) -> float:
     mean_below = sums / np.maximum(below, 1)
     mean_above = (sums[-1] - sums) / np.maximum(above, 1)
     between = np.where(with_both, below * above * (mean_below - mean_above) ** 2, -1.0)
-    return float(np.exp(edges[1 + int(between.argmax())]))
+    return float(edges[1 + int(between.argmax())])
 
 
 def tissue_fraction(projection: NDArray[np.floating]) -> float:
