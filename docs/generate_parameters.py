@@ -100,7 +100,7 @@ INTRODUCTION = (
 )
 # Limits that no unit in square brackets tells.
 LIMITS: dict[str, dict[str, Any]] = {
-    "subject_name": {"pattern": r"^([^./][^/]*)?$"},
+    "subject_name": {"pattern": r"^(?!mosaic_grid_|slice_z)([A-Za-z0-9_][A-Za-z0-9_.-]*)?$"},
     "graph_span": {"minimum": 0},
     "axial_resolution_um": {"exclusiveMinimum": 0},
     "pixel_size_um": {"exclusiveMinimum": 0},

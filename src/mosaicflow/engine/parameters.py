@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -61,6 +62,9 @@ ENGINE_PARAMETERS: dict[str, EngineParameter] = {
         "", str, "Name of the specimen and so of the volume; empty: 3d_volume."
     ),
 }
+
+# A file name on every system and in every shell, which no other output could have.
+_SUBJECT_NAME = re.compile(r"(?!mosaic_grid_|slice_z)([A-Za-z0-9_][A-Za-z0-9_.-]*)?")
 
 # What connects stages with each other is not a setting.
 _NOT_SETTINGS = frozenset({"threads", "store"})
@@ -188,10 +192,10 @@ class Parameters:
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise ParameterError(f"{source}: {name} is {value!r}: {reason}") from error
-        if name == "subject_name" and ("/" in checked or checked.startswith(".")):
+        if name == "subject_name" and not _SUBJECT_NAME.fullmatch(checked):
             raise ParameterError(
                 f"{source}: subject_name is {value!r}, expected a plain file name",
-                remedy="leave out '/' and a leading '.'",
+                remedy="use letters, digits, '_', '-' and '.', not the name of another output",
             )
         return checked
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.tasks import Task
 from mosaicflow.io.tables import format_slice_id
 
@@ -34,8 +35,15 @@ class Plan:
 
 
 def inspection_task(raw: Path, root: Path, parameters: Parameters) -> Task:
-    """Make the task that looks at the raw folder; all others follow from what it finds."""
+    """Make the task that looks at the raw folder; all others follow from what it finds.
+
+    The ledger of an earlier run in the same folder goes in again, so that what people wrote into
+    it counts and survives.
+    """
     settings = {**parameters.for_stage("inspect_acquisition"), "raw": raw}
+    ledger = RunFolder(root).path("slice_config.csv")
+    if ledger.is_file():
+        settings.setdefault("slice_config", ledger)
     return Task("inspect_acquisition", "inspect_acquisition", root, {}, settings)
 
 

@@ -13,7 +13,7 @@ from mosaicflow import __version__
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.plan import inspection_task, plan_run
 from mosaicflow.engine.progress import open_progress
-from mosaicflow.engine.tasks import execute, forget_others
+from mosaicflow.engine.tasks import execute, forget_others, published_outputs
 from mosaicflow.engine.workers import Workers
 from mosaicflow.errors import InputError, MosaicflowError, QualityError
 from mosaicflow.io.tables import parse_slice_id, read_json, write_json
@@ -88,7 +88,8 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
     with _locked(folder):
         inspection = inspection_task(raw.resolve(), root, parameters)
         first = execute(inspection)
-        ids = sorted(parse_slice_id(path) for path in (root / "tables").glob("z*_tiles.json"))
+        lists = [name for name in published_outputs(inspection) if name.endswith("_tiles.json")]
+        ids = sorted(parse_slice_id(name) for name in lists)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
         forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *_run_plan(plan, threads, min(len(ids), threads)))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["Outcome", "Task", "execute", "forget_others"]
+__all__ = ["Outcome", "Task", "execute", "forget_others", "published_outputs"]
 
 State = Literal["done", "kept", "failed", "absent"]
 
@@ -103,22 +103,20 @@ def execute(task: Task) -> Outcome:
     key = _key(task.stage, arguments)
     if _up_to_date(task, folder, key):
         return Outcome(task.name, task.stage, "kept", time.perf_counter() - start)
-    _forget(task, folder)
+    if task.inputs:  # the inspection may be told to read a table that an earlier one published
+        _forget(task, folder)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     record = scratch / task.record if task.record else None
     succeeded = run_stage(task.stage, arguments, record)
-    published = _publish(scratch, folder)
-    reason = ""
-    if succeeded:
-        from mosaicflow.io.tables import write_json
-
-        state_file = folder.finished / f"{scratch.name}.json"
-        write_json(state_file, {"key": key, "outputs": published})
-    else:
-        reason = json.loads(folder.path(task.record).read_text(encoding="utf-8"))["reason"]
+    reason = "" if record is None or succeeded else _reason(record)
+    _publish(task, scratch, folder, key if succeeded else None)
     seconds = time.perf_counter() - start
     return Outcome(task.name, task.stage, "done" if succeeded else "failed", seconds, reason)
+
+
+def _reason(record: Path) -> str:
+    return str(json.loads(record.read_text(encoding="utf-8"))["reason"])
 
 
 def _existing_inputs(task: Task, folder: RunFolder) -> dict[str, Any] | None:
@@ -192,10 +190,9 @@ def forget_others(root: Path, tasks: Iterable[Task]) -> None:
 
 
 def _forget_finished(state_file: Path, folder: RunFolder) -> None:
-    outputs = json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
-    state_file.unlink()
-    for name in outputs:
+    for name in json.loads(state_file.read_text(encoding="utf-8"))["outputs"]:
         _remove(folder.root / name)
+    state_file.unlink()  # last: what it lists is known until it is gone
 
 
 def _forget(task: Task, folder: RunFolder) -> None:
@@ -222,17 +219,37 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _publish(scratch: Path, folder: RunFolder) -> list[str]:
-    """Move everything a stage made to its place, metrics last."""
+def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> None:
+    """Move everything a stage made to its place, metrics last.
+
+    The outputs are listed before the first one moves, and the key that makes them count is added
+    after the last: whenever a run is killed, the next one knows what to remove.
+    """
+    from mosaicflow.io.tables import write_json
+
     made = [path for path in scratch.iterdir() if not path.name.startswith(".")]
     made.sort(key=lambda path: (path.name.endswith(".metrics.json"), path.name))
-    published = []
-    for path in made:
-        target = folder.path(path.name)
+    outputs = [folder.place(path.name) for path in made]
+    state_file = folder.finished / f"{task.name.replace(' ', '_')}.json"
+    old = json.loads(state_file.read_text(encoding="utf-8")) if state_file.is_file() else {}
+    if key is not None:
+        replaced = [name for name in old.get("outputs", []) if name not in outputs]
+        write_json(state_file, {"key": None, "outputs": [*outputs, *replaced]})
+        for name in replaced:
+            _remove(folder.root / name)
+    for path, place in zip(made, outputs, strict=True):
+        target = folder.root / place
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             _remove(target)
         path.replace(target)
-        published.append(folder.place(path.name))
     shutil.rmtree(scratch)
-    return published
+    if key is not None:
+        write_json(state_file, {"key": key, "outputs": outputs})
+
+
+def published_outputs(task: Task) -> list[str]:
+    """List what a finished task published, as paths below the output folder."""
+    state_file = RunFolder(task.root).finished / f"{task.name.replace(' ', '_')}.json"
+    found: list[str] = json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
+    return found

@@ -275,7 +275,7 @@ def tile_gains(canvas: Canvas, projections: Mapping[Tile, Image]) -> dict[Tile, 
     canvas : Canvas
         Where the tiles lie.
     projections : mapping
-        Tile -> mean over depth (y, x); zero where there is no data.
+        Tile -> mean over depth (y, x), of any one size; zero where there is no data.
 
     Returns
     -------
@@ -294,8 +294,10 @@ def tile_gains(canvas: Canvas, projections: Mapping[Tile, Image]) -> dict[Tile, 
         for other in ((iy + 1, ix), (iy, ix + 1)):
             if other not in corners:
                 continue
-            shift = np.round(np.subtract(corners[other], corner)).astype(int)
-            found = _overlap_means(projections[iy, ix], projections[other], shift)
+            first = projections[iy, ix]
+            pixels = np.array(first.shape) / canvas.tile_yx
+            shift = np.round(np.subtract(corners[other], corner) * pixels).astype(int)
+            found = _overlap_means(first, projections[other], shift)
             if found is not None:
                 rows.append((index[iy, ix], index[other], *found))
     if not rows:

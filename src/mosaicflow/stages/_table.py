@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mosaicflow.errors import MosaicflowError
+from mosaicflow.errors import MosaicflowError, ParameterError
 from mosaicflow.io.tables import parse_slice_id, write_json
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | No
     try:
         STAGES[name].function(**arguments)
     except MosaicflowError as error:
-        if failure_record is None:
+        # A senseless setting is no fault of this slice: it would fail on all of them.
+        if failure_record is None or isinstance(error, ParameterError):
             raise
         record_failure(failure_record, name, error)
         return False

@@ -32,8 +32,8 @@ __all__ = ["PlaneLevels", "SlicePlan", "draw_volume", "measure_seams", "plan_sli
 
 # A part of the canvas is drawn at once; this many bytes bound its side, whatever the canvas.
 _PART_BYTES = 1_000_000_000
-# Slices that show in one plane, and blocks of planes under way (one drawn, one being written).
-_OPEN_SLICES, _OPEN_BLOCKS = 4, 2
+# Blocks of planes under way: one drawn, one being written.
+_OPEN_BLOCKS = 2
 # Seams are compared in this many windows at most.
 _MOST_WINDOWS = 12
 # Planes on either side of a seam that are averaged to compare brightness.
@@ -263,8 +263,7 @@ def draw_volume(
     n_planes, n_y, n_x = writer.shape
     levels = PlaneLevels(np.zeros(n_planes), np.zeros(n_planes, np.int64))
     block = writer.shards or writer.chunks
-    deepest = max(plan.store.shape[0] for plan in plans)
-    side = _part_px(deepest, block[0])
+    side = _part_px(_open_planes(plans), block[0])
     parts = itertools.product(_parts(n_y, block[1], side), _parts(n_x, block[2], side))
     with ThreadPoolExecutor(1) as pool:
         for part in parts:
@@ -285,9 +284,27 @@ def draw_volume(
     return levels
 
 
+def _open_planes(plans: Sequence[SlicePlan]) -> int:
+    """Count the planes of all slices that may have to be open at once, at the worst depth.
+
+    One slice is counted twice: while it is read and settled there are two copies of it.
+    """
+    spans = [plan.span for plan in plans]
+    depths = [plan.store.shape[0] for plan in plans]
+    together = max(
+        sum(
+            depth
+            for span, depth in zip(spans, depths, strict=True)
+            if span.first <= one.first < span.stop
+        )
+        for one in spans
+    )
+    return together + max(depths)
+
+
 def _part_px(n_planes: int, block_planes: int) -> int:
     """Choose the side of a part of the canvas that fits into memory [px]."""
-    planes = _OPEN_SLICES * n_planes + _OPEN_BLOCKS * block_planes
+    planes = n_planes + _OPEN_BLOCKS * block_planes
     return math.isqrt(_PART_BYTES // (4 * planes))
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["stitch_3d"]
 
 _CACHE_BYTES = 400_000_000
+# Means over depth of all tiles are held at once: at this size thousands of them are small.
+_PROJECTION_PX = 64
 _GRID_KEYS = (
     "tile_shape",
     "grid_shape",
@@ -122,9 +124,14 @@ def _gains(
 
     from mosaicflow.io.threads import map_threads
     from mosaicflow.mosaic.fusion import tile_gains
+    from mosaicflow.mosaic.resampling import resample_tile
+
+    factor = max(1.0, max(canvas.tile_yx) / _PROJECTION_PX)
+    n_y, n_x = (round(length / factor) for length in canvas.tile_yx)
 
     def project(tile: tuple[int, int]) -> NDArray[np.float32]:
-        return np.asarray(tiles[tile].mean(axis=0, dtype=np.float32))
+        mean = tiles[tile].mean(axis=0, dtype=np.float32)
+        return np.asarray(resample_tile(mean[None], (1, n_y, n_x))[0])
 
     projections = map_threads(project, names, threads)
     return tile_gains(canvas, dict(zip(names, projections, strict=True)))

@@ -145,7 +145,7 @@ def stop(acquisition, root, how):
     os.kill(run.pid, how)
     _, errors = run.communicate(timeout=30)
     assert run.returncode != 0
-    assert "Traceback" not in errors
+    assert "Traceback" not in errors, errors
     return run
 
 
