@@ -85,14 +85,15 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
     if not raw.exists():
         raise InputError(f"{raw}: not found, expected the folder of an acquisition")
     folder = RunFolder(root)
-    with _locked(folder):
+    with _locked(folder), Workers(threads, threads) as workers:
+        workers.warm_up()  # their libraries load while the inspection runs
         inspection = inspection_task(raw.resolve(), root, parameters)
         first = execute(inspection)
         lists = [name for name in published_outputs(inspection) if name.endswith("_tiles.json")]
         ids = sorted(parse_slice_id(name) for name in lists)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
         forget_others(root, [inspection, *plan.tasks.values()])
-        outcomes = (first, *_run_plan(plan, threads, min(len(ids), threads)))
+        outcomes = (first, *_run_plan(plan, workers, max(1, min(len(ids), threads))))
         failures = _failures(folder, ids)
         _check_counts(folder, ids, failures)
         result = RunResult(
@@ -130,14 +131,11 @@ def _locked(folder: RunFolder) -> Iterator[None]:
         shutil.rmtree(folder.scratch, ignore_errors=True)
 
 
-def _run_plan(plan: Plan, threads: int, side_by_side: int) -> list[Outcome]:
+def _run_plan(plan: Plan, workers: Workers, side_by_side: int) -> list[Outcome]:
     """Walk the graph with dask; every task runs in a worker process."""
     from dask.threaded import get
 
-    with (
-        Workers(max(1, side_by_side), threads) as workers,
-        open_progress([task.stage for task in plan.tasks.values()]) as progress,
-    ):
+    with open_progress([task.stage for task in plan.tasks.values()]) as progress:
 
         def run(name: str, _before: list[Outcome]) -> Outcome:
             outcome = workers.run(plan.tasks[name])
@@ -148,7 +146,7 @@ def _run_plan(plan: Plan, threads: int, side_by_side: int) -> list[Outcome]:
             f"task {name}": (run, name, [f"task {before}" for before in plan.after[name]])
             for name in plan.tasks
         }
-        found = get(graph, list(graph), num_workers=max(1, side_by_side))
+        found = get(graph, list(graph), num_workers=side_by_side)
     return list(found)
 
 

@@ -62,6 +62,10 @@ class Workers:
                 process.kill()  # unfinished work lies in private folders only
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def warm_up(self) -> None:
+        """Start the first process in the background."""
+        self._pool.submit(os.getpid)
+
     def run(self, task: Task) -> Outcome:
         """Run one task in a worker and wait for it.
 

@@ -138,3 +138,11 @@ def test_a_number_may_stand_where_a_word_may():
     given = {"exclude_first_slices": 1, "debug_slices": 3, "ngff_version": 0.5}
     parameters = Parameters(given, "params.yml")
     assert parameters.given == {name: str(value) for name, value in given.items()}
+
+
+@pytest.mark.parametrize(
+    "name", ["mouse 7", "a;b", "../x", ".hidden", "slice_z01_x", "mosaic_grid_a"]
+)
+def test_a_subject_name_is_a_file_name_that_no_other_output_has(name):
+    with pytest.raises(ParameterError, match="expected a plain file name"):
+        Parameters({"subject_name": name}, "test")

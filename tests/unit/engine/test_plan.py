@@ -124,7 +124,7 @@ def test_only_slices_may_fail_alone():
 
 
 def test_the_volume_is_named_after_the_subject():
-    assert plan(subject_name="mouse 7").tasks["stack"].output == "mouse 7.ome.zarr"
+    assert plan(subject_name="mouse_7").tasks["stack"].output == "mouse_7.ome.zarr"
 
 
 def test_settings_reach_their_tasks():
