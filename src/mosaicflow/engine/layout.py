@@ -58,6 +58,19 @@ class RunFolder:
         self.scratch = self.private / "scratch"
         self.finished = self.private / "finished"
 
+    def edited_ledger(self) -> Path | None:
+        """Find the ledger as people left it; None while nobody has touched the published one."""
+        ledger, made = self.path("slice_config.csv"), self.private / "published_slice_config.csv"
+        edited = self.private / "edited_slice_config.csv"
+        if ledger.is_file() and made.is_file() and ledger.read_bytes() != made.read_bytes():
+            edited.write_bytes(ledger.read_bytes())
+        return edited if edited.is_file() else None
+
+    def remember_ledger(self) -> None:
+        """Keep a copy of the ledger as published, to tell later whether somebody edited it."""
+        made = self.private / "published_slice_config.csv"
+        made.write_bytes(self.path("slice_config.csv").read_bytes())
+
     def path(self, name: str) -> Path:
         """Give the published path of an output by its base name."""
         return self.root / self.place(name)

@@ -37,13 +37,13 @@ class Plan:
 def inspection_task(raw: Path, root: Path, parameters: Parameters) -> Task:
     """Make the task that looks at the raw folder; all others follow from what it finds.
 
-    The ledger of an earlier run in the same folder goes in again, so that what people wrote into
-    it counts and survives.
+    The ledger goes in again once people have edited it, so that what they wrote counts and
+    survives.
     """
     settings = {**parameters.for_stage("inspect_acquisition"), "raw": raw}
-    ledger = RunFolder(root).path("slice_config.csv")
-    if ledger.is_file():
-        settings.setdefault("slice_config", ledger)
+    edited = RunFolder(root).edited_ledger()
+    if edited is not None:
+        settings.setdefault("slice_config", edited)
     return Task("inspect_acquisition", "inspect_acquisition", root, {}, settings)
 
 

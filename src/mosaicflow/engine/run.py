@@ -89,6 +89,7 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         workers.warm_up()  # their libraries load while the inspection runs
         inspection = inspection_task(raw.resolve(), root, parameters)
         first = execute(inspection)
+        folder.remember_ledger()
         lists = [name for name in published_outputs(inspection) if name.endswith("_tiles.json")]
         ids = sorted(parse_slice_id(name) for name in lists)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
