@@ -148,13 +148,17 @@ def _key(stage: str, arguments: Mapping[str, Any]) -> str:
 def _up_to_date(task: Task, folder: RunFolder, key: str) -> bool:
     if task.stage == "inspect_acquisition":  # the raw folder itself is what may have changed
         return False
-    state_file = folder.finished / f"{task.name.replace(' ', '_')}.json"
+    state_file = _state_file(task, folder)
     if not state_file.is_file():
         return False
     state = json.loads(state_file.read_text(encoding="utf-8"))
     if task.output and RunFolder.place(task.output) not in state["outputs"]:
         return False  # the same result is now wanted under another name
     return state["key"] == key and all(_complete(folder.root / name) for name in state["outputs"])
+
+
+def _state_file(task: Task, folder: RunFolder) -> Path:
+    return folder.finished / f"{task.name.replace(' ', '_')}.json"
 
 
 def _complete(path: Path) -> bool:
@@ -197,7 +201,7 @@ def _forget_finished(state_file: Path, folder: RunFolder) -> None:
 
 def _forget(task: Task, folder: RunFolder) -> None:
     """Remove what an earlier run of this task left: it no longer belongs to the inputs."""
-    state_file = folder.finished / f"{task.name.replace(' ', '_')}.json"
+    state_file = _state_file(task, folder)
     if state_file.is_file():
         _forget_finished(state_file, folder)
     if task.record:
@@ -230,7 +234,7 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
     made = [path for path in scratch.iterdir() if not path.name.startswith(".")]
     made.sort(key=lambda path: (path.name.endswith(".metrics.json"), path.name))
     outputs = [folder.place(path.name) for path in made]
-    state_file = folder.finished / f"{task.name.replace(' ', '_')}.json"
+    state_file = _state_file(task, folder)
     old = json.loads(state_file.read_text(encoding="utf-8")) if state_file.is_file() else {}
     if key is not None:
         replaced = [name for name in old.get("outputs", []) if name not in outputs]
@@ -250,6 +254,6 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
 
 def published_outputs(task: Task) -> list[str]:
     """List what a finished task published, as paths below the output folder."""
-    state_file = RunFolder(task.root).finished / f"{task.name.replace(' ', '_')}.json"
+    state_file = _state_file(task, RunFolder(task.root))
     found: list[str] = json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
     return found
