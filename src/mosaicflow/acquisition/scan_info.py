@@ -188,7 +188,7 @@ def _whole(
     value = values.get(key, default)
     if value is None:
         raise FormatError(f"{key} is missing")
-    if isinstance(value, str) or value != int(value) or value < minimum:
+    if isinstance(value, str) or not float(value).is_integer() or value < minimum:
         raise FormatError(f"{key} is {value!r}, expected a whole number of at least {minimum}")
     return int(value)
 

@@ -43,7 +43,7 @@ def info_text(settings: SimulationSettings, tile: TilePlan) -> str:
     values: dict[str, object] = {
         "nx": nx,
         "ny": ny,
-        "n_repeat": 1,
+        "n_repeat": lattice.n_repeat,
         "width": round(width, 6),
         "height": round(height, 6),
         "n_extra": lattice.n_extra,

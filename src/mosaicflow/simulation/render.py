@@ -84,7 +84,7 @@ def render_tile(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan, tissue:
             out[part] = _image(settings, piece, lines, part, tissue)
             _speckle(out[part], settings.optics.speckle_contrast, rng)
     n_fast, n_slow = _scan_shape(lattice)
-    raw = out.reshape(n_slow, n_fast + lattice.n_extra, n_z)
+    raw = out.reshape(n_slow * lattice.n_repeat, n_fast + lattice.n_extra, n_z)
     return _camera(raw, settings)
 
 
@@ -99,7 +99,7 @@ def _a_lines(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan) -> _ALines
     lattice, optics = settings.lattice, settings.optics
     n_fast, n_slow = _scan_shape(lattice)
     fast, brightness = _fast_positions(settings, piece, n_fast)
-    slow = np.arange(n_slow)
+    slow = np.repeat(np.arange(n_slow), lattice.n_repeat)
     if lattice.preprocess:  # tile[k, i, j] = raw[k, a = n - 1 - i, b = n - 1 - j]
         fast, slow = n_fast - 1 - fast, n_slow - 1 - slow
         row, column = np.broadcast_arrays(fast[None, :], slow[:, None])

@@ -54,6 +54,8 @@ class Lattice:
         Working spacing: that of the truth volume, and `resolution_um` in params.yml.
     n_extra : int
         A-lines recorded while the galvo flies back.
+    n_repeat : int
+        Times each B-scan is recorded, every time with speckle of its own.
     layout : {"flat", "per_slice", "acquisition"}
         Folder layout of the raw data.
     preprocess : bool
@@ -76,6 +78,7 @@ class Lattice:
     water_um: float = 80.0
     resolution_um: float = 10.0
     n_extra: int = 20
+    n_repeat: int = 1
     layout: Layout = "per_slice"
     preprocess: bool = True
     first_index: tuple[int, int] = (0, 0)
@@ -401,6 +404,7 @@ def _check(settings: SimulationSettings) -> None:
         "water_um": not 0 <= lattice.water_um < 0.5 * lattice.tile_shape[0] * lattice.pitch_um[0],
         "files_per_tile": lattice.files_per_tile < 1,
         "n_extra": lattice.n_extra < 0,
+        "n_repeat": lattice.n_repeat < 1,
         "stage_sign": any(sign not in (-1, 1) for sign in settings.stage.stage_sign),
         "lattice_scale": settings.stage.lattice_scale <= 0,
         "speckle_contrast": settings.optics.speckle_contrast < 0,

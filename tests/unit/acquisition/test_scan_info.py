@@ -71,6 +71,8 @@ def test_overrides_replace_the_file_and_can_stand_alone():
         ("nx: 300\n", "", "nx is missing"),
         ("nx: 300", "nx: many", "nx is 'many'"),
         ("nx: 300", "nx: 0", "at least 1"),
+        ("nx: 300", "nx: inf", "nx is inf"),
+        ("nx: 300", "nx: nan", "nx is nan"),
         ("width: 1500.0", "width: -1", "width is -1"),
         ("bottom_z: 129", "bottom_z: 5", "lies above"),
         ("top_z: 10\nbottom_z: 129\n", "", "the depth is unknown"),

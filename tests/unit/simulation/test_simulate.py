@@ -17,6 +17,50 @@ from mosaicflow.simulation.volume import open_specimen
 
 OFF = {"n_slices": 2, "grid": (2, 2), "tile_shape": (36, 24, 30), "truth_volume": False}
 
+# Without a return sweep a misplaced one would show nothing.
+TINY = {
+    "n_slices": 2,
+    "grid": (1, 2),
+    "tile_shape": (24, 16, 20),
+    "n_extra": 5,
+    "truth_volume": False,
+}
+EFFECTS = {
+    "jitter_px": 1.0,
+    "lattice_rotation_deg": 2.0,
+    "lattice_scale": 1.02,
+    "lattice_shear": 0.02,
+    "drift_um": 20.0,
+    "residual_shift_um": 20.0,
+    "residual_rotation_deg": 1.0,
+    "rehoming_slices": (1,),
+    "stage_sign": (1, -1),
+    "report_positions": False,
+    "shading": 0.3,
+    "speckle_contrast": 0.2,
+    "noise": 0.02,
+    "attenuation_per_mm": 2.0,
+    "rayleigh_um": 200.0,
+    "field_curvature_um": 30.0,
+    "tilt_um": (20.0, 0.0),
+    "tilt_spread_um": 10.0,
+    "waviness_um": 5.0,
+    "slicing_interval_mm": 0.1,
+    "marker": True,
+    "camera_shift_px": 3,
+    "n_extra": 4,
+    "n_repeat": 2,
+    "galvo_slices": (1,),
+    "missing_slices": (0,),
+    "bad_slices": (1,),
+    "missing_tiles": ("0/0/1",),
+    "truncated_tiles": ("0/0/1",),
+    "nan_tiles": ("0/0/1",),
+    "agarose": 0.3,
+    "texture_contrast": 0.5,
+    "vessel_contrast": 0.2,
+}
+
 
 def read_info(folder: Path) -> dict[str, str]:
     lines = (folder / "info.txt").read_text().splitlines()
@@ -282,6 +326,45 @@ def test_the_marker_saturates_the_first_a_line_and_the_buffer_turns():
     np.testing.assert_array_equal(
         raw(settings.changed(camera_shift_px=7)), np.roll(marked, 7, axis=1)
     )
+
+
+def test_repeats_show_the_same_tissue_under_speckle_of_their_own():
+    settings = preset("ideal", **TINY, n_repeat=3, water_um=0.0).changed(n_extra=0)
+
+    def raw(changed):
+        plan = make_plan(changed)
+        tissue = ProceduralSpecimen((10.0,) * 3, plan.half_size_um, changed.specimen, 0)
+        return render_tile(plan, plan.slices[0], plan.slices[0].tiles[0], tissue)
+
+    once, clean = raw(settings.changed(n_repeat=1)), raw(settings)
+    np.testing.assert_array_equal(clean, np.repeat(once, 3, axis=0))
+    grain = (raw(settings.changed(speckle_contrast=0.2)) / clean).reshape(-1, 3, *clean.shape[1:])
+    assert abs(np.corrcoef(grain[:, 0].ravel(), grain[:, 1].ravel())[0, 1]) < 0.03
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("plain") / "sim", settings=preset("ideal", **TINY))
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_each_effect_alone_changes_the_data_and_is_written_into_the_truth(
+    undisturbed, tmp_path, effect
+):
+    settings = preset("ideal", **TINY).changed(**{effect: EFFECTS[effect]})
+    result = simulate(tmp_path / "sim", settings=settings)
+
+    assert digest(result.raw) != digest(undisturbed.raw)
+    truth = [json.loads((r.truth / "truth.json").read_text()) for r in (undisturbed, result)]
+    groups = [truth[n]["settings"] for n in (0, 1)]
+    changed = {
+        name
+        for group, values in groups[0].items()
+        if isinstance(values, dict)
+        for name, value in values.items()
+        if value != groups[1][group][name]
+    }
+    assert changed == {effect}
 
 
 def test_faults_are_written_and_listed(tmp_path):
