@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 __all__ = [
     "OverlapEvidence",
     "OverlapPair",
+    "OverlapValues",
     "basic_flat_field",
+    "overlap_values",
     "polynomial_flat_field",
     "resize_field",
+    "resize_image",
 ]
 
 _FIELD_RANGE = (0.2, 5.0)
@@ -264,30 +267,81 @@ def _huber(
     return solution
 
 
-def _compare(pair: OverlapPair, most: int) -> OverlapEvidence:
-    """Take the log ratio of two tiles at no more than about `most` places of their overlap."""
+@dataclass(frozen=True, slots=True)
+class OverlapValues:
+    """What two tiles show at the same places.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (bands, n), float64
+        Values of either tile; zero where there is no data.
+    first_at, second_at : pair of ndarray, each shape (n,), float64
+        Where in the two tiles (y, x), in px.
+    """
+
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    first_at: _Points
+    second_at: _Points
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Places where both tiles hold data in every band, shape (n,)."""
+        return np.asarray(((self.first > 0) & (self.second > 0)).all(axis=0))
+
+
+def overlap_values(pair: OverlapPair, most: int) -> OverlapValues:
+    """Sample two tiles at no more than about `most` places of their overlap.
+
+    Parameters
+    ----------
+    pair : OverlapPair
+        Two tiles.
+    most : int
+        Number of places wanted.
+
+    Returns
+    -------
+    OverlapValues
+    """
     n_y, n_x = pair.first.shape[1:]
     d_y, d_x = pair.offset_px
     rows = np.arange(max(0, np.ceil(d_y)), min(n_y, np.floor(n_y - 1 + d_y) + 1))
     columns = np.arange(max(0, np.ceil(d_x)), min(n_x, np.floor(n_x - 1 + d_x) + 1))
     step = max(1, round(np.sqrt(len(rows) * len(columns) / most)))
     y, x = (axis.ravel() for axis in np.meshgrid(rows[::step], columns[::step], indexing="ij"))
-    first, second = (y, x), (y - d_y, x - d_x)
-    values = [_bilinear(pair.first, first), _bilinear(pair.second, second)]
+    there = (y - d_y, x - d_x)
+    return OverlapValues(_known(pair.first, (y, x)), _known(pair.second, there), (y, x), there)
+
+
+def _known(images: Image, points: _Points) -> NDArray[np.float64]:
+    """Sample images at points; zero where a pixel without data would take part."""
+    values = _bilinear(images, points)
+    if not images.all():
+        values[_bilinear(images > 0, points) < 1 - 1e-9] = 0
+    return values
+
+
+def _compare(pair: OverlapPair, most: int) -> OverlapEvidence:
+    """Take the log ratio of two tiles at no more than about `most` places of their overlap."""
+    found = overlap_values(pair, most)
+    values = (found.first, found.second)
     good = (values[0] > 0) & (values[1] > 0)
     logs = [np.log(np.where(good, value, 1.0)) for value in values]
     count = good.sum(axis=0)
     # Depth bands see the same lens: their mean carries less speckle than each of them.
     ratio = (logs[0] - logs[1]).sum(axis=0) / np.maximum(count, 1)
     keep = count > 0
-    return OverlapEvidence(ratio[keep], _pick(first, keep), _pick(second, keep), (n_y, n_x))
+    n_y, n_x = pair.first.shape[1:]
+    at = (_pick(found.first_at, keep), _pick(found.second_at, keep))
+    return OverlapEvidence(ratio[keep], *at, (n_y, n_x))
 
 
 def _pick(points: _Points, keep: NDArray[np.bool_]) -> _Points:
     return points[0][keep], points[1][keep]
 
 
-def _bilinear(images: NDArray[np.floating], points: _Points) -> NDArray[np.float64]:
+def _bilinear(images: NDArray[np.floating | np.bool_], points: _Points) -> NDArray[np.float64]:
     """Sample images (n, y, x) at points inside them; result (n, points)."""
     y, x = points
     y0 = np.clip(y.astype(int), 0, images.shape[1] - 2)
@@ -314,7 +368,26 @@ def resize_field(field: Image, shape_yx: tuple[int, int]) -> Image:
     """
     if field.shape == tuple(shape_yx):
         return field
-    factors = [new / old for new, old in zip(shape_yx, field.shape, strict=True)]
-    # Both fields cover the same extent, so the borders of the first and last pixel must meet.
-    resized = zoom(field, factors, order=3, mode="nearest", grid_mode=True)
-    return np.clip(_unit_mean(resized.astype(np.float32)), *_FIELD_RANGE)
+    return np.clip(_unit_mean(resize_image(field, shape_yx)), *_FIELD_RANGE)
+
+
+def resize_image(image: Image, shape_yx: tuple[int, int]) -> Image:
+    """Bring a smooth image to another shape over the same extent.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x), float32
+        Image.
+    shape_yx : (int, int)
+        Shape wanted.
+
+    Returns
+    -------
+    ndarray, shape `shape_yx`, float32
+    """
+    if image.shape == tuple(shape_yx):
+        return image
+    factors = [new / old for new, old in zip(shape_yx, image.shape, strict=True)]
+    # Both images cover the same extent, so the borders of the first and last pixel must meet.
+    resized = zoom(image, factors, order=3, mode="nearest", grid_mode=True)
+    return np.asarray(resized, dtype=np.float32)

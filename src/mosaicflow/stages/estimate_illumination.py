@@ -62,7 +62,7 @@ def estimate_illumination(
 
     import numpy as np
 
-    from mosaicflow.correction.illumination import resize_field
+    from mosaicflow.correction.illumination import resize_field, resize_image
     from mosaicflow.correction.illumination_choice import choose_flat_field
     from mosaicflow.correction.illumination_samples import choose_tiles, neighbour_pairs
     from mosaicflow.errors import QualityError
@@ -96,11 +96,12 @@ def estimate_illumination(
         smoothness=smoothness_flatfield,
         max_iterations=max_iterations,
     )
-    field = resize_field(choice.field, sources[0].tile_shape[1:])
-    save_flat_field(
-        output, FlatField(field, np.zeros_like(field)), n_tiles=len(samples), params=report.key
-    )
+    tile_yx = sources[0].tile_shape[1:]
+    field = resize_field(choice.field, tile_yx)
+    offset = resize_image(choice.offset, tile_yx)
+    save_flat_field(output, FlatField(field, offset), n_tiles=len(samples), params=report.key)
     report.metric("peak_to_valley", float(np.ptp(field)), "", "range of the flat field")
+    report.metric("offset_range", float(np.ptp(offset)), "", "range of the additive background")
     report.metric("n_tiles", len(samples), "", "tiles used")
     report.metric("n_overlaps", len(pairs), "", "overlaps compared")
     _describe(report, choice)
@@ -129,10 +130,11 @@ def _describe(report: StageReport, choice: FlatFieldChoice) -> None:
         report.warn(
             "no flat field explains held-out overlaps better by 5 %: the tiles stay as they are"
         )
-    report.metric("method", choice.method, "", "how the flat field was found; none: all ones")
+    report.metric("method", choice.method, "", "how the shading was found; none: all ones")
     report.metric("overlap_residual_before", choice.residual_before, "", "mean |log(a/b)|")
     report.metric("overlap_residual_after", choice.residual_after, "", "mean |log(a/b)|")
     report.section("candidates", choice.residuals)
+    report.section("offset", choice.offset_residuals)
 
 
 def _read_samples(

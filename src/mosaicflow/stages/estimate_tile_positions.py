@@ -47,7 +47,7 @@ def estimate_tile_positions(
     output_dir : Path
         Folder to write to.
     illumination : Path or None
-        Flat field (illumination.npz) to divide by first.
+        Shading (illumination.npz) to take off first.
     use_motor_positions_for_stitching : bool
         Start from the positions that the stage, or the file, reports; otherwise from an even
         lattice.
@@ -106,8 +106,8 @@ def _feature_reader(
     import numpy as np
 
     from mosaicflow.correction.depth import band_means
-    from mosaicflow.correction.illumination import resize_field
     from mosaicflow.correction.illumination_samples import slice_bands
+    from mosaicflow.correction.shading import Shading
     from mosaicflow.io.flatfields import load_flat_field
     from mosaicflow.io.grids import BoundedCache
     from mosaicflow.io.threads import map_threads
@@ -115,25 +115,24 @@ def _feature_reader(
 
     tiles = source.tiles
     bands = slice_bands(source.read(tile) for tile in tiles[:: -(-len(tiles) // 4)])
-    gain = np.ones(source.tile_shape[1:], np.float32)
+    shading = Shading(np.ones(source.tile_shape[1:], np.float32), None)
     if illumination is not None:
-        gain = resize_field(load_flat_field(illumination).gain, source.tile_shape[1:])
+        found = load_flat_field(illumination)
+        shading = Shading.for_tiles(found.gain, found.offset, source.tile_shape[1:])
 
     def load(tile: tuple[int, int]) -> NDArray[np.float32]:
-        flat = band_means(source.read(tile), bands)
-        flat /= gain
-        return tile_features(flat)
+        return tile_features(shading.remove(band_means(source.read(tile), bands)))
 
     cache = BoundedCache(load, _CACHE_BYTES)
     sampled = tiles[:: -(-len(tiles) // _PATTERN_TILES)]
     pattern = common_pattern(map_threads(cache.__getitem__, sampled, threads))
     if pattern is None:
         return cache.__getitem__
-    found = pattern
+    common = pattern
 
     def features(tile: tuple[int, int]) -> NDArray[np.float32]:
         own: NDArray[np.float32] = cache[tile]
-        return np.where(own != 0, own - found, np.float32(0))
+        return np.where(own != 0, own - common, np.float32(0))
 
     return features
 

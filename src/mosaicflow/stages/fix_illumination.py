@@ -1,4 +1,4 @@
-"""Stage `fix_illumination`: divide every tile of a grid by the flat field."""
+"""Stage `fix_illumination`: take the shading off every tile of a grid."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def fix_illumination(
 
     import numpy as np
 
-    from mosaicflow.correction.illumination import resize_field
+    from mosaicflow.correction.shading import Shading
     from mosaicflow.io.flatfields import load_flat_field
     from mosaicflow.io.grids import MosaicGrid, TileIndex, write_tiles
     from mosaicflow.io.zarr import OmeZarrWriter
 
     source = MosaicGrid(grid)
     field = load_flat_field(illumination)
-    gain = resize_field(field.gain, source.tile_shape[1:])
+    shading = Shading.for_tiles(field.gain, field.offset, source.tile_shape[1:])
     n_y, n_x = source.tile_shape[1:]
     writer = OmeZarrWriter(
         output,
@@ -60,20 +60,20 @@ def fix_illumination(
         attrs=report.block(source.attrs),
         **store.writer_options(),
     )
-    scale = 1 / gain
-    offset = field.offset if field.offset.shape == gain.shape and field.offset.any() else None
 
     def fix(tile: TileIndex) -> NDArray[np.float32]:
-        data = source.read(tile)
-        if offset is not None:
-            data = np.maximum(data - offset, 0, where=data != 0, out=data)
-        data *= scale
-        return data
+        return shading.remove(source.read(tile))
 
     with writer:
         write_tiles(writer, source.tiles, fix, threads)
         writer.finalize(source.pitch_mm, store.n_levels)
-    report.metric("flat_field_min", float(gain.min()), "", "smallest value of the flat field")
-    report.metric("flat_field_max", float(gain.max()), "", "largest value of the flat field")
+    report.metric(
+        "flat_field_min", float(shading.gain.min()), "", "smallest value of the flat field"
+    )
+    report.metric(
+        "flat_field_max", float(shading.gain.max()), "", "largest value of the flat field"
+    )
+    offset = 0.0 if shading.offset is None else float(np.ptp(shading.offset))
+    report.metric("offset_range", offset, "", "range of the background taken off, as recorded")
     report.metric("n_tiles", len(source.tiles), "", "tiles corrected")
     report.write(output)

@@ -22,6 +22,7 @@ class Shaded:
     samples: np.ndarray
     pairs: list
     field: np.ndarray
+    scenes: np.ndarray | None = None
 
 
 @pytest.fixture
@@ -48,5 +49,37 @@ def shaded(make_texture):
             if b in tiles
         ]
         return Shaded(np.concatenate(list(tiles.values())), pairs, field)
+
+    return make
+
+
+@pytest.fixture
+def on_dark_ground(make_texture):
+    """Make tiles of a few bright islands; the lens shades them, then a tilted offset adds."""
+
+    def make(n=8, offset=0.4, ground=0.0, seed=0):
+        field = lens(strength=0.25)
+        y, x = np.indices((SIDE, SIDE)) / SIDE
+        added = (offset * (0.6 + 0.5 * y + 0.3 * x)).astype(np.float32)
+        step = SIDE * 3 // 4
+        rng = np.random.default_rng(seed)
+        side = step * n + SIDE
+        texture = make_texture((1, side, side), seed, sigma_px=4.0, contrast=0.3)
+        where = make_texture((1, side, side), seed + 1, sigma_px=25.0)
+        scene = np.where(where > np.percentile(where, 65), texture, np.float32(ground))
+        corners = {(iy, ix): (iy * step, ix * step) for iy in range(n) for ix in range(n)}
+        truth = {t: scene[:, y : y + SIDE, x : x + SIDE] for t, (y, x) in corners.items()}
+        tiles = {
+            tile: cut * field + added + rng.normal(0, 0.004, cut.shape).astype(np.float32)
+            for tile, cut in truth.items()
+        }
+        pairs = [
+            OverlapPair(tiles[a], tiles[b], tuple(np.subtract(corners[b], corners[a])))
+            for a in tiles
+            for b in ((a[0] + 1, a[1]), (a[0], a[1] + 1))
+            if b in tiles
+        ]
+        stacked = (np.concatenate(list(one.values())) for one in (tiles, truth))
+        return Shaded(next(stacked), pairs, field, next(stacked))
 
     return make

@@ -111,6 +111,31 @@ def test_an_offset_is_taken_off_first_and_places_without_data_stay_zero(write_gr
     assert (fixed[:, 1:] == 3).all()
 
 
+def test_an_offset_of_another_pitch_is_brought_to_the_tiles(write_grid, tmp_path):
+    ramp = np.linspace(0, 3, 8, dtype=np.float32)
+    grid = write_grid({(0, 0): np.full((1, 8, 8), 10.0) + ramp})
+    field, output = tmp_path / "illumination.npz", tmp_path / "fixed.ome.zarr"
+    coarse = np.tile(ramp.reshape(4, 2).mean(axis=1), (4, 1)).astype(np.float32)
+    np.savez(field, flatfield=np.ones((4, 4), np.float32), darkfield=coarse)
+    fix_illumination(grid=grid, illumination=field, output=output)
+    fixed = MosaicGrid(output).read((0, 0))
+    np.testing.assert_allclose(fixed[:, :, 2:-2], 10, atol=0.05)
+    assert np.ptp(fixed) < 0.3 * np.ptp(ramp)
+
+
+def test_data_darker_than_the_offset_is_not_taken_for_a_hole(write_grid, tmp_path):
+    data = np.full((1, 4, 4), 5.0, np.float32)
+    data[0, 0, 0], data[0, 1, 1] = 0, 1
+    grid = write_grid({(0, 0): data})
+    field, output = tmp_path / "illumination.npz", tmp_path / "fixed.ome.zarr"
+    np.savez(field, flatfield=np.ones((4, 4), np.float32), darkfield=np.full((4, 4), 2.0))
+    fix_illumination(grid=grid, illumination=field, output=output)
+    fixed = MosaicGrid(output).read((0, 0))
+    assert fixed[0, 0, 0] == 0
+    assert 0 < fixed[0, 1, 1] < 1e-30
+    assert np.count_nonzero(fixed == 3) == 14
+
+
 def test_another_file_than_a_flat_field_leaves_no_store(write_grid, tmp_path):
     grid = write_grid({(0, 0): np.ones((2, 4, 4))})
     wrong = tmp_path / "illumination.npz"
