@@ -168,7 +168,7 @@ def reduce_region(
             m.outputs(part, within) for m, part, within in zip(maps, cell, region, strict=True)
         )
         part = _weighted_sum(np.asarray(source[cell]).astype(total.dtype), cell, touched, maps)
-        total[_relative(touched, region)] += part
+        total[grid.relative(touched, region)] += part
     return _normalized(total, maps, region, source.dtype)
 
 
@@ -202,11 +202,6 @@ def _cell_shape(chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
         shape[axis] *= 2
         axis = axis - 1 if axis > len(shape) - 2 else len(shape) - 1
     return tuple(shape)
-
-
-def _relative(part: grid.Region, region: grid.Region) -> grid.Region:
-    zipped = zip(part, region, strict=True)
-    return tuple(slice(p.start - r.start, p.stop - r.start) for p, r in zipped)
 
 
 def _weighted_sum(

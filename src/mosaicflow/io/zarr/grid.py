@@ -24,6 +24,7 @@ __all__ = [
     "normalize_chunks",
     "parse_key",
     "regions",
+    "relative",
     "shard_shape",
     "shifted",
     "show",
@@ -219,3 +220,9 @@ def shifted(inner: Region, outer: Region) -> Region:
     """Return a region that was relative to the start of another one."""
     zipped = zip(inner, outer, strict=True)
     return tuple(slice(o.start + i.start, o.start + i.stop) for i, o in zipped)
+
+
+def relative(part: Region, outer: Region) -> Region:
+    """Return a region as seen from the start of another one."""
+    zipped = zip(part, outer, strict=True)
+    return tuple(slice(p.start - o.start, p.stop - o.start) for p, o in zipped)

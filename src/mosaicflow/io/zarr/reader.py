@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -179,16 +178,8 @@ def open_level(
 
     Parameters
     ----------
-    path : path or URL
-        Folder, `.zip` file or fsspec URL of a store.
-    level : int, optional
-        Pyramid level, 0 is the finest.
-    lateral_order : {"yx", "xy"}, optional
-        "xy" swaps the lateral axes of files by older software whose metadata is wrong about them.
-    channel, time : int, optional
-        Index to take where the store has several channels or time points.
-    allow_bare : bool, optional
-        Read array `0` of an unfinished or foreign group, with a warning.
+    path, level, lateral_order, channel, time, allow_bare
+        As for `read_omezarr`.
 
     Returns
     -------
@@ -235,11 +226,12 @@ def read_omezarr(
     Returns
     -------
     image : dask.array.Array
-        Axes (z, y, x), or (y, x) for a projection; one dask chunk per chunk of the store.
+        Axes (z, y, x), or (y, x) for a projection; one dask chunk per chunk of the store. The
+        image, or a box cut out of it, is computed by one read without a detour through dask.
     resolution : tuple of float
         Millimetres per pixel, one per axis.
     """
-    import dask.array as da
+    from mosaicflow.io.zarr.lazy import lazy_image  # dask only where it is asked for
 
     reader = open_level(
         path,
@@ -249,15 +241,7 @@ def read_omezarr(
         time=time,
         allow_bare=allow_bare,
     )
-    # A name of its own for every call: the same path may hold other data a moment later.
-    image = da.from_array(  # type: ignore[no-untyped-call]
-        reader,
-        chunks=reader.chunks,
-        name=f"omezarr-{uuid.uuid4().hex}",
-        meta=np.empty((0,) * reader.ndim, dtype=reader.dtype),
-        asarray=False,
-    )
-    return image, reader.resolution_mm
+    return lazy_image(reader), reader.resolution_mm
 
 
 def damaged_chunks(

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import StoreError
-from mosaicflow.io.threads import map_threads, thread_count
-from mosaicflow.io.zarr import grid
+from mosaicflow.io.zarr.copying import copy_into
 from mosaicflow.io.zarr.info import read_omezarr_info
 from mosaicflow.io.zarr.location import StorePath, locate
 from mosaicflow.io.zarr.metadata import LevelScale, PyramidNotes
@@ -21,7 +20,6 @@ from mosaicflow.io.zarr.writer import OmeZarrWriter, check_distinct
 if TYPE_CHECKING:
     from mosaicflow.io.zarr.codecs import Compressor
     from mosaicflow.io.zarr.metadata import NgffVersion
-    from mosaicflow.io.zarr.workspace import TargetArray
 
 __all__ = ["StoreFormat", "transcode_omezarr", "zip_store"]
 
@@ -55,7 +53,8 @@ class _CopyWriter(OmeZarrWriter):
         scales = []
         for number, reader in enumerate(levels):
             target = self._target if number == 0 else self._create_level(number, reader.shape)
-            _copy_array(reader, target)
+            whole = tuple(slice(0, n) for n in reader.shape)
+            copy_into(target, whole, reader.__getitem__, reader.chunks)
             pitch = tuple(clean_um(1000 * value) for value in reader.resolution_mm)
             scales.append(LevelScale(str(number), pitch, reader.translation_um))
         self._publish(scales, notes)
@@ -103,14 +102,6 @@ def transcode_omezarr(
         kept = dict(info.pyramid)
         axes = "zyx"[-first.ndim :]
         writer.copy(levels, PyramidNotes("mean", "copied levels", "copied", axes, (), kept))
-
-
-def _copy_array(reader: LevelReader, target: TargetArray) -> None:
-    def copy(region: grid.Region) -> None:
-        target.render(region, reader.__getitem__)
-
-    threads = 1 if target.spec.shards else thread_count()
-    map_threads(copy, grid.regions(target.spec.shape, target.spec.block), threads)
 
 
 def zip_store(folder: Path, output: Path) -> None:

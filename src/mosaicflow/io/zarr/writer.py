@@ -16,6 +16,7 @@ import numpy as np
 from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.area import ReduceMethod, fill_level
+from mosaicflow.io.zarr.copying import copy_into
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning, RegionError
 from mosaicflow.io.zarr.location import Location, StorePath, locate, same_store
 from mosaicflow.io.zarr.metadata import (
@@ -234,10 +235,28 @@ class OmeZarrWriter:
 
         for source in _readers_below(value):
             check_distinct(self._final, source.location)
+        if self._store_directly(key, value):
+            return
         whole = da.broadcast_to(value, key.value_shape)  # type: ignore[no-untyped-call]
         blocks = _align_dask(whole.reshape(key.shape), self._spec.block)
         target: Any = self  # dask asks for __setitem__ only, its annotation for more
         da.store(blocks, target, regions=key.region, lock=False, compute=True)
+
+    def _store_directly(self, key: grid.Key, value: da.Array) -> bool:
+        """Copy what is a part of another store as it is, without a dask task per chunk."""
+        from mosaicflow.io.zarr.lazy import StoreArray
+
+        if not isinstance(value, StoreArray) or value.reader is None:
+            return False
+        if value.dtype != self.dtype or value.shape != key.shape:
+            return False
+
+        def read(region: grid.Region) -> NDArray[Any]:
+            return value.read(grid.relative(region, key.region))
+
+        with self._claimed(key.region):
+            copy_into(self._target, key.region, read, [int(n) for n in value.chunksize])
+        return True
 
     def finalize(
         self,
