@@ -15,7 +15,6 @@ import json
 import re
 import sys
 import textwrap
-import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 from docstring_parser import parse
 
+from mosaicflow.engine.limits import LIMITS, choices_of, expected, is_optional, plain_type
 from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
 from mosaicflow.stages._options import StoreOptions
 from mosaicflow.stages._table import STAGES
@@ -54,22 +54,14 @@ class Setting:
     stages: tuple[str, ...] = ()
 
     @property
-    def is_optional(self) -> bool:
-        """Whether it may have no value."""
-        return isinstance(self.hint, types.UnionType) and type(None) in typing.get_args(self.hint)
-
-    @property
     def plain(self) -> Any:  # noqa: ANN401  # a type
         """Its type without None."""
-        if not self.is_optional:
-            return self.hint
-        return next(kind for kind in typing.get_args(self.hint) if kind is not type(None))
+        return plain_type(self.hint)
 
     @property
     def choices(self) -> tuple[str, ...]:
         """Values allowed, if only some are."""
-        is_choice = typing.get_origin(self.plain) is typing.Literal
-        return typing.get_args(self.plain) if is_choice else ()
+        return choices_of(self.hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +90,6 @@ INTRODUCTION = (
     "`nextflow run . -params-file params.yml`. Lists (`pyramid_resolutions`) go into `params.yml`. "
     "Square brackets give the unit."
 )
-# Limits that no unit in square brackets tells.
-LIMITS: dict[str, dict[str, Any]] = {
-    "subject_name": {"pattern": r"^(?!mosaic_grid_|slice_z)([A-Za-z0-9_][A-Za-z0-9_.-]*)?$"},
-    "graph_span": {"minimum": 0},
-    "axial_resolution_um": {"exclusiveMinimum": 0},
-    "pixel_size_um": {"exclusiveMinimum": 0},
-    "crop_depth_um": {"exclusiveMinimum": 0},
-    "slicing_interval_mm": {"exclusiveMinimum": 0},
-    "allowed_drift_mm": {"minimum": 0},
-    "fit_max_samples": {"minimum": 1},
-    "max_iterations": {"minimum": 1},
-    "stack_blend_depth_um": {"minimum": 0},
-    "seed": {"minimum": 0},
-    "n_levels": {"minimum": 0},
-    "sharding_factor": {"minimum": 1},
-}
-LIMITS_BY_UNIT: dict[str, dict[str, float]] = {
-    "[0-1]": {"minimum": 0, "maximum": 1},
-    "[%]": {"minimum": 0, "maximum": 100},
-}
 # A params.yml may hold a number where these take a word or a number; a type would refuse it.
 WORD_OR_NUMBER = frozenset({"exclude_first_slices", "debug_slices", "ngff_version"})
 # Read by nextflow.config, which is where they are declared.
@@ -178,7 +150,7 @@ def nextflow_type(setting: Setting) -> str:
         return "List<Float>"
     names = {str: "String", int: "Integer", float: "Float", bool: "Boolean", Path: "Path"}
     name = "String" if setting.choices else names[setting.plain]
-    return name + ("?" if setting.is_optional else "")
+    return name + ("?" if is_optional(setting.hint) else "")
 
 
 def nextflow_value(value: object) -> str:
@@ -244,17 +216,21 @@ def _schema_entry(setting: Setting) -> dict[str, Any]:
     else:
         names = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
         entry = {"type": "string" if setting.choices else names[setting.plain]}
-    if setting.is_optional:
+    if is_optional(setting.hint):
         entry["type"] = [entry["type"], "null"]
     if setting.name in ("input", "output"):
         entry["format"] = "directory-path" if setting.name == "output" else "path"
     elif setting.plain is Path:
         entry["format"] = "file-path"
-    entry |= LIMITS.get(setting.name, {})
-    for unit, limits in LIMITS_BY_UNIT.items():
-        entry |= limits if unit in setting.text else {}
     if setting.choices:
         entry["enum"] = list(setting.choices)
+    if (limit := LIMITS.get(setting.name)) is not None:
+        if typing.get_origin(setting.plain) is tuple:
+            entry |= {"items": {"type": "number"} | limit.schema(), "minItems": 1}
+        else:
+            entry |= limit.schema()
+    if setting.choices or limit is not None:
+        entry["errorMessage"] = expected(setting.name, setting.hint)
     if setting.default is not None:
         default = setting.default
         entry["default"] = [float(v) for v in default] if isinstance(default, tuple) else default

@@ -1,27 +1,38 @@
-// Refuse values outside the choices and ranges of nextflow_schema.json before any task starts.
-// Names and types are the params block's own business.
+// Refuse values outside the choices and ranges of nextflow_schema.json before any task starts, in
+// the words that the embedded engine uses too. Names and types are the params block's own business.
 def checkValues(given, schema_json) {
     def schema = new groovy.json.JsonSlurper().parse(schema_json)
     def rules = schema['$defs'].values().collectMany { group -> group.properties.entrySet() }
     def wrong = rules
-        .findAll { rule -> given[rule.key] != null }
-        .collect { rule -> complaint(rule.key, given[rule.key], rule.value) }
-        .findAll { text -> text }
+        .findAll { rule -> given[rule.key] != null && !isAllowed(given[rule.key], rule.value) }
+        .collect { rule -> "--${rule.key} is ${shown(given[rule.key])}, ${rule.value.errorMessage}" }
     if( wrong )
         error wrong.join('\n')
 }
 
-def complaint(name, value, rule) {
-    def choices = rule['enum']
-    if( choices && !(value.toString() in choices) )
-        return "--${name} is '${value}'; use one of: ${choices.findAll { choice -> choice }.join(', ')}"
-    if( rule.pattern && !(value ==~ rule.pattern) )
-        return "--${name} is '${value}'; it must match ${rule.pattern}"
-    if( rule.minimum != null && value < rule.minimum )
-        return "--${name} is ${value}; it must be at least ${rule.minimum}"
-    if( rule.exclusiveMinimum != null && value <= rule.exclusiveMinimum )
-        return "--${name} is ${value}; it must be more than ${rule.exclusiveMinimum}"
-    if( rule.maximum != null && value > rule.maximum )
-        return "--${name} is ${value}; it must be at most ${rule.maximum}"
-    return ''
+def isAllowed(value, rule) {
+    if( value instanceof List )
+        return value.size() >= (rule.minItems ?: 0) && value.every { item -> isAllowed(item, rule.items) }
+    if( rule.anyOf )
+        return rule.anyOf.any { one -> isAllowed(value, one) }
+    if( rule['enum'] || rule.pattern )
+        return rule['enum'] ? value.toString() in rule['enum'] : value.toString() ==~ rule.pattern
+    return !(value instanceof Number) || isInRange(value, rule)
+}
+
+// As text, because 0.1 as a Float is not 0.1; what is no number at all is in no range.
+def isInRange(value, rule) {
+    def text = value.toString()
+    if( text in ['NaN', 'Infinity', '-Infinity'] )
+        return false
+    def number = new BigDecimal(text)
+    return (rule['const'] == null || number == rule['const'])
+        && (rule.minimum == null || number >= rule.minimum)
+        && (rule.exclusiveMinimum == null || number > rule.exclusiveMinimum)
+        && (rule.maximum == null || number <= rule.maximum)
+        && (rule.exclusiveMaximum == null || number < rule.exclusiveMaximum)
+}
+
+def shown(value) {
+    return value instanceof CharSequence ? "'${value}'" : value.toString()
 }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import re
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+from mosaicflow.engine.limits import LIMITS, Limit, choices_of, expected, plain_type
 from mosaicflow.errors import ParameterError
 from mosaicflow.stages._table import STAGES
 
@@ -62,9 +62,6 @@ ENGINE_PARAMETERS: dict[str, EngineParameter] = {
         "", str, "Name of the specimen and so of the volume; empty: 3d_volume."
     ),
 }
-
-# A file name on every system and in every shell, which no other output could have.
-_SUBJECT_NAME = re.compile(r"(?!mosaic_grid_|slice_z)([A-Za-z0-9_][A-Za-z0-9_.-]*)?")
 
 # What connects stages with each other is not a setting.
 _NOT_SETTINGS = frozenset({"threads", "store"})
@@ -139,8 +136,8 @@ class Parameters:
         Where they come from, for error messages.
     """
 
-    def __init__(self, given: Mapping[str, Any], source: str) -> None:
-        self.given = {name: self._checked(name, value, source) for name, value in given.items()}
+    def __init__(self, given: Mapping[str, Any], source: str = "") -> None:
+        self.given = {name: _checked(name, value, source) for name, value in given.items()}
 
     @classmethod
     def read(cls, path: Path | None, overrides: Mapping[str, Any]) -> Parameters:
@@ -153,9 +150,11 @@ class Parameters:
         overrides : mapping
             Settings from the command line.
         """
-        loaded = _read_file(path)
-        values = {name: value for name, value in loaded.items() if name not in _LOCATIONS}
-        return cls(values | dict(overrides), str(path or "the command line"))
+        read = cls(
+            {k: v for k, v in _read_file(path).items() if k not in _NEXTFLOW_ONLY}, str(path)
+        )
+        read.given |= cls(overrides).given
+        return read
 
     def engine(self, name: str) -> Any:  # noqa: ANN401  # typed by ENGINE_PARAMETERS
         """Give a parameter of the engine."""
@@ -175,29 +174,47 @@ class Parameters:
         store = {name: mine.pop(name) for name in list(mine) if name in options}
         return mine | ({"store": StoreOptions(**store)} if store else {})
 
-    def _checked(self, name: str, value: object, source: str) -> Any:  # noqa: ANN401  # any setting
-        types = _known_types()
-        if name not in types:
-            near = difflib.get_close_matches(name, types, n=1)
-            hint = f"did you mean {near[0]}?" if near else "see docs/parameters.md"
-            raise ParameterError(f"{source}: unknown parameter '{name}'", remedy=hint)
-        from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-        # YAML reads `exclude_first_slices: 1` and `ngff_version: 0.5` as numbers.
-        if get_origin(types[name]) is Literal and isinstance(value, int | float):
-            value = str(value)
-        numbers_are_text = ConfigDict(coerce_numbers_to_str=True)
-        try:
-            checked = TypeAdapter(types[name], config=numbers_are_text).validate_python(value)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise ParameterError(f"{source}: {name} is {value!r}: {reason}") from error
-        if name == "subject_name" and not _SUBJECT_NAME.fullmatch(checked):
-            raise ParameterError(
-                f"{source}: subject_name is {value!r}, expected a plain file name",
-                remedy="use letters, digits, '_', '-' and '.', not the name of another output",
-            )
-        return checked
+def _checked(name: str, value: object, source: str) -> Any:  # noqa: ANN401  # any setting
+    where = f"{source}: {name}" if source else f"--{name}"
+    types = _known_types()
+    if name not in types:
+        near = difflib.get_close_matches(name, types, n=1)
+        hint = f"did you mean {near[0]}?" if near else "see docs/parameters.md"
+        raise ParameterError(f"{where} is no parameter", remedy=hint)
+    hint = types[name]
+    try:
+        checked = _converted(value, hint)
+    except ValueError:
+        checked = _WRONG
+    limit = LIMITS.get(name, Limit())
+    if checked is _WRONG or (checked is not None and not limit.allows(checked)):
+        raise ParameterError(f"{where} is {_shown(value)}, {expected(name, hint)}")
+    if isinstance(checked, Path) and not checked.is_file():
+        raise ParameterError(f"{where} is '{checked}', which is not a file")
+    return checked
+
+
+def _shown(value: object) -> str:
+    """Write a value as the parameters file has it."""
+    if isinstance(value, bool) or value is None:
+        return "empty" if value is None else str(value).lower()
+    return repr(value)
+
+
+_WRONG = object()
+
+
+def _converted(value: object, hint: Any) -> object:  # noqa: ANN401  # a type
+    from pydantic import ConfigDict, TypeAdapter
+
+    # YAML reads `exclude_first_slices: 1` and `ngff_version: 0.5` as numbers.
+    if choices_of(hint) and isinstance(value, int | float):
+        value = str(value)
+    if isinstance(value, bool) and plain_type(hint) in (int, float):
+        return _WRONG
+    adapter = TypeAdapter(hint, config=ConfigDict(coerce_numbers_to_str=True))
+    return adapter.validate_python(value)
 
 
 def read_locations(path: Path | None, raw: Path | None, output: Path | None) -> tuple[Path, Path]:
@@ -245,7 +262,8 @@ def _read_file(path: Path | None) -> dict[str, Any]:
     return loaded
 
 
-_LOCATIONS = frozenset({"input", "output", "publish_mode"})
+# Of the folders `read_locations` takes care.
+_NEXTFLOW_ONLY = frozenset({"input", "output", "publish_mode"})
 
 
 @cache

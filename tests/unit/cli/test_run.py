@@ -34,7 +34,11 @@ def test_help_shows_how_to_start(mosaicflow):
         (["-o", "out"], "--input is missing: give --input FOLDER"),
         (["-i", "raw"], "--output is missing: give --output FOLDER"),
         (["-i", "r", "-o", "o", "--graph_sapn", "2"], "did you mean graph_span"),
-        (["-i", "r", "-o", "o", "--graph-span", "many"], "graph_span is 'many'"),
+        (
+            ["-i", "r", "-o", "o", "--graph-span", "many"],
+            "--graph_span is 'many', expected a whole",
+        ),
+        (["-i", "r", "-o", "o", "--crop-depth-um=-5"], "--crop_depth_um is -5, expected a number"),
         (["-i", "r", "-o", "o", "--graph-span", "["], "--graph_span is '['"),
         (["-i", "r", "-o", "o", "--threads", "0"], "--threads is 0, expected 1 or more"),
         (["-i", "r", "-o", "o", "-p", "gone.yml"], "gone.yml: cannot be read as YAML"),
