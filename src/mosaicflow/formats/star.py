@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,8 +11,6 @@ from mosaicflow.formats.source import read_text
 from mosaicflow.formats.text_table import TextTable, require_distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mosaicflow.formats.source import FilePath
     from mosaicflow.formats.text_table import SplitLine
 
@@ -91,20 +88,21 @@ class _Scanner:
 
     def __init__(self, path: FilePath, text: str) -> None:
         self._path = path
-        self._lines = text.split("\n")
-        self._keywords = _keyword_lines(text)
-        self._at = 0
+        self._text = text
         self._split = _splitter(path)
+        # Where the line at work begins, and the number of the line that begins at `_counted_to`.
+        self._at = self._counted_to = 0
+        self._count = 1
 
     def blocks(self) -> list[StarBlock]:
         found: list[StarBlock] = []
         name: str | None = None
-        while self._at < len(self._lines):
-            values = self._split(self._lines[self._at], self._at + 1)
+        while not self._at_end():
+            values = self._values()
             if not values:
-                self._at += 1
+                self._go_on()
             elif len(values) == 1 and values[0].startswith("data_"):
-                self._at += 1
+                self._go_on()
                 name = values[0][len("data_") :]
             elif name is None:
                 raise self._error(f"'{values[0][:40]}' stands before the first data_ block")
@@ -117,36 +115,44 @@ class _Scanner:
         return found
 
     def _loop(self) -> TextTable:
-        self._at += 1
-        first = self._at + 1
+        loop = self._number
+        self._go_on()
         labels: list[str] = []
-        while self._at < len(self._lines):
-            values = self._split(self._lines[self._at], self._at + 1)
+        while not self._at_end():
+            values = self._values()
             if values and not self._at_label():
                 break
             if len(values) > 1:
                 raise self._error(f"'{values[1][:40]}' follows the label of a loop column")
             labels += values
-            self._at += 1
+            self._go_on()
         if not labels:
-            raise FormatError(self._path, "a loop_ without column labels", line=first - 1)
-        require_distinct(self._path, labels, line=first)
-        start = self._at
-        self._at = self._end_of_rows(start)
-        return self._table(labels, start, self._at)
+            raise FormatError(self._path, "a loop_ without column labels", line=loop)
+        require_distinct(self._path, labels, line=loop + 1)
+        first_line = self._number
+        rows = self._text[self._at : self._end_of_rows()]
+        self._at += len(rows)
+        return TextTable(
+            self._path,
+            labels,
+            rows,
+            first_line=first_line,
+            split=self._split,
+            plain=not any(mark in rows for mark in "'\"#"),
+        )
 
-    def _end_of_rows(self, start: int) -> int:
-        first = bisect.bisect_left(self._keywords, start)
-        candidates = self._keywords[first:]
-        ends = (index for index in candidates if _opens_block(self._lines[index]))
-        return next(ends, len(self._lines))
+    def _end_of_rows(self) -> int:
+        for match in _KEYWORD.finditer(self._text, max(self._at - 1, 0)):
+            if _opens_block(self._line(match.start() + 1)):
+                return match.start() + 1
+        return len(self._text)
 
     def _pairs(self) -> TextTable:
         labels: list[str] = []
         row: list[str] = []
-        start = self._at
-        while self._at < len(self._lines):
-            values = self._split(self._lines[self._at], self._at + 1)
+        start = self._number
+        while not self._at_end():
+            values = self._values()
             if values and not self._at_label():
                 break
             if values:
@@ -154,43 +160,40 @@ class _Scanner:
                     raise self._error(f"label '{values[0]}' has {len(values) - 1} values, not one")
                 labels.append(values[0])
                 row.append(values[1])
-            self._at += 1
-        require_distinct(self._path, labels, line=start + 1)
+            self._go_on()
+        require_distinct(self._path, labels, line=start)
 
         def one_row(text: str, line: int) -> list[str]:
             return row
 
-        return TextTable(self._path, labels, [""], first_line=start + 1, split=one_row)
+        return TextTable(self._path, labels, " ", first_line=start, split=one_row)
 
-    def _table(self, labels: Sequence[str], start: int, end: int) -> TextTable:
-        rows = self._lines[start:end]
-        text = "\n".join(rows)
-        return TextTable(
-            self._path,
-            labels,
-            rows,
-            first_line=start + 1,
-            split=self._split,
-            plain=not any(mark in text for mark in "'\"#"),
-        )
+    @property
+    def _number(self) -> int:
+        """Number of the line at work, counted from 1."""
+        self._count += self._text.count("\n", self._counted_to, self._at)
+        self._counted_to = self._at
+        return self._count
+
+    def _line(self, start: int) -> str:
+        end = self._text.find("\n", start)
+        return self._text[start:end] if end >= 0 else self._text[start:]
+
+    def _values(self) -> list[str]:
+        return self._split(self._line(self._at), self._number)
 
     def _at_label(self) -> bool:
         # Not the split values: a quoted '_x' is a value.
-        return self._lines[self._at].lstrip().startswith("_")
+        return self._line(self._at).lstrip().startswith("_")
+
+    def _at_end(self) -> bool:
+        return self._at >= len(self._text)
+
+    def _go_on(self) -> None:
+        self._at += len(self._line(self._at)) + 1
 
     def _error(self, reason: str) -> FormatError:
-        return FormatError(self._path, reason, line=self._at + 1)
-
-
-def _keyword_lines(text: str) -> list[int]:
-    """Numbers of the lines after the first that may end the rows of a loop, counted from 0."""
-    numbers = []
-    line = place = 0
-    for match in _KEYWORD.finditer(text):
-        line += text.count("\n", place, match.start() + 1)
-        place = match.start() + 1
-        numbers.append(line)
-    return numbers
+        return FormatError(self._path, reason, line=self._number)
 
 
 def _opens_block(line: str) -> bool:

@@ -35,7 +35,7 @@ _KNOWN = {*TSV_COLUMNS, *_NORMAL, "id"}
 class _Lines:
     """A text table before its columns are named."""
 
-    lines: list[str]
+    text: str
     first: int
     header: list[str] | None
     width: int
@@ -135,9 +135,9 @@ def _look(path: FilePath) -> _Lines:
     names = [name.strip() for name in first]
     names = [name.lower() if name.lower() in _KNOWN else name for name in names]
     if "x" not in names:
-        return _Lines(lines[start:], start + 1, None, len(first), split)
+        return _Lines("\n".join(lines[start:]), start + 1, None, len(first), split)
     require_distinct(path, names, line=start + 1)
-    return _Lines(lines[start + 1 :], start + 2, names, len(first), split)
+    return _Lines("\n".join(lines[start + 1 :]), start + 2, names, len(first), split)
 
 
 def _has_values(line: str) -> bool:
@@ -168,7 +168,7 @@ def _named(path: FilePath, found: _Lines) -> TextTable:
     if names is None:
         extra = [f"column {index}" for index in range(4, found.width + 1)]
         names = [*_POSITION[: found.width], *extra]
-    return TextTable(path, names, found.lines, first_line=found.first, split=found.split)
+    return TextTable(path, names, found.text, first_line=found.first, split=found.split)
 
 
 def _require_position(table: TextTable, line: int) -> None:
