@@ -225,7 +225,8 @@ def _check_missing(
             "too_many_missing", "fail",
             f"{len(skipped)} of {len(drafts)} tiles cannot be used ({share:.0%}, allowed "
             f"{settings.max_missing_fraction:.0%}); the first: {skipped[0].problem}",
-            slice_id=slice_id, path=skipped[0].path, remedy="raise --max_missing_fraction",
+            slice_id=slice_id, path=skipped[0].path,
+            remedy="raise --max_missing_fraction" if len(skipped) < len(drafts) else "",
         )  # fmt: skip
 
 

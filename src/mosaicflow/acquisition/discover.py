@@ -113,6 +113,7 @@ def discover(raw: Path, settings: InspectSettings) -> Acquisition:
     # What depends on other slices stays out of a slice's list, which is its cache key.
     across = ProblemLog(strict=settings.strict)
     check_slices(slices, settings, across)
+    _stop_without_slice(slices, across)
     problems = [*own, *across.problems]
     layouts = sorted({draft.layout for draft in drafts})
     return Acquisition(root_name, "+".join(layouts), tuple(slices), tuple(problems))
@@ -128,6 +129,8 @@ def _root_and_table(raw: Path, settings: InspectSettings) -> tuple[Path, Path | 
         )
     if settings.tile_table is not None:
         return raw, settings.tile_table
+    if not os.access(raw, os.R_OK | os.X_OK):
+        raise InputError(f"{raw}: the folder cannot be read", remedy="change its permissions")
     beside = raw / TABLE_NAME
     return raw, beside if beside.is_file() else None
 
@@ -170,6 +173,17 @@ def _context(
     noted = read_overlap(root, slice_id) if reader.format == "oct" else None
     overlap = settings.overlap_fraction if noted is None else noted
     return SliceContext(slice_id, root_name, layout, reader, overlap)
+
+
+def _stop_without_slice(slices: Sequence[SliceTiles], log: ProblemLog) -> None:
+    # Archived metadata gives no image either, but tells how far the stage moved.
+    if any(not tiles.failure or tiles.layout == "archived" for tiles in slices):
+        return
+    log.add(
+        "no_usable_slice", "stop",
+        f"none of the {len(slices)} slices can be built; the first: {slices[0].failure}",
+        remedy=slices[0].remedy,
+    )  # fmt: skip
 
 
 def _share_signs(slices: Sequence[SliceTiles]) -> list[SliceTiles]:

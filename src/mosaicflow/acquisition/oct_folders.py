@@ -30,23 +30,24 @@ class TileFolder:
     ----------
     path : str
         Relative to the root.
-    x, y, z : int
-        Lattice indices and slice id in the name.
+    index : tuple of int or None
+        Lattice indices (y, x) in the name; None for a whole slice folder that cannot be read.
+    z : int
+        Slice id in the name.
     container_z : int or None
         Slice id of the enclosing folder.
     layout : str
         ``flat``, ``per_slice``, ``acquisition`` or ``archived``.
-    is_readable : bool
-        False for a broken link.
+    fault : str
+        Why it cannot be looked into; empty when it can.
     """
 
     path: str
-    x: int
-    y: int
+    index: tuple[int, int] | None
     z: int
     container_z: int | None
     layout: str
-    is_readable: bool = True
+    fault: str = ""
 
 
 def find_tile_folders(root: Path, layout: Layout = "auto") -> list[TileFolder]:
@@ -79,7 +80,7 @@ def find_tile_folders(root: Path, layout: Layout = "auto") -> list[TileFolder]:
         found = [folder for folder in found if folder.layout == layout]
     elif any(folder.layout != "archived" for folder in found):
         found = [folder for folder in found if folder.layout != "archived"]
-    return sorted(found, key=lambda f: (f.z, f.y, f.x, f.path))
+    return sorted(found, key=lambda f: (f.z, f.index or (-1, -1), f.path))
 
 
 def _archived(metadata: Path, name: str) -> Iterator[TileFolder]:
@@ -92,21 +93,35 @@ def _archived(metadata: Path, name: str) -> Iterator[TileFolder]:
 
 
 def _folders(parent: Path) -> list[str]:
-    if not parent.is_dir():
-        return []
     with with_retries(lambda: os.scandir(parent)) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+        return sorted(e.name for e in entries if not e.name.startswith(".") and _is_folder(e))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _children(parent: Path, prefix: str, number: int | None, layout: str) -> Iterator[TileFolder]:
-    if not parent.is_dir():
+    try:
+        with with_retries(lambda: os.scandir(parent)) as entries:
+            listed = list(entries)
+    except (FileNotFoundError, NotADirectoryError):
         return
-    with with_retries(lambda: os.scandir(parent)) as entries:
-        for entry in entries:
-            match = _TILE.fullmatch(entry.name)
-            broken = entry.is_symlink() and not os.path.exists(entry.path)
-            if match is None or not (entry.is_dir() or broken):
-                continue
-            path = f"{prefix}/{entry.name}" if prefix else entry.name
-            x, y, z = (int(match[key]) for key in "xyz")
-            yield TileFolder(path, x, y, z, number, layout, is_readable=not broken)
+    except OSError as error:
+        if number is None:
+            raise
+        fault = f"the folder cannot be read ({error.strerror})"
+        yield TileFolder(prefix, None, number, number, layout, fault)
+        return
+    for entry in listed:
+        match = _TILE.fullmatch(entry.name)
+        broken = entry.is_symlink() and not os.path.exists(entry.path)
+        if match is None or not (broken or _is_folder(entry)):
+            continue
+        path = f"{prefix}/{entry.name}" if prefix else entry.name
+        x, y, z = (int(match[key]) for key in "xyz")
+        fault = "the folder is a broken link" if broken else ""
+        yield TileFolder(path, (y, x), z, number, layout, fault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import defaultdict
@@ -27,6 +28,7 @@ __all__ = ["collect_folders", "collect_oct_tiles", "read_overlap"]
 _BIN = re.compile(r"image_?(\d+)\.bin", re.IGNORECASE)
 _PREFERENCE = ("table", "acquisition", "per_slice", "flat", "archived")
 _UM_PER_MM = 1000.0
+_MOST_INFO_BYTES = 2**20
 
 
 def collect_oct_tiles(root: Path, settings: InspectSettings, log: ProblemLog) -> list[Draft]:
@@ -79,17 +81,16 @@ class _Entry:
     def __init__(self, root: Path, folder: TileFolder, settings: InspectSettings) -> None:
         self.folder = folder
         self.settings = settings
-        self.draft = Draft(folder.z, folder.path, folder.layout, index=(folder.y, folder.x))
+        self.draft = Draft(folder.z, folder.path, folder.layout, index=folder.index)
         self.text: bytes | None = None
         self.info_fault = ""
-        self.file_fault = ""
+        self.file_fault = folder.fault
         self.info = self._read(root / folder.path)
         if self.info is not None:
             self._apply(self.info, with_position=True)
 
     def _read(self, path: Path) -> ScanInfo | None:
-        if not self.folder.is_readable:
-            self.file_fault = "the folder is a broken link"
+        if self.file_fault:
             return None
         try:
             self.draft.files = _bin_files(path)
@@ -97,7 +98,7 @@ class _Entry:
             self.file_fault = f"cannot be read ({error.strerror})"
             return None
         try:
-            self.text = with_retries((path / "info.txt").read_bytes)
+            self.text = with_retries(lambda: _regular_bytes(path / "info.txt"))
             text = self.text.decode("utf-8", errors="replace")
             return parse_scan_info(text, self.settings.scan)
         except FileNotFoundError:
@@ -156,6 +157,14 @@ class _Entry:
             draft.skip(log, "empty_bin_file", "its image_*.bin have no bytes")
 
 
+def _regular_bytes(path: Path) -> bytes:
+    # Opening a pipe would wait for ever, and no scan needs more text than this.
+    if not path.is_file() and path.exists():
+        raise OSError(errno.EINVAL, "not a file")
+    with path.open("rb") as file:
+        return file.read(_MOST_INFO_BYTES)
+
+
 def _bin_files(path: Path) -> tuple[RawFile, ...]:
     with with_retries(lambda: os.scandir(path)) as entries:
         found = []
@@ -169,9 +178,9 @@ def _bin_files(path: Path) -> tuple[RawFile, ...]:
 
 
 def _without_duplicates(entries: list[_Entry], log: ProblemLog) -> list[_Entry]:
-    places: dict[tuple[int, int, int], list[_Entry]] = defaultdict(list)
+    places: dict[tuple[int, tuple[int, int] | str], list[_Entry]] = defaultdict(list)
     for entry in entries:
-        places[(entry.folder.z, entry.folder.y, entry.folder.x)].append(entry)
+        places[(entry.folder.z, entry.folder.index or entry.folder.path)].append(entry)
     kept = []
     for same in places.values():
         same.sort(key=lambda e: (_PREFERENCE.index(e.folder.layout), e.folder.path))
@@ -198,7 +207,7 @@ def _resolve_duplicate(first: _Entry, other: _Entry, log: ProblemLog) -> list[_E
 def _stop_without_info(entry: _Entry, log: ProblemLog) -> None:
     entry.draft.stop(
         log, "no_scan_info",
-        f"{entry.info_fault or 'info.txt is missing'}, and no other tile has a usable one",
+        f"{entry.file_fault or entry.info_fault}, and no other tile has a usable info.txt",
         remedy="give --nx --ny --nz --n_extra --width_um --height_um",
     )  # fmt: skip
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaicflow.acquisition.drafts import with_retries
 from mosaicflow.acquisition.tiff_files import read_tiff_planes
+from mosaicflow.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +77,7 @@ def read_tile(
     if _covered(tile, tiles) < target.size:
         out[...] = 0
     if tiles.reader.format == "tiff":
-        planes = with_retries(lambda: read_tiff_planes(root / tile.path))
-        _place(planes.transpose(1, 2, 0), target, tile)
+        _place(_image(root, tile, tile.geometry).transpose(1, 2, 0), target, tile)
         return
     if marker is not None:
         aline_shift -= marker.aline
@@ -115,6 +116,20 @@ def tile_folder(root: Path, tile: Tile) -> Path:
     path = root / tile.path
     is_file = len(tile.files) == 1 and path.name == tile.files[0].name
     return path.parent if is_file else path
+
+
+def _image(root: Path, tile: Tile, geometry: Geometry) -> NDArray[Any]:
+    folder = tile_folder(root, tile)
+    pieces = [with_retries(partial(read_tiff_planes, folder / file.name)) for file in tile.files]
+    n_z = sum(len(piece) for piece in pieces)
+    expected = (geometry.n_z, geometry.n_bscans, geometry.n_alines)
+    for file, piece in zip(tile.files, pieces, strict=True):
+        if (n_z, *piece.shape[1:]) != expected:
+            raise FormatError(
+                f"{n_z} planes, {piece.shape[1]} x {piece.shape[2]} px in {file.name}; expected "
+                f"{expected[0]} of {expected[1]} x {expected[2]} px"
+            )
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def _stream(root: Path, tiles: SliceTiles, tile: Tile, geometry: Geometry) -> Stream:

@@ -9,7 +9,7 @@ from mosaicflow.acquisition.drafts import Draft
 from mosaicflow.acquisition.lattice import index_positions
 from mosaicflow.acquisition.oct_folders import TileFolder
 from mosaicflow.acquisition.oct_source import collect_folders
-from mosaicflow.acquisition.tiff_source import describe_image
+from mosaicflow.acquisition.tiff_source import describe_image, image_names
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import parse_slice_id, read_csv
 
@@ -88,7 +88,7 @@ def _number(row: Mapping[str, str], column: str, place: str) -> float | None:
 def _described(
     root: Path, drafts: list[Draft], settings: InspectSettings, log: ProblemLog
 ) -> list[Draft]:
-    folders = {d.path for d in drafts if (root / d.path).is_dir()}
+    folders = {d.path for d in drafts if (root / d.path).is_dir() and not _holds_images(root, d)}
     for draft in drafts:
         if draft.path not in folders:
             describe_image(draft, root / draft.path, settings, log)
@@ -99,6 +99,13 @@ def _described(
     return drafts
 
 
+def _holds_images(root: Path, draft: Draft) -> bool:
+    try:
+        return bool(image_names(root / draft.path))
+    except OSError:  # reading the folder reports it, with the reason
+        return False
+
+
 def _oct_drafts(
     root: Path,
     drafts: Sequence[Draft],
@@ -106,11 +113,11 @@ def _oct_drafts(
     settings: InspectSettings,
     log: ProblemLog,
 ) -> list[Draft]:
-    found = []
-    for number, draft in enumerate(drafts):
-        if draft.path in folders:
-            iy, ix = draft.index or (-1 - number, 0)
-            found.append(TileFolder(draft.path, ix, iy, draft.slice_id, None, "table"))
+    found = [
+        TileFolder(draft.path, draft.index, draft.slice_id, None, "table")
+        for draft in drafts
+        if draft.path in folders
+    ]
     return collect_folders(root, found, settings, log) if found else []
 
 

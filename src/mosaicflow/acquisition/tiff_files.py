@@ -6,6 +6,7 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import tifffile
@@ -28,6 +29,9 @@ _UM_PER_UNIT = {
 _TAG_UNITS = {2: "inch", 3: "cm"}
 # Print resolutions (72 to 300 dpi) that programs write without meaning them give 85 um and more.
 _COARSEST_TAG_PITCH_UM = 60.0
+# What tifffile decodes by itself: none, deflate (two numbers), packbits, lzma.
+_PLAIN_COMPRESSIONS = (1, 8, 32946, 32773, 34925)
+_FLOAT_PREDICTOR = 3
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -102,15 +106,16 @@ def read_tiff_planes(path: Path) -> NDArray[Any]:
 
 
 def _check_codec(file: tifffile.TiffFile) -> None:
-    compression = file.pages.first.compression
-    try:
-        if compression > 1:
-            tifffile.TIFF.DECOMPRESSORS[compression]
-    except KeyError as error:
+    page = file.pages.first
+    is_plain = page.compression in _PLAIN_COMPRESSIONS and page.predictor != _FLOAT_PREDICTOR
+    if not is_plain and find_spec("imagecodecs") is None:
+        codec = tifffile.COMPRESSION(page.compression).name
+        if page.predictor == _FLOAT_PREDICTOR:
+            codec += " with the floating-point predictor"
         raise FormatError(
-            f"is compressed with {tifffile.COMPRESSION(compression).name}",
+            f"is compressed with {codec}",
             remedy="install the Python package imagecodecs, which decodes it",
-        ) from error
+        )
 
 
 def _pitch(file: tifffile.TiffFile) -> tuple[float | None, float | None, float | None]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mosaicflow.acquisition.problems import ProblemLog
     from mosaicflow.acquisition.settings import InspectSettings
 
-__all__ = ["collect_tiff_tiles", "describe_image"]
+__all__ = ["collect_tiff_tiles", "describe_image", "image_names"]
 
 _SLICE_FOLDER = re.compile(r"(?:slice_)?z(\d+)", re.IGNORECASE)
 _SUFFIXES = (".tif", ".tiff")
@@ -42,6 +42,8 @@ class _Folder:
 
 def collect_tiff_tiles(root: Path, settings: InspectSettings, log: ProblemLog) -> list[Draft]:
     """List the TIFF tiles of a folder, or of its ``zNN`` sub-folders, one slice each.
+
+    A tile is an image, or, where there is none, a folder with one image per plane of depth.
 
     Parameters
     ----------
@@ -61,7 +63,15 @@ def collect_tiff_tiles(root: Path, settings: InspectSettings, log: ProblemLog) -
     for folder in _slice_folders(root):
         if not settings.wants(folder.slice_id):
             continue
-        images = [_draft(folder, name, settings, log) for name in _image_names(folder.path)]
+        try:
+            names = _tile_names(folder.path)
+        except OSError as error:
+            draft = Draft(folder.slice_id, folder.prefix.rstrip("/"), "tiff")
+            fault = f"the folder cannot be read ({error.strerror})"
+            draft.skip(log, "unreadable_tile", fault)
+            drafts.append(draft)
+            continue
+        images = [_draft(folder, name, settings, log) for name in names]
         drafts += _place(folder, images, settings, log)
     return drafts
 
@@ -70,15 +80,39 @@ def _slice_folders(root: Path) -> list[_Folder]:
     found = []
     for child in sorted(root.iterdir()):
         match = _SLICE_FOLDER.fullmatch(child.name)
-        if match and child.is_dir() and _image_names(child):
+        if match and child.is_dir() and _may_hold_tiles(child):
             found.append(_Folder(child, f"{child.name}/", int(match[1])))
     if found:
         return sorted(found, key=lambda folder: folder.slice_id)
-    return [_Folder(root, "", 0)] if _image_names(root) else []
+    return [_Folder(root, "", 0)] if _tile_names(root) else []
 
 
-def _image_names(path: Path) -> list[str]:
-    names = (entry.name for entry in path.iterdir())
+def _may_hold_tiles(folder: Path) -> bool:
+    try:
+        return bool(_tile_names(folder))
+    except OSError:  # listing it again reports it, with the reason
+        return True
+
+
+def _tile_names(path: Path) -> list[str]:
+    images = image_names(path)
+    if images:
+        return images
+    names = [e.name for e in path.iterdir() if not e.name.startswith(".") and e.is_dir()]
+    folders = [n for n in names if not _SLICE_FOLDER.fullmatch(n) and _may_hold_images(path / n)]
+    return sorted(folders, key=_natural)
+
+
+def _may_hold_images(folder: Path) -> bool:
+    try:
+        return bool(image_names(folder))
+    except OSError:  # describing it reports it, with the reason
+        return True
+
+
+def image_names(folder: Path) -> list[str]:
+    """List the TIFF files of a folder, numbers in their names counted as numbers."""
+    names = (entry.name for entry in folder.iterdir())
     images = [n for n in names if n.lower().endswith(_SUFFIXES) and not n.startswith(".")]
     return sorted(images, key=_natural)
 
@@ -102,18 +136,21 @@ def describe_image(draft: Draft, path: Path, settings: InspectSettings, log: Pro
     draft : Draft
         Changed in place; skipped when the file cannot be used.
     path : Path
-        The image.
+        The image, or a folder with one image per plane.
     settings : InspectSettings
         A given pixel size wins over the file's.
     log : ProblemLog
         Takes what was wrong.
     """
     try:
-        draft.files = (raw_file(path),)
-        if draft.bytes == 0:
-            draft.skip(log, "empty_image", "the file has no bytes")
+        planes = [path / name for name in image_names(path)] if path.is_dir() else [path]
+        draft.files = tuple(raw_file(plane) for plane in planes)
+        if empty := [file.name for file in draft.files if not file.bytes]:
+            draft.skip(log, "empty_image", f"{empty[0]} has no bytes")
             return
-        header = with_retries(lambda: read_tiff_header(path))
+        header = with_retries(lambda: read_tiff_header(planes[0]))
+        if len(planes) > 1:
+            header = replace(header, n_z=header.n_z * len(planes))
     except FormatError as error:
         draft.skip(log, "unreadable_tile", str(error))
         return

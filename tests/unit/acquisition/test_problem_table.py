@@ -430,6 +430,83 @@ def test_28_a_file_that_vanished_is_skipped(raw, tmp_path):
     assert [(row["code"], row["tile"]) for row in listed] == [("unreadable_tile", [0, 1])]
 
 
+def forbid(monkeypatch, folder):
+    """Refuse to list a folder: permissions do not stop a test that runs as root."""
+    scandir = os.scandir
+
+    def refusing(path="."):
+        if os.fspath(path) == os.fspath(folder):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+
+
+def test_28_a_slice_folder_that_cannot_be_read_fails_alone(raw, monkeypatch):
+    raw.lattice(1, 2, 0).lattice(1, 2, 1)
+    forbid(monkeypatch, raw.root / "z01")
+
+    acquisition = found(raw)
+
+    assert [bool(tiles.failure) for tiles in acquisition.slices] == [False, True]
+    assert acquisition.slices[1].failure.startswith("z01: ")
+    assert "Permission denied" in acquisition.slices[1].failure
+    assert not acquisition.stops
+
+
+def test_28_a_tile_folder_that_cannot_be_read_is_skipped(raw, monkeypatch):
+    raw.lattice()
+    forbid(monkeypatch, raw.folder(1, 0, 0))
+
+    assert actions(found(raw)) == {"unreadable_tile": "skip"}
+
+
+def test_28_links_in_circles_and_pipes_do_not_hang(raw):
+    raw.lattice()
+    (raw.root / "z00" / "loop").symlink_to("loop")
+    (raw.root / "z05").symlink_to("z05")
+    info = raw.folder(1, 0, 0) / "info.txt"
+    info.unlink()
+    os.mkfifo(info)
+
+    assert actions(found(raw)) == {"info_borrowed": "repair"}
+
+
+def test_a_raw_folder_that_cannot_be_read_is_named(raw, monkeypatch):
+    raw.lattice()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    with pytest.raises(InputError, match="the folder cannot be read"):
+        found(raw)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00S\x00c", b"\x80\x81nx: 5", b"", b"\0" * 99])
+def test_9_info_that_is_no_text_is_borrowed(raw, content):
+    raw.lattice()
+    (raw.folder(1, 0, 0) / "info.txt").write_bytes(content)
+
+    assert actions(found(raw)) == {"info_borrowed": "repair"}
+
+
+def test_9_letters_of_another_encoding_do_no_harm(raw):
+    raw.lattice()
+    info = raw.folder(1, 0, 0) / "info.txt"
+    info.write_bytes("operator: J\xe9r\xf4me \xb5m\n".encode("latin-1") + info.read_bytes())
+
+    assert found(raw).problems == ()
+
+
+def test_absurd_sizes_fail_their_slice_without_taking_memory(raw):
+    raw.lattice(2, 2, 0).lattice(2, 2, 1)
+    for path in (raw.root / "z01").rglob("info.txt"):
+        path.write_text(path.read_text() + "nx: 99999999999999999999\n")
+
+    acquisition = found(raw)
+
+    assert [bool(tiles.failure) for tiles in acquisition.slices] == [False, True]
+    assert "0 whole B-scans, expected 10" in acquisition.slices[1].failure
+
+
 def test_29_spaces_and_letters_beyond_ascii_work(raw):
     assert found(raw.lattice()).root_name == "raw data µ"
 
@@ -474,6 +551,15 @@ def test_too_many_unusable_tiles_fail_their_slice_only(raw):
     assert "1 of 4 tiles cannot be used (25%" in acquisition.slices[1].failure
     assert not acquisition.stops
     assert not found(raw, **MANY).slices[1].failure
+
+
+def test_without_any_slice_that_can_be_built_no_run_starts(raw):
+    raw.lattice(2, 2, 0).lattice(2, 2, 1)
+    for path in raw.root.rglob("image_*.bin"):
+        path.unlink()
+
+    with pytest.raises(InputError, match=r"none of the 2 slices can be built; .*no image_"):
+        found(raw).raise_on_stop()
 
 
 def test_strict_stops_where_something_would_be_skipped(raw):

@@ -3,6 +3,7 @@ import pytest
 import tifffile
 
 from mosaicflow.acquisition.discover import discover
+from mosaicflow.acquisition.reading import read_tile
 from mosaicflow.acquisition.settings import InspectSettings
 from mosaicflow.acquisition.tiff_files import read_tiff_header, read_tiff_planes
 from mosaicflow.acquisition.tile_numbers import TileNumbering
@@ -174,6 +175,106 @@ def test_planes_are_the_depth(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
 
     np.testing.assert_array_equal(read_tiff_planes(tmp_path / "a.tif"), stack)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", ">u2", "i2", "f4", "f8"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bigtiff": True},
+        {"compression": "adobe_deflate"},
+        {"compression": "adobe_deflate", "rowsperstrip": 3},
+        {"tile": (16, 16)},
+    ],
+)
+def test_kinds_of_files_that_need_no_other_package(tmp_path, dtype, options):
+    stack = np.arange(2 * 20 * 24).reshape(2, 20, 24).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", **options)
+
+    np.testing.assert_array_equal(read_tiff_planes(tmp_path / "a.tif"), stack)
+
+
+def test_an_imagej_stack_is_depth_with_its_spacing(tmp_path):
+    stack = np.arange(3 * 8 * 9, dtype=np.uint16).reshape(3, 8, 9)
+    metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
+    tifffile.imwrite(
+        tmp_path / "a.tif", stack, imagej=True, metadata=metadata, resolution=(2.0, 4.0)
+    )
+
+    assert read_tiff_header(tmp_path / "a.tif").pitch_um == pytest.approx((2.0, 0.25, 0.5))
+    np.testing.assert_array_equal(read_tiff_planes(tmp_path / "a.tif"), stack)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "match"),
+    [
+        ("Compression", 5, "compressed with LZW"),
+        ("Compression", 50000, "compressed with ZSTD"),
+        ("Predictor", 3, "floating-point predictor"),
+    ],
+)
+def test_a_codec_that_needs_another_package_names_it_before_any_work(
+    tmp_path, monkeypatch, tag, value, match
+):
+    stack = np.zeros((20, 24), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, compression="adobe_deflate", predictor=2)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages.first.tags[tag].overwrite(value)
+    monkeypatch.setattr("mosaicflow.acquisition.tiff_files.find_spec", lambda name: None)
+
+    with pytest.raises(FormatError, match=f"{match}.*install the Python package imagecodecs"):
+        read_tiff_header(tmp_path / "a.tif")
+
+
+@pytest.fixture
+def plane_folders(tmp_path):
+    """Two tiles, each a folder of twelve planes whose names sort wrongly as text."""
+    root = tmp_path / "planes"
+    for x in range(2):
+        for z in range(12):
+            image(root / f"tile_x{x}_y0" / f"z{z}.tif", value=100 * x + z, shape=(10, 12))
+    return root
+
+
+def test_a_folder_with_one_image_per_plane_is_a_tile(plane_folders):
+    (piece,) = found(plane_folders).slices
+    assert (piece.grid_shape, piece.tile_shape) == ((1, 2), (12, 10, 12))
+
+    tile = np.empty(piece.tile_shape, np.float32)
+    read_tile(plane_folders, piece, piece.used[0, 1], tile)
+
+    assert tile[:, 3, 4].tolist() == [100 + z for z in range(12)]
+
+
+def test_a_plane_of_another_size_is_named_when_it_is_read(plane_folders):
+    image(plane_folders / "tile_x1_y0" / "z7.tif", shape=(9, 12))
+    (piece,) = found(plane_folders).slices
+
+    with pytest.raises(FormatError, match=r"9 x 12 px in z7.tif; expected 12 of 10 x 12 px"):
+        read_tile(plane_folders, piece, piece.used[0, 1], np.empty(piece.tile_shape, np.float32))
+
+
+def test_plane_folders_may_lie_in_slice_folders_and_in_a_table(plane_folders):
+    (plane_folders / "z03").mkdir()
+    for x in range(2):
+        (plane_folders / f"tile_x{x}_y0").rename(plane_folders / "z03" / f"tile_x{x}_y0")
+    (piece,) = found(plane_folders).slices
+    assert (piece.slice_id, len(piece.used)) == (3, 2)
+
+    rows = [f"z03/tile_x{x}_y0,5,0,{x}" for x in range(2)]
+    table = plane_folders / "tile_table.csv"
+    table.write_text("\n".join(["path,slice,iy,ix", *rows]))
+    (piece,) = found(plane_folders).slices
+    assert (piece.slice_id, piece.tile_shape, len(piece.used)) == (5, (12, 10, 12), 2)
+
+
+def test_an_empty_plane_makes_its_tile_unusable(plane_folders):
+    (plane_folders / "tile_x1_y0" / "z7.tif").write_bytes(b"")
+
+    (piece,) = found(plane_folders, max_missing_fraction=1.0).slices
+
+    assert [t.problem for t in piece.tiles if t.status == "skipped"] == ["z7.tif has no bytes"]
 
 
 def test_colours_and_damage_are_refused(tmp_path):

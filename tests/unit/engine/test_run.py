@@ -108,7 +108,7 @@ def test_one_bad_slice_does_not_stop_the_other(acquisition, raw_copy, run_copy):
 
 def test_a_run_without_any_good_slice_fails(acquisition, raw_copy, tmp_path):
     for image in raw_copy.glob("**/image_*"):
-        image.write_bytes(b"")
+        image.write_bytes(b"\xff" * image.stat().st_size)  # NaN, which no inspection sees
     parameters = Parameters.read(acquisition.params, {})
     with pytest.raises(
         QualityError, match="none of 2 slices could be processed; slice 0 failed in"
