@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaicflow.errors import InputError, ParameterError
-from mosaicflow.io.convert.nifti import open_nifti, write_nifti
+from mosaicflow.io.convert.nifti import opened_nifti, write_nifti
+from mosaicflow.io.convert.orientation import ATTRIBUTE, Orientation
 from mosaicflow.io.convert.tiff import (
-    open_tiff,
-    open_tiff_series,
+    opened_tiff,
+    opened_tiff_series,
     write_ome_tiff,
     write_tiff_series,
 )
@@ -79,19 +81,34 @@ def convert_image(source: str, output: str, store: StoreFormat, how: Conversion)
     """
     _check(source, output, how)
     kind = _kind(output)
+    folder = _local_folder(output)
     if kind == "store":
         _to_store(source, output, store, how)
     elif kind == "zip":
         _to_zip(source, Path(output), store, how)
     else:
-        volume = _open(source, how)
-        pitch = _pitch(volume, source, how)
-        if kind == "nifti":
-            write_nifti(Path(output), volume, pitch)
-        elif kind == "tiff":
-            write_ome_tiff(Path(output), volume, pitch)
-        else:
-            write_tiff_series(Path(output), volume)
+        with _opened(source, how, folder) as volume:
+            _to_file(kind, Path(output), volume, _pitch(volume, source, how))
+
+
+def _to_file(kind: str, output: Path, volume: VolumeSource, pitch: Sequence[float]) -> None:
+    if kind == "nifti":
+        found = volume.orientation
+        kept = None if found is None else found.stretched(pitch)
+        write_nifti(output, replace(volume, orientation=kept), pitch)
+    elif kind == "tiff":
+        write_ome_tiff(output, volume, pitch)
+    else:
+        write_tiff_series(output, volume)
+
+
+def _local_folder(output: str) -> Path:
+    """Return the folder of the output, where there is room for what it is made of."""
+    if "://" in output:
+        return Path(tempfile.gettempdir())
+    folder = Path(output).absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _kind(path: str) -> str:
@@ -113,6 +130,8 @@ def _kind(path: str) -> str:
 
 
 def _check(source: str, output: str, how: Conversion) -> None:
+    if how.lateral_order == "xy" and _is_store(source):
+        _check_unoriented(source)
     if same_store(source, output):
         raise InputError(f"{output}: is also the input", remedy="write to another path")
     if "://" not in source and not os.path.exists(source):
@@ -123,27 +142,50 @@ def _check(source: str, output: str, how: Conversion) -> None:
         raise StoreExistsError(f"{output}: exists", remedy="give another name, or --overwrite")
 
 
-def _open(source: str, how: Conversion) -> VolumeSource:
+def _check_unoriented(source: str) -> None:
+    if ATTRIBUTE in read_omezarr_info(source).mosaicflow:
+        raise ParameterError(
+            f"{source}: came from NIfTI and records its orientation; its lateral axes cannot be"
+            " swapped",
+            remedy="leave out --legacy_lateral_order",
+        )
+
+
+def _opened(
+    source: str, how: Conversion, spool: Path
+) -> contextlib.AbstractContextManager[VolumeSource]:
     kind = _kind(source)
     path = Path(source)
     if kind == "nifti":
-        return open_nifti(path)
+        return opened_nifti(path, spool)
     if kind == "tiff":
-        return open_tiff(path)
-    if kind == "series" and not any((path / n).exists() for n in (".zgroup", "zarr.json")):
-        return open_tiff_series(path)
+        return opened_tiff(path, spool)
+    if not _is_store(source):
+        return opened_tiff_series(path, spool)
+    return contextlib.nullcontext(_store_volume(source, how))
+
+
+def _store_volume(source: str, how: Conversion) -> VolumeSource:
     reader = open_level(source, how.level, lateral_order=how.lateral_order, allow_bare=True)
-    volume = VolumeSource(
-        reader.shape, reader.dtype, reader.resolution_mm, lambda a, b: reader[a:b]
-    )
-    if reader.ndim == 3:
-        return volume
-    shape = (1, *reader.shape)
-    return replace(
-        volume,
-        shape=shape,
-        resolution_mm=(reader.resolution_mm[0], *reader.resolution_mm),
-        read=lambda a, b: reader[...][None][a:b],
+    found = Orientation.from_attributes(reader.attrs, source)
+    if reader.ndim == 2:
+        return VolumeSource(
+            (1, *reader.shape),
+            reader.dtype,
+            (1, *reader.chunks),
+            lambda region: reader[region[1:]][None],
+            (reader.resolution_mm[0], *reader.resolution_mm),
+        )
+    level = None if found is None else found.of_level(reader.shape, reader.resolution_mm)
+    if found is not None and level is None:
+        warnings.warn(
+            f"{source}: its recorded orientation belongs to an array of {found.shape}, not"
+            f" {reader.shape}, and is left out",
+            OmeZarrWarning,
+            stacklevel=2,
+        )
+    return VolumeSource(
+        reader.shape, reader.dtype, reader.chunks, reader.__getitem__, reader.resolution_mm, level
     )
 
 
@@ -173,23 +215,30 @@ def _to_store(source: str, output: str, store: StoreFormat, how: Conversion) -> 
             source, output, store, lateral_order=how.lateral_order, overwrite=how.overwrite
         )
         return
-    volume = _open(source, how)
-    with OmeZarrWriter(
-        output,
-        volume.shape,
-        store.chunks,
-        volume.dtype,
-        how.overwrite,
-        compressor=store.compressor,
-        ngff_version=store.ngff_version,
-        sharding_factor=store.sharding_factor,
-        attrs=read_omezarr_info(source).mosaicflow if _is_store(source) else None,
-    ) as writer:
-        depth = (writer.shards or writer.chunks)[0]
-        for start, slab in volume.slabs(depth):
-            writer[start : start + len(slab)] = slab.astype(writer.dtype, copy=False)
+    with _opened(source, how, _local_folder(output)) as volume:
         pitch = [float(np.round(value, 12)) for value in _pitch(volume, source, how)]
-        writer.finalize(pitch, how.n_levels or 0)
+        with OmeZarrWriter(
+            output,
+            volume.shape,
+            store.chunks,
+            volume.dtype,
+            how.overwrite,
+            compressor=store.compressor,
+            ngff_version=store.ngff_version,
+            sharding_factor=store.sharding_factor,
+            attrs=_attributes(source, volume, pitch),
+        ) as writer:
+            writer.fill(volume.read, volume.chunks)
+            writer.finalize(pitch, how.n_levels or 0)
+
+
+def _attributes(source: str, volume: VolumeSource, pitch: Sequence[float]) -> dict[str, Any]:
+    kept = read_omezarr_info(source).mosaicflow if _is_store(source) else {}
+    kept.pop(ATTRIBUTE, None)
+    if volume.orientation is not None:
+        volume.orientation.announce(source)
+        kept[ATTRIBUTE] = volume.orientation.stretched(pitch).as_attribute()
+    return kept
 
 
 def _to_zip(source: str, output: Path, store: StoreFormat, how: Conversion) -> None:

@@ -1,86 +1,197 @@
-"""NIfTI: x fastest, millimetres, the affine a plain scaling."""
+"""NIfTI: x fastest, which is the memory order of (z, y, x); millimetres; an affine."""
 
 from __future__ import annotations
 
 import gzip
+import shutil
+import warnings
+import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.errors import FormatError, MissingExtraError
-from mosaicflow.io.convert.volume import VolumeSource, finished_path, storable_dtype
+from mosaicflow.errors import FormatError, InputError, MissingExtraError
+from mosaicflow.io.convert.orientation import Orientation
+from mosaicflow.io.convert.volume import (
+    RawVoxels,
+    VolumeSource,
+    finished_path,
+    spool_file,
+    storable_dtype,
+)
+from mosaicflow.io.zarr.errors import OmeZarrWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["open_nifti", "write_nifti"]
+    from mosaicflow.io.zarr.grid import Region
+
+__all__ = ["opened_nifti", "write_nifti"]
 
 _MM_PER_UNIT = {"mm": 1.0, "micron": 1e-3, "meter": 1e3, "unknown": 1.0}
+_DATA_OFFSET = 352
+_LONGEST_AXIS = 32767
+# An affine in float32 and a pitch in float32 of the same file differ by this much.
+_DUST = 1e-5
 
 
-def open_nifti(path: Path) -> VolumeSource:
-    """Open a NIfTI file as (z, y, x); the orientation part of its affine is not used.
+@contextmanager
+def opened_nifti(path: Path, spool: Path) -> Iterator[VolumeSource]:
+    """Open a NIfTI file as (z, y, x), in the order in which it holds the voxels.
 
     Parameters
     ----------
     path : Path
-        `.nii` or `.nii.gz`, with three axes (further axes of length 1 are dropped).
+        `.nii`, or `.nii.gz`, which is unpacked first because it can be read in one order only;
+        with three axes (further axes of length 1 are dropped).
+    spool : Path
+        Folder with room for the unpacked file.
     """
     nibabel = _nibabel()
     try:
         image = nibabel.load(path)
-    except nibabel.filebasedimages.ImageFileError as error:
+    except (nibabel.filebasedimages.ImageFileError, EOFError, OSError, zlib.error) as error:
         raise FormatError(f"{path}: not a NIfTI file ({error})") from error
     shape = tuple(int(n) for n in image.shape)
+    dtype = image.get_data_dtype()
     if len(shape) < 3 or any(n != 1 for n in shape[3:]):
         raise FormatError(f"{path}: found shape {shape}, expected three axes")
-    proxy, extra = image.dataobj, (0,) * (len(shape) - 3)
-    dtype = storable_dtype(np.asarray(proxy[(slice(0, 1),) * 3 + extra]).dtype)
-    unit = _MM_PER_UNIT[image.header.get_xyzt_units()[0]]
-    zooms = tuple(float(str(z)) * unit for z in image.header.get_zooms()[:3])
+    if dtype.fields:
+        raise FormatError(f"{path}: found voxels of several values {dtype}, expected one each")
+    pitch, orientation = _geometry(image, str(path))
+    with _unpacked(path, spool) as raw_path:
+        raw = RawVoxels(raw_path, dtype, shape[2::-1], image.dataobj.offset)
+        if raw_path.stat().st_size < raw.end:
+            raise FormatError(
+                f"{path}: truncated: {raw_path.stat().st_size} bytes, expected {raw.end}"
+            )
+        yield _scaled(raw, image.dataobj, pitch, orientation)
 
-    def read(start: int, stop: int) -> NDArray[Any]:
-        part = np.asarray(proxy[(slice(None), slice(None), slice(start, stop), *extra)])
-        return part.transpose(2, 1, 0).astype(dtype)
 
-    return VolumeSource(shape[2::-1], dtype, (zooms[2], zooms[1], zooms[0]), read)
+def _scaled(
+    raw: RawVoxels,
+    proxy: Any,  # noqa: ANN401  # an untyped package
+    pitch: tuple[float, ...],
+    orientation: Orientation | None,
+) -> VolumeSource:
+    from nibabel.volumeutils import apply_read_scaling
+
+    def scale(voxels: NDArray[Any]) -> NDArray[Any]:
+        scaled: NDArray[Any] = apply_read_scaling(voxels, proxy.slope, proxy.inter)
+        return scaled
+
+    dtype = storable_dtype(scale(np.zeros((1, 1, 1), raw.dtype)).dtype)
+
+    def read(region: Region) -> NDArray[Any]:
+        return scale(raw[region]).astype(dtype, copy=False)
+
+    return VolumeSource(raw.shape, dtype, (1, 1, raw.shape[2]), read, pitch, orientation)
+
+
+@contextmanager
+def _unpacked(path: Path, folder: Path) -> Iterator[Path]:
+    if path.suffix.lower() != ".gz":
+        yield path
+        return
+    with spool_file(folder) as raw:
+        try:
+            with gzip.open(path) as packed, raw.open("wb") as file:
+                shutil.copyfileobj(packed, file, 2**20)
+        except (EOFError, OSError, zlib.error) as error:
+            raise FormatError(f"{path}: damaged gzip file ({error})") from error
+        yield raw
+
+
+def _geometry(
+    image: Any,  # noqa: ANN401  # an untyped package
+    where: str,
+) -> tuple[tuple[float, ...], Orientation | None]:
+    """Return pitch (z, y, x) in mm, and the orientation if the file claims one."""
+    name = image.header.get_xyzt_units()[0]
+    if name == "unknown":
+        warnings.warn(
+            f"{where}: names no unit of length; mm is assumed (--resolution sets the pitch)",
+            OmeZarrWarning,
+            stacklevel=3,
+        )
+    unit = _MM_PER_UNIT[name]
+    # The shortest decimal of a float32 is what its writer meant.
+    zooms = np.array([float(str(z)) for z in image.header.get_zooms()[2::-1]])
+    codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
+    code = codes[0] or codes[1]
+    if code == 0:
+        return tuple(zooms * unit), None
+    affine = np.asarray(image.affine, dtype=np.float64)
+    affine[:3] *= unit
+    found = Orientation(affine, code, tuple(int(n) for n in image.shape[2::-1]))
+    if not np.all(found.pitch_mm > 0):
+        raise FormatError(f"{where}: its affine gives an axis no length")
+    if np.allclose(found.pitch_mm, zooms * unit, rtol=_DUST, atol=0):
+        return tuple(zooms * unit), found.stretched(zooms * unit)
+    warnings.warn(
+        f"{where}: the pitch of its affine, {found.pitch_mm.tolist()} mm, is not the one of its"
+        f" header, {(zooms * unit).tolist()} mm; the affine is used",
+        OmeZarrWarning,
+        stacklevel=3,
+    )
+    return tuple(float(f"{value:.7g}") for value in found.pitch_mm), found
 
 
 def write_nifti(output: Path, source: VolumeSource, resolution_mm: Sequence[float]) -> None:
-    """Write a volume as NIfTI, slab by slab.
+    """Write a volume as NIfTI, box by box.
 
     Parameters
     ----------
     output : Path
-        `.nii` or `.nii.gz`.
+        `.nii`, or `.nii.gz`, beside which the unpacked file lies for a while.
     source : VolumeSource
-        Axes (z, y, x).
+        Axes (z, y, x); its orientation is written as it is, otherwise a plain scaling.
     resolution_mm : sequence of float
         Pitch per axis, (z, y, x).
     """
-    nibabel = _nibabel()
+    if max(source.shape) > _LONGEST_AXIS:
+        raise InputError(
+            f"{output}: an axis of {max(source.shape)} voxels; NIfTI holds {_LONGEST_AXIS}",
+            remedy="convert a coarser --level",
+        )
+    header = _header(source, resolution_mm)
+    with finished_path(output) as partial, spool_file(output.parent) as spool:
+        raw_path = spool if output.suffix == ".gz" else partial
+        with raw_path.open("wb") as file:
+            header.write_to(file)
+        dtype = source.dtype.newbyteorder("<")
+        raw = RawVoxels(raw_path, dtype, source.shape, _DATA_OFFSET)
+        raw.allocate()
+        for region in source.regions():
+            raw[region] = source.read(region)
+        if raw_path is spool:
+            # Without a date in the header, so that the same volume gives the same file.
+            with spool.open("rb") as file, gzip.GzipFile(partial, "wb", 5, mtime=0) as packed:
+                shutil.copyfileobj(file, packed, 2**20)
+
+
+def _header(source: VolumeSource, resolution_mm: Sequence[float]) -> Any:  # noqa: ANN401
     pitch_xyz = [float(value) for value in reversed(resolution_mm)]
-    header = nibabel.Nifti1Header()
+    header = _nibabel().Nifti1Header(endianness="<")
     header.set_data_dtype(source.dtype)
     header.set_data_shape(source.shape[::-1])
     header.set_zooms(pitch_xyz)
     header.set_xyzt_units("mm")
-    header.set_sform(np.diag([*pitch_xyz, 1.0]), code="scanner")
     header.set_slope_inter(1.0, 0.0)
-    header["vox_offset"] = 352
+    header["vox_offset"] = _DATA_OFFSET
     header["magic"] = b"n+1"
-    with finished_path(output) as partial, _opened(partial) as file:
-        header.write_to(file)
-        for _, slab in source.slabs():
-            file.write(np.ascontiguousarray(slab, dtype=source.dtype.newbyteorder("<")).tobytes())
-
-
-def _opened(path: Path) -> Any:  # noqa: ANN401  # a file or a gzip file
-    # Without a date in the header, so that the same volume gives the same file.
-    return gzip.GzipFile(path, "wb", 5, mtime=0) if path.suffix == ".gz" else path.open("wb")
+    found = source.orientation
+    if found is None:
+        header.set_sform(np.diag([*pitch_xyz, 1.0]), code="scanner")
+        return header
+    header.set_sform(found.affine_mm, code=found.code)
+    if not found.is_sheared:  # what a qform cannot hold
+        header.set_qform(found.affine_mm, code=found.code)
+    return header
 
 
 def _nibabel() -> Any:  # noqa: ANN401  # an untyped package

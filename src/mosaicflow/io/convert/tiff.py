@@ -4,90 +4,175 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaicflow.errors import FormatError
-from mosaicflow.io.convert.volume import VolumeSource, finished_path, storable_dtype
+from mosaicflow.io.convert.volume import (
+    RawVoxels,
+    VolumeSource,
+    finished_path,
+    spool_file,
+    storable_dtype,
+)
+from mosaicflow.io.zarr import grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import tifffile
     from numpy.typing import NDArray
 
-__all__ = ["open_tiff", "open_tiff_series", "write_ome_tiff", "write_tiff_series"]
+__all__ = ["opened_tiff", "opened_tiff_series", "write_ome_tiff", "write_tiff_series"]
 
 _MM_PER_UNIT = {"nm": 1e-6, "\u00b5m": 1e-3, "\u03bcm": 1e-3, "um": 1e-3, "mm": 1.0, "cm": 10.0}
 
 
-def open_tiff(path: Path) -> VolumeSource:
+@dataclass(frozen=True)
+class _Pixels:
+    """The voxels of an open file as (z, y, x), and how it keeps them."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    read: Callable[[grid.Region], NDArray[Any]]
+    in_strips: bool
+    resolution_mm: tuple[float, ...] | None
+
+    def source(self) -> VolumeSource:
+        dtype = storable_dtype(self.dtype)
+        return VolumeSource(
+            self.shape,
+            dtype,
+            self.chunks,
+            lambda region: self.read(region).astype(dtype, copy=False),
+            self.resolution_mm,
+        )
+
+    def unpack(self, raw: RawVoxels, plane: int = 0) -> None:
+        """Write all voxels where they are found in any order, the first at a plane."""
+        for region in grid.regions(self.shape, self.chunks):
+            z, *lateral = region
+            raw[slice(z.start + plane, z.stop + plane), *lateral] = self.read(region)
+
+
+@contextmanager
+def opened_tiff(path: Path, spool: Path) -> Iterator[VolumeSource]:
     """Open an OME-TIFF or a stack of pages as (z, y, x).
 
     Parameters
     ----------
     path : Path
         File with one image of one channel; the pixel size comes from its OME metadata.
+    spool : Path
+        Folder with room for the voxels. Compressed strips, of which any box needs whole rows, are
+        unpacked there first.
     """
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            shape = tuple(n for n in series.shape if n != 1) or (1,)
-            axes = "".join(a for a, n in zip(series.axes, series.shape, strict=True) if n != 1)
-            pitch = _ome_pitch(file.ome_metadata)
-            keep = series.shape[-3:] if len(series.shape) >= 3 else series.shape
-    except (tifffile.TiffFileError, ValueError, IndexError) as error:
-        raise FormatError(f"{path}: not a readable TIFF file ({error})") from error
-    if len(shape) > 3 or "S" in axes or "C" in axes or "T" in axes:
-        raise FormatError(f"{path}: found axes {axes} of {shape}, expected z, y, x of one channel")
-    planes = (keep[0] if len(keep) == 3 else 1, *keep[-2:])
-    dtype = storable_dtype(np.dtype(series.dtype))
-
-    def read(start: int, stop: int) -> NDArray[Any]:
-        part = tifffile.imread(path, key=range(start, stop), series=0)
-        return np.asarray(part).reshape(stop - start, *planes[1:]).astype(dtype)
-
-    return VolumeSource(planes, dtype, pitch, read)
+    with _opened_pixels(path) as pixels:
+        if not pixels.in_strips:
+            yield pixels.source()
+            return
+        with spool_file(spool) as file:
+            raw = RawVoxels(file, pixels.dtype, pixels.shape)
+            raw.allocate()
+            pixels.unpack(raw)
+            yield _raw_pixels(raw, pixels.resolution_mm).source()
 
 
-def open_tiff_series(folder: Path) -> VolumeSource:
+@contextmanager
+def opened_tiff_series(folder: Path, spool: Path) -> Iterator[VolumeSource]:
     """Open a folder of TIFF planes, in the order of the numbers in their names, as (z, y, x).
 
     Parameters
     ----------
     folder : Path
         Folder with one plane per file, all of one shape and type.
+    spool : Path
+        Folder with room for the voxels: every file is opened once and unpacked there.
     """
-    import tifffile
-
     files = sorted(
         (p for p in folder.iterdir() if p.suffix.lower() in {".tif", ".tiff"}), key=_order
     )
     if not files:
         raise FormatError(f"{folder}: holds no TIFF files")
-    first = tifffile.imread(files[0])
-    if first.ndim != 2:
-        raise FormatError(f"{files[0]}: found shape {first.shape}, expected one plane")
-    dtype = storable_dtype(first.dtype)
+    with _opened_pixels(files[0]) as first:
+        if first.shape[0] != 1:
+            raise FormatError(f"{files[0]}: found shape {first.shape}, expected one plane")
+    with spool_file(spool) as raw_path:
+        raw = RawVoxels(raw_path, first.dtype, (len(files), *first.shape[1:]))
+        raw.allocate()
+        for number, file in enumerate(files):
+            with _opened_pixels(file) as pixels:
+                if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
+                    raise FormatError(
+                        f"{file}: found {pixels.shape[1:]} {pixels.dtype}, expected"
+                        f" {first.shape[1:]} {first.dtype} as in {files[0].name}"
+                    )
+                pixels.unpack(raw, number)
+        yield _raw_pixels(raw, None).source()
 
-    def read(start: int, stop: int) -> NDArray[Any]:
-        planes = [tifffile.imread(file) for file in files[start:stop]]
-        for file, plane in zip(files[start:stop], planes, strict=True):
-            if (plane.shape, plane.dtype) != (first.shape, first.dtype):
-                raise FormatError(
-                    f"{file}: found {plane.shape} {plane.dtype}, expected {first.shape}"
-                    f" {first.dtype} as in {files[0].name}"
-                )
-        return np.stack(planes).astype(dtype)
 
-    return VolumeSource((len(files), *first.shape), dtype, None, read)
+@contextmanager
+def _opened_pixels(path: Path) -> Iterator[_Pixels]:
+    import tifffile
+
+    with ExitStack() as stack:
+        try:
+            pixels = _pixels_of(stack.enter_context(tifffile.TiffFile(path)), path, stack)
+        except (tifffile.TiffFileError, IndexError, KeyError) as error:
+            raise FormatError(f"{path}: not a readable TIFF file ({error})") from error
+        yield pixels
+
+
+def _pixels_of(file: tifffile.TiffFile, path: Path, stack: ExitStack) -> _Pixels:
+    import zarr
+
+    series = file.series[0]
+    shape, kept = _planes_of(series, path)
+    pitch = _ome_pitch(file.ome_metadata)
+    if series.dataoffset is not None:
+        dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
+        return _raw_pixels(RawVoxels(path, dtype, shape, series.dataoffset), pitch)
+    array: Any = zarr.open(stack.enter_context(series.aszarr(level=0)), mode="r")
+
+    def read(region: grid.Region) -> NDArray[Any]:
+        inside = dict(zip(kept, region[-len(kept) :], strict=True))
+        key = tuple(inside.get(axis, slice(None)) for axis in range(array.ndim))
+        extent = tuple(part.stop - part.start for part in region)
+        try:
+            return np.asarray(array[key]).reshape(extent)
+        except Exception as error:  # any codec may fail in its own way
+            raise FormatError(f"{path}: cannot decode {grid.show(region)} ({error})") from error
+
+    chunks = (1, *(int(array.chunks[axis]) for axis in kept))[-3:]
+    in_strips = not series.keyframe.is_tiled
+    return _Pixels(shape, np.dtype(series.dtype), chunks, read, in_strips, pitch)
+
+
+def _planes_of(series: tifffile.TiffPageSeries, path: Path) -> tuple[tuple[int, ...], list[int]]:
+    """Return the shape (z, y, x) of an image, and which of its axes are more than one long."""
+    kept = [
+        k
+        for k, (axis, n) in enumerate(zip(series.axes, series.shape, strict=True))
+        if n != 1 or axis in "YX"
+    ]
+    axes = "".join(series.axes[k] for k in kept)
+    shape = tuple(int(series.shape[k]) for k in kept)
+    if len(axes) not in {2, 3} or axes[-2:] != "YX" or axes[0] in "CST":
+        raise FormatError(f"{path}: found axes {axes} of {shape}, expected z, y, x of one channel")
+    return (1, *shape)[-3:], kept
+
+
+def _raw_pixels(raw: RawVoxels, pitch: tuple[float, ...] | None) -> _Pixels:
+    return _Pixels(raw.shape, raw.dtype, (1, 1, raw.shape[-1]), raw.__getitem__, False, pitch)
 
 
 def write_ome_tiff(output: Path, source: VolumeSource, resolution_mm: Sequence[float]) -> None:
-    """Write a volume as OME-TIFF with its pixel size, plane by plane.
+    """Write a volume as OME-TIFF with its pixel size, box by box.
 
     Parameters
     ----------
@@ -98,23 +183,13 @@ def write_ome_tiff(output: Path, source: VolumeSource, resolution_mm: Sequence[f
     resolution_mm : sequence of float
         Pitch per axis, (z, y, x).
     """
-    import tifffile
-
     z_um, y_um, x_um = (round(1000 * value, 9) for value in resolution_mm)
     metadata = {"axes": "ZYX", "PhysicalSizeX": x_um, "PhysicalSizeY": y_um, "PhysicalSizeZ": z_um}
     units = {f"PhysicalSize{axis}Unit": "\u00b5m" for axis in "XYZ"}
-    large = int(np.prod(source.shape, dtype=np.int64)) * source.dtype.itemsize > 2**31
-    with (
-        finished_path(output) as partial,
-        tifffile.TiffWriter(partial, ome=True, bigtiff=large) as file,
-    ):
-        file.write(
-            _planes(source),
-            shape=source.shape,
-            dtype=source.dtype,
-            photometric="minisblack",
-            metadata={**metadata, **units},
-        )
+    with finished_path(output) as partial:
+        raw = _empty_tiff(partial, source.shape, source.dtype, metadata | units)
+        for region in source.regions():
+            raw[region] = source.read(region)
 
 
 def write_tiff_series(folder: Path, source: VolumeSource) -> None:
@@ -127,20 +202,41 @@ def write_tiff_series(folder: Path, source: VolumeSource) -> None:
     source : VolumeSource
         Axes (z, y, x).
     """
-    import tifffile
-
     partial = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     digits = max(4, len(str(source.shape[0] - 1)))
-    for number, plane in enumerate(_planes(source)):
-        tifffile.imwrite(partial / f"plane_{number:0{digits}d}.tif", plane)
+    planes = [
+        _empty_tiff(partial / f"plane_{number:0{digits}d}.tif", source.shape[1:], source.dtype)
+        for number in range(source.shape[0])
+    ]
+    for region in source.regions():
+        z, *lateral = region
+        for plane, voxels in zip(planes[z], source.read(region), strict=True):
+            plane[tuple(lateral)] = voxels
     partial.rename(folder)
 
 
-def _planes(source: VolumeSource) -> Iterator[NDArray[Any]]:
-    for _, slab in source.slabs():
-        yield from slab
+def _empty_tiff(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    ome: dict[str, object] | None = None,
+) -> RawVoxels:
+    """Make a file of plain voxels, which are then filled in any order."""
+    import tifffile
+
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    mapped = tifffile.memmap(
+        path,
+        shape=shape,
+        dtype=dtype,
+        photometric="minisblack",
+        bigtiff=size > 2**31,
+        ome=ome is not None,
+        metadata=ome or {},
+    )
+    return RawVoxels(path, dtype.newbyteorder(mapped.dtype.byteorder), shape, int(mapped.offset))
 
 
 def _order(path: Path) -> tuple[tuple[int, ...], str]:

@@ -1,28 +1,31 @@
-"""A volume that is read slab by slab, whatever file it is in."""
+"""A volume that is read box by box, whatever file it is in, and boxes of raw voxels on disk."""
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaicflow.io.zarr import grid
+from mosaicflow.io.zarr.copying import copy_step
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["VolumeSource", "finished_path", "storable_dtype"]
+    from mosaicflow.io.convert.orientation import Orientation
 
-# Planes held at a time while a file is written or read.
-_SLAB_BYTES = 64 * 2**20
+__all__ = ["RawVoxels", "VolumeSource", "finished_path", "spool_file", "storable_dtype"]
 
 
 @dataclass(frozen=True)
 class VolumeSource:
-    """A volume with axes (z, y, x) or a plane with axes (y, x), read along its first axis.
+    """A volume with axes (z, y, x), read box by box.
 
     Parameters
     ----------
@@ -30,23 +33,78 @@ class VolumeSource:
         Extent.
     dtype : numpy.dtype
         Element type of what `read` returns.
+    chunks : tuple of int
+        Extent of what is decoded as a whole whatever part of it is read.
+    read : callable
+        Returns the voxels of one region.
     resolution_mm : tuple of float or None
         Pitch per axis; None when the file does not tell.
-    read : callable
-        Returns the samples from one index of the first axis to another.
+    orientation : Orientation or None
+        Where the voxels lie in the world, when the file tells.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    resolution_mm: tuple[float, ...] | None
-    read: Callable[[int, int], NDArray[Any]]
+    chunks: tuple[int, ...]
+    read: Callable[[grid.Region], NDArray[Any]]
+    resolution_mm: tuple[float, ...] | None = None
+    orientation: Orientation | None = None
 
-    def slabs(self, step: int | None = None) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield start index and samples of slabs along the first axis."""
-        row = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-        step = step or max(1, _SLAB_BYTES // max(1, row))
-        for start in range(0, self.shape[0], step):
-            yield start, self.read(start, min(start + step, self.shape[0]))
+    def regions(self) -> list[grid.Region]:
+        """Return regions that cover the volume, each some tens of megabytes."""
+        step = copy_step(self.shape, self.chunks, self.chunks, self.dtype.itemsize)
+        return grid.regions(self.shape, step)
+
+
+@dataclass(frozen=True)
+class RawVoxels:
+    """Voxels that lie in a file one after the other, x fastest.
+
+    The file is mapped for each access anew, so that what was read or written does not pile up in
+    the memory of this process.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    dtype : numpy.dtype
+        Element type with its byte order.
+    shape : tuple of int
+        Extent, the slowest axis first.
+    offset : int
+        Bytes before the first voxel.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int = 0
+
+    def __getitem__(self, region: grid.Region) -> NDArray[Any]:
+        return np.array(self._mapped("r")[region])
+
+    def __setitem__(self, region: grid.Region, voxels: NDArray[Any]) -> None:
+        self._mapped("r+")[region] = voxels
+
+    def allocate(self) -> None:
+        """Make the file as long as it will be."""
+        with self.path.open("ab") as file:
+            file.truncate(self.end)
+
+    @property
+    def end(self) -> int:
+        """Bytes of the file up to and with the last voxel."""
+        return self.offset + int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def _mapped(self, mode: Any) -> np.memmap[Any, Any]:  # noqa: ANN401  # numpy's literals
+        return np.memmap(self.path, self.dtype, mode, self.offset, self.shape)
+
+
+@contextmanager
+def spool_file(folder: Path) -> Iterator[Path]:
+    """Give a file for voxels that can only be had in another order than they are needed."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".spool.") as file:
+        yield Path(file.name)
 
 
 def storable_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -37,7 +37,7 @@ from mosaicflow.io.zarr.units import Resolution, check_plausible, resolution_to_
 from mosaicflow.io.zarr.workspace import ArraySpec, Storage, TargetArray, Workspace, create_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -241,6 +241,21 @@ class OmeZarrWriter:
         blocks = _align_dask(whole.reshape(key.shape), self._spec.block)
         target: Any = self  # dask asks for __setitem__ only, its annotation for more
         da.store(blocks, target, regions=key.region, lock=False, compute=True)
+
+    def fill(
+        self, read: Callable[[grid.Region], NDArray[Any]], source_chunks: Sequence[int]
+    ) -> None:
+        """Write the whole array from something that is read region by region.
+
+        Parameters
+        ----------
+        read : callable
+            Returns the voxels of a region, in the type of the store.
+        source_chunks : sequence of int
+            Extent of what the source decodes as a whole whatever part of it is read.
+        """
+        self._workspace.check_owned()
+        copy_into(self._target, tuple(slice(0, n) for n in self.shape), read, source_chunks)
 
     def _store_directly(self, key: grid.Key, value: da.Array) -> bool:
         """Copy what is a part of another store as it is, without a dask task per chunk."""
