@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mosaicflow.acquisition.camera import Marker
     from mosaicflow.acquisition.tiles import Geometry, Reader, SliceTiles, Tile
 
-__all__ = ["read_tile", "sample_bscans", "tile_folder"]
+__all__ = ["depth_means", "read_tile", "sample_bscans", "tile_folder"]
 
 # Four A-lines at a time: one cache line of depth samples is used while it is still in cache
 # (measured: 3.3 GB/s per core, twice the speed of one assignment for a tile of 150 MB).
@@ -244,3 +244,27 @@ def sample_bscans(root: Path, tiles: SliceTiles, tile: Tile, count: int) -> NDAr
         piece, row = places[rank]
         scans[number] = pieces[piece][row]
     return scans
+
+
+def depth_means(root: Path, tiles: SliceTiles, tile: Tile) -> NDArray[np.float32]:
+    """Average a tile over depth, without holding more of it than a B-scan.
+
+    Parameters
+    ----------
+    root, tiles, tile
+        As for `read_tile`.
+
+    Returns
+    -------
+    ndarray, shape (n_bscans, n_alines), float32
+        In scan order, the return A-lines left out; repeats are averaged.
+    """
+    if tile.geometry is None:
+        raise ValueError(f"{tile.path}: a tile without geometry cannot be read")
+    if tiles.reader.format == "tiff":
+        image: NDArray[np.float32] = _image(root, tile, tile.geometry).mean(0, dtype=np.float32)
+        return image
+    pieces = _averaged(_stream(root, tiles, tile, tile.geometry), tile.geometry)
+    kept = tile.geometry.n_alines
+    rows = [scan[:kept].mean(axis=1, dtype=np.float32) for piece in pieces for scan in piece]
+    return np.stack(rows)

@@ -10,18 +10,37 @@ from typing import TYPE_CHECKING, Any
 from mosaicflow.stages.inspect_acquisition import inspect_acquisition, inspect_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mosaicflow.acquisition.discover import Acquisition
     from mosaicflow.acquisition.tiles import SliceTiles
 
-__all__ = ["inspect"]
+__all__ = ["found_in", "inspect", "with_stage_options"]
 
 _STAGE = signatures.signature(inspect_acquisition, eval_str=True).parameters
 _DEFAULTS = {name: option.default for name, option in _STAGE.items()}
 _STAGE_ONLY = ("raw", "output_dir", "slice_config", "exclude_first_slices", "threads")
 
 
+def with_stage_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Let a command about a raw folder take the options of the stage, which are declared there."""
+    raw = signatures.signature(command, eval_str=True).parameters["raw"]
+    options = [option for name, option in _STAGE.items() if name not in _STAGE_ONLY]
+    command.__signature__ = signatures.Signature([raw, *options], return_annotation=int)  # type: ignore[attr-defined]
+    command.__annotations__ = {o.name: o.annotation for o in (raw, *options)} | {"return": int}
+    documented = (inspect_acquisition.__doc__ or "").split("    layout : str", 1)[1]
+    command.__doc__ = f"{(command.__doc__ or '').rstrip()}\n    layout : str{documented}"
+    return command
+
+
+def found_in(raw: Path, settings: Mapping[str, Any]) -> Acquisition:
+    """Inspect a raw folder with the options of a command."""
+    from mosaicflow.acquisition.discover import discover
+
+    return discover(raw, inspect_settings({**_DEFAULTS, **settings}))
+
+
+@with_stage_options
 def inspect(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typed by the stage's signature
     """Print per slice what RAW holds, and every problem found.
 
@@ -33,21 +52,9 @@ def inspect(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typed by the 
     raw : Path
         Folder of the acquisition, or a tile table (CSV) that lies in it.
     """
-    from mosaicflow.acquisition.discover import discover
-
-    found = discover(raw, inspect_settings(_DEFAULTS | settings))
+    found = found_in(raw, settings)
     sys.stdout.write(_text(found))
     return 1 if found.stops else 0
-
-
-def _with_stage_options(command: Callable[..., int]) -> None:
-    """Let the command take the options of the stage, which are declared there."""
-    raw = signatures.signature(command, eval_str=True).parameters["raw"]
-    options = [option for name, option in _STAGE.items() if name not in _STAGE_ONLY]
-    command.__signature__ = signatures.Signature([raw, *options], return_annotation=int)  # type: ignore[attr-defined]
-    command.__annotations__ = {o.name: o.annotation for o in (raw, *options)} | {"return": int}
-    documented = (inspect_acquisition.__doc__ or "").split("    layout : str", 1)[1]
-    command.__doc__ = f"{(command.__doc__ or '').rstrip()}\n    layout : str{documented}"
 
 
 def _text(found: Acquisition) -> str:
@@ -83,6 +90,3 @@ def _range(tiles: SliceTiles, axis: int) -> str:
     direction = {1: "grows", -1: "falls"}.get(sign, "direction unknown")
     low, high = tiles.stage.min_mm[axis], tiles.stage.max_mm[axis]
     return f"{low:.3f} to {high:.3f} mm ({direction} with the index)"
-
-
-_with_stage_options(inspect)

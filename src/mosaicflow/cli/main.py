@@ -12,6 +12,7 @@ __all__ = ["main"]
 _COMMANDS = (
     "run",
     "inspect",
+    "check-orientation",
     "simulate",
     "evaluate",
     "info",
@@ -29,7 +30,8 @@ def main() -> None:
     app = new_app("mosaicflow")
     app.help = "From the raw tiles of a block-face microscope to one measurable volume."
     for name in _COMMANDS:
-        app.command(f"mosaicflow.cli.{name}:{name}", name=name)
+        function = name.replace("-", "_")
+        app.command(f"mosaicflow.cli.{function}:{function}", name=name)
     sys.exit(exit_code_of(app))
 
 

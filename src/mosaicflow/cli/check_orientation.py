@@ -1,0 +1,40 @@
+"""``mosaicflow check-orientation``: whether overlaps look alike the way the tiles are read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mosaicflow.cli.inspect import found_in, with_stage_options
+
+__all__ = ["check_orientation"]
+
+
+@with_stage_options
+def check_orientation(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typed by the stage
+    """Compare the overlaps of neighbouring tiles under all eight orientations.
+
+    Prints the median correlation over about 20 random pairs that show structure, and names the
+    option if another orientation than the configured one fits clearly better (by more than 0.1).
+
+    Parameters
+    ----------
+    raw : Path
+        Folder of the acquisition, or a tile table (CSV) that lies in it.
+    """
+    from mosaicflow.acquisition.orientation_check import better_orientation
+    from mosaicflow.acquisition.orientation_check import check_orientation as compare
+
+    found = found_in(raw, settings)
+    found.raise_on_stop()
+    configured = found.slices[0].reader.orientation
+    scores = compare(raw.parent if raw.is_file() else raw, found.slices)
+    lines = [f"median correlation of the overlaps of {scores[0].n_pairs} pairs of tiles"]
+    for score in scores:
+        mark = "  configured" if score.orientation == configured else ""
+        lines.append(f"  {score.orientation!s:<12} {score.ncc:6.3f}{mark}")
+    if (better := better_orientation(scores, configured)) is not None:
+        lines.append(f"another orientation fits better: give --orientation={better.orientation}")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
