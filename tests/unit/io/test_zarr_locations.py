@@ -141,6 +141,33 @@ def test_a_bucket(bucket, flavour):
     check_writing(f"{bucket}/a.ome.zarr", flavour)
 
 
+@pytest.fixture
+def google_bucket(monkeypatch) -> Iterator[str]:
+    # Asks Google for the type of the bucket, by another protocol than the emulator's.
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    gcsfs = pytest.importorskip("gcsfs")
+    reason = "needs the emulator: pip install gcp-storage-emulator"
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason=reason)
+    limits = gcsfs.GCSFileSystem._process_limits
+
+    async def counted_from_the_start(self, path, start, end):
+        if start is not None and start < 0:
+            start += (await self._info(path))["size"]
+        return await limits(self, path, start, end)
+
+    # Google knows ranges that count from the end, the emulator does not.
+    monkeypatch.setattr(gcsfs.GCSFileSystem, "_process_limits", counted_from_the_start)
+    with emulator.create_server("127.0.0.1", 0, in_memory=True, default_bucket="stores") as server:
+        port = server._api._httpd.server_port
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        yield "gs://stores"
+    gcsfs.GCSFileSystem.clear_instance_cache()
+
+
+def test_a_google_bucket(google_bucket, flavour):
+    check_writing(f"{google_bucket}/a.ome.zarr", flavour)
+
+
 def test_an_unknown_protocol_is_wrong_usage():
     with pytest.raises(ParameterError, match=r"use a path, s3://"):
         read_omezarr("nosuch://x/a.ome.zarr")
