@@ -28,6 +28,7 @@ __all__ = ["SliceContext", "assemble_slice"]
 
 _SHAPE_TOLERANCE = 0.02
 _PITCH_TOLERANCE = 0.01
+_MOST_PLACES = 1_000_000
 _PLAUSIBLE_PITCH_UM = (0.05, 1000.0)
 _UNKNOWN_AXIS = StageAxis(sign=0, step_mm=None, overlap=None)
 _NOWHERE = StageModel(_UNKNOWN_AXIS, _UNKNOWN_AXIS, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
@@ -252,6 +253,15 @@ def _lattice(
         max(iy for iy, _ in indices) - origin[0] + 1,
         max(ix for _, ix in indices) - origin[1] + 1,
     )
+    if shape[0] * shape[1] > _MOST_PLACES:
+        log.add(
+            "implausible_lattice", "stop",
+            f"the tile indices span {shape[0]} x {shape[1]} places for {len(indices)} tiles, "
+            f"expected at most {_MOST_PLACES} places",
+            slice_id=slice_id, path=max(placed, key=lambda d: d.index or (0, 0)).path,
+            remedy="correct the name, or the table, that gives this index",
+        )  # fmt: skip
+        return origin, shape
     for axis, name in enumerate(("row", "column")):
         present = {index[axis] - origin[axis] for index in indices}
         gone = [n for n in range(shape[axis]) if n not in present]

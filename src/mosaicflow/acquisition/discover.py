@@ -30,6 +30,7 @@ __all__ = ["Acquisition", "discover"]
 
 SCHEMA = 1
 _NAMES_SHOWN = 10
+_MOST_SLICES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def discover(raw: Path, settings: InspectSettings) -> Acquisition:
     drafts = _collect(root, table, settings, log)
     if not drafts:
         raise _nothing_found(root, settings)
+    _check_ids(drafts)
     root_name = Path(os.path.abspath(root)).name  # a link keeps its own name
     by_slice: dict[int, list[Draft]] = defaultdict(list)
     for draft in drafts:
@@ -157,6 +159,19 @@ def _nothing_found(root: Path, settings: InspectSettings) -> InputError:
     return InputError(
         f"{root}: no tile found{only}; looked for tile_xX_yY_zZ folders (also in zNN/ and "
         f"slice_zNN/tiles/), TIFF files (also in zNN/) and {TABLE_NAME}; found: {seen or 'nothing'}"
+    )
+
+
+def _check_ids(drafts: Sequence[Draft]) -> None:
+    # Every id between the first and the last gets a row in the ledger.
+    ids = sorted(draft.slice_id for draft in drafts)
+    if ids[-1] - ids[0] < _MOST_SLICES:
+        return
+    odd = max(drafts, key=lambda draft: abs(draft.slice_id - ids[len(ids) // 2]))
+    raise InputError(
+        f"{odd.path}: slice {odd.slice_id} lies far from the others; slices {ids[0]} to {ids[-1]} "
+        f"were found, expected less than {_MOST_SLICES}",
+        remedy="correct the name, or choose slices with --debug_slices",
     )
 
 

@@ -38,9 +38,7 @@ _LEADING = 3
 Row = dict[str, object]
 
 
-def config_rows(
-    slices: Sequence[SliceTiles], *, exclude_first_slices: str = "auto", digits: int = 2
-) -> list[Row]:
+def config_rows(slices: Sequence[SliceTiles], *, exclude_first_slices: str = "auto") -> list[Row]:
     """Propose which slices to use.
 
     Parameters
@@ -50,8 +48,6 @@ def config_rows(
     exclude_first_slices : str
         ``auto``: leading slices much deeper than the others are calibration faces; a number leaves
         out that many. The last usable slice is never left out.
-    digits : int
-        Least width of a slice id.
 
     Returns
     -------
@@ -65,7 +61,7 @@ def config_rows(
     for slice_id in range(slices[0].slice_id, slices[-1].slice_id + 1):
         tiles = by_id.get(slice_id)
         row: Row = dict.fromkeys(CONFIG_COLUMNS, "")
-        row["slice_id"] = format_slice_id(slice_id, digits)
+        row["slice_id"] = format_slice_id(slice_id)
         row["use"] = tiles is not None and not tiles.failure and slice_id not in excluded
         if tiles is None or tiles.failure:
             row["exclude_reason"] = "missing_tiles"
@@ -109,7 +105,7 @@ def _calibration_faces(usable: Sequence[SliceTiles]) -> int:
 
 
 def merge_config(
-    rows: Sequence[Row], user_rows: Sequence[Mapping[str, str]], where: str, *, digits: int = 2
+    rows: Sequence[Row], user_rows: Sequence[Mapping[str, str]], where: str
 ) -> tuple[list[Row], list[str]]:
     """Combine a proposal with a table that a user edited; the user's word counts.
 
@@ -121,8 +117,6 @@ def merge_config(
         The user's table; needs ``slice_id`` and ``use``.
     where : str
         Name of that table, for messages.
-    digits : int
-        Least width of a slice id.
 
     Returns
     -------
@@ -147,7 +141,7 @@ def merge_config(
     merged, warnings = [], []
     for slice_id in sorted(proposed | edited):
         own, theirs = proposed.get(slice_id), edited.get(slice_id)
-        name = format_slice_id(slice_id, digits)
+        name = format_slice_id(slice_id)
         if own is None:
             warnings.append(f"{where}: slice {name} has a row but no tiles")
             own = {"slice_id": name, "use": False, "exclude_reason": "missing_tiles"}

@@ -145,7 +145,6 @@ class AlignmentInputs:
         rows = read_csv(shifts, ["fixed_id", "moving_id", "x_shift_mm", "y_shift_mm"])
         steps = parse_steps(rows, shifts.name)
         stamps = [row for path in sorted(fragments) for row in read_csv(path, ["slice_id"])]
-        config, warnings = merge_fragments(read_csv(slice_config, ["slice_id", "use"]), stamps)
         stores: dict[int, SliceStore] = {}
         for path in sorted(slices, key=lambda path: path.name):
             store = open_slice(path)
@@ -155,10 +154,24 @@ class AlignmentInputs:
                     remedy="give one store per slice",
                 )
             stores[store.slice_id] = store
+        stamps += [_galvo_stamp(store) for store in stores.values()]
+        config, warnings = merge_fragments(read_csv(slice_config, ["slice_id", "use"]), stamps)
         records = [(path.name, read_json(path)) for path in sorted(transforms)]
         of_slices, of_pairs = _read_failures(failures)
         ordered = dict(sorted(stores.items()))
         return cls(steps, config, ordered, records, of_slices, of_pairs, warnings)
+
+
+def _galvo_stamp(store: SliceStore) -> dict[str, str]:
+    """Give what create_mosaic_grid decided about the galvo; every later store carries it."""
+    galvo = store.level.attrs.get("galvo", {})
+    stamp = {"slice_id": str(store.slice_id)}
+    if galvo.get("confidence") is not None:
+        stamp |= {
+            "galvo_confidence": f"{galvo['confidence']:.4g}",
+            "galvo_fix": "true" if galvo["applied"] else "false",
+        }
+    return stamp
 
 
 def _read_failures(paths: Sequence[Path]) -> tuple[list[Failure], list[str]]:

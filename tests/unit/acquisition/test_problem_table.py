@@ -507,6 +507,25 @@ def test_absurd_sizes_fail_their_slice_without_taking_memory(raw):
     assert "0 whole B-scans, expected 10" in acquisition.slices[1].failure
 
 
+def test_an_absurd_slice_number_is_named_before_tables_grow_with_it(raw):
+    raw.lattice(1, 2)
+    raw.but(layout="flat").tile(0, 0, 20250131)
+
+    with pytest.raises(InputError, match=r"tile_x00_y00_z20250131: .*--debug_slices"):
+        found(raw)
+
+
+def test_an_absurd_lattice_index_is_named_before_lists_grow_with_it(raw):
+    raw.lattice(1, 2)
+    raw.tile(4_000_000_000, 0, 0, stage_x_pos_mm=5)
+
+    acquisition = found(raw)
+
+    assert actions(acquisition)["implausible_lattice"] == "stop"
+    with pytest.raises(InputError, match=r"tile_x4000000000_y00_z00: the tile indices span"):
+        acquisition.raise_on_stop()
+
+
 def test_29_spaces_and_letters_beyond_ascii_work(raw):
     assert found(raw.lattice()).root_name == "raw data µ"
 

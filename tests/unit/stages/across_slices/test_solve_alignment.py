@@ -150,6 +150,24 @@ def test_one_slice_of_one_plane_goes_through(write_one_slice, tmp_path):
     assert (document["n_planes"], document["canvas_yx"]) == (1, [40, 50])
 
 
+def test_the_ledger_takes_up_what_the_grid_found_out_about_the_galvo(write_one_slice, tmp_path):
+    planes = np.random.default_rng(0).random((1, 40, 50))
+    path = write_one_slice(tmp_path / "slice_z00_n.ome.zarr", planes, 0)
+    attributes = json.loads((path / ".zattrs").read_text())
+    attributes["mosaicflow"]["galvo"] = {"confidence": 0.91234, "applied": True, "shift": 3}
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    (tmp_path / "shifts.csv").write_text("fixed_id,moving_id,x_shift_mm,y_shift_mm\n")
+    (tmp_path / "slices.csv").write_text("slice_id,use,galvo_confidence,galvo_fix\n00,true,,\n")
+    solve_alignment(
+        shifts=tmp_path / "shifts.csv",
+        slice_config=tmp_path / "slices.csv",
+        slices=(path,),
+        output_dir=tmp_path,
+    )
+    (row,) = read_csv(tmp_path / "slice_config_final.csv")
+    assert (row["galvo_confidence"], row["galvo_fix"]) == ("0.9123", "true")
+
+
 def test_a_true_pitch_of_10_02_um_lands_on_a_canvas_of_10_um(write_one_slice, tmp_path):
     rng = np.random.default_rng(0)
     path = write_one_slice(
