@@ -153,16 +153,23 @@ def _blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield values[:, :, start : start + thickness]
 
 
-def as_triple(value: ArrayLike, name: str) -> tuple[float, float, float]:
+def as_triple(
+    value: ArrayLike, name: str, *, smallest: float = -np.inf
+) -> tuple[float, float, float]:
     """Spread a number or (x, y, z) to three finite numbers.
 
     Raises
     ------
     ValueError
-        If it is neither.
+        If it is neither, or one is below `smallest`.
     """
-    given = np.asarray(value, dtype=np.float64)
+    try:
+        given = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {value!r}, a number or (x, y, z) is expected") from error
     if given.shape not in ((), (1,), (3,)) or not np.all(np.isfinite(given)):
         raise ValueError(f"{name} is {value!r}, a number or (x, y, z) is expected")
+    if given.min() < smallest:
+        raise ValueError(f"{name} is {value!r}, at least {smallest:g} is expected")
     x, y, z = np.broadcast_to(given, 3).tolist()
     return (x, y, z)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -124,13 +125,29 @@ def write_em(path: Path, density: Density) -> None:
     path : Path
         Target, not compressed.
     density : Density
-        Values of a type that `TYPES` has; the format has one voxel size, x's is written.
+        Values of a type that `TYPES` has. The format has one voxel size, in 1/1000: x's is
+        written, with a `UserWarning` if the others differ.
+
+    Raises
+    ------
+    ValueError
+        If the voxel size is too small or too large for the format.
     """
+    size = density.sampling[0]
+    thousandths = round(size * 1000)
+    if thousandths >= 2**31 or (size > 0 and thousandths == 0):
+        raise ValueError(f"{path.name}: EM cannot hold a voxel size of {size}, use h5 or mrc")
+    # Headers store float32 cell lengths, so equal voxel sizes may differ in the last digits.
+    if not np.allclose(density.sampling, size, rtol=1e-5, atol=0):
+        warnings.warn(
+            f"{path.name}: EM has one voxel size, {size} is written for {density.sampling}",
+            stacklevel=3,
+        )
     head = bytearray(HEADER_BYTES)
     head[0] = _PC
     head[3] = next(number for number, dtype in TYPES.items() if dtype == density.dtype)
     struct.pack_into("<3i", head, 4, *density.shape)
-    struct.pack_into("<i", head, _PIXEL_SIZE_OFFSET, round(density.sampling[0] * 1000))
+    struct.pack_into("<i", head, _PIXEL_SIZE_OFFSET, thousandths)
     with path.open("wb") as target:
         target.write(head)
         for section in density.sections():

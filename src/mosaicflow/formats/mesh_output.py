@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.formats.output import finished_file
+from mosaicflow.formats.records import number_table
 from mosaicflow.formats.source import extension_of
 from mosaicflow.formats.stl import FACET, HEADER_BYTES
 from mosaicflow.formats.topology import write_topology_file
@@ -71,10 +72,12 @@ def _mesh_of(record: GeometryData) -> tuple[NDArray[Any], NDArray[np.int64]] | N
         vertices, faces = record.vertices, record.faces
     else:
         return None
-    corners = np.asarray(vertices)
-    dtype = np.float32 if corners.dtype == np.float32 else np.float64
-    triangles = np.asarray(faces, dtype=np.int64).reshape(-1, 3)
-    return corners.astype(dtype).reshape(-1, 3), triangles
+    dtype = np.float32 if np.asarray(vertices).dtype == np.float32 else np.float64
+    corners = number_table(vertices, "vertices of a mesh", 3, dtype)
+    triangles = number_table(faces, "triangles of a mesh", 3, np.int64)
+    if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(corners):
+        raise ValueError(f"a triangle refers to a vertex that is none of {len(corners)}")
+    return corners, triangles
 
 
 def _write(path: FilePath, vertices: NDArray[Any], faces: NDArray[np.int64]) -> None:

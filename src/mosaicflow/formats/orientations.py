@@ -54,11 +54,13 @@ class OrientationsWriter:
     Raises
     ------
     ValueError
-        If shapes or lengths disagree.
+        If shapes or lengths disagree, or a number is not finite.
     """
 
     def __init__(self, points: ArrayLike, quaternions: ArrayLike, entities: ArrayLike) -> None:
         self.points = _rows(points, "points", 3)
+        if not np.all(np.isfinite(self.points)):
+            raise ValueError("a point is not finite and cannot be written")
         turns = _rows(quaternions, "quaternions", 4)
         self.entities = np.array(entities).reshape(-1)
         if not len(self.points) == len(turns) == len(self.entities):

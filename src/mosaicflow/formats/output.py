@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,15 +25,23 @@ def finished_file(path: FilePath) -> Iterator[Path]:
     Parameters
     ----------
     path : str or path-like
-        Target. A name that ends in ``.gz`` compresses; the bytes depend on the content alone.
+        Target. A name that ends in ``.gz`` or ``.bz2`` compresses; the bytes depend on the content
+        alone.
 
     Yields
     ------
     Path
         Where to write. Its name keeps the target's extension, which some libraries look at.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the target's folder does not exist.
     """
     target = Path(path)
-    compress = target.suffix.lower() == ".gz"
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
+    compress = target.suffix.lower() in (".gz", ".bz2")
     name = target.with_suffix("").name if compress else target.name
     # A folder of its own: a failed write leaves nothing beside the target.
     with tempfile.TemporaryDirectory(prefix=".mosaicflow-", dir=target.parent) as folder:
@@ -43,9 +52,15 @@ def finished_file(path: FilePath) -> Iterator[Path]:
             with (
                 draft.open("rb") as source,
                 packed.open("wb") as raw,
-                # Neither time nor name: the same data gives the same bytes.
-                gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packing,
+                _packing(target, raw) as packing,
             ):
                 shutil.copyfileobj(source, packing, 1 << 20)
             draft = packed
         draft.replace(target)
+
+
+def _packing(target: Path, raw: IO[bytes]) -> gzip.GzipFile | bz2.BZ2File:
+    if target.suffix.lower() == ".bz2":
+        return bz2.BZ2File(raw, mode="wb")
+    # Neither time nor name: the same data gives the same bytes.
+    return gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0)

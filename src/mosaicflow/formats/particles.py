@@ -61,7 +61,8 @@ def read_star(
         Plain or compressed STAR file of RELION 3.0, 3.1, 4 or 5.
     apply_shifts : bool
         Subtract the refined origin shifts (``_rlnOriginXAngst``, or ``_rlnOriginX`` in pixels)
-        from the coordinates.
+        from the coordinates; the properties of these columns become 0, so that nobody subtracts
+        them again.
     group_by : str
         Column whose values split the particles into entities.
 
@@ -90,6 +91,9 @@ def read_star(
             angles[:, index] = table.numbers(name)
     quaternions = quaternions_from_euler(angles)
     properties = _properties(table, len(vertices))
+    for name in _shift_names(table, scale) if apply_shifts else ():
+        if name in table:
+            properties.set_property(name, np.zeros(len(vertices)))
     groups: Sequence[Any] = _groups(table, group_by, properties)
     if len(groups) == 1:
         # All rows in file order: a slice copies nothing.
@@ -213,20 +217,26 @@ def _from_center(
     return np.asarray(voxels + sizes // 2)
 
 
+def _shift_names(table: TextTable, scale: _Scale) -> tuple[str, ...]:
+    """Columns of the origin shifts; RELION writes those in pixels beside pixel coordinates only."""
+    if _SHIFTS_ANGSTROM[0] in table:
+        return _SHIFTS_ANGSTROM
+    return () if scale.centered else _SHIFTS_PIXEL
+
+
 def _shifts(table: TextTable, scale: _Scale) -> NDArray[np.float64]:
     """Origin shifts in the unit of the coordinates."""
-    angstrom = _columns(table, _SHIFTS_ANGSTROM)
-    pixel_size = scale.pixel_size
-    if angstrom is not None and scale.centered:
-        return angstrom
-    pixels = None if scale.centered else _columns(table, _SHIFTS_PIXEL)
-    if angstrom is None:
-        return np.zeros((len(table), 3)) if pixels is None else pixels
-    if pixel_size is None:
+    names = _shift_names(table, scale)
+    shifts = _columns(table, names) if names else None
+    if shifts is None:
+        return np.zeros((len(table), 3))
+    if scale.centered or names == _SHIFTS_PIXEL:
+        return shifts
+    if scale.pixel_size is None:
         raise FormatError(
             table.path, "shifts are in angstrom, coordinates in voxels, and no pixel size is given"
         )
-    return angstrom / pixel_size
+    return shifts / scale.pixel_size
 
 
 def _properties(table: TextTable, count: int) -> VertexPropertyContainer:

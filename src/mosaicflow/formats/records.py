@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["LARGEST_COORDINATE", "GeometryData", "GeometryDataContainer"]
+__all__ = ["LARGEST_COORDINATE", "GeometryData", "GeometryDataContainer", "number_table"]
 
 # What float32 cannot hold would silently become infinite.
 LARGEST_COORDINATE = float(np.finfo(np.float32).max)
@@ -91,7 +91,7 @@ class GeometryDataContainer:
         shape: ArrayLike | None = None,
         sampling: ArrayLike = (1, 1, 1),
     ) -> None:
-        self.vertices = [_table(v, "vertices", 3, np.float32) for v in vertices]
+        self.vertices = [number_table(v, "vertices", 3, np.float32) for v in vertices]
         counts = [len(v) for v in self.vertices]
         self.normals = _per_vertex(normals, "normals", 3, counts)
         for normal in self.normals:
@@ -135,13 +135,23 @@ def _convert(data: ArrayLike, name: str, dtype: DTypeLike) -> NDArray[Any]:
             # NumPy would drop the imaginary part with no more than a warning.
             raise TypeError("they are complex")
         # A number too large for the type is an error, and not infinity with a warning.
-        with np.errstate(over="raise"):
-            return np.asarray(data, dtype=dtype)
+        with np.errstate(over="raise", invalid="raise"):
+            converted = np.asarray(data, dtype=dtype)
+        if converted.dtype.kind == "i" and not np.array_equal(converted, np.asarray(data)):
+            raise TypeError("they are no whole numbers")
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"{name} cannot be read as {np.dtype(dtype)} numbers: {error}") from error
+    return converted
 
 
-def _table(data: ArrayLike, name: str, width: int, dtype: DTypeLike) -> NDArray[Any]:
+def number_table(data: ArrayLike, name: str, width: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Convert rows of `width` numbers, which may be none.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape, or cannot become the type.
+    """
     if data is None:
         raise ValueError(f"{name} of an entity are None, an array is expected")
     table = _convert(data, name, dtype)
@@ -165,7 +175,7 @@ def _per_vertex(
     _require_equal_length(name, len(items), len(counts))
     tables: list[NDArray[np.float32] | None] = []
     for item, count in zip(items, counts, strict=True):
-        table = None if item is None else _table(item, name, width, np.float32).copy()
+        table = None if item is None else number_table(item, name, width, np.float32).copy()
         if table is not None and len(table) != count:
             raise ValueError(f"{len(table)} {name} are given for {count} vertices")
         tables.append(table)
@@ -183,7 +193,7 @@ def _make_unit_length(normals: NDArray[np.float32]) -> None:
 
 def _faces(items: Sequence[ArrayLike | None], counts: list[int]) -> list[NDArray[np.int64] | None]:
     _require_equal_length("faces", len(items), len(counts))
-    return [None if item is None else _table(item, "faces", 3, np.int64) for item in items]
+    return [None if item is None else number_table(item, "faces", 3, np.int64) for item in items]
 
 
 def _properties(

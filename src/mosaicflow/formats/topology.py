@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class _Rows:
             numbers = [float(word) for word in words[:width]]
         except ValueError as error:
             raise FormatError(self._path, f"{what}: {error}", line=line) from error
-        if len(numbers) < width or not np.all(np.isfinite(numbers)):
+        if len(numbers) < width or not all(map(math.isfinite, numbers)):
             raise FormatError(
                 self._path,
                 f"{what}: '{' '.join(words)[:60]}', {width} numbers are expected",

@@ -12,7 +12,7 @@ from mosaicflow.formats.errors import FormatError, NotASegmentationError
 from mosaicflow.formats.grouping import split_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from numpy.typing import NDArray
 
@@ -74,12 +74,14 @@ class Volume:
         index[self.slow_axis] = slice(start, stop)
         return self._scaled(np.asarray(self.values[tuple(index)]))
 
-    def slabs(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield (first position on the slow axis, voxels [x, y, z]) until the volume's end."""
+    def slabs(self, skipping: Collection[int] = ()) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield (first position on the slow axis, voxels [x, y, z]), less the positions to skip."""
         length = self.shape[self.slow_axis]
         plane = int(np.prod(self.shape, dtype=np.int64)) // length
         thickness = max(1, _SLAB_VOXELS // plane)
         for start in range(0, length, thickness):
+            if start in skipping:
+                continue
             yield start, self.slab(start, min(start + thickness, length))
             self._forget_pages()
 
@@ -91,7 +93,11 @@ class Volume:
         length = self.shape[self.slow_axis]
         positions = np.unique(np.linspace(0, length - 1, _SAMPLED_PLANES).astype(int))
         share = _SAMPLES // len(positions)
-        return np.concatenate([_thinned(self.slab(p, p + 1), share) for p in positions.tolist()])
+        values = []
+        for position in positions.tolist():
+            values.append(_thinned(self.slab(position, position + 1), share))
+            self._forget_pages()
+        return np.concatenate(values)
 
     def _forget_pages(self) -> None:
         """Give back the memory of what was read, or a map of 10 GB ends up resident as a whole."""
@@ -105,9 +111,9 @@ class Volume:
 
 
 def _thinned(plane: NDArray[Any], count: int) -> NDArray[Any]:
-    flat = plane.ravel()
-    # A copy, or the few values would keep their whole plane in memory.
-    return flat[:: -(-len(flat) // count)].copy()
+    # In the order of memory, which copies only what is taken; and a copy that must be, or the few
+    # values would keep their whole plane in memory.
+    return plane.ravel(order="K")[:: -(-plane.size // count)].copy()
 
 
 def require_plausible_size(path: FilePath, voxels: int, file_bytes: int) -> None:
@@ -168,11 +174,11 @@ def label_points(volume: Volume) -> tuple[list[Any], list[NDArray[np.float32]]]:
     FormatError
         If a voxel is infinite.
     """
-    counts = _label_counts(volume)
+    counts, empty = _label_counts(volume)
     labels = sorted(counts)
     points = {label: np.empty((counts[label], 3), dtype=np.float32) for label in labels}
     filled = dict.fromkeys(labels, 0)
-    for start, slab in volume.slabs():
+    for start, slab in volume.slabs(skipping=empty):
         for label, rows, coordinates in _grouped(slab, volume.slow_axis, start):
             at = filled[label]
             filled[label] = at + len(rows)
@@ -181,15 +187,19 @@ def label_points(volume: Volume) -> tuple[list[Any], list[NDArray[np.float32]]]:
     return labels, [points[label] for label in labels]
 
 
-def _label_counts(volume: Volume) -> dict[Any, int]:
+def _label_counts(volume: Volume) -> tuple[dict[Any, int], set[int]]:
+    """Voxels of each label, and the positions of the slabs that have none."""
     counts: dict[Any, int] = {}
-    for _, slab in volume.slabs():
+    empty: set[int] = set()
+    for start, slab in volume.slabs():
         values, numbers = _distinct(_foreground(_flat(slab, volume.slow_axis))[1])
         if values.dtype.kind == "f" and np.isinf(values).any():
             raise FormatError(volume.path, "a voxel is infinite")
         for value, number in zip(values.tolist(), numbers.tolist(), strict=True):
             counts[value] = counts.get(value, 0) + number
-    return counts
+        if not len(values):
+            empty.add(start)
+    return counts, empty
 
 
 def _distinct(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

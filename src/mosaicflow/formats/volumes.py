@@ -218,16 +218,20 @@ def write_density(
         Indexed [x, y, z]; may be a memory map. Integers go to the smallest type of the format that
         holds every value exactly.
     filename : str or path-like
-        Target: em, h5, nii, nrrd, anything else is MRC; a final ``.gz`` compresses.
+        Target: em, h5, nii, nrrd, anything else is MRC; a final ``.gz`` or ``.bz2`` compresses.
     sampling_rate, origin : float or (x, y, z)
-        Voxel size and position of the first voxel, angstrom.
+        Voxel size and position of the first voxel, angstrom. EM holds neither the origin nor
+        voxels of unequal sides; a `UserWarning` tells of the latter.
 
     Raises
     ------
     ValueError
-        If `data` is not 3-D or empty, or the format cannot hold its values exactly.
+        If `data` is not 3-D, empty or masked, the voxel size is negative, or the format cannot hold
+        the values exactly.
     """
-    values = np.asanyarray(data)
+    if isinstance(data, np.ma.MaskedArray):
+        raise ValueError("data is masked, which no format can hold: fill it first")
+    values = np.asarray(data)
     if values.ndim != 3 or 0 in values.shape:
         raise ValueError(f"data has shape {values.shape}, 3-D [x, y, z] is expected")
     extension = extension_of(filename)
@@ -235,7 +239,7 @@ def write_density(
     density = Density(
         values,
         exact_dtype(values, possible),
-        as_triple(sampling_rate, "sampling_rate"),
+        as_triple(sampling_rate, "sampling_rate", smallest=0),
         as_triple(origin, "origin"),
     )
     with finished_file(filename) as draft:

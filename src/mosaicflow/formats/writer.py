@@ -13,7 +13,7 @@ from mosaicflow.formats.orientations import RELION_5, OrientationsWriter
 from mosaicflow.formats.output import finished_file
 from mosaicflow.formats.particles import ANGLES, CENTERED, COORDINATES, SIZES
 from mosaicflow.formats.properties import VertexPropertyContainer
-from mosaicflow.formats.records import GeometryData
+from mosaicflow.formats.records import GeometryData, number_table
 from mosaicflow.formats.rotations import (
     matrices_from_quaternions,
     quaternions_from_normals,
@@ -103,7 +103,7 @@ def write_star(
     optics["_rlnImagePixelSize"] = pixel_size
     properties["_rlnOpticsGroup"] = np.ones(len(points), dtype=np.int64)
     if relion_5_format:
-        size = np.asarray(shape, dtype=np.int64).reshape(3)
+        size = _voxel_counts(shape)
         points = (points.astype(np.float64) - size // 2) * pixel_size
         version = RELION_5
         optics["_rlnTomoTiltSeriesPixelSize"] = pixel_size
@@ -225,7 +225,7 @@ def write_volume(
         Not used.
     """
     rate = _common_sampling(records, sampling)
-    size = _enough_voxels(records, rate) if shape is None else np.asarray(shape, dtype=np.int64)
+    size = _enough_voxels(records, rate) if shape is None else _voxel_counts(shape)
     dtype = np.int8 if len(records) < 127 else np.uint16 if len(records) < 65535 else np.float32
     labels = np.zeros(tuple(size.tolist()), dtype=dtype)
     dropped = 0
@@ -349,7 +349,7 @@ def _record(geometry: Geometry | GeometryData) -> GeometryData:
     points, normals, quaternions = geometry.get_point_data()
     rate = _triple(geometry.sampling_rate)
     return GeometryData(
-        vertices=np.asarray(points, dtype=np.float64).reshape(-1, 3) / rate,
+        vertices=number_table(points, "points", 3, np.float64) / rate,
         normals=normals,
         quaternions=quaternions,
         vertex_properties=geometry.vertex_properties,
@@ -367,7 +367,7 @@ def _triple(sampling: ArrayLike) -> NDArray[np.float64]:
 
 def _points(record: GeometryData) -> NDArray[np.float64]:
     vertices = [] if record.vertices is None else record.vertices
-    points = np.asarray(vertices, dtype=np.float64).reshape(-1, 3)
+    points = number_table(vertices, "vertices", 3, np.float64)
     if not np.all(np.isfinite(points)):
         raise ValueError("a point is not finite and cannot be written")
     return points
@@ -422,12 +422,23 @@ def _enough_voxels(records: Sequence[GeometryData], rate: NDArray[np.float64]) -
     return np.asarray(np.maximum(size, 1))
 
 
+def _voxel_counts(shape: ArrayLike | None) -> NDArray[np.int64]:
+    counts = number_table(np.atleast_2d(shape), "shape", 3, np.int64)[0]  # type: ignore[arg-type]
+    if counts.min() < 1:
+        raise ValueError(f"shape {counts.tolist()}, numbers of voxels (x, y, z) are expected")
+    return np.asarray(counts)
+
+
 def _quaternions(record: GeometryData) -> NDArray[np.float64]:
     count = len(_points(record))
     if record.quaternions is not None:
-        quaternions = unit_quaternions(np.asarray(record.quaternions).reshape(-1, 4))
+        quaternions = unit_quaternions(
+            number_table(record.quaternions, "quaternions", 4, np.float64)
+        )
     elif record.normals is not None:
-        quaternions = quaternions_from_normals(np.asarray(record.normals).reshape(-1, 3))
+        quaternions = quaternions_from_normals(
+            number_table(record.normals, "normals", 3, np.float64)
+        )
     else:
         quaternions = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
     if len(quaternions) != count:

@@ -106,6 +106,8 @@ def test_inputs_are_checked_at_once_and_never_modified():
         OrientationsWriter(POINTS[:, :2], QUATERNIONS, ENTITIES)
     with pytest.raises(ValueError, match="zero"):
         OrientationsWriter(POINTS, QUATERNIONS * 0, ENTITIES)
+    with pytest.raises(ValueError, match="a point is not finite"):
+        OrientationsWriter(POINTS * np.nan, QUATERNIONS, ENTITIES)
     points, quaternions, entities = POINTS.copy(), QUATERNIONS.copy(), ENTITIES.copy()
     writer = OrientationsWriter(points, quaternions, entities)
     np.testing.assert_array_equal(quaternions, QUATERNIONS)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import starfile
 
-from mosaicflow.formats import FormatError, open_file, read_star, read_star_header
+from mosaicflow.formats import (
+    FormatError,
+    open_file,
+    read_star,
+    read_star_header,
+    write_geometries,
+)
 
 OPTICS_31 = """
 # version 30001
@@ -175,6 +181,16 @@ def test_shifts_are_properties_unless_asked_to_be_applied(text_file):
     np.testing.assert_array_equal(open_file(path)[1].vertices[0], [10, 20, 30])
     shifted = read_star(path, apply_shifts=True)
     np.testing.assert_allclose(shifted[1].vertices, [[8, 20, 32], [12, 21, 32]])
+
+
+def test_what_was_subtracted_is_not_there_to_be_subtracted_again(text_file, tmp_path):
+    path = text_file("p.star", OPTICS_31 + PARTICLES_31)
+    assert open_file(path)[1].vertex_properties.get_property("_rlnOriginXAngst")[0] == 5
+    shifted = read_star(path, apply_shifts=True)
+    assert not shifted[1].vertex_properties.get_property("_rlnOriginXAngst").any()
+    write_geometries(list(shifted), tmp_path / "q.star")
+    again = read_star(tmp_path / "q.star", apply_shifts=True)
+    np.testing.assert_allclose(again[1].vertices, shifted[1].vertices)
 
 
 def test_shifts_in_pixels_and_centred_shifts_are_applied_too(text_file):

@@ -90,6 +90,12 @@ def test_vertices_that_are_no_points_are_refused(vertices):
         GeometryDataContainer([vertices])
 
 
+@pytest.mark.parametrize("faces", [[[0, 1, 0.5]], [[0, 1, np.nan]], [[0, 1]], [["a", "b", "c"]]])
+def test_faces_that_are_no_triples_of_whole_numbers_are_refused(faces):
+    with pytest.raises(ValueError, match="faces"):
+        GeometryDataContainer([POINTS], faces=[faces])
+
+
 def test_the_callers_lists_and_arrays_stay_as_they_are():
     normals = np.array([[0, 0, 5], [0, 0, 0]], dtype=np.float32)
     lists = [normals, None]

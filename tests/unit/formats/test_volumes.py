@@ -140,6 +140,7 @@ def test_an_empty_segmentation_has_no_entity_but_its_shape(tmp_path):
 def test_points_do_not_depend_on_the_size_of_a_slab(monkeypatch, labels):
     from mosaicflow.formats import volume
 
+    labels[:, :, 1] = 0  # a slab without labels, which the second pass leaves out
     flat = labels.transpose(2, 1, 0).ravel()
     whole = points_from_flat_array(flat, SHAPE)
     monkeypatch.setattr(volume, "_SLAB_VOXELS", 1)
@@ -766,8 +767,39 @@ def test_what_is_no_volume_is_refused(tmp_path, data):
         write_density(data, tmp_path / "a.mrc")
     with pytest.raises(ValueError, match="sampling_rate"):
         write_density(np.zeros((1, 1, 1)), tmp_path / "a.mrc", sampling_rate=(1, 2))
+    with pytest.raises(ValueError, match="sampling_rate is -2, at least 0"):
+        write_density(np.zeros((1, 1, 1)), tmp_path / "a.mrc", sampling_rate=-2)
+    with pytest.raises(ValueError, match="sampling_rate is 'a', a number"):
+        write_density(np.zeros((1, 1, 1)), tmp_path / "a.mrc", sampling_rate="a")
+    with pytest.raises(ValueError, match="masked"):
+        write_density(np.ma.masked_equal(np.ones((1, 1, 1)), 1), tmp_path / "a.mrc")
     with pytest.raises(ValueError, match="do not fit float32"):
         write_density(np.full((1, 1, 1), 1e300), tmp_path / "a.mrc")
+
+
+def test_a_missing_folder_is_named(tmp_path, labels):
+    with pytest.raises(FileNotFoundError, match=r"a\.mrc: there is no folder .*absent"):
+        write_density(labels, tmp_path / "absent" / "a.mrc")
+
+
+def test_a_name_of_bzip2_compresses(tmp_path, labels):
+    path = tmp_path / "a.mrc.bz2"
+    write_density(labels, path)
+    assert path.read_bytes()[:3] == b"BZh"
+    check_points(open_file(path), labels)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e9])
+def test_a_voxel_size_that_em_cannot_hold_is_refused(tmp_path, labels, size):
+    with pytest.raises(ValueError, match="EM cannot hold a voxel size"):
+        write_density(labels, tmp_path / "a.em", size)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_em_has_one_voxel_size_and_says_so(tmp_path, labels):
+    with pytest.warns(UserWarning, match="EM has one voxel size, 1.5"):
+        write_density(labels, tmp_path / "a.em", RATE)
+    assert open_file(tmp_path / "a.em").sampling == (1.5, 1.5, 1.5)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, labels):

@@ -244,6 +244,17 @@ def test_without_a_mesh_there_is_nothing_to_export(tmp_path, pair):
         write_geometries([Geometry(FIRST, model=mesh_model())], tmp_path / "a.x", format="obj")
 
 
+@pytest.mark.parametrize("faces", [[[0, 1, 2, 3]], [[0, 1, 9]], [[0, 1, -1]]])
+@pytest.mark.parametrize("extension", ["obj", "stl", "ply", "tsi", "q"])
+def test_faces_that_are_no_triangles_of_the_mesh_are_refused(tmp_path, extension, faces):
+    model = mesh_model()
+    model.mesh.triangles = faces
+    path = tmp_path / f"a.{extension}"
+    with pytest.raises(ValueError, match="triangle"):
+        write_geometries([Geometry(FIRST, model=model)], path, format=extension)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("extension", ["mrc", "em", "h5", "nii", "nrrd"])
 def test_labels_are_written_at_the_nearest_voxel_and_later_ones_win(tmp_path, pair, extension):
     pair.append(Geometry(np.array([[2.4, 3.6, 6.2]])))
@@ -296,6 +307,14 @@ def test_wrong_arguments_are_plain_value_errors(tmp_path, pair):
         resolve_writer("x")
     with pytest.raises(ValueError, match="positive numbers"):
         write_geometries(pair, tmp_path / "a.star", sampling=0)
+    for shape in [(0, 5, 5), (5, 5), (5.5, 5, 5)]:
+        with pytest.raises(ValueError, match="shape"):
+            write_geometries(pair, tmp_path / "a.mrc", format="mrc", shape=shape)
+    # Six numbers in rows of two are not two points.
+    wrong = [GeometryData(vertices=np.ones((3, 2)))]
+    for extension in ("star", "tsv", "xyz", "ndjson", "mrc"):
+        with pytest.raises(ValueError, match=r"vertices have shape \(3, 2\)"):
+            write_geometries(wrong, tmp_path / f"a.{extension}", format=extension)
     pair[0].points = FIRST * np.nan
     with pytest.raises(ValueError, match="not finite"):
         write_geometries(pair, tmp_path / "a.star")
