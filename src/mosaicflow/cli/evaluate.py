@@ -33,7 +33,8 @@ def _lines(result: Evaluation) -> list[str]:
     counts = result.counts
     lines = [
         f"tiles              {counts.tiles_in} in = {counts.tiles_placed} placed"
-        f" + {counts.tiles_listed} listed + {counts.tiles_unaccounted} unaccounted for",
+        f" + {counts.tiles_listed} listed + {counts.tiles_failed} in failed slices"
+        f" + {counts.tiles_unaccounted} unaccounted for",
         f"slices             {counts.slices_in} in, {counts.slices_aligned} aligned,"
         f" {counts.slices_failed} failed with a record",
     ]

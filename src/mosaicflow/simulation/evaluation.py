@@ -105,8 +105,8 @@ class Counts:
 
     Parameters
     ----------
-    tiles_in, tiles_placed, tiles_listed : int
-        On disk; with a position; listed as unplaced.
+    tiles_in, tiles_placed, tiles_listed, tiles_failed : int
+        On disk; with a position; listed as unplaced; in slices with a failure record.
     tiles_unaccounted : int
         Neither placed nor listed, in slices that were not given up.
     slices_in, slices_aligned, slices_failed : int
@@ -116,6 +116,7 @@ class Counts:
     tiles_in: int
     tiles_placed: int
     tiles_listed: int
+    tiles_failed: int
     tiles_unaccounted: int
     slices_in: int
     slices_aligned: int
@@ -385,19 +386,22 @@ def _counts(
 ) -> Counts:
     present = _present(known)
     failed = {parse_slice_id(path) for path in files.matching("z", "_failure.json")}
-    placed = listed = lost = 0
+    placed = listed = given_up = lost = 0
     for slice_id, tiles in present.items():
         placement = placements.get(slice_id)
-        if placement is None:
-            lost += 0 if slice_id in failed else len(tiles)
-            continue
-        found = sum(key in placement.corners_px for key in tiles)
-        named = sum(key in placement.unplaced for key in tiles)
-        placed, listed, lost = placed + found, listed + named, lost + len(tiles) - found - named
+        if placement is not None:
+            found = sum(key in placement.corners_px for key in tiles)
+            named = sum(key in placement.unplaced for key in tiles)
+            placed, listed, lost = placed + found, listed + named, lost + len(tiles) - found - named
+        elif slice_id in failed:
+            given_up += len(tiles)
+        else:
+            lost += len(tiles)
     return Counts(
         tiles_in=sum(len(tiles) for tiles in present.values()),
         tiles_placed=placed,
         tiles_listed=listed,
+        tiles_failed=given_up,
         tiles_unaccounted=lost,
         slices_in=len(present),
         slices_aligned=len(alignment["slices"]) if alignment else 0,

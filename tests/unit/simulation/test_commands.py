@@ -53,6 +53,6 @@ def test_evaluate_prints_what_there_is_and_names_what_is_not(app, tmp_path, caps
         "--output", tmp_path / "errors.json",
     )  # fmt: skip
     text = capsys.readouterr().out
-    assert "8 in = 0 placed + 0 listed + 8 unaccounted for" in text
+    assert "8 in = 0 placed + 0 listed + 0 in failed slices + 8 unaccounted for" in text
     assert "volume             not published by this run" in text
     assert json.loads((tmp_path / "errors.json").read_text())["counts"]["slices_in"] == 2

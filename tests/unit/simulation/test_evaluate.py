@@ -249,6 +249,8 @@ def test_failed_slices_and_listed_tiles_count(run, acquisition, tmp_path):
     path.write_text("\n".join(lines) + "\n")
     counts = evaluate(root, acquisition.truth).counts
     assert (counts.tiles_listed, counts.tiles_unaccounted) == (1, 0)
+    assert counts.tiles_failed > 0
+    assert counts.tiles_in == counts.tiles_placed + counts.tiles_listed + counts.tiles_failed
     assert (counts.slices_failed, counts.slices_aligned) == (1, 2)
 
 
