@@ -15,6 +15,7 @@ import contextlib
 import faulthandler
 import gzip
 import io
+import logging
 import random
 import resource
 import signal
@@ -57,7 +58,9 @@ def seed_files() -> dict[str, list[bytes]]:
     with tempfile.TemporaryDirectory() as folder:
         for extension in ("mrc", "em", "h5", "nrrd", "nii", "mrc.gz"):
             target = Path(folder) / f"seed.{extension}"
-            formats.write_density(labels, target, (1.5, 2.5, 3.5), (10, 20, 30))
+            # EM has one voxel size for all axes.
+            rate = 1.5 if extension == "em" else (1.5, 2.5, 3.5)
+            formats.write_density(labels, target, rate, (10, 20, 30))
             seeds[extension] = [target.read_bytes()]
         mesh = formats.GeometryData(
             vertices=np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype=np.float32),
@@ -290,6 +293,7 @@ def run_atheris(extension: str, runs: int, seed: int, folder: Path) -> None:
 def _work(extension: str, runs: int, seed: int, engine: str) -> None:
     """Do one reader in this process, under its limits."""
     faulthandler.enable()
+    logging.disable()
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
         folder = Path(name)

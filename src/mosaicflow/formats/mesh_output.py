@@ -30,9 +30,11 @@ def write_meshes(
     sampling: ArrayLike | None = None,
     shape: ArrayLike | None = None,
     relion_5_format: bool = False,
+    *,
+    file_format: str | None = None,
     **_: object,
 ) -> None:
-    """Write the meshes of all records as one.
+    """Write vertices and triangles of all records as one mesh.
 
     Parameters
     ----------
@@ -40,14 +42,16 @@ def write_meshes(
         Those whose ``model`` has a ``mesh`` (``vertices`` and ``triangles`` or ``faces``), or that
         have faces themselves.
     path : str or path-like
-        Target; obj, stl, ply, tsi or q by its extension.
+        Target.
     sampling, shape, relion_5_format
         Not used: a mesh keeps its own coordinates.
+    file_format : str, optional
+        obj, stl, ply, tsi or q; from the extension if not given.
 
     Raises
     ------
     ValueError
-        If no record has a mesh.
+        If no record has a mesh, or one is not made of triangles of its own vertices.
     """
     models = [r.model for r in records if getattr(r.model, "mesh", None) is not None]
     if len(models) == 1 and len(records) == 1 and hasattr(models[0], "to_file"):
@@ -59,7 +63,8 @@ def write_meshes(
     vertices = np.concatenate([vertices for vertices, _ in meshes])
     starts = np.cumsum([0, *(len(vertices) for vertices, _ in meshes[:-1])])
     faces = np.concatenate([f + s for (_, f), s in zip(meshes, starts, strict=True)])
-    _write(path, vertices, faces)
+    kind = extension_of(path) if file_format is None else file_format.lower()
+    _write(path, kind, vertices, faces)
 
 
 def _mesh_of(record: GeometryData) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
@@ -80,19 +85,18 @@ def _mesh_of(record: GeometryData) -> tuple[NDArray[Any], NDArray[np.int64]] | N
     return corners, triangles
 
 
-def _write(path: FilePath, vertices: NDArray[Any], faces: NDArray[np.int64]) -> None:
-    extension = extension_of(path)
-    if extension in ("tsi", "q"):
+def _write(path: FilePath, kind: str, vertices: NDArray[Any], faces: NDArray[np.int64]) -> None:
+    if kind in ("tsi", "q"):
         # The membrane must lie within its periodic box.
         box = vertices.max(axis=0) + 1.0
         data = {"box": box, "vertices": vertices, "faces": faces}
-        write_topology_file(path, data, tsi_format=extension == "tsi")
+        write_topology_file(path, data, tsi_format=kind == "tsi")
         return
     writers = {"obj": _write_obj, "stl": _write_stl, "ply": _write_ply}
-    if extension not in writers:
-        raise ValueError(f"{path}: '{extension}' is no mesh format, use {', '.join(writers)}")
+    if kind not in writers:
+        raise ValueError(f"{path}: '{kind}' is no mesh format, use {', '.join(writers)}")
     with finished_file(path) as draft:
-        writers[extension](draft, vertices, faces)
+        writers[kind](draft, vertices, faces)
 
 
 def _write_obj(path: Path, vertices: NDArray[Any], faces: NDArray[np.int64]) -> None:

@@ -208,7 +208,12 @@ def read_density_header(
 
 
 def write_density(
-    data: NDArray[Any], filename: FilePath, sampling_rate: ArrayLike = 1, origin: ArrayLike = 0
+    data: NDArray[Any],
+    filename: FilePath,
+    sampling_rate: ArrayLike = 1,
+    origin: ArrayLike = 0,
+    *,
+    file_format: str | None = None,
 ) -> None:
     """Write a volume; the extension picks the format, MRC where it names none.
 
@@ -222,6 +227,8 @@ def write_density(
     sampling_rate, origin : float or (x, y, z)
         Voxel size and position of the first voxel, angstrom. EM holds neither the origin nor
         voxels of unequal sides; a `UserWarning` tells of the latter.
+    file_format : str, optional
+        em, h5, nii, nrrd, anything else is MRC; from the extension if not given.
 
     Raises
     ------
@@ -234,7 +241,7 @@ def write_density(
     values = np.asarray(data)
     if values.ndim != 3 or 0 in values.shape:
         raise ValueError(f"data has shape {values.shape}, 3-D [x, y, z] is expected")
-    extension = extension_of(filename)
+    extension = extension_of(filename) if file_format is None else file_format.lower()
     writer, possible = _WRITABLE.get(extension, _WRITABLE["mrc"])
     density = Density(
         values,

@@ -157,14 +157,8 @@ def write_xyz(
 
     Parameters
     ----------
-    records : sequence of GeometryData
-        Points.
-    path : str or path-like
-        Target.
-    sampling : array-like, optional
-        Angstrom per unit of the written coordinates; each record's own if not given.
-    shape, relion_5_format
-        Not used.
+    records, path, sampling, shape, relion_5_format
+        As of `write_tsv`.
     """
     with finished_file(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as out:
         out.write("x,y,z\n")
@@ -185,14 +179,8 @@ def write_ndjson(
 
     Parameters
     ----------
-    records : sequence of GeometryData
-        Points with or without orientation.
-    path : str or path-like
-        Target.
-    sampling : array-like, optional
-        Angstrom per unit of the written coordinates; each record's own if not given.
-    shape, relion_5_format
-        Not used.
+    records, path, sampling, shape, relion_5_format
+        As of `write_tsv`.
     """
     with finished_file(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as out:
         for record in records:
@@ -207,6 +195,8 @@ def write_volume(
     sampling: ArrayLike | None = None,
     shape: ArrayLike | None = None,
     relion_5_format: bool = False,
+    *,
+    file_format: str | None = None,
     **_: object,
 ) -> None:
     """Write records as a label volume: index + 1 at each point, later records win.
@@ -216,13 +206,15 @@ def write_volume(
     records : sequence of GeometryData
         Points; those outside are dropped with a `UserWarning`.
     path : str or path-like
-        Target; mrc, map, em, h5, nii or nrrd.
+        Target.
     sampling : array-like, optional
         Voxel size, angstrom; the records' own if not given.
     shape : array-like, shape (3,), optional
         Voxels along x, y, z; just enough for the points if not given.
     relion_5_format
         Not used.
+    file_format : str, optional
+        em, h5, nii, nrrd, anything else is MRC; from the extension if not given.
     """
     rate = _common_sampling(records, sampling)
     size = _enough_voxels(records, rate) if shape is None else _voxel_counts(shape)
@@ -240,7 +232,7 @@ def write_volume(
             f"{path}: {dropped} points lie outside of {size.tolist()} voxels and are dropped",
             stacklevel=2,
         )
-    write_density(labels, path, sampling_rate=rate)
+    write_density(labels, path, sampling_rate=rate, file_format=file_format)
 
 
 _WRITERS: dict[str, Callable[..., None]] = {
@@ -325,10 +317,10 @@ def write_geometries(
                 f"no shape given: the tomogram is taken to have {shape.tolist()} voxels",
                 stacklevel=2,
             )
+    # What was asked for, whatever the file is called.
+    options |= {"relion_5_format": relion_5_format, "file_format": format}
     for target, chosen in targets:
-        writer(
-            chosen, target, sampling=rate, shape=shape, relion_5_format=relion_5_format, **options
-        )
+        writer(chosen, target, sampling=rate, shape=shape, **options)
 
 
 def _targets(

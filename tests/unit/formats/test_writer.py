@@ -16,6 +16,7 @@ from mosaicflow.formats import (
     read_star_header,
     resolve_writer,
     write_geometries,
+    write_meshes,
     write_star,
     write_volume,
 )
@@ -241,7 +242,17 @@ def test_without_a_mesh_there_is_nothing_to_export(tmp_path, pair):
     with pytest.raises(ValueError, match=r"No geometries have a fitted mesh model to export\."):
         write_geometries(pair, tmp_path / "a.obj", format="obj")
     with pytest.raises(ValueError, match="no mesh format"):
-        write_geometries([Geometry(FIRST, model=mesh_model())], tmp_path / "a.x", format="obj")
+        write_meshes([GeometryData(vertices=FIRST, model=mesh_model())], tmp_path / "a.x")
+
+
+@pytest.mark.parametrize("extension", ["obj", "stl", "ply", "tsi", "q", "mrc", "em", "h5", "star"])
+def test_the_format_asked_for_is_written_whatever_the_files_name(tmp_path, extension):
+    records = [GeometryData(vertices=np.eye(3), faces=[[0, 1, 2]])]
+    write_geometries(records, tmp_path / "a.nrrd", format=extension)
+    (tmp_path / "a.nrrd").replace(tmp_path / f"b.{extension}")
+    (entity,) = open_file(tmp_path / f"b.{extension}")
+    found = entity.vertices[np.lexsort(entity.vertices.T)]
+    np.testing.assert_array_equal(found, np.eye(3))
 
 
 @pytest.mark.parametrize("faces", [[[0, 1, 2, 3]], [[0, 1, 9]], [[0, 1, -1]]])
