@@ -1,9 +1,9 @@
-include { checkValues             } from './functions/checks'
+include { effectiveSettings ; guide ; runRecord } from './functions/about'
+include { checkFolders ; checkValues            } from './functions/checks'
+include { publishedFolder ; publishedFolders    } from './functions/published'
 include { listingOf ; tileEntries } from './functions/raw_folder'
-include { publishedFolder         } from './functions/published'
-include { runRecord               } from './functions/run_record'
 include { stageSettings           } from './functions/settings'
-include { checkedOutcomes ; sliceIdOf } from './functions/slices'
+include { checkedOutcomes ; firstRecord ; sliceIdOf } from './functions/slices'
 include { INSPECT_ACQUISITION     } from './modules/inspect_acquisition'
 include { DETECT_REHOMING         } from './modules/detect_rehoming'
 include { BUILD_GRIDS             } from './workflows/build_grids'
@@ -232,7 +232,9 @@ params {
 workflow {
     main:
     checkValues(params, file("${projectDir}/nextflow_schema.json"))
+    checkFolders(params.input, workflow.outputDir, publishedFolders())
     def settings = stageSettings(params)
+    def volume_name = params.subject_name ?: '3d_volume'
     def root = params.input.isDirectory() ? params.input : params.input.parent
     def table = params.input.isDirectory() ? '' : params.input.name
 
@@ -254,7 +256,8 @@ workflow {
     built = BUILD_GRIDS(tiles_ch, settings, params.fix_illum_enabled)
     reconstructed = RECONSTRUCT_SLICES(built.grids, built.unlit, settings, params.compensate_psf_enabled)
 
-    failures_ch = built.failures.mix(reconstructed.failures).unique { row -> row[0] }
+    failures_ch = built.failures.mix(reconstructed.failures).groupTuple()
+        .map { id, records -> tuple(id, firstRecord(records, settings.keySet().toList())) }
     outcomes = tiles_ch.map { id, list, _entries -> tuple(id, list) }
         .join(reconstructed.slices.mix(failures_ch), remainder: true)
         .toList()
@@ -262,18 +265,38 @@ workflow {
     aligned = ALIGN_SLICES(
         reconstructed.slices, outcomes,
         [shifts: shifts, fragments: fragments, slice_config: inspected.slice_config],
-        settings, params.graph_span, params.subject_name ?: '3d_volume'
+        settings, params.graph_span, volume_name
     )
     versions_ch = channel.topic('versions').unique()
         .map { process, tool, version -> "${process.tokenize(':')[-1]}\t${tool}\t${version}" }
         .collectFile(name: 'versions.tsv', newLine: true, sort: true)
-    record_ch = outcomes.map { found -> runRecord(workflow.manifest.version, params, found) }.collectFile(name: 'run.json')
+
+    grids_ch = built.stores.map { id, grid -> [slice: id, grid: grid] }
+    slices_ch = reconstructed.stores.map { id, slice -> [slice: id, store: slice] }
+    files_ch = table_files_ch.flatten()
+        .mix(failures_ch.map { _id, record -> record }, built.files, reconstructed.files, aligned.files)
+
+    outputs = grids_ch.map { row -> row.grid }.mix(slices_ch.map { row -> row.store }, aligned.volume, files_ch).toList()
+    effective = effectiveSettings(params, file("${projectDir}/nextflow_schema.json"))
+    facts = [
+        input: params.input.toString(), output: workflow.outputDir.toString(), version: nextflow.version.toString(),
+        profile: workflow.profile, container: workflow.containerEngine, command: workflow.commandLine
+    ]
+    record_ch = outcomes.map { found -> [outcomes: found] }
+        .combine(aligned.evidence)
+        .combine(inspected.files.flatten().filter { f -> f.name == 'acquisition.json' }.map { f -> [acquisition: f] })
+        .combine(outputs.map { all -> [outputs: all] })
+        .map { parts -> runRecord(workflow.manifest.version, effective, parts.inject([:]) { all, part -> all + part }, facts) }
+        .collectFile(name: 'run.json')
+    guide_ch = aligned.volume
+        .map { _volume -> guide(workflow.manifest.version, volume_name, effective, projectDir) }
+        .collectFile(name: 'README.txt')
 
     publish:
-    grids    = built.stores.map { id, grid -> [slice: id, grid: grid] }
-    slices   = reconstructed.stores.map { id, slice -> [slice: id, store: slice] }
+    grids    = grids_ch
+    slices   = slices_ch
     volume   = aligned.volume
-    files    = table_files_ch.flatten().mix(failures_ch.map { _id, record -> record }, built.files, reconstructed.files, aligned.files)
+    files    = files_ch.mix(guide_ch)
     about    = versions_ch.mix(record_ch)
 
     onComplete:

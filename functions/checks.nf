@@ -36,3 +36,13 @@ def isInRange(value, rule) {
 def shown(value) {
     return value instanceof CharSequence ? "'${value}'" : value.toString()
 }
+
+// Raw data and results must not mix: what is published below the raw folder would be read as tiles.
+def checkFolders(raw, output, published) {
+    def source = raw.isDirectory() ? raw : raw.parent
+    def target = output.toAbsolutePath().normalize()
+    if( target.startsWith(source) )
+        error "--output ${output} lies in the raw folder ${source}, which is never written to: choose a folder outside it"
+    if( source.startsWith(target) && target.relativize(source).getName(0).toString() in published )
+        error "--input ${raw} lies where results are written below --output ${output}: choose another --output"
+}

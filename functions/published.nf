@@ -16,3 +16,8 @@ def publishedFolder(name) {
         return 'tables'
     return '.'
 }
+
+// All folders at the top of the output tree.
+def publishedFolders() {
+    return ['mosaic_grids', 'slices', 'transforms', 'tables', 'metrics', 'previews', 'pipeline_info']
+}

@@ -1,4 +1,4 @@
-include { sliceId           } from '../functions/slices'
+include { inOrder ; sliceId } from '../functions/slices'
 include { REGISTER_PAIRWISE } from '../modules/register_pairwise'
 include { SOLVE_ALIGNMENT   } from '../modules/solve_alignment'
 include { STACK             } from '../modules/stack'
@@ -19,17 +19,21 @@ workflow ALIGN_SLICES {
     upper_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(id, sliceId(id.toInteger() + n), slice) } }
     lower_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(sliceId(id.toInteger() - n), id, slice) } }
     registered = REGISTER_PAIRWISE(upper_ch.join(lower_ch, by: [0, 1]), tables.shifts, settings.register_pairwise)
-    transforms = registered.transform
-        .toSortedList { a, b -> a[0].toInteger() <=> b[0].toInteger() ?: a[1].toInteger() <=> b[1].toInteger() }
-        .map { rows -> rows.collect { row -> row[2] } }
+    transforms = registered.transform.toList().map { rows -> inOrder(rows) }
+    unmatched = registered.failure.toList().map { rows -> inOrder(rows) }
+    failures = outcomes.combine(unmatched.map { records -> [records] }).map { found, records -> found.failures + records }
     solved = SOLVE_ALIGNMENT(
         tables.shifts, tables.slice_config,
-        outcomes.map { found -> found.slices }, transforms, outcomes.map { found -> found.failures }, tables.fragments,
+        outcomes.map { found -> found.slices }, transforms, failures, tables.fragments,
         settings.solve_alignment
     )
     stacked = STACK(outcomes.map { found -> found.slices }, solved.alignment, name, settings.stack)
 
     emit:
-    volume = stacked.volume
-    files  = registered.transform.map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, stacked.files).flatten()
+    volume   = stacked.volume
+    evidence = transforms.map { pairs -> [transforms: pairs] }
+        .combine(unmatched.map { records -> [unmatched: records] })
+        .combine(solved.alignment.map { file -> [alignment: file] })
+        .map { parts -> parts.inject([:]) { all, part -> all + part } }
+    files    = registered.transform.mix(registered.failure).map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, stacked.files).flatten()
 }

@@ -12,8 +12,9 @@ process REGISTER_PAIRWISE {
     val settings
 
     output:
-    tuple val(fixed_id), val(moving_id), path("z${fixed_id}_z${moving_id}_transform.json", arity: '1'), emit: transform
-    path "z${fixed_id}_z${moving_id}_transform.{tfm,metrics.json}", emit: files
+    tuple val(fixed_id), val(moving_id), path("z${fixed_id}_z${moving_id}_transform.json"), optional: true, emit: transform
+    tuple val(fixed_id), val(moving_id), path("z${fixed_id}_z${moving_id}_failure.json"), optional: true, emit: failure
+    path "z${fixed_id}_z${moving_id}_transform.{tfm,metrics.json}", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -23,6 +24,7 @@ process REGISTER_PAIRWISE {
         --moving ${moving} \\
         --shifts ${shifts} \\
         ${optionsOf(settings)} \\
+        --failure-record z${fixed_id}_z${moving_id}_failure.json \\
         --threads ${task.cpus} \\
         --output z${fixed_id}_z${moving_id}_transform.json
     """

@@ -146,6 +146,20 @@ def _assert_same_trees(first: Path, second: Path) -> None:
     left, right = _files(first), _files(second)
     assert sorted(left) == sorted(right)
     assert [name for name in left if not _is_same(left[name], right[name])] == []
+    records = [
+        json.loads((root / "pipeline_info" / "run.json").read_text()) for root in (first, second)
+    ]
+    engines = {record.pop("engine")["name"] for record in records}
+    assert engines == {"nextflow", "mosaicflow run"}
+    assert records[0] == records[1]
+    listed = records[0]["outputs"]
+    assert all((first / name).exists() for name in listed)
+    unlisted = [
+        name
+        for name in left
+        if not any(name == one or name.startswith(f"{one}/") for one in listed)
+    ]
+    assert unlisted == ["README.txt"]
 
 
 def test_both_engines_publish_the_same(acquisition):

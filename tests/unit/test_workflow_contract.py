@@ -207,6 +207,14 @@ def test_a_slice_stage_gives_a_result_or_a_record(stage):
     assert len(re.findall(r"^    tuple val\(id\), .* optional: true, emit: ", module, re.M)) == 2
 
 
+def test_a_pair_gives_a_transform_or_a_record():
+    module = (MODULES / "register_pairwise" / "main.nf").read_text(encoding="utf-8")
+    assert "--failure-record z${fixed_id}_z${moving_id}_failure.json" in module
+    assert (
+        len(re.findall(r"^    tuple val\(fixed_id\), .* optional: true, emit: ", module, re.M)) == 2
+    )
+
+
 def test_labels_have_resources():
     base = (ROOT / "conf" / "base.config").read_text(encoding="utf-8")
     known = set(re.findall(r"withLabel: (\w+)", base))

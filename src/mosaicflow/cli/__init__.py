@@ -87,7 +87,7 @@ def _stage_with_record(name: str) -> Callable[..., None]:
         default=None,
         annotation=Annotated[
             Path | None,
-            Parameter(help="Where to write the reason when this slice cannot be processed."),
+            Parameter(help="Where to write the reason when this slice, or pair, cannot be used."),
         ],
     )
 

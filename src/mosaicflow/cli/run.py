@@ -52,6 +52,7 @@ def run(
     result = run_pipeline(raw, root, parameters, count)
     sys.stdout.write(
         f"volume    {result.volume}\n"
+        f"guide     {result.root / 'README.txt'}\n"
         f"previews  {result.root / 'previews'}\n"
         f"metrics   {result.root / 'metrics'}\n"
         f"tables    {result.root / 'tables'}\n"
@@ -60,4 +61,6 @@ def run(
     )
     for slice_id, reason in sorted(result.failures.items()):
         sys.stdout.write(f"slice {slice_id} is not in the volume: {reason}\n")
+    for pair, reason in sorted(result.unmatched.items()):
+        sys.stdout.write(f"pair {pair} could not be compared: {reason}\n")
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RunFolder", "published_folder"]
+__all__ = ["PUBLISHED", "RunFolder", "published_folder"]
 
 _SLICE = re.compile(r"slice_z\d+_(?P<process>\w+)\.ome\.zarr")
 _RULES = (
@@ -19,6 +19,11 @@ _RULES = (
     (re.compile(r".*\.png"), "previews"),
     (re.compile(r".*\.(json|csv|npz)"), "tables"),
     (re.compile(r".*\.txt"), ""),
+)
+
+# Folders at the top of the output tree.
+PUBLISHED = frozenset(
+    {"mosaic_grids", "slices", "transforms", "tables", "metrics", "previews", "pipeline_info"}
 )
 
 
@@ -70,6 +75,10 @@ class RunFolder:
         """Keep a copy of the ledger as published, to tell later whether somebody edited it."""
         made = self.private / "published_slice_config.csv"
         made.write_bytes(self.path("slice_config.csv").read_bytes())
+
+    def failure_records(self) -> list[Path]:
+        """List the published records of slices and pairs that failed."""
+        return sorted(self.path("z00_failure.json").parent.glob("z*_failure.json"))
 
     def path(self, name: str) -> Path:
         """Give the published path of an output by its base name."""

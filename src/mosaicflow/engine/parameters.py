@@ -20,6 +20,7 @@ __all__ = [
     "ENGINE_PARAMETERS",
     "EngineParameter",
     "Parameters",
+    "default_values",
     "option_values",
     "read_locations",
     "stage_settings",
@@ -164,6 +165,11 @@ class Parameters:
         """Give a setting as a stage will see it."""
         return self.given.get(name, stage_settings(stage)[name][1])
 
+    def effective(self) -> dict[str, Any]:
+        """Give every parameter that has a value, defaults included, as JSON has it, by name."""
+        values = {**default_values(), **self.given}
+        return {name: _plain(values[name]) for name in sorted(values) if values[name] is not None}
+
     def for_stage(self, stage: str) -> dict[str, Any]:
         """Give the keyword arguments of a stage that differ from its defaults."""
         from mosaicflow.stages._options import StoreOptions
@@ -173,6 +179,20 @@ class Parameters:
         options = {item.name for item in fields(StoreOptions)}
         store = {name: mine.pop(name) for name in list(mine) if name in options}
         return mine | ({"store": StoreOptions(**store)} if store else {})
+
+
+def default_values() -> dict[str, Any]:
+    """Give the value of every parameter that nobody set."""
+    defaults = {name: item.default for name, item in ENGINE_PARAMETERS.items()}
+    for stage in STAGES:
+        defaults |= {name: default for name, (_, default) in stage_settings(stage).items()}
+    return defaults
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value.resolve()) if isinstance(value, Path) else value
 
 
 def _checked(name: str, value: object, source: str) -> Any:  # noqa: ANN401  # any setting
@@ -253,6 +273,9 @@ def _read_file(path: Path | None) -> dict[str, Any]:
         return {}
     import yaml
 
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "not found"
+        raise ParameterError(f"{path}: {found}, expected a YAML file with parameters")
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -194,8 +194,10 @@ class _Planner:
             shifts = clean
         slices = tuple(f"slice_z{z}_normalize.ome.zarr" for z in ids)
         transforms = []
+        failures = [f"z{z}_failure.json" for z in ids]
         for first, second in self.pairs(ids):
             transform = f"z{first}_z{second}_transform.json"
+            failures.append(f"z{first}_z{second}_failure.json")
             self.add(
                 "register_pairwise",
                 f"z{first} z{second}",
@@ -205,9 +207,9 @@ class _Planner:
                     "shifts": shifts,
                 },
                 output=transform,
+                record=failures[-1],
             )
             transforms.append(transform)
-        failures = tuple(f"z{z}_failure.json" for z in ids)
         self.add(
             "solve_alignment",
             "",
@@ -216,7 +218,7 @@ class _Planner:
                 "slice_config": "slice_config.csv",
                 "slices": slices,
                 "transforms": tuple(transforms),
-                "failures": failures,
+                "failures": tuple(failures),
                 "config_fragments": fragments,
             },
             makes=["alignment.json"],

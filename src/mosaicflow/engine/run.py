@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import platform
 import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow import __version__
-from mosaicflow.engine.layout import RunFolder
+from mosaicflow.engine.about import write_about
+from mosaicflow.engine.layout import PUBLISHED, RunFolder
 from mosaicflow.engine.plan import inspection_task, plan_run
 from mosaicflow.engine.progress import open_progress
-from mosaicflow.engine.tasks import execute, forget_others, published_outputs
+from mosaicflow.engine.tasks import all_outputs, execute, forget_others, published_outputs
 from mosaicflow.engine.workers import Workers
-from mosaicflow.errors import InputError, MosaicflowError, QualityError
-from mosaicflow.io.tables import parse_slice_id, read_json, write_json
+from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
+from mosaicflow.io.tables import parse_slice_id, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mosaicflow.engine.parameters import Parameters
@@ -43,6 +44,12 @@ class RunResult:
         Slices found.
     failures : dict of int to str
         Slice id -> reason, of slices that are not in the volume because a stage failed.
+    n_pairs : int
+        Pairs of slices within reach of each other.
+    unmatched : dict of str to str
+        Pair (``zII_zJJ``) -> reason, of pairs that could not be compared.
+    outputs : tuple of str
+        Everything published, relative to `root`.
     outcomes : tuple of Outcome
         One per task.
     seconds : float
@@ -53,6 +60,9 @@ class RunResult:
     volume: Path
     n_slices: int
     failures: dict[int, str]
+    n_pairs: int
+    unmatched: dict[str, str]
+    outputs: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     seconds: float
 
@@ -82,8 +92,7 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         When the input cannot be used at all, or a stage that needs all slices fails.
     """
     start = time.perf_counter()
-    if not raw.exists():
-        raise InputError(f"{raw}: not found, expected the folder of an acquisition")
+    _check_folders(raw, root)
     folder = RunFolder(root)
     with _locked(folder), Workers(threads, threads) as workers:
         workers.warm_up()  # their libraries load while the inspection runs
@@ -95,23 +104,54 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
         forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *_run_plan(plan, workers, max(1, min(len(ids), threads))))
-        failures = _failures(folder, ids)
+        failures, unmatched = _failures(folder)
         _check_counts(folder, ids, failures)
         result = RunResult(
-            root,
-            folder.path(plan.tasks["stack"].output),
-            len(ids),
-            failures,
-            outcomes,
-            time.perf_counter() - start,
+            root=root,
+            volume=folder.path(plan.tasks["stack"].output),
+            n_slices=len(ids),
+            failures=failures,
+            n_pairs=sum(task.stage == "register_pairwise" for task in plan.tasks.values()),
+            unmatched=unmatched,
+            outputs=all_outputs(root),
+            outcomes=outcomes,
+            seconds=time.perf_counter() - start,
         )
-        _write_record(result, parameters, folder)
+        facts = {
+            "input": str(raw.resolve()),
+            "output": str(root.resolve()),
+            "python": platform.python_version(),
+            "threads": threads,
+            "seconds": round(result.seconds, 1),
+            "stages": _by_stage(outcomes),
+        }
+        write_about(result, folder, parameters, facts)
     return result
+
+
+def _check_folders(raw: Path, root: Path) -> None:
+    """Refuse what would mix raw data and results."""
+    if not raw.exists():
+        raise InputError(f"{raw}: not found, expected the folder of an acquisition")
+    source, target = raw.resolve(), root.resolve()
+    if target.is_relative_to(source if source.is_dir() else source.parent):
+        raise ParameterError(
+            f"--output {root} lies in the raw folder {raw}, which is never written to",
+            remedy="choose a folder outside it",
+        )
+    if source.is_relative_to(target) and source.relative_to(target).parts[0] in PUBLISHED:
+        raise ParameterError(
+            f"--input {raw} lies where results are written below --output {root}",
+            remedy="choose another --output",
+        )
+    if target.exists() and not target.is_dir():
+        raise ParameterError(f"--output {root} is a file, expected a folder for the results")
 
 
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
     """Keep a second run out of the same folder, and clear what a killed one left."""
+    is_new = not folder.root.exists()
     try:
         folder.finished.mkdir(parents=True, exist_ok=True)
         lock = (folder.private / "lock").open("w")
@@ -128,8 +168,22 @@ def _locked(folder: RunFolder) -> Iterator[None]:
                 f"{folder.root}: another run is writing here", remedy="wait for it, or stop it"
             ) from None
         shutil.rmtree(folder.scratch, ignore_errors=True)
-        yield
-        shutil.rmtree(folder.scratch, ignore_errors=True)
+        for partial in folder.finished.glob(".*.tmp"):
+            partial.unlink()
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder.scratch, ignore_errors=True)
+            _leave_nothing_empty(folder, is_new=is_new)
+
+
+def _leave_nothing_empty(folder: RunFolder, *, is_new: bool) -> None:
+    """Remove what was made for a run that published nothing."""
+    if any(folder.finished.iterdir()):
+        return
+    shutil.rmtree(folder.private)
+    if is_new and not any(folder.root.iterdir()):
+        folder.root.rmdir()
 
 
 def _run_plan(plan: Plan, workers: Workers, side_by_side: int) -> list[Outcome]:
@@ -151,13 +205,18 @@ def _run_plan(plan: Plan, workers: Workers, side_by_side: int) -> list[Outcome]:
     return list(found)
 
 
-def _failures(folder: RunFolder, ids: list[int]) -> dict[int, str]:
-    records = [read_json(path) for path in (folder.root / "tables").glob("z*_failure.json")]
-    return {
-        int(record["slice_id"]): f"{record['stage']}: {record['reason']}"
-        for record in records
-        if record["slice_id"] in ids
-    }
+def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
+    """Read why slices, and pairs of slices, gave nothing."""
+    of_slices: dict[int, str] = {}
+    of_pairs: dict[str, str] = {}
+    for path in folder.failure_records():
+        record = read_json(path)
+        reason = f"{record['stage']}: {record['reason']}"
+        if "slice_id" in record:
+            of_slices[int(record["slice_id"])] = reason
+        else:
+            of_pairs[path.name.removesuffix("_failure.json")] = reason
+    return of_slices, of_pairs
 
 
 def _check_counts(folder: RunFolder, ids: list[int], failures: dict[int, str]) -> None:
@@ -177,21 +236,11 @@ def _check_counts(folder: RunFolder, ids: list[int], failures: dict[int, str]) -
         )
 
 
-def _write_record(result: RunResult, parameters: Parameters, folder: RunFolder) -> None:
+def _by_stage(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    """Count how the tasks of each stage ended, and their seconds."""
     stages: dict[str, dict[str, float]] = {}
-    for outcome in result.outcomes:
+    for outcome in outcomes:
         entry = stages.setdefault(outcome.stage, {"seconds": 0.0})
         entry[outcome.state] = entry.get(outcome.state, 0) + 1
         entry["seconds"] = round(entry["seconds"] + outcome.seconds, 2)
-    target = folder.root / "pipeline_info"
-    target.mkdir(exist_ok=True)
-    write_json(
-        target / "run.json",
-        {
-            "software": f"mosaicflow {__version__}",
-            "parameters": parameters.given,
-            "slices": {"found": result.n_slices, "failed": result.failures},
-            "stages": stages,
-            "seconds": round(result.seconds, 1),
-        },
-    )
+    return stages

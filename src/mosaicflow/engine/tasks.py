@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import inspect
 import json
 import shutil
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +15,17 @@ from mosaicflow.engine.layout import RunFolder
 from mosaicflow.stages._table import STAGES, run_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Outcome", "Task", "execute", "forget_others", "published_outputs"]
+__all__ = [
+    "Outcome",
+    "Task",
+    "all_outputs",
+    "execute",
+    "forget_others",
+    "published_outputs",
+]
 
 State = Literal["done", "kept", "failed", "absent"]
 
@@ -96,7 +105,7 @@ def execute(task: Task) -> Outcome:
     folder = RunFolder(task.root)
     inputs = _existing_inputs(task, folder)
     if inputs is None:
-        _forget(task, folder)
+        _forget(_state_file(task, folder), folder)
         return Outcome(task.name, task.stage, "absent")
     scratch = folder.scratch / task.name.replace(" ", "_")
     arguments = _arguments(task, inputs, scratch)
@@ -104,7 +113,7 @@ def execute(task: Task) -> Outcome:
     if _up_to_date(task, folder, key):
         return Outcome(task.name, task.stage, "kept", time.perf_counter() - start)
     if task.inputs:  # the inspection may be told to read a table that an earlier one published
-        _forget(task, folder)
+        _forget(_state_file(task, folder), folder)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     record = scratch / task.record if task.record else None
@@ -138,18 +147,24 @@ def _arguments(task: Task, inputs: Mapping[str, Any], scratch: Path) -> dict[str
     return dict(bound.arguments)
 
 
-def _key(stage: str, arguments: Mapping[str, Any]) -> str:
+def _key(stage: str, arguments: Mapping[str, Any]) -> str | None:
+    """Say what decides the result; None where an input cannot be read: the stage will tell."""
+    from mosaicflow.errors import InputError
     from mosaicflow.io.report import StageReport
 
+    try:
+        found = StageReport.of(stage, arguments).key
+    except InputError:
+        return None
     # Through JSON, because that is how it comes back.
-    return json.dumps(StageReport.of(stage, arguments).key, sort_keys=True, default=str)
+    return json.dumps(found, sort_keys=True, default=str)
 
 
-def _up_to_date(task: Task, folder: RunFolder, key: str) -> bool:
+def _up_to_date(task: Task, folder: RunFolder, key: str | None) -> bool:
     if task.stage == "inspect_acquisition":  # the raw folder itself is what may have changed
         return False
     state_file = _state_file(task, folder)
-    if not state_file.is_file():
+    if key is None or not state_file.is_file():
         return False
     state = json.loads(state_file.read_text(encoding="utf-8"))
     if task.output and RunFolder.place(task.output) not in state["outputs"]:
@@ -170,10 +185,10 @@ def _complete(path: Path) -> bool:
 
 
 def forget_others(root: Path, tasks: Iterable[Task]) -> None:
-    """Remove what tasks of earlier runs left that are not part of this one.
+    """Remove what tasks of earlier runs left that have no part in this one, and all records.
 
     A slice that is no longer in the raw folder, or a stage that is switched off, would otherwise
-    pass for a result of this run; so would the reason why such a stage failed.
+    pass for a result of this run. What failed before runs again and writes its record anew.
 
     Parameters
     ----------
@@ -186,36 +201,25 @@ def forget_others(root: Path, tasks: Iterable[Task]) -> None:
     known = {task.name.replace(" ", "_") for task in tasks}
     for state_file in sorted(folder.finished.glob("*.json")):
         if state_file.stem not in known:
-            _forget_finished(state_file, folder)
-    for record in sorted(folder.path("z00_failure.json").parent.glob("z*_failure.json")):
-        stage = json.loads(record.read_text(encoding="utf-8"))["stage"]
-        if f"{stage}_{record.name.removesuffix('_failure.json')}" not in known:
-            record.unlink()
+            _forget(state_file, folder)
+    for record in folder.failure_records():
+        record.unlink()
 
 
-def _forget_finished(state_file: Path, folder: RunFolder) -> None:
+def _forget(state_file: Path, folder: RunFolder) -> None:
+    """Remove what a task left that no longer belongs to its inputs."""
+    if not state_file.is_file():
+        return
     for name in json.loads(state_file.read_text(encoding="utf-8"))["outputs"]:
-        _remove(folder.root / name)
+        _remove(folder.root / name, folder)
     state_file.unlink()  # last: what it lists is known until it is gone
 
 
-def _forget(task: Task, folder: RunFolder) -> None:
-    """Remove what an earlier run of this task left: it no longer belongs to the inputs."""
-    state_file = _state_file(task, folder)
-    if state_file.is_file():
-        _forget_finished(state_file, folder)
-    if task.record:
-        record = folder.path(task.record)
-        if record.is_file():
-            stage = json.loads(record.read_text(encoding="utf-8"))["stage"]
-            if stage == task.stage:
-                record.unlink()
-
-
-def _remove(path: Path) -> None:
+def _remove(path: Path, folder: RunFolder) -> None:
     if path.is_dir() and not path.is_symlink():
-        # Renamed first: a half-deleted store must not look whole.
-        doomed = path.with_name(f".{path.name}.removed")
+        # Out of sight first: a half-deleted store must not look whole, nor stay after a kill.
+        folder.scratch.mkdir(parents=True, exist_ok=True)
+        doomed = folder.scratch / f"removed_{path.name}"
         shutil.rmtree(doomed, ignore_errors=True)
         path.rename(doomed)
         shutil.rmtree(doomed)
@@ -223,33 +227,57 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@contextmanager
+def _only_one(folder: RunFolder) -> Iterator[None]:
+    """Let one worker at a time look at the failure records."""
+    with (folder.private / "records.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _publish_record(record: Path, folder: RunFolder) -> None:
+    """Publish why a slice failed; of two branches that did, the earlier stage's reason stays."""
+    target = folder.path(record.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _only_one(folder):
+        order = list(STAGES)
+        if not target.is_file() or order.index(_stage_of(record)) < order.index(_stage_of(target)):
+            record.replace(target)
+
+
+def _stage_of(record: Path) -> str:
+    return str(json.loads(record.read_text(encoding="utf-8"))["stage"])
+
+
 def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> None:
     """Move everything a stage made to its place, metrics last.
 
     The outputs are listed before the first one moves, and the key that makes them count is added
-    after the last: whenever a run is killed, the next one knows what to remove.
+    after the last: whenever a run is killed, the next one knows what to remove. A failure has no
+    key.
     """
     from mosaicflow.io.tables import write_json
 
-    made = [path for path in scratch.iterdir() if not path.name.startswith(".")]
+    record = scratch / task.record if task.record else None
+    made = [path for path in scratch.iterdir() if path.name[0] != "." and path != record]
     made.sort(key=lambda path: (path.name.endswith(".metrics.json"), path.name))
     outputs = [folder.place(path.name) for path in made]
     state_file = _state_file(task, folder)
     old = json.loads(state_file.read_text(encoding="utf-8")) if state_file.is_file() else {}
-    if key is not None:
-        replaced = [name for name in old.get("outputs", []) if name not in outputs]
-        write_json(state_file, {"key": None, "outputs": [*outputs, *replaced]})
-        for name in replaced:
-            _remove(folder.root / name)
+    replaced = [name for name in old.get("outputs", []) if name not in outputs]
+    write_json(state_file, {"key": None, "outputs": [*outputs, *replaced]})
+    for name in replaced:
+        _remove(folder.root / name, folder)
     for path, place in zip(made, outputs, strict=True):
         target = folder.root / place
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
-            _remove(target)
+            _remove(target, folder)
         path.replace(target)
+    if record is not None and record.is_file():
+        _publish_record(record, folder)
     shutil.rmtree(scratch)
-    if key is not None:
-        write_json(state_file, {"key": key, "outputs": outputs})
+    write_json(state_file, {"key": key, "outputs": outputs})
 
 
 def published_outputs(task: Task) -> list[str]:
@@ -257,3 +285,12 @@ def published_outputs(task: Task) -> list[str]:
     state_file = _state_file(task, RunFolder(task.root))
     found: list[str] = json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
     return found
+
+
+def all_outputs(root: Path) -> tuple[str, ...]:
+    """List what all tasks published, failure records included, as paths below the output folder."""
+    folder = RunFolder(root)
+    found = [record.relative_to(root).as_posix() for record in folder.failure_records()]
+    for state_file in folder.finished.glob("*.json"):
+        found += json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
+    return tuple(sorted(found))

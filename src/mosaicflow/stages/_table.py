@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mosaicflow.errors import MosaicflowError, ParameterError
-from mosaicflow.io.tables import parse_slice_id, write_json
+from mosaicflow.errors import InputError, MosaicflowError, ParameterError
+from mosaicflow.io.tables import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
     from typing import Any
 
 __all__ = ["STAGES", "Stage", "run_stage"]
@@ -72,34 +73,45 @@ def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | No
     arguments : mapping
         Keyword arguments of the stage function.
     failure_record : Path, optional
-        Where to write what went wrong (``zNN_failure.json``). Without it errors are raised.
+        Where to write what went wrong: ``zNN_failure.json`` of a slice, ``zII_zJJ_failure.json``
+        of a pair. Without it errors are raised.
 
     Returns
     -------
     bool
         False when the stage failed and the record was written.
     """
-    if failure_record is not None:
-        parse_slice_id(failure_record)  # a wrong name must not hide the reason later
+    stage = STAGES[name]
+    # Read first: a wrong name must not hide the reason later.
+    ids = {} if failure_record is None else _ids_of(failure_record, stage)
     try:
-        STAGES[name].function(**arguments)
+        stage.function(**arguments)
     except MosaicflowError as error:
         # A senseless setting is no fault of this slice: it would fail on all of them.
         if failure_record is None or isinstance(error, ParameterError):
             raise
-        record_failure(failure_record, name, error)
+        reason = _without_folders(error.args[0], arguments)
+        write_json(failure_record, {**ids, "stage": name, "reason": reason, "remedy": error.remedy})
         return False
     return True
 
 
-def record_failure(path: Path, stage: str, error: MosaicflowError) -> None:
-    """Write why a stage gave nothing for one slice."""
-    write_json(
-        path,
-        {
-            "slice_id": parse_slice_id(path),
-            "stage": stage,
-            "reason": error.args[0],
-            "remedy": error.remedy,
-        },
-    )
+def _ids_of(record: Path, stage: Stage) -> dict[str, int]:
+    """Read whom a record is about from its name."""
+    names = ("fixed_id", "moving_id") if stage.per == "pair" else ("slice_id",)
+    ids = [int(digits) for digits in re.findall(r"z(\d+)", record.name)]
+    if len(ids) != len(names):
+        form = "zII_zJJ" if stage.per == "pair" else "zNN"
+        raise InputError(
+            f"{record}: found {len(ids)} slice ids in the name", remedy=f"use {form}_failure.json"
+        )
+    return dict(zip(names, ids, strict=True))
+
+
+def _without_folders(text: str, arguments: Mapping[str, Any]) -> str:
+    """Name files as they are called everywhere: where a task found them is of no use later."""
+    paths = [value for value in arguments.values() if isinstance(value, Path)]
+    folders = {str(path.parent) for path in paths} | {str(arguments.get("raw", "."))}
+    for folder in sorted(folders - {".", "/"}, key=len, reverse=True):
+        text = text.replace(f"{folder}/", "")
+    return text

@@ -41,7 +41,7 @@ def test_help_shows_how_to_start(mosaicflow):
         (["-i", "r", "-o", "o", "--crop-depth-um=-5"], "--crop_depth_um is -5, expected a number"),
         (["-i", "r", "-o", "o", "--graph-span", "["], "--graph_span is '['"),
         (["-i", "r", "-o", "o", "--threads", "0"], "--threads is 0, expected 1 or more"),
-        (["-i", "r", "-o", "o", "-p", "gone.yml"], "gone.yml: cannot be read as YAML"),
+        (["-i", "r", "-o", "o", "-p", "gone.yml"], "gone.yml: not found, expected a YAML file"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_with_one_line(mosaicflow, arguments, message):

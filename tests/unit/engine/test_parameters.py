@@ -131,6 +131,15 @@ def test_every_number_has_a_limit():
     assert numbers <= set(LIMITS)
 
 
+def test_what_is_effective_includes_the_defaults():
+    found = given(graph_span=1, pyramid_resolutions=[10]).effective()
+    assert found["graph_span"] == 1
+    assert found["pyramid_resolutions"] == [10.0]
+    assert found["crop_depth_um"] == 600.0
+    assert "smoothness_flatfield" not in found
+    assert list(found) == sorted(found)
+
+
 def test_the_command_line_wins_over_the_file(tmp_path):
     path = tmp_path / "params.yml"
     path.write_text("input: raw\noutput: out\ngraph_span: 2\ncrop_depth_um: 300\n")
@@ -167,8 +176,13 @@ def test_a_damaged_file_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ParameterError, match=message):
         Parameters.read(path, {})
-    with pytest.raises(ParameterError, match=r"gone.yml: cannot be read as YAML"):
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ParameterError, match=r"gone\.yml: not found, expected a YAML file"):
         Parameters.read(tmp_path / "gone.yml", {})
+    with pytest.raises(ParameterError, match=": is a folder, expected a YAML file"):
+        Parameters.read(tmp_path, {})
 
 
 def test_options_are_read_like_a_file_but_names_stay_names():

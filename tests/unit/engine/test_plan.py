@@ -115,12 +115,13 @@ def test_tile_positions_are_measured_on_the_native_grid():
     assert task.inputs["illumination"] == "illumination.npz"
 
 
-def test_only_slices_may_fail_alone():
+def test_only_slices_and_pairs_may_fail_alone():
     for task in plan().tasks.values():
         if task.stage in ("stack", "solve_alignment", "estimate_illumination", "detect_rehoming"):
             assert task.record == ""
-        elif task.stage != "register_pairwise":
-            assert task.record == f"{task.name.split()[1]}_failure.json"
+        else:
+            assert task.record == f"{'_'.join(task.name.split()[1:])}_failure.json"
+    assert "z00_z01_failure.json" in plan().tasks["solve_alignment"].inputs["failures"]
 
 
 def test_the_volume_is_named_after_the_subject():

@@ -4,13 +4,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mosaicflow.engine.layout import PUBLISHED
 from mosaicflow.engine.parameters import Parameters
+from mosaicflow.engine.plan import plan_run
 from mosaicflow.engine.run import run_pipeline
-from mosaicflow.errors import InputError, MosaicflowError, QualityError
+from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
 from mosaicflow.io.tables import read_json
 from mosaicflow.io.zarr import is_finished, validate_omezarr
 
@@ -69,9 +72,25 @@ def test_a_run_publishes_everything_in_its_place(finished_run):
 
 def test_the_record_counts_slices_and_tasks(finished_run):
     record = read_json(finished_run / "pipeline_info/run.json")
-    assert record["slices"] == {"found": 2, "failed": {}}
-    assert record["stages"]["stitch_3d"]["done"] == 2
+    assert record["slices"] == {"found": 2, "failed": {}, "placed": 2}
+    assert record["pairs"] == {"found": 1, "failed": {}}
+    assert record["engine"]["stages"]["stitch_3d"]["done"] == 2
     assert record["parameters"]["crop_depth_um"] == 290.0
+    assert record["parameters"]["graph_span"] == 3
+    for name in record["outputs"]:
+        assert (finished_run / name).exists(), name
+    assert "tables/alignment.json" in record["outputs"]
+
+
+def test_the_guide_names_what_is_there(finished_run):
+    text = (finished_run / "README.txt").read_text()
+    assert text.startswith("3d_volume.ome.zarr and what it was made from\n")
+    assert "  crop_depth_um: 290\n" in text
+    assert "graph_span" not in text
+    assert "@" not in text
+    for folder in PUBLISHED:
+        assert f"  {folder}/" in text
+        assert (finished_run / folder).is_dir()
 
 
 def test_a_second_run_does_nothing_again(acquisition, run_copy, content):
@@ -122,8 +141,59 @@ def test_a_folder_that_is_not_there_or_cannot_be_written_is_named(acquisition, t
         run_pipeline(tmp_path / "gone", tmp_path / "out", nothing, 1)
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match=r"file: cannot be written .*choose another --output"):
+    with pytest.raises(ParameterError, match=r"file is a file, expected a folder"):
         run_pipeline(acquisition.raw, tmp_path / "file", nothing, 1)
+    with pytest.raises(InputError, match=r"cannot be written .*choose another --output"):
+        run_pipeline(acquisition.raw, tmp_path / "file" / "below", nothing, 1)
+
+
+def test_raw_data_and_results_do_not_mix(raw_copy, tmp_path):
+    nothing = Parameters({})
+    for inside in (raw_copy, raw_copy / "results"):
+        with pytest.raises(
+            ParameterError, match=r"lies in the raw folder .*choose a folder outside"
+        ):
+            run_pipeline(raw_copy, inside, nothing, 1)
+    raw_copy.rename(tmp_path / "slices")
+    with pytest.raises(ParameterError, match="lies where results are written"):
+        run_pipeline(tmp_path / "slices", tmp_path, nothing, 1)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_run_without_any_tile_leaves_nothing_behind(tmp_path, exists):
+    raw, root = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    if exists:
+        root.mkdir()
+    with pytest.raises(InputError, match="no tile"):
+        run_pipeline(raw, root, Parameters({}), 1)
+    assert root.exists() == exists
+    assert not exists or not list(root.iterdir())
+
+
+def test_a_pair_that_cannot_be_compared_stops_nobody(acquisition, run_copy, monkeypatch):
+    # Workers see the plan only: let the pair's task read what is no slice.
+    plan = plan_run
+
+    def with_a_bad_pair(*arguments):
+        found = plan(*arguments)
+        name = "register_pairwise z00 z01"
+        inputs = {**found.tasks[name].inputs, "moving": "mosaic_grid_3d_z01.ome.zarr"}
+        found.tasks[name] = replace(found.tasks[name], inputs={**inputs, "shifts": "README.txt"})
+        return found
+
+    monkeypatch.setattr("mosaicflow.engine.run.plan_run", with_a_bad_pair)
+    parameters = Parameters.read(acquisition.params, {})
+    result = run_pipeline(acquisition.raw, run_copy, parameters, 2)
+    assert result.failures == {}
+    assert list(result.unmatched) == ["z00_z01"]
+    assert result.unmatched["z00_z01"].startswith("register_pairwise: README.txt: ")
+    assert not list((run_copy / "transforms").glob("z00_z01*"))
+    record = read_json(run_copy / "pipeline_info/run.json")
+    assert record["pairs"] == {"found": 1, "failed": result.unmatched}
+    assert record["slices"]["placed"] == 2
+    warnings = read_json(run_copy / "metrics/alignment.metrics.json")["warnings"]
+    assert any(text.startswith("pair 0-1: README.txt: ") for text in warnings)
 
 
 def test_a_second_run_in_the_same_folder_is_refused(acquisition, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
-from mosaicflow.engine.tasks import execute, forget_others
+from mosaicflow.engine.tasks import all_outputs, execute, forget_others
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_json, write_json
 from mosaicflow.io.zarr import is_finished
@@ -104,12 +104,25 @@ def test_without_a_place_for_a_record_a_failure_is_raised(task):
         execute(broken)
 
 
-def test_a_record_goes_when_its_stage_succeeds(task, run_copy):
+@pytest.mark.parametrize(
+    ("there", "kept"), [("fix_illumination", "fix_illumination"), ("normalize", "crop_interface")]
+)
+def test_of_two_branches_that_fail_the_earlier_stage_tells(task, run_copy, there, kept):
     record = run_copy / "tables/z00_failure.json"
-    write_json(record, {"slice_id": 0, "stage": "crop_interface", "reason": "r", "remedy": ""})
-    (run_copy / SLICE / ".zattrs").unlink()
+    write_json(record, {"slice_id": 0, "stage": there, "reason": "r", "remedy": ""})
+    broken = replace(task, inputs={"slice_path": "slice_z00_empty.ome.zarr"})
+    (run_copy / "slices/empty/slice_z00_empty.ome.zarr").mkdir(parents=True)
+    assert execute(broken).state == "failed"
+    assert read_json(record)["stage"] == kept
+
+
+def test_what_a_failed_task_published_is_known(task, run_copy):
+    (run_copy / "slices/empty/slice_z00_empty.ome.zarr").mkdir(parents=True)
+    assert execute(replace(task, inputs={"slice_path": "slice_z00_empty.ome.zarr"})).reason
+    assert not (run_copy / SLICE).exists()
+    assert "tables/z00_failure.json" in all_outputs(run_copy)
+    assert SLICE not in all_outputs(run_copy)
     assert execute(task).state == "done"
-    assert not record.exists()
 
 
 def test_a_result_wanted_under_another_name_is_made_anew(run_copy, acquisition):
@@ -123,16 +136,13 @@ def test_a_result_wanted_under_another_name_is_made_anew(run_copy, acquisition):
 def test_what_left_the_plan_is_removed(run_copy, acquisition):
     parameters = Parameters.read(acquisition.params, {"compensate_psf_enabled": False})
     plan = plan_run(acquisition.raw, run_copy, [0], parameters, 2)
-    stale = run_copy / "tables/z01_failure.json"
-    write_json(stale, {"slice_id": 1, "stage": "stitch_3d", "reason": "r", "remedy": ""})
-    valid = run_copy / "tables/z00_failure.json"
-    write_json(valid, {"slice_id": 0, "stage": "stitch_3d", "reason": "r", "remedy": ""})
+    for name in ("z00", "z01", "z00_z01"):  # what failed is done again
+        (run_copy / f"tables/{name}_failure.json").write_text("{}")
     forget_others(run_copy, plan.tasks.values())
     assert not list((run_copy / "slices/axial_corr").iterdir())
     assert [p.name for p in (run_copy / "slices/normalize").iterdir()] == [
         "slice_z00_normalize.ome.zarr"
     ]
     assert not list((run_copy / "transforms").glob("z00_z01*"))
-    assert not stale.exists()
-    assert valid.exists()
+    assert not list((run_copy / "tables").glob("*_failure.json"))
     assert (run_copy / "3d_volume.ome.zarr").exists()

@@ -44,13 +44,28 @@ def test_a_failure_is_raised_or_recorded(tmp_path):
     found = read_json(record)
     assert found["slice_id"] == 104
     assert found["stage"] == "normalize"
-    assert "not found" in found["reason"]
+    assert found["reason"].startswith("gone.ome.zarr: not found")
     assert "remedy" in found
+
+
+def test_a_pair_that_fails_is_recorded_with_both_ids(tmp_path):
+    arguments = {
+        "fixed": tmp_path / "slice_z04_normalize.ome.zarr",
+        "moving": tmp_path / "slice_z106_normalize.ome.zarr",
+        "output": tmp_path / "z04_z106_transform.json",
+    }
+    record = tmp_path / "z04_z106_failure.json"
+    assert run_stage("register_pairwise", arguments, record) is False
+    found = read_json(record)
+    assert (found["fixed_id"], found["moving_id"]) == (4, 106)
+    assert found["stage"] == "register_pairwise"
+    with pytest.raises(InputError, match=r"found 1 slice ids .*: use zII_zJJ_failure\.json"):
+        run_stage("register_pairwise", arguments, tmp_path / "z04_failure.json")
 
 
 def test_a_record_whose_name_tells_no_slice_is_refused_before_the_work(tmp_path):
     arguments = {"slice_path": tmp_path / "gone.ome.zarr", "output": tmp_path / "out.ome.zarr"}
-    with pytest.raises(InputError, match=r"failure\.json: found no slice id"):
+    with pytest.raises(InputError, match=r"failure\.json: found 0 slice ids"):
         run_stage("normalize", arguments, tmp_path / "failure.json")
 
 
