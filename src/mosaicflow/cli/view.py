@@ -60,7 +60,8 @@ def _serve(path: str, port: int, *, browser: bool) -> None:
         if not location.is_url:
             folder = location.path / location.prefix
             url = stack.enter_context(StoreServer(folder, port)).url
-        page = neuroglancer_viewer(path, url).get_viewer_url()
+        viewer = neuroglancer_viewer(path, url)  # its page is there as long as it is
+        page = viewer.get_viewer_url()
         sys.stdout.write(f"{page}\nserving {url}; stop with Ctrl-C\n")
         sys.stdout.flush()
         if browser:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "format_slice_id",
+    "natural_order",
     "parse_bool",
     "parse_slice_id",
     "read_csv",
@@ -35,6 +36,12 @@ _ID_IN_NAME = re.compile(r"(?:^|_)z(\d+)(?=[_.]|$)", re.IGNORECASE)
 _BARE_ID = re.compile(r"\s*z?(\d+)(?:\.0*)?\s*", re.IGNORECASE)
 _TRUE = frozenset({"true", "1", "yes", "y", "t"})
 _FALSE = frozenset({"false", "0", "no", "n", "f", ""})
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """Give a sort key by which the numbers in file names count as numbers: z2 before z10."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if part.isdigit() else part for part in parts], name
 
 
 def format_slice_id(slice_id: int, digits: int = 2) -> str:

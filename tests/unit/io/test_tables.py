@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.tables import (
     format_slice_id,
+    natural_order,
     parse_bool,
     parse_slice_id,
     read_csv,
@@ -227,3 +228,9 @@ def test_killing_a_writer_leaves_the_old_or_the_new_file_whole(tmp_path):
         found = read_json(path)
         assert len(found) == 100_000
         assert len(set(found)) == 1
+
+
+def test_numbers_in_names_count_as_numbers():
+    names = ["z10.tif", "z2.tif", "a100b2", "a100b10", "z02.tif"]
+
+    assert sorted(names, key=natural_order) == ["a100b2", "a100b10", "z02.tif", "z2.tif", "z10.tif"]

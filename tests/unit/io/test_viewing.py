@@ -201,3 +201,27 @@ def test_an_archive_cannot_be_viewed_in_a_browser(tmp_path, store):
     zip_store(store, tmp_path / "a.ome.zarr.zip")
     with pytest.raises(StoreError, match="cannot look into a zip"):
         view(str(tmp_path / "a.ome.zarr.zip"), viewer="neuroglancer")
+
+
+@pytest.mark.filterwarnings("ignore")  # of tornado and neuroglancer
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [("float64", {}), ("complex64", {}), ("uint8", {"compressor": "lz4"})],
+)
+def test_what_neuroglancer_cannot_show_is_said(tmp_path, dtype, options):
+    pytest.importorskip("neuroglancer")
+    save_omezarr(noise((4, 8, 8), dtype), tmp_path / "a.ome.zarr", 0.01, **options)
+    with pytest.raises(StoreError, match=r"Neuroglancer cannot show .* voxels in"):
+        view(str(tmp_path / "a.ome.zarr"), viewer="neuroglancer", browser=False)
+
+
+@pytest.mark.filterwarnings("ignore")  # of tornado and neuroglancer
+def test_neuroglancer_shows_the_lateral_plane_first_and_whole(store):
+    pytest.importorskip("neuroglancer")
+    from mosaicflow.io.viewing.viewers import neuroglancer_viewer
+
+    state = neuroglancer_viewer(store, "http://127.0.0.1:1/x.ome.zarr").state
+    assert state.dimensions.names == ("x", "y", "z")
+    np.testing.assert_allclose(state.dimensions.scales, (1e-5, 1e-5, 1.5e-6))
+    panel_um = 450 * state.cross_section_scale * 1.5  # zoom counts the finest voxels
+    assert panel_um == pytest.approx(500)

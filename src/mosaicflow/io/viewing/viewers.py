@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.errors import MissingExtraError
-from mosaicflow.io.zarr.info import read_omezarr_info
+import numpy as np
+
+from mosaicflow.errors import MissingExtraError, StoreError
+from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.reader import read_omezarr
 from mosaicflow.io.zarr.render import contrast_of
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["has_napari", "neuroglancer_viewer", "show_in_napari"]
 
 _PERCENTILES = (0.5, 99.5)
+# About the width of one of four panels in a browser.
+_PANEL_PX = 450
+# Codecs of Zarr v2 that Neuroglancer has no decoder for.
+_UNREADABLE = frozenset({"lz4", "zstd"})
 
 
 def has_napari() -> bool:
@@ -70,7 +76,15 @@ def neuroglancer_viewer(path: StorePath, url: str) -> Any:  # noqa: ANN401  # un
             remedy="install one: pip install 'mosaicflow[view]', or pip install 'napari[all]'",
         ) from error
     info = read_omezarr_info(path)
+    _check_showable(info)
     low, high = contrast_of(path, _PERCENTILES)
+    axes = {
+        axis.name: (pitch, n * pitch)
+        for axis, pitch, n in zip(info.axes, info.scales_um[0], info.shapes[0], strict=True)
+        if axis.name in "xyz"
+    }
+    finest = min(pitch for pitch, _ in axes.values())  # the unit of Neuroglancer's zoom
+    largest = max(extent for _, extent in axes.values())
     viewer = neuroglancer.Viewer()
     with viewer.txn() as state:
         state.layers[info.name] = neuroglancer.ImageLayer(
@@ -78,4 +92,26 @@ def neuroglancer_viewer(path: StorePath, url: str) -> Any:  # noqa: ANN401  # un
             shader="#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }\n",
             shader_controls={"normalized": {"range": [low, high]}},
         )
+        # x to the right, y down: the first panel is the lateral plane.
+        names = sorted(axes)
+        state.dimensions = neuroglancer.CoordinateSpace(
+            names=names, units="um", scales=[axes[name][0] for name in names]
+        )
+        state.cross_section_scale = largest / finest / _PANEL_PX
+        state.projection_scale = 1.5 * largest / finest
+        state.layout = "4panel" if "z" in axes else "xy"
     return viewer
+
+
+def _check_showable(info: OmeZarrInfo) -> None:
+    level = info.levels[0]
+    kind = np.dtype(level.dtype)
+    large = kind.itemsize > 4 and kind != np.uint64
+    if large or kind.kind not in "iuf" or (info.zarr_format == 2 and level.codec in _UNREADABLE):
+        raise StoreError(
+            f"{info.location}: Neuroglancer cannot show {level.dtype} voxels in {level.codec}",
+            remedy="install napari (pip install 'napari[all]'), or make a picture with mosaicflow"
+            " screenshot",
+        )
+    if info.location.address.startswith("memory:"):
+        raise StoreError(f"{info.location}: only this process can see what is in its memory")
