@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.mosaic.pair_shift import measure_shift, overlap_ncc
+from mosaicflow.mosaic.pair_shift import measure_shift, overlap_ncc, peak_heights
 from mosaicflow.mosaic.placement import Link, fit_stage_model
 
 if TYPE_CHECKING:
@@ -23,10 +23,14 @@ __all__ = ["TileLinker", "neighbours", "nominal_positions"]
 
 # Share of a tile that the first search looks beyond the expected shift.
 _SEARCH_FRACTION = 0.15
-# Pairs that do not touch tell how well unrelated tissue matches by chance.
+# So many pairs of unrelated tissue tell how well it matches by chance.
 _CHANCE_PAIRS = 40
-_CHANCE_SIGMAS = 2.33  # one in a hundred
-_LEAST_NCC = 0.3  # where there are too few tiles to learn it
+_CHANCE_SIGMAS = 3.0  # one in a hundred: the highest of many values has a long tail
+# Share of unrelated pairs that may pass it, as it is itself learnt from few.
+_CHANCE_SHARE = 0.02
+# Where there is too little to learn from, this is asked of a link.
+_LEAST_NCC = 0.3
+_FEWEST_STRANGERS = 8
 
 
 def neighbours(tiles: Iterable[Tile]) -> list[tuple[Tile, Tile]]:
@@ -70,7 +74,7 @@ class TileLinker:
     stage_px: Mapping[Tile, Position]
     tile_yx: tuple[int, int]
     refinement_px: float
-    map_all: Callable[[Callable[..., Link | None], Sequence[tuple[Tile, Tile]]], list[Link | None]]
+    map_all: Callable[[Callable[..., Any], Sequence[Any]], list[Any]]
 
     def links(self, rng: np.random.Generator) -> tuple[list[Link], float]:
         """Measure all neighbouring pairs and keep those that chance does not explain.
@@ -83,67 +87,88 @@ class TileLinker:
         Returns
         -------
         (list of Link, float)
-            Links, and the correlation that a link had to reach.
+            Links, and the correlation that they had to reach in the search by whole pixels. None
+            are left when there are no more of them than chance lets through.
         """
         pairs = neighbours(self.stage_px)
-        wide = [length * _SEARCH_FRACTION for length in self.tile_yx]
-        first = self._measure(pairs, np.eye(2), max(wide))
-        model = fit_stage_model(first, self.stage_px)
+        chance = self._chance(rng)
+        first = self._measure(pairs, np.eye(2), self._wide_px)
+        # A turn or scale fitted to what noise shows would displace far tiles by many pixels.
+        sure = [link for link in first if link.peak_ncc >= chance.wide]
+        model = fit_stage_model(sure, self.stage_px)
         near = {
             (link.a, link.b): link
             for link in first
-            if np.abs(self._expected(model, link.a, link.b) - link.shift_px).max()
+            if np.abs(np.subtract(self._expected(model, link.a, link.b), link.shift_px)).max()
             <= self.refinement_px
         }
         again = self._measure([p for p in pairs if p not in near], model, self.refinement_px)
         near |= {(link.a, link.b): link for link in again}
-        chance = self._chance_ncc(model, rng)
-        return [near[pair] for pair in pairs if pair in near and near[pair].ncc >= chance], chance
+        kept = [near[p] for p in pairs if p in near and near[p].peak_ncc >= chance.narrow]
+        if len(kept) <= _passing_by_chance(len(pairs)):
+            kept = []
+        return self.map_all(self._with_stage_ncc, kept), chance.narrow
 
-    def _expected(self, model: NDArray[np.float64], a: Tile, b: Tile) -> NDArray[np.float64]:
-        return np.asarray(model @ np.subtract(self.stage_px[b], self.stage_px[a]))
+    @property
+    def _wide_px(self) -> float:
+        return _SEARCH_FRACTION * max(self.tile_yx)
+
+    def _expected(self, model: NDArray[np.float64], a: Tile, b: Tile) -> Position:
+        y, x = model @ np.subtract(self.stage_px[b], self.stage_px[a])
+        return float(y), float(x)
 
     def _measure(
         self, pairs: Sequence[tuple[Tile, Tile]], model: NDArray[np.float64], reach_px: float
     ) -> list[Link]:
         def measure(pair: tuple[Tile, Tile]) -> Link | None:
             a, b = pair
-            return self._link(a, b, b, model, reach_px)
+            found = measure_shift(
+                self.features(a), self.features(b), self._expected(model, a, b), reach_px
+            )
+            if found is None:
+                return None
+            return Link(a, b, found.shift_px, found.ncc, found.peak_ratio, found.peak_ncc)
 
         return [link for link in self.map_all(measure, pairs) if link is not None]
 
-    def _link(
-        self, a: Tile, b: Tile, content: Tile, model: NDArray[np.float64], reach_px: float
-    ) -> Link | None:
-        """Measure b against a, with the image of tile `content` in the place of b."""
-        y, x = self._expected(model, a, b)
-        first, second = self.features(a), self.features(content)
-        found = measure_shift(first, second, (float(y), float(x)), reach_px)
-        if found is None:
-            return None
-        y, x = np.subtract(self.stage_px[b], self.stage_px[a])
-        stage_ncc = overlap_ncc(first, second, (float(y), float(x)))
-        return Link(a, b, found.shift_px, found.ncc, found.peak_ratio, stage_ncc)
+    def _with_stage_ncc(self, link: Link) -> Link:
+        at = self._expected(np.eye(2), link.a, link.b)
+        return replace(
+            link, stage_ncc=overlap_ncc(self.features(link.a), self.features(link.b), at)
+        )
 
-    def _chance_ncc(self, model: NDArray[np.float64], rng: np.random.Generator) -> float:
-        """Learn what correlation unrelated tiles reach in the same search."""
-        pairs = neighbours(self.stage_px)
+    def _chance(self, rng: np.random.Generator) -> _Chance:
+        """Learn what correlation unrelated tissue reaches in the same searches."""
         tiles = sorted(self.stage_px)
-        if len(tiles) < 9:
-            return _LEAST_NCC
-        strangers = {}
-        for number in rng.permutation(len(pairs))[:_CHANCE_PAIRS].tolist():
-            a, b = pairs[number]
-            # Only tiles that touch neither: their tissue is somewhere else.
-            far = [t for t in tiles if max(abs(t[0] - a[0]), abs(t[1] - a[1])) > 1]
-            if far:
-                strangers[a, b] = far[int(rng.integers(len(far)))]
+        every = [(*pair, tile) for pair in neighbours(self.stage_px) for tile in tiles]
+        chosen = [every[i] for i in rng.permutation(len(every))[:_CHANCE_PAIRS].tolist()]
 
-        def measure(pair: tuple[Tile, Tile]) -> Link | None:
-            return self._link(*pair, strangers[pair], model, self.refinement_px)
+        def measure(strangers: tuple[Tile, Tile, Tile]) -> tuple[float, ...] | None:
+            a, b, other = strangers
+            # Turned by half a turn, not even b shows on this side what a shows.
+            turned = self.features(other)[:, ::-1, ::-1]
+            there = self._expected(np.eye(2), a, b)
+            return peak_heights(
+                self.features(a), turned, there, (self.refinement_px, self._wide_px)
+            )
 
-        found = self.map_all(measure, list(strangers))
-        values = [link.ncc for link in found if link is not None]
-        if len(values) < 8:
-            return _LEAST_NCC
-        return float(np.mean(values) + _CHANCE_SIGMAS * np.std(values))
+        found = [one for one in self.map_all(measure, chosen) if one is not None]
+        if len(found) < _FEWEST_STRANGERS:
+            return _Chance(_LEAST_NCC, _LEAST_NCC)
+        heights = np.array(found)
+        narrow, wide = heights.mean(axis=0) + _CHANCE_SIGMAS * heights.std(axis=0)
+        return _Chance(float(narrow), float(wide))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chance:
+    """Correlation that unrelated tiles hardly ever reach in a narrow and in a wide search."""
+
+    narrow: float
+    wide: float
+
+
+def _passing_by_chance(n_pairs: int) -> float:
+    """Most links that unrelated tiles are likely to give: the mean and 3.5 standard deviations."""
+    mean = _CHANCE_SHARE * n_pairs
+    return mean + 3.5 * float(np.sqrt(mean))

@@ -10,16 +10,20 @@ from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import spline_filter1d
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Image = NDArray[np.float32]
 
-__all__ = ["PairShift", "measure_shift", "overlap_ncc"]
+__all__ = ["PairShift", "measure_shift", "overlap_ncc", "peak_heights"]
 
 # A correlation over less than this share of the expected overlap is chance.
 _LEAST_OVERLAP = 0.1
 # Pixels around the overlap that fractional shifts and the spline may reach for.
 _MARGIN = 3
+# An overlap narrower than this tells nothing [px].
+_LEAST_WIDTH = 8
 # Bands are averaged to this many for the search over all shifts.
 _SEARCH_BANDS = 4
 
@@ -34,12 +38,16 @@ class PairShift:
         (y, x) in px of the features.
     ncc : float
         Correlation of the two tiles in the overlap at that shift.
+    peak_ncc : float
+        Correlation at the nearest shift by whole pixels, as `peak_heights` gives it for tiles
+        that have nothing to do with each other.
     peak_ratio : float
         Best over second-best correlation peak; 1 is ambiguous.
     """
 
     shift_px: tuple[float, float]
     ncc: float
+    peak_ncc: float
     peak_ratio: float
 
 
@@ -70,25 +78,71 @@ def measure_shift(
     """
     start = (round(expected_px[0]), round(expected_px[1]))
     reach = int(np.ceil(max_shift_px))
-    strips = _strips(first, second, start, reach)
-    if strips is None:
-        return None
-    a, b, offset = strips
-    surface = _ncc_surface(_fewer_bands(a), _fewer_bands(b))
-    lags = [_lags(a.shape[i], b.shape[i]) for i in (1, 2)]
-    # shift = lag + where the strips start in their tiles
-    shifts = [lag + off for lag, off in zip(lags, offset, strict=True)]
-    inside = [np.abs(shift - exp) <= reach for shift, exp in zip(shifts, start, strict=True)]
-    window = np.where(np.outer(*inside), surface, -1.0)
-    if window.max() <= 0:
+    window = _search(first, second, start, reach)
+    if window is None or window.max() <= 0:
         return None
     (y, x), ratio = _best_peak(window)
-    overlap = _Overlap.at(first, second, (int(shifts[0][y]), int(shifts[1][x])))
+    overlap = _Overlap.at(first, second, (start[0] - reach + y, start[1] - reach + x))
     if overlap is None:
         return None
     refined = _refine(overlap)
     ncc = overlap.ncc(refined)
-    return PairShift(refined, ncc, ratio) if np.isfinite(ncc) else None
+    return PairShift(refined, ncc, float(window[y, x]), ratio) if np.isfinite(ncc) else None
+
+
+def peak_heights(
+    first: Image, second: Image, expected_px: tuple[float, float], reaches_px: Sequence[float]
+) -> tuple[float, ...] | None:
+    """Give the highest correlation within each of several distances of an expected shift.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (bands, y, x), float32
+        Features of both tiles.
+    expected_px : (float, float)
+        Position of `second` minus position of `first` in the middle of the search.
+    reaches_px : sequence of float
+        Departures from it that are looked at, per axis.
+
+    Returns
+    -------
+    tuple of float, or None
+        One height per reach; None when there is nothing to compare.
+    """
+    start = (round(expected_px[0]), round(expected_px[1]))
+    reaches = [int(np.ceil(reach)) for reach in reaches_px]
+    window = _search(first, second, start, max(reaches))
+    if window is None:
+        return None
+    parts = (slice(max(reaches) - reach, max(reaches) + reach + 1) for reach in reaches)
+    return tuple(float(window[part, part].max()) for part in parts)
+
+
+def _search(
+    first: Image, second: Image, start: tuple[int, int], reach: int
+) -> NDArray[np.float64] | None:
+    """Correlate at all shifts from `start` - `reach` to `start` + `reach`; -1 = cannot tell."""
+    strips = _strips(first, second, start, reach)
+    if strips is None:
+        return None
+    a, b, offset = strips
+    # A lag is the shift between the strips, a shift that between the tiles.
+    lags = [
+        _Lags(n_a, n_b, at - reach - off, at + reach - off)
+        for n_a, n_b, at, off in zip(a.shape[1:], b.shape[1:], start, offset, strict=True)
+    ]
+    surface = _ncc_surface(_fewer_bands(a), _fewer_bands(b), (lags[0], lags[1]))
+    wide = [
+        np.array([_overlap_bounds(n_a, n_b, at + d) is not None for d in range(-reach, reach + 1)])
+        for n_a, n_b, at in zip(first.shape[1:], second.shape[1:], start, strict=True)
+    ]
+    return np.where(np.outer(*wide), surface, -1.0)
+
+
+def _overlap_bounds(n_a: int, n_b: int, shift: int) -> tuple[int, int] | None:
+    """Part of the first tile that the second one covers with a margin; None if too narrow."""
+    low, high = max(0, shift + _MARGIN), min(n_a, n_b + shift - _MARGIN)
+    return (low, high) if high - low >= _LEAST_WIDTH else None
 
 
 def _strips(
@@ -113,52 +167,86 @@ def _strips(
 
 def _fewer_bands(images: Image) -> Image:
     step = -(-len(images) // _SEARCH_BANDS)
-    starts = np.arange(0, len(images), step)
-    return np.asarray(np.add.reduceat(images, starts, axis=0), dtype=np.float32)
+    if step == 1:
+        return images
+    groups = [images[start : start + step] for start in range(0, len(images), step)]
+    return np.stack([group.sum(axis=0) for group in groups])
 
 
-def _lags(n_a: int, n_b: int) -> NDArray[np.int64]:
-    size = next_fast_len(n_a + n_b - 1, real=True)
-    lags = np.arange(size)
-    return np.where(lags < n_a, lags, lags - size)
+@dataclass(frozen=True, slots=True)
+class _Lags:
+    """The lags of interest along one axis of two strips."""
+
+    n_a: int
+    n_b: int
+    low: int
+    high: int
+
+    @property
+    def size(self) -> int:
+        """Length of a transform in which no other lag wraps round onto those of interest."""
+        least = max(self.n_a, self.n_b, self.n_b + self.high, self.n_a - self.low)
+        return int(next_fast_len(least, real=True))
+
+    @property
+    def values(self) -> NDArray[np.int64]:
+        return np.arange(self.low, self.high + 1)
+
+    @property
+    def met(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Start and stop of the part of the first strip that meets the second, per lag."""
+        lags = self.values
+        start = np.clip(lags, 0, self.n_a)
+        return start, np.clip(lags + self.n_b, start, self.n_a)
 
 
-def _ncc_surface(a: Image, b: Image) -> NDArray[np.float64]:
+def _ncc_surface(a: Image, b: Image, lags: tuple[_Lags, _Lags]) -> NDArray[np.float64]:
     """Correlation coefficient of the overlap for each lag, all bands together."""
-    size = [
-        next_fast_len(n + m - 1, real=True) for n, m in zip(a.shape[1:], b.shape[1:], strict=True)
-    ]
+    rows, columns = lags
+    size = (rows.size, columns.size)
+    wanted = np.ix_(rows.values % size[0], columns.values % size[1])
 
     def correlate(p: NDArray[np.floating], q: NDArray[np.floating]) -> NDArray[np.float64]:
         spectrum = (rfft2(p, size) * np.conj(rfft2(q, size))).sum(axis=0)
-        return np.asarray(irfft2(spectrum, size), dtype=np.float64)
+        return np.asarray(irfft2(spectrum, size)[wanted], dtype=np.float64)
 
-    mask_a, mask_b = (a != 0).any(axis=0, keepdims=True), (b != 0).any(axis=0, keepdims=True)
-    ones_a, ones_b = mask_a.astype(np.float32), mask_b.astype(np.float32)
-    count = correlate(ones_a, ones_b)
     cross = correlate(a, b)
-    energy_a = correlate((a * a).sum(axis=0, keepdims=True), ones_b)
-    energy_b = correlate(ones_a, (b * b).sum(axis=0, keepdims=True))
-    least = _LEAST_OVERLAP * min(ones_a.sum(), ones_b.sum())
+    known_a, known_b = (a != 0).any(axis=0), (b != 0).any(axis=0)
+    square_a, square_b = (np.einsum("kyx,kyx->yx", part, part) for part in (a, b))
+    if known_a.all() and known_b.all():
+        there = (_mirrored(rows), _mirrored(columns))
+        count = _box_sums(np.ones_like(square_a), lags)
+        energy_a, energy_b = _box_sums(square_a, lags), _box_sums(square_b, there)[::-1, ::-1]
+    else:
+        ones_a, ones_b = (known[None].astype(np.float32) for known in (known_a, known_b))
+        count = correlate(ones_a, ones_b)
+        energy_a, energy_b = correlate(square_a[None], ones_b), correlate(ones_a, square_b[None])
+    least = _LEAST_OVERLAP * min(known_a.sum(), known_b.sum())
     energy = np.maximum(energy_a, 0) * np.maximum(energy_b, 0)
     good = (count >= max(least, 16)) & (energy > 1e-12 * max(float(energy.max()), 1e-30))
     return np.where(good, cross / np.sqrt(np.where(good, energy, 1.0)), -1.0)
 
 
+def _mirrored(lags: _Lags) -> _Lags:
+    """Lags of the first strip as seen from the second."""
+    return _Lags(lags.n_b, lags.n_a, -lags.high, -lags.low)
+
+
+def _box_sums(image: NDArray[np.floating], lags: tuple[_Lags, _Lags]) -> NDArray[np.float64]:
+    """Sum the part of a strip that meets the other one, for each lag."""
+    total = np.zeros((image.shape[0] + 1, image.shape[1] + 1))
+    total[1:, 1:] = image.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    (top, bottom), (left, right) = lags[0].met, lags[1].met
+    lower = total[np.ix_(bottom, right)] - total[np.ix_(bottom, left)]
+    return np.asarray(lower - total[np.ix_(top, right)] + total[np.ix_(top, left)])
+
+
 def _best_peak(surface: NDArray[np.float64]) -> tuple[tuple[int, int], float]:
     """Highest local maximum and its ratio to the next one that is not part of it."""
-    values = surface.copy()
-    heights: list[float] = []
-    first: tuple[int, int] = (0, 0)
-    for number in range(2):
-        y, x = np.unravel_index(int(values.argmax()), values.shape)
-        heights.append(float(values[y, x]))
-        if number == 0:
-            first = (int(y), int(x))
-        rows = np.arange(y - 3, y + 4) % values.shape[0]
-        columns = np.arange(x - 3, x + 4) % values.shape[1]
-        values[np.ix_(rows, columns)] = -1.0
-    return first, heights[0] / max(heights[1], 1e-6)
+    y, x = (int(i) for i in np.unravel_index(int(surface.argmax()), surface.shape))
+    rest = surface.copy()
+    rest[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = -1.0
+    return (y, x), float(surface[y, x]) / max(float(rest.max()), 1e-6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +263,10 @@ class _Overlap:
         """Cut the overlap at a whole-pixel shift; None when it is too narrow."""
         cut_a, cut_b = [], []
         for n_a, n_b, d in zip(first.shape[1:], second.shape[1:], start, strict=True):
-            low, high = max(0, d + _MARGIN), min(n_a, n_b + d - _MARGIN)
-            if high - low < 8:
+            bounds = _overlap_bounds(n_a, n_b, d)
+            if bounds is None:
                 return None
+            low, high = bounds
             cut_a.append(slice(low, high))
             cut_b.append(slice(low - d - _MARGIN, high - d + _MARGIN))
         a, b = first[:, cut_a[0], cut_a[1]], second[:, cut_b[0], cut_b[1]]
@@ -224,27 +313,40 @@ def _refine(overlap: _Overlap) -> tuple[float, float]:
     start = np.array(overlap.start, dtype=np.float64)
     shift = start.copy()
     inner = (slice(None), slice(1, -1), slice(1, -1))
-    a, known = overlap.first, overlap.known[inner]
-    gradient_a = np.gradient(a, axis=(1, 2))
+    known = overlap.known[inner]
+    mask = None if known.all() else known
+    gradient_a, first = _gradient(overlap.first), overlap.first[inner]
     for _ in range(12):
         b = overlap.second((shift[0], shift[1]))
-        gradient_b = np.gradient(b, axis=(1, 2))
-        g_y, g_x = (
-            (p[inner] + q[inner])[known] / 2 for p, q in zip(gradient_a, gradient_b, strict=True)
+        g_y, g_x = (p + q for p, q in zip(gradient_a, _gradient(b), strict=True))
+        difference = first - b[inner]
+        if mask is not None:
+            g_y *= mask
+            g_x *= mask
+        normal = np.array(
+            [[np.vdot(g_y, g_y), np.vdot(g_y, g_x)], [np.vdot(g_y, g_x), np.vdot(g_x, g_x)]],
+            dtype=np.float64,
         )
-        difference = (a - b)[inner][known]
-        normal = np.array([[g_y @ g_y, g_y @ g_x], [g_y @ g_x, g_x @ g_x]], dtype=np.float64)
         if np.linalg.det(normal) <= 1e-9 * np.trace(normal) ** 2:
             break
-        right = np.array([g_y @ difference, g_x @ difference], dtype=np.float64)
-        # A larger shift moves the content of the second tile down and right.
-        step = -np.linalg.solve(normal, right)
+        right = np.array([np.vdot(g_y, difference), np.vdot(g_x, difference)], dtype=np.float64)
+        # The gradients are sums of four differences. A larger shift moves the content of the
+        # second tile down and right.
+        step = -4 * np.linalg.solve(normal, right)
         shift += np.clip(step, -0.5, 0.5)
         if np.abs(shift - start).max() > _MARGIN - 1.5:
             return float(start[0]), float(start[1])
         if np.abs(step).max() < 2e-3:
             break
     return float(shift[0]), float(shift[1])
+
+
+def _gradient(images: Image) -> tuple[Image, Image]:
+    """Twice the central differences along y and x, without the outermost pixels."""
+    return (
+        images[:, 2:, 1:-1] - images[:, :-2, 1:-1],
+        images[:, 1:-1, 2:] - images[:, 1:-1, :-2],
+    )
 
 
 def overlap_ncc(first: Image, second: Image, shift_px: tuple[float, float]) -> float:

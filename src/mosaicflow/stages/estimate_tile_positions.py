@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     import numpy as np
@@ -114,14 +114,25 @@ def _feature_reader(
     from mosaicflow.mosaic.features import common_pattern, tile_features
 
     tiles = source.tiles
-    bands = slice_bands(source.read(tile) for tile in tiles[:: -(-len(tiles) // 4)])
+    kept: dict[tuple[int, int], NDArray[np.float32]] = {}
+
+    def some_tiles() -> Iterator[NDArray[np.float32]]:
+        for tile in tiles[:: -(-len(tiles) // 4)]:
+            data = source.read(tile)
+            if (len(kept) + 1) * data.nbytes <= _CACHE_BYTES:
+                kept[tile] = data  # reading costs more than all that follows
+            yield data
+
+    bands = slice_bands(some_tiles())
     shading = Shading(np.ones(source.tile_shape[1:], np.float32), None)
     if illumination is not None:
         found = load_flat_field(illumination)
         shading = Shading.for_tiles(found.gain, found.offset, source.tile_shape[1:])
 
     def load(tile: tuple[int, int]) -> NDArray[np.float32]:
-        return tile_features(shading.remove(band_means(source.read(tile), bands)))
+        data = kept.pop(tile, None)
+        data = source.read(tile) if data is None else data
+        return tile_features(shading.remove(band_means(data, bands)))
 
     cache = BoundedCache(load, _CACHE_BYTES)
     sampled = tiles[:: -(-len(tiles) // _PATTERN_TILES)]

@@ -76,3 +76,23 @@ def test_the_same_seed_gives_the_same_links(slice_of, make_lattice):
     reported = make_lattice(4, 4, (48, 48))
     found = linker(slice_of(reported), reported)
     assert found.links(np.random.default_rng(1)) == found.links(np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_tiles_of_unrelated_noise_give_no_links_and_so_no_turn(n, make_lattice):
+    """Their best matches would fit a stage model turned by ten degrees."""
+    reported = make_lattice(n, n, (48, 48))
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        tiles = {t: rng.gamma(4, 0.25, (2, *TILE)).astype(np.float32) for t in reported}
+        links, least = linker(tiles, reported).links(np.random.default_rng(seed))
+        assert links == []
+        assert 0.1 < least < 0.6
+
+
+def test_a_link_knows_how_well_the_stage_itself_explains_it(slice_of, make_lattice):
+    reported = make_lattice(4, 4, (48, 48))
+    truth = {tile: np.add(p, (tile[1], tile[0])) for tile, p in reported.items()}
+    links, _ = linker(slice_of(truth), reported).links(np.random.default_rng(0))
+    assert all(link.stage_ncc < link.ncc for link in links)
+    assert all(link.peak_ncc <= link.ncc + 0.05 for link in links)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mosaicflow.mosaic.features import tile_features
-from mosaicflow.mosaic.pair_shift import measure_shift, overlap_ncc
+from mosaicflow.mosaic.pair_shift import measure_shift, overlap_ncc, peak_heights
 
 
 @pytest.fixture
@@ -87,3 +87,33 @@ def test_correlation_is_highest_at_the_true_shift(pair):
     assert int(np.argmax(values)) == 2
     assert values[2] > 0.95
     assert np.isnan(overlap_ncc(first, second, (95.0, 0.0)))
+
+
+def test_the_search_is_the_correlation_of_the_overlap_at_every_shift(pair):
+    """Box sums and short transforms against the definition, one shift at a time."""
+    first, second = pair((60.0, 2.0))
+    height = peak_heights(first, second, (58.0, 0.0), (0, 1, 3))
+    expected = []
+    for reach in (0, 1, 3):
+        values = []
+        for dy in range(58 - reach, 59 + reach):
+            for dx in range(-reach, reach + 1):
+                a = first[:, dy:, max(0, dx) : 96 + min(0, dx)]
+                b = second[:, : 96 - dy, max(0, -dx) : 96 - max(0, dx)]
+                values.append((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+        expected.append(max(values))
+    np.testing.assert_allclose(height, expected, atol=1e-5)
+
+
+def test_holes_do_not_change_what_is_found(pair):
+    first, second = (images.copy() for images in pair((60.0, 2.0)))
+    whole = peak_heights(first, second, (60.0, 2.0), (4,))
+    first[:, 70:80, 30:34] = 0
+    found = measure_shift(first, second, (58.0, 0.0), 5)
+    np.testing.assert_allclose(found.shift_px, (60.0, 2.0), atol=0.05)  # px
+    assert found.peak_ncc == pytest.approx(whole[0], abs=0.02)
+
+
+def test_tiles_without_content_have_no_peaks(pair):
+    first, _ = pair((48.0, 0.0))
+    assert peak_heights(first, np.zeros_like(first), (48.0, 0.0), (5,)) is None
