@@ -17,6 +17,7 @@ from mosaicflow.acquisition.tile_configuration import (
 from mosaicflow.acquisition.tile_numbers import find_numbers
 from mosaicflow.acquisition.tiles import Geometry
 from mosaicflow.errors import FormatError
+from mosaicflow.io.tables import natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +101,7 @@ def _tile_names(path: Path) -> list[str]:
         return images
     names = [e.name for e in path.iterdir() if not e.name.startswith(".") and e.is_dir()]
     folders = [n for n in names if not _SLICE_FOLDER.fullmatch(n) and _may_hold_images(path / n)]
-    return sorted(folders, key=_natural)
+    return sorted(folders, key=natural_order)
 
 
 def _may_hold_images(folder: Path) -> bool:
@@ -114,12 +115,7 @@ def image_names(folder: Path) -> list[str]:
     """List the TIFF files of a folder, numbers in their names counted as numbers."""
     names = (entry.name for entry in folder.iterdir())
     images = [n for n in names if n.lower().endswith(_SUFFIXES) and not n.startswith(".")]
-    return sorted(images, key=_natural)
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
-    parts = re.split(r"(\d+)", name)
-    return [int(part) if part.isdigit() else part for part in parts], name
+    return sorted(images, key=natural_order)
 
 
 def _draft(folder: _Folder, name: str, settings: InspectSettings, log: ProblemLog) -> Draft:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import lru_cache
+import struct
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaicflow.errors import InputError, ParameterError
+from mosaicflow.io.grids import BoundedCache
+from mosaicflow.io.tables import natural_order
 from mosaicflow.simulation.specimen import VolumeSpecimen
 
 if TYPE_CHECKING:
@@ -22,27 +24,45 @@ if TYPE_CHECKING:
 
 __all__ = ["covering_lattice", "open_specimen"]
 
-_CACHED_PLANES = 256
+_CACHED_BYTES = 2**29
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A page of a TIFF file."""
+
+    path: Path
+    page: int
 
 
 @dataclass(frozen=True)
 class _Planes:
-    """One TIFF file per plane."""
+    """Planes in TIFF files, read when they are needed; some stay in memory."""
 
-    paths: tuple[Path, ...]
+    planes: tuple[_Plane, ...]
     shape: tuple[int, ...]
+    cache: BoundedCache = field(default_factory=lambda: BoundedCache(_read_plane, _CACHED_BYTES))
 
     def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
         along_z, along_y, along_x = key
-        planes = [_read_plane(path)[along_y, along_x] for path in self.paths[along_z]]
-        return np.stack(planes)
+        return np.stack([self._plane(each)[along_y, along_x] for each in self.planes[along_z]])
+
+    def _plane(self, plane: _Plane) -> NDArray[Any]:
+        image: NDArray[Any] = self.cache[plane]
+        if image.shape != self.shape[1:]:
+            raise InputError(
+                f"{plane.path}: has shape {image.shape}, expected {self.shape[1:]} as before"
+            )
+        return image
 
 
-@lru_cache(maxsize=_CACHED_PLANES)
-def _read_plane(path: Path) -> NDArray[Any]:
+def _read_plane(plane: _Plane) -> NDArray[Any]:
     import tifffile
 
-    return np.asarray(tifffile.imread(path))
+    try:
+        return np.asarray(tifffile.imread(plane.path, key=plane.page))
+    except (tifffile.TiffFileError, struct.error, ValueError, IndexError) as error:
+        raise InputError(f"{plane.path}: cannot be read as a TIFF image ({error})") from error
 
 
 def open_specimen(options: Specimen) -> VolumeSpecimen:
@@ -55,16 +75,16 @@ def open_specimen(options: Specimen) -> VolumeSpecimen:
     ParameterError
         If the voxel spacing is neither given nor in the file.
     """
-    assert_path = options.volume
-    if assert_path is None:
+    path = options.volume
+    if path is None:
         raise ParameterError("no volume was given", remedy="name one with --volume")
-    volume, spacing = _open(assert_path)
+    volume, spacing = _open(path)
     if len(volume.shape) != 3:
-        raise InputError(f"{assert_path}: shape {volume.shape} is not that of a volume (z, y, x)")
+        raise InputError(f"{path}: shape {volume.shape} is not that of a volume (z, y, x)")
     spacing = options.volume_spacing_um if min(options.volume_spacing_um) > 0 else spacing
     if spacing is None:
         raise ParameterError(
-            f"{assert_path} does not say its voxel spacing",
+            f"{path} does not say its voxel spacing",
             remedy="give it with --volume-spacing-um Z Y X",
         )
     white = options.volume_white or _white(volume)
@@ -85,18 +105,31 @@ def _open(path: Path) -> tuple[Sliceable, tuple[float, float, float] | None]:
     if path.suffix == ".npy":
         return np.load(path, mmap_mode="r"), None
     if path.suffix.lower() in (".tif", ".tiff"):
-        import tifffile
-
-        return np.asarray(tifffile.imread(path)), None
+        return _stack(path), None
     raise InputError(f"{path}: not a TIFF folder, .tif, .npy or .ome.zarr")
 
 
 def _series(folder: Path) -> _Planes:
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff"))
+    paths = [p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff")]
+    paths.sort(key=lambda path: natural_order(path.name))
     if not paths:
         raise InputError(f"{folder}: no TIFF planes in it")
-    first = _read_plane(paths[0])
-    return _Planes(tuple(paths), (len(paths), *first.shape))
+    planes = tuple(_Plane(path, 0) for path in paths)
+    return _Planes(planes, (len(planes), *_read_plane(planes[0]).shape))
+
+
+def _stack(path: Path) -> Sliceable:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            shape = file.series[0].shape
+            is_contiguous = file.series[0].dataoffset is not None
+    except (tifffile.TiffFileError, struct.error, IndexError) as error:
+        raise InputError(f"{path}: cannot be read as a TIFF stack ({error})") from error
+    if is_contiguous:
+        return tifffile.memmap(path, mode="r")
+    return _Planes(tuple(_Plane(path, page) for page in range(shape[0])), shape)
 
 
 def _white(volume: Sliceable) -> float:

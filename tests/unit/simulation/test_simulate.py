@@ -1,9 +1,11 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import yaml
 
 from mosaicflow.errors import InputError, ParameterError
@@ -474,13 +476,35 @@ def test_a_volume_decides_grid_and_slices_that_are_left_open(tmp_path, volume):
     assert 2 * half[1] >= 54 * 40
     assert lattice.grid == (6, 8)
     assert lattice.n_slices == 9
-    tiff = pytest.importorskip("tifffile")
-    for number, plane in enumerate(np.load(path)):
-        (tmp_path / "planes").mkdir(exist_ok=True)
-        tiff.imwrite(tmp_path / f"planes/p{number:03d}.tif", plane)
+
+
+def test_a_volume_may_come_as_planes_as_a_stack_or_as_an_array(tmp_path, volume):
+    path, values = volume
+    (tmp_path / "planes").mkdir()
+    for number, plane in enumerate(values):
+        tifffile.imwrite(tmp_path / f"planes/p{number}.tif", plane)  # p10 comes after p9
+    tifffile.imwrite(tmp_path / "stack.tif", values)
+    tifffile.imwrite(tmp_path / "packed.tif", values, compression="zlib")
+    settings = preset("toy", volume=path, volume_spacing_um=(50.0, 40.0, 40.0)).specimen
     box = Box((0, 3, 4), (12, 20, 20))
-    series = open_specimen(settings.changed(volume=tmp_path / "planes").specimen)
-    np.testing.assert_array_equal(series.block(box), open_specimen(settings.specimen).block(box))
+    expected = open_specimen(settings).block(box)
+    for name in ("planes", "stack.tif", "packed.tif"):
+        other = open_specimen(replace(settings, volume=tmp_path / name))
+        np.testing.assert_array_equal(other.block(box), expected)
+
+
+def test_a_damaged_plane_of_a_volume_is_named(tmp_path, volume):
+    _, values = volume
+    (tmp_path / "planes").mkdir()
+    for number, plane in enumerate(values[:4]):
+        tifffile.imwrite(tmp_path / f"planes/p{number}.tif", plane[: 43 - (number == 3)])
+    (tmp_path / "planes/p2.tif").write_bytes(b"II*")
+    settings = preset("toy", volume=tmp_path / "planes", volume_spacing_um=(50.0, 40.0, 40.0))
+    specimen = open_specimen(replace(settings.specimen, volume_white=1.0))
+    with pytest.raises(InputError, match=r"p2\.tif: cannot be read as a TIFF image"):
+        specimen.block(Box((2, 0, 0), (1, 5, 5)))
+    with pytest.raises(InputError, match=r"p3\.tif: has shape \(42, 53\), expected \(43, 53\)"):
+        specimen.block(Box((3, 0, 0), (1, 5, 5)))
 
 
 def test_outside_a_given_volume_there_is_only_gel():
