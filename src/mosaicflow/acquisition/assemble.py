@@ -113,7 +113,8 @@ def assemble_slice(
 def _empty_slice(drafts: Sequence[Draft], context: SliceContext, log: ProblemLog) -> SliceTiles:
     if not _failure(context.slice_id, log)[0]:
         log.add(
-            "no_usable_tile", "fail", f"none of its {len(drafts)} tiles can be used",
+            "no_usable_tile", "fail",
+            f"none of {len(drafts)} tiles can be used; the first: {drafts[0].problem}",
             slice_id=context.slice_id, path=drafts[0].path,
         )  # fmt: skip
     failure, remedy = _failure(context.slice_id, log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mosaicflow.acquisition.drafts import Draft
@@ -52,6 +53,8 @@ def collect_table_tiles(
         When a cell cannot be read or a path appears twice.
     """
     rows = read_csv(table, required=("path",))
+    if not rows:
+        raise InputError(f"{table.name}: the table has no row, expected one per tile")
     drafts = [_row(row, f"{table.name}, row {n}") for n, row in enumerate(rows, start=2)]
     drafts = [draft for draft in drafts if settings.wants(draft.slice_id)]
     paths = [draft.path for draft in drafts]
@@ -61,7 +64,13 @@ def collect_table_tiles(
 
 
 def _row(row: Mapping[str, str], place: str) -> Draft:
-    draft = Draft(parse_slice_id(row.get("slice") or "0"), row["path"].strip("/"), "table")
+    path = PurePosixPath(row["path"])
+    if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
+        raise InputError(
+            f"{place}: path is {row['path']!r}, expected one relative to the raw folder",
+            remedy="give the folder that holds the tiles as input, and the table as --tile_table",
+        )
+    draft = Draft(parse_slice_id(row.get("slice") or "0"), str(path), "table")
     iy, ix = _number(row, "iy", place), _number(row, "ix", place)
     y_mm, x_mm = _number(row, "y_mm", place), _number(row, "x_mm", place)
     if iy is not None and ix is not None:

@@ -88,12 +88,22 @@ def test_a_listed_file_that_does_not_exist_is_skipped(images):
         ("a.tif,0,0.5,0,,", "row 2: iy is '0.5'"),
         ("a.tif,0,0,0,one,", "row 2: y_mm is 'one'"),
         ("a.tif,first,0,0,,", "found no slice id"),
+        ("/data/a.tif,0,0,0,,", "row 2: path is '/data/a.tif', expected one relative"),
+        ("../a.tif,0,0,0,,", "row 2: path is"),
+        (",0,0,0,,", "row 2: path is ''"),
     ],
 )
 def test_cells_that_cannot_be_read_are_named(images, row, match):
     table(images, row)
 
     with pytest.raises(InputError, match=match):
+        found(images)
+
+
+def test_a_table_without_rows_is_named(images):
+    table(images)
+
+    with pytest.raises(InputError, match=r"tile_table\.csv: the table has no row"):
         found(images)
 
 

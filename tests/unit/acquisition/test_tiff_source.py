@@ -95,7 +95,7 @@ def test_only_the_exact_configuration_name_is_read(tiles):
     named = found(tiles, positions_file=tiles / "TileConfiguration.registered.txt")
 
     assert unnamed.slices[0].used == {}
-    assert "none of its 12 tiles can be used" in unnamed.slices[0].failure
+    assert "none of 12 tiles can be used; the first: no position" in unnamed.slices[0].failure
     assert len(named.slices[0].used) == 9
 
 
