@@ -34,7 +34,8 @@ class _Collector:
         self._path = path
         self.kind: str | None = None
         self.locations: list[tuple[float, float, float]] = []
-        self.matrices: list[NDArray[np.float64]] = []
+        self.matrices: list[list[list[float]]] = []
+        self._lines: list[int] = []
         self.instances: list[int] = []
 
     def add(self, record: dict[str, Any], line: int) -> None:
@@ -51,8 +52,19 @@ class _Collector:
         self.locations.append(self._location(record, line))
         if self.kind == "oriented":
             self.matrices.append(self._matrix(record, line))
+            self._lines.append(line)
         elif self.kind == "instance":
             self.instances.append(self._instance(record, line))
+
+    def rotations(self) -> NDArray[np.float64]:
+        """Rotation matrices of all records, shape (N, 3, 3)."""
+        matrices = np.array(self.matrices, dtype=np.float64).reshape(-1, 3, 3)
+        off = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+        bad = ~(off < _ROTATION_TOLERANCE) | (np.linalg.det(matrices) < 0)
+        if bad.any():
+            line = self._lines[int(np.flatnonzero(bad)[0])]
+            raise FormatError(self._path, "xyz_rotation_matrix is no rotation", line=line)
+        return matrices
 
     def _location(self, record: dict[str, Any], line: int) -> tuple[float, float, float]:
         location = record.get("location")
@@ -74,19 +86,13 @@ class _Collector:
             )
         return number
 
-    def _matrix(self, record: dict[str, Any], line: int) -> NDArray[np.float64]:
+    def _matrix(self, record: dict[str, Any], line: int) -> list[list[float]]:
         rows = record["xyz_rotation_matrix"]
         if not (isinstance(rows, list) and len(rows) == 3):
             raise FormatError(self._path, "xyz_rotation_matrix has not 3 rows", line=line)
         if not all(isinstance(row, list) and len(row) == 3 for row in rows):
             raise FormatError(self._path, "xyz_rotation_matrix has not 3 columns", line=line)
-        matrix = np.array(
-            [[self._number(v, "xyz_rotation_matrix", line) for v in row] for row in rows]
-        )
-        off = np.abs(matrix @ matrix.T - np.eye(3)).max()
-        if not off < _ROTATION_TOLERANCE or np.linalg.det(matrix) < 0:
-            raise FormatError(self._path, "xyz_rotation_matrix is no rotation", line=line)
-        return matrix
+        return [[self._number(v, "xyz_rotation_matrix", line) for v in row] for row in rows]
 
     def _instance(self, record: dict[str, Any], line: int) -> int:
         value = record.get("instance_id")
@@ -123,7 +129,7 @@ def read_ndjson(path: FilePath) -> GeometryDataContainer:
         found.add(record, line)
     locations = np.array(found.locations, dtype=np.float64).reshape(-1, 3)
     if found.kind == "oriented":
-        quaternions = quaternions_from_matrices(np.array(found.matrices))
+        quaternions = quaternions_from_matrices(found.rotations())
         normals = normals_from_quaternions(quaternions)
         return GeometryDataContainer([locations], normals=[normals], quaternions=[quaternions])
     if found.kind == "instance":
