@@ -22,7 +22,7 @@ from mosaicflow.formats.rotations import (
 from mosaicflow.formats.volumes import write_density
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -270,7 +270,7 @@ def resolve_writer(format: str) -> Callable[..., None]:
 
 
 def write_geometries(
-    geometries: Sequence[Geometry | GeometryData],
+    geometries: Iterable[Geometry | GeometryData],
     file_path: FilePath | Sequence[FilePath],
     *,
     format: str = "star",
@@ -283,7 +283,7 @@ def write_geometries(
 
     Parameters
     ----------
-    geometries : sequence of Geometry or GeometryData
+    geometries : iterable of Geometry or GeometryData
         Objects with ``get_point_data()``, ``sampling_rate``, ``vertex_properties`` and ``model``,
         points in angstrom; or records. Without any, nothing is written.
     file_path : path-like or sequence of path-like
@@ -303,11 +303,13 @@ def write_geometries(
     ------
     ValueError
         If the format is unknown, or the files are not as many as the geometries.
+    TypeError
+        If one is no geometry.
     """
     writer = resolve_writer(format)
-    if not len(geometries):
-        return
     records = [_record(geometry) for geometry in geometries]
+    if not records:
+        return
     targets = _targets(file_path, records)
     rate = _common_sampling(records, sampling)
     if shape is None:
@@ -338,6 +340,11 @@ def _targets(
 def _record(geometry: Geometry | GeometryData) -> GeometryData:
     if isinstance(geometry, GeometryData):
         return geometry
+    if not hasattr(geometry, "get_point_data"):
+        raise TypeError(
+            f"a {type(geometry).__name__} is no geometry: GeometryData, or an object with "
+            "get_point_data() is expected"
+        )
     points, normals, quaternions = geometry.get_point_data()
     rate = _triple(geometry.sampling_rate)
     return GeometryData(

@@ -302,6 +302,15 @@ def test_nothing_to_write_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_no_geometry_is_named(tmp_path, pair):
+    with pytest.raises(TypeError, match="a dict is no geometry"):
+        write_geometries([{}], tmp_path / "a.star")
+    with pytest.raises(TypeError, match="not iterable"):
+        write_geometries(GeometryData(vertices=FIRST), tmp_path / "a.star")
+    write_geometries((geometry for geometry in pair), tmp_path / "a.star")
+    assert len(open_file(tmp_path / "a.star")) == 2
+
+
 def test_one_file_for_each_geometry(tmp_path, pair):
     paths = [tmp_path / "a.star", str(tmp_path / "b.star")]
     write_geometries(pair, paths)
