@@ -45,7 +45,7 @@ from mosaicflow.alignment.solution import (
 )
 from mosaicflow.errors import InputError, QualityError
 from mosaicflow.io.tables import format_slice_id, read_csv, read_json, write_csv, write_json
-from mosaicflow.stages._slices import SliceStore, check_same_pitch, open_slice
+from mosaicflow.stages._slices import SliceStore, open_slice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -227,9 +227,7 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
         raise QualityError(
             "no slice is left to align", remedy="see the failure records and slice_config.csv"
         )
-    stores = [inputs.slices[i] for i in census.used]
-    check_same_pitch(stores)
-    pitch = canvas_pitch(stores[0], rules.resolution_um, rules.interval_um)
+    pitch = canvas_pitch(inputs.slices[census.used[0]], rules.resolution_um, rules.interval_um)
     links = [
         grade_link(
             parse_link(record, name, canvas_um=pitch[1], skip_error=rules.skip_error), rules.links

@@ -20,7 +20,7 @@ from mosaicflow.alignment.shifts import parse_steps, place_slices
 from mosaicflow.alignment.transform import Rigid2D, to_tfm
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_csv
-from mosaicflow.stages._slices import Projection, SliceStore, project
+from mosaicflow.stages._slices import Projection, SliceStore, at_pitch, project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,13 +167,16 @@ class _Job:
         )
 
     def read(self, one: SliceStore, weight: NDArray[np.float64], plane_bin: int = 0) -> Projection:
-        return project(
+        """Project a slice onto pixels of the fixed one's pitch."""
+        found = project(
             one.level,
             weight[None],
             image_bin=self.image_bin,
             plane_bin=plane_bin,
             threads=self.threads,
         )
+        y, x = (a / b for a, b in zip(one.pitch_um[1:], self.fixed.pitch_um[1:], strict=True))
+        return at_pitch(found, (y, x))
 
     def register(self, upper: Projection, lower: Projection, match: DepthMatch) -> PairFit:
         y, x = (value / self.image_bin for value in self.offset_yx)
@@ -196,7 +199,7 @@ def measure_pair(
     Parameters
     ----------
     fixed, moving : SliceStore
-        The upper and the lower slice, of one pitch.
+        The upper and the lower slice, of nearly one pitch.
     shifts : Path or None
         Stage steps that give the expected position.
     settings : RegistrationSettings

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.ndimage import affine_transform
 
 from mosaicflow.alignment.images import bin_mean
 from mosaicflow.correction.surface import Surface
@@ -16,12 +17,11 @@ from mosaicflow.io.zarr import LevelReader, open_level
 from mosaicflow.stacking.face import settle_face
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["Projection", "SliceStore", "check_same_pitch", "open_slice", "project"]
+__all__ = ["Projection", "SliceStore", "at_pitch", "check_near_pitch", "open_slice", "project"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +97,22 @@ def open_slice(path: Path) -> SliceStore:
     )
 
 
-def check_same_pitch(slices: Sequence[SliceStore]) -> None:
-    """Refuse slices of different pitch: they cannot be laid on each other pixel by pixel."""
-    for other in slices[1:]:
-        if not np.allclose(other.pitch_um, slices[0].pitch_um, rtol=1e-3):
-            raise InputError(
-                f"slice {other.slice_id} has a pitch of {_pitch(other)} um but slice "
-                f"{slices[0].slice_id} {_pitch(slices[0])} um (z, y, x)",
-                remedy="resample all grids to one pitch (resolution_um)",
-            )
+# Pitches that differ by a smaller share misplace nothing by a tenth of a pixel in a thousand.
+_SAME = 1e-4
+# Slices of nearly one pitch are compared on the pixels of the upper one; of their planes, which are
+# not brought together, the deepest common one is then off by less than one plane in twenty.
+_NEAR = 0.05
+
+
+def check_near_pitch(fixed: SliceStore, moving: SliceStore) -> None:
+    """Refuse slices whose pitch differs so much that their planes do not match."""
+    pitches = zip(fixed.pitch_um, moving.pitch_um, strict=True)
+    if any(abs(a / b - 1) > _NEAR for a, b in pitches):
+        raise InputError(
+            f"slice {moving.slice_id} has a pitch of {_pitch(moving)} um but slice "
+            f"{fixed.slice_id} {_pitch(fixed)} um (z, y, x)",
+            remedy="resample all grids to one pitch (resolution_um)",
+        )
 
 
 def _pitch(one: SliceStore) -> str:
@@ -129,6 +136,38 @@ class Projection:
     images: NDArray[np.float32]
     valid: NDArray[np.bool_]
     planes: NDArray[np.float32]
+
+
+def at_pitch(found: Projection, ratio_yx: tuple[float, float]) -> Projection:
+    """Draw a projection on pixels of another pitch.
+
+    Parameters
+    ----------
+    found : Projection
+        What was read.
+    ratio_yx : tuple of float
+        (y, x): its pitch over the one wanted.
+
+    Returns
+    -------
+    Projection
+        Pixel corners stay where they are; a pixel is valid where all it is made from is.
+    """
+    if max(abs(ratio - 1) for ratio in ratio_yx) < _SAME:
+        return found
+    valid = _drawn(found.valid.astype(np.float32), ratio_yx) > 1 - _SAME
+    images = np.stack([_drawn(image, ratio_yx) for image in found.images]) * valid
+    planes = np.array([_drawn(plane, ratio_yx) for plane in found.planes], np.float32)
+    return Projection(images, valid, planes if found.planes.size else found.planes)
+
+
+def _drawn(image: NDArray[np.float32], ratio_yx: tuple[float, float]) -> NDArray[np.float32]:
+    shape = [round(n * ratio) for n, ratio in zip(image.shape, ratio_yx, strict=True)]
+    scale = 1 / np.array(ratio_yx)
+    drawn: NDArray[np.float32] = affine_transform(
+        image, scale, 0.5 * scale - 0.5, tuple(shape), order=1, mode="nearest"
+    )
+    return drawn
 
 
 def project(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ __all__ = ["estimate_illumination"]
 _TILES = 400
 # Images that the common shading is estimated from: more hardly change it.
 _IMAGES = 250
-# Pitches that differ by less than this share are the same.
-_SAME_PITCH = 1e-3
 
 
 def estimate_illumination(
@@ -38,7 +37,7 @@ def estimate_illumination(
     Parameters
     ----------
     grids : tuple of Path
-        Mosaic grids of all slices, at one pitch.
+        Mosaic grids of all slices.
     output : Path
         File to write (illumination.npz).
     fit_max_samples : int
@@ -67,9 +66,10 @@ def estimate_illumination(
     from mosaicflow.correction.illumination_samples import choose_tiles, neighbour_pairs
     from mosaicflow.errors import QualityError
     from mosaicflow.io.flatfields import FlatField, save_flat_field
+    from mosaicflow.io.grids import MosaicGrid
     from mosaicflow.io.threads import map_threads
 
-    sources = _open_grids(grids)
+    sources = [MosaicGrid(path) for path in sorted(grids, key=lambda path: path.name)]
     rng = np.random.default_rng(seed)
     chosen = choose_tiles(
         {number: grid.tiles for number, grid in enumerate(sources)},
@@ -83,8 +83,8 @@ def estimate_illumination(
             "without saturation, expected at least one",
             remedy="run with fix_illum_enabled: false",
         )
-    shape = samples[0].images.shape[1:]
-    images = np.concatenate([s.images for s in samples if s.images.shape[1:] == shape])
+    samples = _of_usual_shape(samples)
+    images = np.concatenate([s.images for s in samples])
     pairs = neighbour_pairs(
         samples,
         _tile_fractions(sources, stitch_overlap_fraction),
@@ -96,7 +96,7 @@ def estimate_illumination(
         smoothness=smoothness_flatfield,
         max_iterations=max_iterations,
     )
-    tile_yx = sources[0].tile_shape[1:]
+    tile_yx = sources[samples[0].grid].tile_shape[1:]
     field = resize_field(choice.field, tile_yx)
     offset = resize_image(choice.offset, tile_yx)
     save_flat_field(output, FlatField(field, offset), n_tiles=len(samples), params=report.key)
@@ -108,21 +108,10 @@ def estimate_illumination(
     report.write(output)
 
 
-def _open_grids(paths: tuple[Path, ...]) -> list[MosaicGrid]:
-    """Open all grids in the order of their names; they must show the lens at one pitch."""
-    from mosaicflow.errors import InputError
-    from mosaicflow.io.grids import MosaicGrid
-
-    grids = [MosaicGrid(path) for path in sorted(paths, key=lambda path: path.name)]
-    for grid in grids[1:]:
-        pairs = zip(grid.pitch_mm, grids[0].pitch_mm, strict=True)
-        if any(abs(own / first - 1) > _SAME_PITCH for own, first in pairs):
-            raise InputError(
-                f"{grid.path}: pitch {grid.pitch_mm} mm differs from {grids[0].pitch_mm} mm of "
-                f"{grids[0].path.name}",
-                remedy="run resample_mosaic_grid with one resolution_um for all slices",
-            )
-    return grids
+def _of_usual_shape(samples: list[TileSample]) -> list[TileSample]:
+    """Leave out slices whose tiles have another shape: they get the flat field of the others."""
+    usual = Counter(sample.images.shape[1:] for sample in samples).most_common(1)[0][0]
+    return [sample for sample in samples if sample.images.shape[1:] == usual]
 
 
 def _describe(report: StageReport, choice: FlatFieldChoice) -> None:

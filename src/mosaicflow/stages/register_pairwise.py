@@ -65,7 +65,7 @@ def register_pairwise(
     from mosaicflow.errors import ParameterError
     from mosaicflow.io.tables import write_json, write_text
     from mosaicflow.stages._pair import DepthLimits, measure_pair
-    from mosaicflow.stages._slices import check_same_pitch, open_slice
+    from mosaicflow.stages._slices import check_near_pitch, open_slice
 
     if slicing_interval_mm <= 0 or registration_max_translation <= 0:
         raise ParameterError(
@@ -73,7 +73,7 @@ def register_pairwise(
             f"{registration_max_translation}; both must be above 0"
         )
     pair = open_slice(fixed), open_slice(moving)
-    check_same_pitch(pair)
+    check_near_pitch(*pair)
     settings = RegistrationSettings(
         registration_transform,
         registration_max_translation,

@@ -171,6 +171,17 @@ def test_a_run_without_any_tile_leaves_nothing_behind(tmp_path, exists):
     assert not exists or not list(root.iterdir())
 
 
+@pytest.mark.parametrize(("width", "options"), [(402, {}), (412, {"allow_mixed_pitch": True})])
+def test_a_slice_of_another_pitch_goes_through(acquisition, raw_copy, tmp_path, width, options):
+    for info in raw_copy.glob("z01/**/info.txt"):
+        info.write_text(info.read_text().replace("width: 400.0", f"width: {width}"))
+    parameters = Parameters.read(acquisition.params, options)
+    result = run_pipeline(raw_copy, tmp_path / "out", parameters, 2)
+    assert (result.failures, result.unmatched) == ({}, {})
+    problems = read_json(tmp_path / "out/tables/acquisition.json")["problems"]
+    assert "pitch_differs" in {problem["code"] for problem in problems}
+
+
 def test_a_pair_that_cannot_be_compared_stops_nobody(acquisition, run_copy, monkeypatch):
     # Workers see the plan only: let the pair's task read what is no slice.
     plan = plan_run

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mosaicflow.errors import FormatError, InputError, QualityError
+from mosaicflow.errors import FormatError, QualityError
 from mosaicflow.io.flatfields import load_flat_field
 from mosaicflow.io.grids import MosaicGrid
 from mosaicflow.io.report import metrics_path, read_metrics
@@ -74,14 +74,20 @@ def test_tiles_that_say_nothing_give_no_field(write_grid, tmp_path):
     assert not (tmp_path / "illumination.npz").exists()
 
 
-def test_grids_of_different_pitch_are_refused(write_grid, tmp_path):
-    tiles = {(0, 0): np.random.default_rng(0).random((4, 20, 20))}
-    grids = [
-        write_grid(tiles, slice_id=z, pitch_mm=(0.01, 0.01, pitch))
-        for z, pitch in ((0, 0.01), (1, 0.02))
-    ]
-    with pytest.raises(InputError, match=r"z01.* differs from .*one resolution_um for all slices"):
-        estimate_illumination(grids=tuple(grids), output=tmp_path / "illumination.npz")
+def test_a_slice_with_other_tiles_leaves_the_field_to_the_others(
+    shaded_grids, write_grid, tmp_path
+):
+    grids = shaded_grids(lens(), n=2, n_grids=2)
+    tiles = {(0, i): np.random.default_rng(i).random((4, 20, 22)) for i in range(2)}
+    odd = write_grid(tiles, slice_id=7, pitch_mm=(0.01, 0.01, 0.0105))
+    found = []
+    for name, inputs in (("with", (*grids, odd)), ("without", tuple(grids))):
+        output = tmp_path / f"{name}.npz"
+        estimate_illumination(grids=inputs, output=output)
+        with np.load(output) as field:
+            found.append(field["flatfield"])
+    assert found[0].shape == (SIDE, SIDE)
+    np.testing.assert_allclose(found[0], found[1], rtol=0.02)
 
 
 def test_dividing_by_the_field_gives_the_tissue_back(shaded_grids, tmp_path):

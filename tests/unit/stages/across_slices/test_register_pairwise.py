@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from scipy.ndimage import affine_transform
 
 from mosaicflow.alignment.transform import Rigid2D, parse_tfm
 from mosaicflow.errors import InputError, ParameterError
+from mosaicflow.io.zarr import open_level
 from mosaicflow.stages.register_pairwise import register_pairwise
 
 POINTS = np.array([[65.5, 59.5], [30.0, 40.0], [100.0, 80.0]])
@@ -93,6 +95,26 @@ def test_a_depth_that_differs_from_the_expected_one_is_measured(
 def test_slices_in_the_wrong_order_are_refused(cut_block, tmp_path):
     with pytest.raises(InputError, match="fixed slice 2 does not come before moving slice 1"):
         register(cut_block, 2, 1, tmp_path / "t.json")
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.01, 0.97])
+def test_a_slice_of_nearly_the_same_pitch_is_found_where_it_is(
+    cut_block, write_one_slice, tmp_path, ratio
+):
+    source = open_level(cut_block.slice(1))
+    data = np.asarray(source[:])
+    scale = np.array([1.0, ratio, ratio])  # of the new pitch
+    shape = tuple(int(n) for n in data.shape / scale)
+    finer = affine_transform(data, scale, 0.5 * scale - 0.5, shape, order=1)
+    pitch = (0.01, 0.01 * ratio, 0.01 * ratio)
+    corner = source.attrs["stage"]["origin_mm"]
+    path = tmp_path / "slice_z01_n.ome.zarr"
+    other = write_one_slice(path, finer, 1, pitch_mm=pitch, origin_mm=corner)
+    output = tmp_path / "t.json"
+    register_pairwise(fixed=cut_block.slice(0), moving=other, output=output, **SETTINGS)
+    record = json.loads(output.read_text())
+    miss = np.hypot(*(place_in_moving(record, POINTS) - cut_block.relative(0, 1, POINTS)).T)
+    assert miss.max() < 0.2
 
 
 def test_slices_of_different_pitch_are_refused(cut_block, write_one_slice, tmp_path):
