@@ -99,11 +99,15 @@ def exact_dtype(values: NDArray[Any], possible: Sequence[str]) -> np.dtype[Any]:
         return native
     if native.kind in "biu":
         return _integer_dtype(values, types)
-    if native.kind in "fc":
-        widest = max((t for t in types if t.kind == native.kind), key=lambda t: t.itemsize)
-        _require_range(values, widest)
-        return widest
-    raise ValueError(f"values of type {values.dtype} cannot be written, numbers are expected")
+    of_kind = [dtype for dtype in types if native.kind in "fc" and dtype.kind == native.kind]
+    if not of_kind:
+        raise ValueError(
+            f"values of type {values.dtype} cannot be written in this format, which has "
+            f"{', '.join(map(str, types))}"
+        )
+    widest = max(of_kind, key=lambda dtype: dtype.itemsize)
+    _require_range(values, widest)
+    return widest
 
 
 def _integer_dtype(values: NDArray[Any], types: list[np.dtype[Any]]) -> np.dtype[Any]:

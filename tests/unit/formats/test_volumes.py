@@ -763,7 +763,7 @@ def test_other_formats_keep_the_type(tmp_path, extension, dtype):
 
 @pytest.mark.parametrize("data", [np.zeros((2, 2)), np.zeros((0, 2, 2)), np.full((1, 1, 1), "a")])
 def test_what_is_no_volume_is_refused(tmp_path, data):
-    with pytest.raises(ValueError, match=r"3-D|numbers are expected"):
+    with pytest.raises(ValueError, match=r"3-D|<U1 cannot be written in this format"):
         write_density(data, tmp_path / "a.mrc")
     with pytest.raises(ValueError, match="sampling_rate"):
         write_density(np.zeros((1, 1, 1)), tmp_path / "a.mrc", sampling_rate=(1, 2))
@@ -775,6 +775,11 @@ def test_what_is_no_volume_is_refused(tmp_path, data):
         write_density(np.ma.masked_equal(np.ones((1, 1, 1)), 1), tmp_path / "a.mrc")
     with pytest.raises(ValueError, match="do not fit float32"):
         write_density(np.full((1, 1, 1), 1e300), tmp_path / "a.mrc")
+
+
+def test_a_kind_of_number_that_a_format_lacks_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="complex64 cannot be written in this format.*float64"):
+        write_density(np.zeros((1, 1, 1), dtype=np.complex64), tmp_path / "a.nrrd")
 
 
 def test_a_missing_folder_is_named(tmp_path, labels):
