@@ -778,7 +778,7 @@ def test_what_is_no_volume_is_refused(tmp_path, data):
 
 
 def test_a_kind_of_number_that_a_format_lacks_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="complex64 cannot be written in this format.*float64"):
+    with pytest.raises(ValueError, match=r"complex64 cannot be written in this format.*float64"):
         write_density(np.zeros((1, 1, 1), dtype=np.complex64), tmp_path / "a.nrrd")
 
 
