@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 __all__ = ["band_edges", "band_means", "interface_plane"]
 
 MIN_PLANES = 8
+# A rise of less than this share of the steepest is noise, or the faint edge of the gel.
+_STEEP = 0.5
 
 
 def interface_plane(profile: NDArray[np.floating], *, sigma_px: float = 2.0) -> int:
-    """Find the plane where a mean depth profile rises most: water above, tissue below.
+    """Find the plane where a mean depth profile first rises steeply: water above, tissue below.
+
+    Bright layers further down may rise more steeply still; the face is the first clear rise.
 
     Parameters
     ----------
@@ -33,7 +37,9 @@ def interface_plane(profile: NDArray[np.floating], *, sigma_px: float = 2.0) -> 
     if len(profile) < MIN_PLANES:
         return 0
     slope = gaussian_filter1d(np.asarray(profile, float), sigma_px, order=1, mode="nearest")
-    return int(np.argmax(slope))
+    steep = slope >= _STEEP * slope.max()
+    summit = (slope >= np.append(slope[1:], -np.inf)) & (slope >= np.append(-np.inf, slope[:-1]))
+    return int(np.argmax(steep & summit))
 
 
 def band_edges(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Image = NDArray[np.float32]
     Position = tuple[float, float]
 
-__all__ = ["TileLinker", "neighbours", "nominal_positions"]
+__all__ = ["TileLinker", "neighbours", "nominal_positions", "reported_positions"]
 
 # Share of a tile that the first search looks beyond the expected shift.
 _SEARCH_FRACTION = 0.15
@@ -50,6 +50,39 @@ def nominal_positions(
     """Lay tiles on an even lattice, for when nothing says where they lie."""
     step_y, step_x = (length * (1.0 - overlap_fraction) for length in tile_yx)
     return {(iy, ix): (iy * step_y, ix * step_x) for iy, ix in tiles}
+
+
+def reported_positions(
+    reported: Mapping[Tile, Position], nominal: Mapping[Tile, Position]
+) -> dict[Tile, Position]:
+    """Take the positions that the stage reports, and for the other tiles those that fit in.
+
+    Parameters
+    ----------
+    reported : mapping
+        Tile -> (y, x) in px, for all tiles, some or none.
+    nominal : mapping
+        Tile -> (y, x) on an even lattice, for all tiles.
+
+    Returns
+    -------
+    dict
+        A position for every tile of `nominal`; the least is the origin.
+    """
+    known = {tile: reported[tile] for tile in sorted(nominal) if tile in reported}
+    if not known:
+        return dict(nominal)
+    tiles, positions = np.array(list(known), float), np.array(list(known.values()), float)
+    beside = positions - [nominal[tile] for tile in known]
+    middle, mean = tiles.mean(axis=0), beside.mean(axis=0)
+    # How the lattice differs from the even one; not at all in a direction nothing is known of.
+    lattice = np.linalg.lstsq(tiles - middle, beside - mean, rcond=None)[0]
+    filled = {
+        tile: known.get(tile, np.add(even, mean + np.subtract(tile, middle) @ lattice))
+        for tile, even in nominal.items()
+    }
+    corner = np.min(list(filled.values()), axis=0)
+    return {tile: (float(y - corner[0]), float(x - corner[1])) for tile, (y, x) in filled.items()}
 
 
 @dataclass(frozen=True)

@@ -55,13 +55,14 @@ def resample_tile(tile_zyx: NDArray[np.float32], shape_zyx: Sequence[int]) -> ND
     Parameters
     ----------
     tile_zyx : ndarray, shape (z, y, x), float32
-        One tile.
+        One tile; columns of zeros over several planes are no data.
     shape_zyx : sequence of 3 int
         Shape wanted; no axis may grow.
 
     Returns
     -------
     ndarray, shape `shape_zyx`, float32
+        Means over what holds data; zero where less than half of a pixel's area does.
     """
     n_z, n_y, n_x = shape_zyx
     result = tile_zyx
@@ -69,8 +70,20 @@ def resample_tile(tile_zyx: NDArray[np.float32], shape_zyx: Sequence[int]) -> ND
         # Matrix products: one pass over the data at the speed of BLAS.
         flat = result.reshape(result.shape[0], -1)
         result = (area_weights(flat.shape[0], n_z) @ flat).reshape(n_z, *result.shape[1:])
-    if n_y != result.shape[1]:
-        result = area_weights(result.shape[1], n_y) @ result
-    if n_x != result.shape[2]:
-        result = result @ area_weights(result.shape[2], n_x).T
-    return np.ascontiguousarray(result, dtype=np.float32)
+    small = np.ascontiguousarray(_lateral_means(result, n_y, n_x), dtype=np.float32)
+    # A column that holds data does so in its middle plane, all but always. A single plane does
+    # not tell: a zero in it may as well be dark.
+    if small is not result and len(tile_zyx) > 1 and not tile_zyx[len(tile_zyx) // 2].all():
+        known: NDArray[np.bool_] = np.asarray(tile_zyx.any(axis=0))
+        if not known.all():
+            share = _lateral_means(known[None].astype(np.float32), n_y, n_x)
+            small *= np.where(share > 0.5 - 1e-6, 1 / np.maximum(share, 0.25), 0)
+    return small
+
+
+def _lateral_means(volume: NDArray[np.float32], n_y: int, n_x: int) -> NDArray[np.float32]:
+    if n_y != volume.shape[1]:
+        volume = area_weights(volume.shape[1], n_y) @ volume
+    if n_x != volume.shape[2]:
+        volume = volume @ area_weights(volume.shape[2], n_x).T
+    return volume

@@ -25,16 +25,24 @@ class DepthSpan:
         Plane of its block face.
     depth : int
         Number of planes.
+    usable : int or None
+        Planes that every column fills; None when all are.
     """
 
     slice_id: int
     first: int
     depth: int
+    usable: int | None = None
 
     @property
     def stop(self) -> int:
         """First plane below it."""
         return self.first + self.depth
+
+    @property
+    def usable_stop(self) -> int:
+        """First plane that some column does not fill."""
+        return self.stop if self.usable is None else self.first + min(self.usable, self.depth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class Seam:
     fixed, moving : DepthSpan
         The upper and the lower slice.
     overlap : int
-        Planes both cover; negative for a gap.
+        Planes both fill; negative for a gap.
     blend : int
         Planes over which they fade, from the lower slice's face down.
     """
@@ -96,7 +104,8 @@ def plan_seams(spans: Sequence[DepthSpan], blend_planes: int) -> list[Seam]:
     """
     seams = []
     for fixed, moving in itertools.pairwise(spans):
-        overlap = fixed.stop - moving.first
+        # Below its usable planes a slice is partly zero: fading into that would print a dark band.
+        overlap = fixed.usable_stop - moving.first
         blend = max(0, min(blend_planes, overlap, moving.depth))
         seams.append(Seam(fixed, moving, overlap, blend))
     return seams

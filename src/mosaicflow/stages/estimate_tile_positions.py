@@ -68,21 +68,17 @@ def estimate_tile_positions(
 
     from mosaicflow.io.grids import MosaicGrid
     from mosaicflow.io.threads import map_threads
-    from mosaicflow.mosaic.linking import TileLinker, nominal_positions
+    from mosaicflow.mosaic.linking import TileLinker, nominal_positions, reported_positions
 
     source = MosaicGrid(grid)
     source.require_tiles()
     tile_yx = source.tile_shape[1:]
     stage_px = nominal_positions(source.tiles, tile_yx, stitch_overlap_fraction)
-    reported = source.positions_px() if use_motor_positions_for_stitching else {}
-    if all(tile in reported for tile in source.tiles) and reported:
-        corner = np.min(list(reported.values()), axis=0)
-        stage_px = {
-            tile: (reported[tile][0] - corner[0], reported[tile][1] - corner[1])
-            for tile in source.tiles
-        }
-    elif use_motor_positions_for_stitching:
-        report.warn("the tiles have no reported positions: an even lattice is the starting point")
+    if use_motor_positions_for_stitching:
+        reported = source.positions_px()
+        stage_px = reported_positions(reported, stage_px)
+        unknown = [tile for tile in source.tiles if tile not in reported]
+        _warn_of_unreported(report, unknown, len(source.tiles))
     linker = TileLinker(
         _feature_reader(source, illumination, threads),
         stage_px,
@@ -97,6 +93,16 @@ def estimate_tile_positions(
     report.metric("chance_ncc", chance, "", "correlation that a link had to reach")
     _write_metrics(report, source, stage_px, placement, decision)
     report.write(stem.with_name(f"{stem.name}_tile_positions.csv"))
+
+
+def _warn_of_unreported(report: StageReport, tiles: list[tuple[int, int]], n_tiles: int) -> None:
+    if len(tiles) == n_tiles:
+        report.warn("the tiles have no reported positions: an even lattice is the starting point")
+    elif tiles:
+        report.warn(
+            f"{len(tiles)} of {n_tiles} tiles have no reported position, the first is (iy, ix) = "
+            f"{tiles[0]}: they start where the lattice of the others puts them"
+        )
 
 
 def _feature_reader(

@@ -33,3 +33,14 @@ def test_bands_are_plain_means():
     tile = np.arange(24, dtype=np.float32).reshape(6, 2, 2)
     found = band_means(tile, [(0, 2), (2, 6)])
     np.testing.assert_array_equal(found, [tile[:2].mean(axis=0), tile[2:].mean(axis=0)])
+
+
+def test_a_brighter_layer_below_the_face_is_not_the_face():
+    profile = np.concatenate([np.full(20, 1.0), np.full(40, 10.0), np.full(40, 22.0)])
+    assert interface_plane(profile) in (19, 20)
+
+
+def test_neither_a_faint_edge_of_the_gel_nor_the_end_of_the_tissue_is_the_face():
+    profile = np.concatenate([np.full(20, 1.0), np.full(20, 3.0), np.full(40, 12.0), np.zeros(20)])
+    assert interface_plane(profile) in (39, 40)
+    assert interface_plane(profile[::-1][:20]) == 0

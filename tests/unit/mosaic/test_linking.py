@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from mosaicflow.mosaic.features import tile_features
-from mosaicflow.mosaic.linking import TileLinker, neighbours, nominal_positions
+from mosaicflow.mosaic.linking import (
+    TileLinker,
+    neighbours,
+    nominal_positions,
+    reported_positions,
+)
 
 TILE = (64, 64)
 
@@ -96,3 +101,23 @@ def test_a_link_knows_how_well_the_stage_itself_explains_it(slice_of, make_latti
     links, _ = linker(slice_of(truth), reported).links(np.random.default_rng(0))
     assert all(link.stage_ncc < link.ncc for link in links)
     assert all(link.peak_ncc <= link.ncc + 0.05 for link in links)
+
+
+@pytest.mark.parametrize("known", [9, 8, 4, 2, 1, 0])
+def test_a_tile_without_position_fits_in_with_those_that_have_one(known):
+    truth = {
+        (iy, ix): (5 + 90.0 * iy + 3 * ix, 7 + 82.0 * ix) for iy in range(3) for ix in range(3)
+    }
+    reported = dict(list(truth.items())[:known])
+    nominal = nominal_positions(truth, (100, 100), 0.2)
+    found = reported_positions(reported, nominal)
+    assert set(found) == set(truth)
+    assert np.min(list(found.values()), axis=0).tolist() == [0, 0]
+    if known >= 4:  # both directions of the lattice are seen
+        for tile, (y, x) in truth.items():
+            np.testing.assert_allclose(found[tile], (y - 5, x - 7), atol=1e-9)
+    if not known:
+        assert found == nominal
+    if known == 2:
+        step = np.subtract(found[2, 1], found[1, 1])
+        np.testing.assert_allclose(step, (80, 0), atol=1e-9)

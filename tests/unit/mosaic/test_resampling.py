@@ -38,10 +38,11 @@ def test_a_resampled_tile_keeps_its_mean_and_its_range(data, shape):
 def test_a_ramp_stays_where_it_is(n_out, factor, axis):
     shape, new = [3, 3, 3], [3, 3, 3]
     shape[axis], new[axis] = n_out * factor, n_out
-    ramp = np.indices(shape)[axis].astype(np.float32)
-    centres = (np.arange(n_out) + 0.5) * factor - 0.5
+    ramp = 1 + np.indices(shape)[axis].astype(np.float32)  # zero would be no data
+    centres = (np.arange(n_out) + 0.5) * factor + 0.5
     profile = np.moveaxis(resample_tile(ramp, new), axis, 0)
-    np.testing.assert_allclose(profile, np.broadcast_to(centres[:, None, None], profile.shape))
+    expected = np.broadcast_to(centres[:, None, None], profile.shape)
+    np.testing.assert_allclose(profile, expected, rtol=1e-6)
 
 
 def test_whole_factors_are_plain_block_means():
@@ -71,3 +72,24 @@ def test_the_number_of_samples_is_the_nearest_one(length, pitch, target, expecte
 )
 def test_resampling_never_enlarges(length, pitch, target):
     assert 1 <= resampled_length(length, pitch, target) <= length
+
+
+@pytest.mark.parametrize("shape", [(6, 10, 10), (3, 10, 10), (3, 12, 7), (6, 20, 20)])
+def test_columns_without_data_neither_darken_their_neighbours_nor_are_filled(shape):
+    tile = np.full((6, 20, 20), 5.0, np.float32)
+    tile[:, :, 7:11] = 0
+    small = resample_tile(tile, shape)
+    assert set(np.unique(small.round(4)).tolist()) == {0.0, 5.0}
+    assert ((small == 0).all(axis=0) == (small == 0).any(axis=0)).all()
+    assert (small == 0).mean() == pytest.approx(0.2, abs=0.11)
+
+
+def test_a_dark_voxel_in_a_column_with_data_counts_as_dark():
+    tile = np.full((4, 8, 8), 2.0, np.float32)
+    tile[2] = 0
+    np.testing.assert_allclose(resample_tile(tile, (1, 4, 4)), 1.5)
+
+
+def test_a_dark_pixel_of_a_single_plane_counts_as_dark():
+    plane = np.tile(np.float32([0, 2]), (1, 8, 4))
+    np.testing.assert_allclose(resample_tile(plane, (1, 4, 4)), 1.0)

@@ -53,3 +53,12 @@ def test_every_covered_plane_has_a_slice_and_no_other(steps, blend):
         assert {layer.index for layer in layers} == covered
         assert all(0 < layer.share <= 1 for layer in layers)
         assert [layer.index for layer in layers] == sorted(covered, reverse=True)
+
+
+@pytest.mark.parametrize(("usable", "overlap", "blend"), [(60, 40, 10), (24, 4, 4), (12, -8, 0)])
+def test_planes_that_not_every_column_fills_take_no_part_in_a_fade(usable, overlap, blend):
+    spans = [DepthSpan(0, 0, 60, usable), DepthSpan(1, 20, 60, usable)]
+    (seam,) = plan_seams(spans, 10)
+    assert (seam.overlap, seam.blend) == (overlap, blend)
+    # They still show where nothing lies above or below them.
+    assert [layer.index for layer in layers_of(19, spans, [seam])] == [0]

@@ -1,5 +1,7 @@
 """`estimate_tile_positions` and `stitch_3d`."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -190,3 +192,15 @@ def test_a_position_that_is_no_number_is_named(mosaic, tmp_path):
     positions = write_positions(tmp_path / "p.csv", truth | {(0, 0): ("far", 0)})
     with pytest.raises(InputError, match=r"p\.csv: .*'far'"):
         stitch_3d(grid=grid, positions=positions, output=tmp_path / "s.ome.zarr")
+
+
+def test_one_tile_without_position_does_not_cost_the_others_theirs(mosaic, place):
+    grid, truth, _ = mosaic(jitter_px=0.0)
+    attributes = grid / ".zattrs"
+    content = json.loads(attributes.read_text())
+    del content["mosaicflow"]["tile_positions_mm"]["1,1"]
+    attributes.write_text(json.dumps(content))
+    folder = place(grid)
+    report = read_metrics(folder / "z03_tile_positions.metrics.json")
+    assert any("1 of 9 tiles have no reported position" in text for text in report["warnings"])
+    assert errors(positions_of(folder), truth).max() < 0.25  # px
