@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,11 +56,12 @@ def exit_code_of(app: App) -> int:
     """Run a command on the process's arguments and say how it ended.
 
     Usage errors leave with code 2 before anything heavy is imported; an expected failure is one
-    line on stderr; a bug keeps its traceback.
+    line on stderr, and so is a warning; a bug keeps its traceback.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
+    warnings.formatwarning = _one_line
     try:
         result = app(sys.argv[1:], exit_on_error=True, result_action="return_value")
     except MosaicflowError as error:
@@ -70,6 +72,17 @@ def exit_code_of(app: App) -> int:
         sys.stderr.write("error: interrupted; nothing unfinished was left under a final name\n")
         return 130
     return result if isinstance(result, int) else 0
+
+
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Say what a warning is about; where in the code it arose helps nobody at a terminal."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _stage_with_record(name: str) -> Callable[..., None]:

@@ -21,6 +21,8 @@ def convert(
     level: int = 0,
     resolution: tuple[float, ...] | None = None,
     legacy_lateral_order: bool = False,
+    channel: int | None = None,
+    time: int | None = None,
     overwrite: bool = False,
 ) -> None:
     """Copy an image into another format, flavour, chunking or compression.
@@ -51,11 +53,17 @@ def convert(
         in the file.
     legacy_lateral_order : bool, optional
         Swap the lateral axes, for stores by older software.
+    channel : int, optional
+        Channel to convert, where a store has several.
+    time : int, optional
+        Time point to convert, where a store has several.
     overwrite : bool, optional
         Replace an existing output.
     """
     from mosaicflow.errors import ParameterError
     from mosaicflow.io.convert.convert import Conversion, convert_image
+    from mosaicflow.io.zarr.errors import explained
+    from mosaicflow.io.zarr.reader import StoreChoice
     from mosaicflow.io.zarr.transcode import StoreFormat
 
     if resolution is not None and len(resolution) not in {1, 2, 3}:
@@ -66,7 +74,10 @@ def convert(
         resolution_mm=None if pitch is None else tuple(value / 1000 for value in pitch),
         level=level,
         n_levels=n_levels,
-        lateral_order="xy" if legacy_lateral_order else "yx",
+        choice=StoreChoice(
+            lateral_order="xy" if legacy_lateral_order else "yx", channel=channel, time=time
+        ),
         overwrite=overwrite,
     )
-    convert_image(source, output, store, how)
+    with explained(f"{source} -> {output}"):
+        convert_image(source, output, store, how)

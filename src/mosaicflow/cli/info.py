@@ -20,10 +20,12 @@ def info(path: str, *, check: bool = False, guess_units: bool = False) -> int:
         Say whether the pixel size looks as if it had been written in millimetres.
     """
     from mosaicflow.io.zarr.describe import describe_store, describe_units
+    from mosaicflow.io.zarr.errors import explained
 
-    lines, problems = describe_store(path, check=check)
-    if guess_units:
-        lines += describe_units(path)
+    with explained(path):
+        lines, problems = describe_store(path, check=check)
+        if guess_units:
+            lines += describe_units(path)
     lines += [f"problem    {problem}" for problem in problems]
     broken = any(problem.severity == "error" for problem in problems)
     checked = "metadata and chunks" if check else "metadata"

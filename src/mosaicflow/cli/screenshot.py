@@ -13,6 +13,8 @@ def screenshot(
     *,
     level: int | None = None,
     percentiles: tuple[float, float] = (0.5, 99.5),
+    channel: int | None = None,
+    time: int | None = None,
 ) -> None:
     """Write the three central planes of a store as a PNG; needs no display.
 
@@ -26,7 +28,15 @@ def screenshot(
         Pyramid level; by default one that fits the picture.
     percentiles : tuple of float, optional
         Values shown as black and white.
+    channel : int, optional
+        Channel to show, where there are several.
+    time : int, optional
+        Time point to show, where there are several.
     """
+    from mosaicflow.io.zarr.errors import explained
+    from mosaicflow.io.zarr.reader import StoreChoice
     from mosaicflow.io.zarr.render import write_screenshot
 
-    write_screenshot(path, Path(output), level=level, percentiles=percentiles)
+    with explained(str(output)):
+        choice = StoreChoice(channel=channel, time=time)
+        write_screenshot(path, Path(output), level=level, percentiles=percentiles, choice=choice)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mosaicflow.io.zarr.reader import StoreChoice
 
 __all__ = ["view"]
 
@@ -14,6 +17,8 @@ def view(
     viewer: Literal["auto", "napari", "neuroglancer"] = "auto",
     port: int = 0,
     browser: bool = True,
+    channel: int | None = None,
+    time: int | None = None,
 ) -> None:
     """Show a store in napari where it is installed, otherwise in Neuroglancer.
 
@@ -30,16 +35,29 @@ def view(
         Port of the local server; 0 takes a free one.
     browser : bool, optional
         Open the page in a browser; otherwise only its address is printed.
+    channel : int, optional
+        Channel to show (Neuroglancer: to set the contrast by), where there are several.
+    time : int, optional
+        Time point to show (Neuroglancer: to set the contrast by), where there are several.
     """
+    from mosaicflow.io.zarr.errors import explained
+    from mosaicflow.io.zarr.reader import StoreChoice
+
+    choice = StoreChoice(channel=channel, time=time)
+    with explained(path):
+        _show(path, viewer, choice, port, browser=browser)
+
+
+def _show(path: str, viewer: str, choice: StoreChoice, port: int, *, browser: bool) -> None:
     from mosaicflow.io.viewing.viewers import has_napari, show_in_napari
 
     if viewer == "napari" or (viewer == "auto" and has_napari()):
-        show_in_napari(path)
+        show_in_napari(path, choice)
         return
-    _serve(path, port, browser=browser)
+    _serve(path, choice, port, browser=browser)
 
 
-def _serve(path: str, port: int, *, browser: bool) -> None:
+def _serve(path: str, choice: StoreChoice, port: int, *, browser: bool) -> None:
     import contextlib
     import threading
     import webbrowser
@@ -60,7 +78,7 @@ def _serve(path: str, port: int, *, browser: bool) -> None:
         if not location.is_url:
             folder = location.path / location.prefix
             url = stack.enter_context(StoreServer(folder, port)).url
-        viewer = neuroglancer_viewer(path, url)  # its page is there as long as it is
+        viewer = neuroglancer_viewer(path, url, choice)  # its page is there as long as it is
         page = viewer.get_viewer_url()
         sys.stdout.write(f"{page}\nserving {url}; stop with Ctrl-C\n")
         sys.stdout.flush()

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mosaicflow.errors import FormatError, QualityError
-from mosaicflow.io.slices import lateral_regions
 from mosaicflow.io.threads import map_threads
-from mosaicflow.io.zarr import open_level
+from mosaicflow.io.zarr import open_level, write_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -163,7 +162,7 @@ def write_tiles(
     make: Callable[[TileIndex], NDArray[np.float32]],
     threads: int,
 ) -> None:
-    """Fill the store of a mosaic grid, one file at a time: a shard holds several tiles.
+    """Fill the store of a mosaic grid; of a shard, only the tiles worked on are in memory.
 
     Parameters
     ----------
@@ -176,25 +175,22 @@ def write_tiles(
     threads : int
         Files worked on at the same time.
     """
-    n_z, n_y, n_x = writer.chunks
+    n_y, n_x = writer.chunks[1:]
+    held = set(tiles)
 
-    def write(region: tuple[slice, slice]) -> None:
-        rows, columns = region
-        inside = [
-            (iy, ix)
-            for iy, ix in tiles
-            if rows.start <= iy * n_y < rows.stop and columns.start <= ix * n_x < columns.stop
-        ]
-        if not inside:
-            return
-        shape = (n_z, rows.stop - rows.start, columns.stop - columns.start)
-        block = np.zeros(shape, np.float32)
-        for iy, ix in inside:
-            y, x = iy * n_y - rows.start, ix * n_x - columns.start
-            block[:, y : y + n_y, x : x + n_x] = make((iy, ix))
-        writer[:, rows, columns] = block
+    def tile_at(region: tuple[slice, ...]) -> TileIndex:
+        return region[1].start // n_y, region[2].start // n_x
 
-    map_threads(write, lateral_regions(writer), threads)
+    def chunk(region: tuple[slice, ...]) -> NDArray[np.float32]:
+        tile = tile_at(region)
+        return make(tile) if tile in held else np.broadcast_to(np.float32(0), writer.chunks)
+
+    if writer.shards is not None:
+        for region in write_regions(writer):  # whose chunks are made in parallel
+            writer.render(region, chunk)
+        return
+    regions = [region for region in write_regions(writer) if tile_at(region) in held]
+    map_threads(lambda region: writer.render(region, chunk), regions, threads)
 
 
 class BoundedCache:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from mosaicflow.io.convert.volume import VolumeSource
 from mosaicflow.io.zarr.errors import OmeZarrWarning, StoreExistsError
 from mosaicflow.io.zarr.info import read_omezarr_info
 from mosaicflow.io.zarr.location import locate, same_store
-from mosaicflow.io.zarr.reader import LateralOrder, open_level
+from mosaicflow.io.zarr.reader import StoreChoice
 from mosaicflow.io.zarr.transcode import StoreFormat, transcode_omezarr, zip_store
 from mosaicflow.io.zarr.writer import OmeZarrWriter
 
@@ -51,8 +51,8 @@ class Conversion:
         Pyramid level of a store that becomes another kind of file.
     n_levels : int or None
         Extra levels of a new store; None keeps those of a store, and makes none of other files.
-    lateral_order : {"yx", "xy"}
-        "xy" puts the lateral axes of stores by older software right.
+    choice : StoreChoice
+        Which part of a store is meant.
     overwrite : bool
         Whether an existing output is replaced.
     """
@@ -60,7 +60,7 @@ class Conversion:
     resolution_mm: tuple[float, ...] | None = None
     level: int = 0
     n_levels: int | None = None
-    lateral_order: LateralOrder = "yx"
+    choice: StoreChoice = field(default_factory=StoreChoice)
     overwrite: bool = False
 
 
@@ -130,7 +130,7 @@ def _kind(path: str) -> str:
 
 
 def _check(source: str, output: str, how: Conversion) -> None:
-    if how.lateral_order == "xy" and _is_store(source):
+    if how.choice.lateral_order == "xy" and _is_store(source):
         _check_unoriented(source)
     if same_store(source, output):
         raise InputError(f"{output}: is also the input", remedy="write to another path")
@@ -166,7 +166,7 @@ def _opened(
 
 
 def _store_volume(source: str, how: Conversion) -> VolumeSource:
-    reader = open_level(source, how.level, lateral_order=how.lateral_order, allow_bare=True)
+    reader = how.choice.open(source, how.level)
     found = Orientation.from_attributes(reader.attrs, source)
     if reader.ndim == 2:
         return VolumeSource(
@@ -211,23 +211,24 @@ def _is_store(source: str) -> bool:
 def _to_store(source: str, output: str, store: StoreFormat, how: Conversion) -> None:
     same_pyramid = how.n_levels is None and how.resolution_mm is None and how.level == 0
     if _is_store(source) and same_pyramid:
-        transcode_omezarr(
-            source, output, store, lateral_order=how.lateral_order, overwrite=how.overwrite
-        )
+        transcode_omezarr(source, output, store, choice=how.choice, overwrite=how.overwrite)
         return
     with _opened(source, how, _local_folder(output)) as volume:
         pitch = [float(np.round(value, 12)) for value in _pitch(volume, source, how)]
-        with OmeZarrWriter(
-            output,
-            volume.shape,
-            store.chunks,
-            volume.dtype,
-            how.overwrite,
-            compressor=store.compressor,
-            ngff_version=store.ngff_version,
-            sharding_factor=store.sharding_factor,
-            attrs=_attributes(source, volume, pitch),
-        ) as writer:
+        with (
+            OmeZarrWriter(
+                output,
+                volume.shape,
+                store.chunks,
+                volume.dtype,
+                how.overwrite,
+                compressor=store.compressor,
+                ngff_version=store.ngff_version,
+                sharding_factor=store.sharding_factor,
+                attrs=_attributes(source, volume, pitch),
+            ) as writer,
+            writer.discarded_on_error(),
+        ):
             writer.fill(volume.read, volume.chunks)
             writer.finalize(pitch, how.n_levels or 0)
 

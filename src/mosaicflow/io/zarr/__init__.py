@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from mosaicflow.io.zarr.analysis import AnalysisOmeZarrWriter
 from mosaicflow.io.zarr.info import OmeZarrInfo, is_finished, read_omezarr_info
+from mosaicflow.io.zarr.location import check_distinct
 from mosaicflow.io.zarr.reader import LevelReader, open_level, read_omezarr
 from mosaicflow.io.zarr.validate import Problem, validate_omezarr
 from mosaicflow.io.zarr.values import replace_nonfinite, to_uint16
-from mosaicflow.io.zarr.writer import OmeZarrWriter, check_distinct, save_omezarr, write_regions
+from mosaicflow.io.zarr.writer import OmeZarrWriter, save_omezarr, write_regions
 
 __all__ = [
     "AnalysisOmeZarrWriter",

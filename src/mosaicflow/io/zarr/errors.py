@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from mosaicflow.errors import ParameterError, StoreError
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-__all__ = ["ArgumentError", "OmeZarrWarning", "RegionError", "StoreExistsError"]
+from mosaicflow.errors import MosaicflowError, ParameterError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ArgumentError", "OmeZarrWarning", "RegionError", "StoreExistsError", "explained"]
 
 
 class ArgumentError(ParameterError, ValueError):
@@ -21,3 +27,16 @@ class StoreExistsError(StoreError, FileExistsError):
 
 class OmeZarrWarning(UserWarning):
     """A store can be read, but something in it is not as it should be."""
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what the operating system refuses (a folder, a full disk) into an expected failure."""
+    try:
+        yield
+    except MosaicflowError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"{what}: {error}", remedy="check the path, its permissions and the space on the disk"
+        ) from error

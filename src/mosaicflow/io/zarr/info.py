@@ -184,8 +184,10 @@ def find_root(location: Location) -> Root:
         children = location.children()
         inner = _root_at(location.child(children[0])) if len(children) == 1 else None
         if inner is None:
+            what = "a file" if location.is_folder and location.path.is_file() else "a folder"
             raise StoreError(
-                f"{location}: not a Zarr store (no zarr.json, .zgroup, .zattrs or .zarray)",
+                f"{location}: not a Zarr store but {what} (no zarr.json, .zgroup, .zattrs or"
+                " .zarray in it)",
                 remedy="list the folder and look for .zattrs",
             )
         _warn(f"{location}: the store lies one folder deeper, in {children[0]}")
@@ -245,7 +247,7 @@ def _image(root: Root, image: Multiscale) -> OmeZarrInfo:
         if document is None:
             _warn(f"{where}: level {number} (array {dataset.path!r}) is missing and left out")
             continue
-        level = _level(dataset.path, document)
+        level = _level(root.location, dataset.path, document)
         ndim = len(level.shape)
         if image.axes and len(image.axes) != ndim:
             raise FormatError(
@@ -272,7 +274,7 @@ def _bare_array(root: Root) -> OmeZarrInfo:
     document = array_document(root.location, "")
     if document is None:
         raise StoreError(f"{root.location}: no array metadata")
-    level = _level("", document)
+    level = _level(root.location, "", document)
     scale = _unknown_pitch(len(level.shape), str(root.location))
     return _bare(root, _with_scale(level, scale, None))
 
@@ -284,7 +286,7 @@ def _unfinished(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
             f"{root.location}: unfinished or foreign store: its metadata has no 'multiscales'",
             remedy="run the step that wrote it again, or read it with allow_bare=True",
         )
-    level = _level("0", document)
+    level = _level(root.location, "0", document)
     _warn(
         f"{root.location}: unfinished or foreign store (no 'multiscales'); array '0' is shown,"
         f" with an assumed pixel size of {_UNKNOWN_PITCH_UM:g} um"
@@ -324,7 +326,7 @@ def array_document(location: Location, path: str) -> dict[str, Any] | None:
     return location.read_json(f"{path}/.zarray".strip("/"))
 
 
-def _level(path: str, document: Mapping[str, Any]) -> LevelInfo:
+def _level(location: Location, path: str, document: Mapping[str, Any]) -> LevelInfo:
     try:
         if document.get("zarr_format") == 2:
             chunks, shards = tuple(document["chunks"]), None
@@ -342,7 +344,10 @@ def _level(path: str, document: Mapping[str, Any]) -> LevelInfo:
             scale_um=(),
         )
     except (KeyError, TypeError) as error:
-        raise FormatError(f"array {path!r}: metadata is malformed ({error!r})") from error
+        raise FormatError(
+            f"{location}: metadata of array {path!r} is malformed ({error!r})",
+            remedy="write the store again",
+        ) from error
 
 
 def _v3_chunks(document: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...] | None]:

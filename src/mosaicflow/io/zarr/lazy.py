@@ -13,11 +13,13 @@ from dask.callbacks import Callback
 from mosaicflow.io.zarr import grid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mosaicflow.io.zarr.reader import LevelReader
 
-__all__ = ["StoreArray", "lazy_image"]
+__all__ = ["StoreArray", "align_blocks", "lazy_image", "readers_below"]
 
 Part = tuple[int | slice, ...]
 
@@ -114,3 +116,21 @@ def _is_plain(entry: object) -> bool:
 def _cut(kept: slice, entry: int | slice) -> int | slice:
     found = range(kept.start, kept.stop)[entry]
     return slice(found.start, max(found.start, found.stop)) if isinstance(found, range) else found
+
+
+def align_blocks(data: da.Array, block: Sequence[int]) -> da.Array:
+    """Rechunk so that every dask block covers whole files; larger aligned blocks are kept."""
+    aligned = tuple(
+        sizes if all(size % b == 0 for size in sizes[:-1]) else b
+        for sizes, b in zip(data.chunks, block, strict=True)
+    )
+    rechunked: da.Array = data.rechunk(aligned)  # type: ignore[no-untyped-call]
+    return rechunked
+
+
+def readers_below(data: da.Array) -> list[LevelReader]:
+    """Return the stores that a lazy array will be read from."""
+    from mosaicflow.io.zarr.reader import LevelReader
+
+    values = (getattr(node, "value", node) for node in data.__dask_graph__().values())
+    return [value for value in values if isinstance(value, LevelReader)]

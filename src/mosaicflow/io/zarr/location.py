@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from mosaicflow.errors import FormatError, StoreError
-from mosaicflow.io.zarr.remote import filesystem_of, remote_store
+from mosaicflow.io.zarr.remote import filesystem_of, reaching, remote_store
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-__all__ = ["Location", "StorePath", "locate", "same_store"]
+__all__ = ["Location", "StorePath", "check_distinct", "locate", "same_store"]
 
 StorePath = str | os.PathLike[str]
 
@@ -103,14 +103,16 @@ class Location:
         if not self.is_url:
             return os.path.lexists(self.path)
         filesystem, path = filesystem_of(self.address)
-        return bool(filesystem.exists(path))
+        with reaching(self.address):
+            return bool(filesystem.exists(path))
 
     def remove(self) -> None:
         """Remove the store; a symbolic link is removed itself, never what it points to."""
         if self.is_url:
             filesystem, path = filesystem_of(self.address)
-            if filesystem.exists(path):
-                filesystem.rm(path, recursive=True)
+            with reaching(self.address):
+                if filesystem.exists(path):
+                    filesystem.rm(path, recursive=True)
         elif self.path.is_symlink() or self.path.is_file():
             self.path.unlink()
         elif self.path.exists():
@@ -125,7 +127,8 @@ class Location:
         if self.is_url:
             filesystem, path = filesystem_of(self.address)
             try:
-                return bytes(filesystem.cat_file(f"{path}/{self.key(name)}"))
+                with reaching(self.address):
+                    return bytes(filesystem.cat_file(f"{path}/{self.key(name)}"))
             except (FileNotFoundError, IsADirectoryError):
                 return None
         file = self.path / self.key(name)
@@ -168,7 +171,8 @@ class Location:
         if self.is_url:
             return self._remote_children()
         folder = self.path / self.prefix
-        return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir()))
+        inside = folder.iterdir() if folder.is_dir() else ()
+        return tuple(sorted(p.name for p in inside if p.is_dir()))
 
     def _remote_children(self) -> tuple[str, ...]:
         filesystem, path = filesystem_of(self.address)
@@ -214,6 +218,24 @@ def same_store(first: StorePath | Location, second: StorePath | Location) -> boo
     if a.is_url or b.is_url:
         return a.address.rstrip("/") == b.address.rstrip("/")
     return a.path.resolve() == b.path.resolve()
+
+
+def check_distinct(output: StorePath | Location, *inputs: StorePath | Location) -> None:
+    """Raise when an output would replace one of its inputs.
+
+    Parameters
+    ----------
+    output : path or URL
+        The store to be written.
+    *inputs : path or URL
+        Stores that are read; links are followed.
+    """
+    for source in inputs:
+        if same_store(output, source):
+            raise StoreError(
+                f"{locate(output)}: is also the input {locate(source)}",
+                remedy="write to another path",
+            )
 
 
 def _first_parts(names: list[str], prefix: str) -> tuple[str, ...]:

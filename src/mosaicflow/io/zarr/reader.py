@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.location import Location, StorePath
 
-__all__ = ["LateralOrder", "LevelReader", "open_level", "read_omezarr"]
+__all__ = ["LateralOrder", "LevelReader", "StoreChoice", "open_level", "read_omezarr"]
 
 LateralOrder = Literal["yx", "xy"]
 
@@ -242,6 +242,26 @@ def read_omezarr(
         allow_bare=allow_bare,
     )
     return lazy_image(reader), reader.resolution_mm
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChoice:
+    """Which part of a store is meant, and how its axes lie; as for `read_omezarr`."""
+
+    lateral_order: LateralOrder = "yx"
+    channel: int | None = None
+    time: int | None = None
+
+    def open(self, path: StorePath, level: int) -> LevelReader:
+        """Open one level."""
+        return open_level(
+            path,
+            level,
+            lateral_order=self.lateral_order,
+            channel=self.channel,
+            time=self.time,
+            allow_bare=True,
+        )
 
 
 def damaged_chunks(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import atexit
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.errors import MissingExtraError, ParameterError
+from mosaicflow.errors import MissingExtraError, MosaicflowError, ParameterError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from zarr.storage import FsspecStore
 
-__all__ = ["filesystem_of", "remote_store"]
+__all__ = ["check_ranges", "filesystem_of", "reaching", "remote_store"]
 
 # Asynchronous file systems do not close their sessions, and complain when they are collected.
 _OPENED: dict[int, Any] = {}
@@ -43,6 +46,35 @@ def remote_store(url: str, *, read_only: bool) -> FsspecStore:
         atexit.register(_close_sessions)
     _OPENED[id(store.fs)] = store.fs
     return store
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Say which address an error of the network, or of a service, is about."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, MosaicflowError):
+        raise
+    except Exception as error:  # every service fails in its own way
+        raise StoreError(
+            f"{url}: cannot be reached ({type(error).__name__}: {error})",
+            remedy="check the address, the network and your credentials",
+        ) from error
+
+
+def check_ranges(url: str, member: str) -> None:
+    """Raise unless a web server sends parts of files, without which shards cannot be read."""
+    if not url.startswith("http"):
+        return
+    filesystem, path = filesystem_of(url)
+    with reaching(url):
+        part = filesystem.cat_file(f"{path}/{member}", start=0, end=1)
+    if len(part) != 1:
+        raise StoreError(
+            f"{url}: the store has shards, and the web server does not honour byte ranges",
+            remedy="use a server that does, or a store without shards (mosaicflow convert"
+            " --sharding_factor 1)",
+        )
 
 
 def _close_sessions() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mosaicflow.io.zarr.errors import ArgumentError
 from mosaicflow.io.zarr.info import read_omezarr_info
-from mosaicflow.io.zarr.reader import LevelReader, open_level
+from mosaicflow.io.zarr.reader import LevelReader, StoreChoice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +31,7 @@ def write_screenshot(
     *,
     level: int | None = None,
     percentiles: tuple[float, float] = (0.5, 99.5),
+    choice: StoreChoice | None = None,
 ) -> None:
     """Write the three central planes of a store as a PNG.
 
@@ -45,11 +46,15 @@ def write_screenshot(
         Pyramid level; default is the finest that need not be shrunk much.
     percentiles : (float, float), optional
         Shown as black and white.
+    choice : StoreChoice, optional
+        What to show where the store has several channels or time points.
     """
     from PIL import Image
 
-    reader = open_level(path, pick_level(path) if level is None else level)
+    chosen = pick_level(path) if level is None else level
+    reader = (choice or StoreChoice()).open(path, chosen)
     picture = Image.fromarray(render_planes(reader, percentiles))
+    output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.tmp")
     picture.save(partial, format="PNG")
     partial.replace(output)
@@ -85,9 +90,11 @@ def render_planes(reader: LevelReader, percentiles: tuple[float, float]) -> NDAr
     return page
 
 
-def contrast_of(path: StorePath, percentiles: tuple[float, float]) -> tuple[float, float]:
+def contrast_of(
+    path: StorePath, percentiles: tuple[float, float], choice: StoreChoice | None = None
+) -> tuple[float, float]:
     """Return the values to show as black and white, from the coarsest level."""
-    reader = open_level(path, -1)
+    reader = (choice or StoreChoice()).open(path, -1)
     # A coarsest level may be the only one: take planes evenly until there are enough voxels.
     plane = max(1, int(np.prod(reader.shape[1:])))
     step = max(1, -(-reader.shape[0] * plane // _MAX_SAMPLES))

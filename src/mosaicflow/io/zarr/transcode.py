@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr.copying import copy_into
 from mosaicflow.io.zarr.info import read_omezarr_info
-from mosaicflow.io.zarr.location import StorePath, locate
+from mosaicflow.io.zarr.location import StorePath, check_distinct, locate
 from mosaicflow.io.zarr.metadata import LevelScale, PyramidNotes
-from mosaicflow.io.zarr.reader import LateralOrder, LevelReader, open_level
 from mosaicflow.io.zarr.units import clean_um
-from mosaicflow.io.zarr.writer import OmeZarrWriter, check_distinct
+from mosaicflow.io.zarr.writer import OmeZarrWriter
 
 if TYPE_CHECKING:
     from mosaicflow.io.zarr.codecs import Compressor
     from mosaicflow.io.zarr.metadata import NgffVersion
+    from mosaicflow.io.zarr.reader import LevelReader, StoreChoice
 
 __all__ = ["StoreFormat", "transcode_omezarr", "zip_store"]
 
@@ -65,7 +65,7 @@ def transcode_omezarr(
     output: StorePath,
     store: StoreFormat,
     *,
-    lateral_order: LateralOrder = "yx",
+    choice: StoreChoice,
     overwrite: bool = False,
 ) -> None:
     """Copy every level of a store, bit for bit, into another flavour, chunking or codec.
@@ -76,17 +76,14 @@ def transcode_omezarr(
         Store to read and store to write.
     store : StoreFormat
         How the copy is stored.
-    lateral_order : {"yx", "xy"}, optional
-        "xy" puts the lateral axes of files by older software right.
+    choice : StoreChoice
+        What is read of it.
     overwrite : bool, optional
         Whether an existing output is replaced.
     """
     check_distinct(output, source)
     info = read_omezarr_info(source)
-    levels = [
-        open_level(source, number, lateral_order=lateral_order, allow_bare=True)
-        for number in range(len(info.levels))
-    ]
+    levels = [choice.open(source, number) for number in range(len(info.levels))]
     first = levels[0]
     with _CopyWriter(
         output,
@@ -101,7 +98,8 @@ def transcode_omezarr(
     ) as writer:
         kept = dict(info.pyramid)
         axes = "zyx"[-first.ndim :]
-        writer.copy(levels, PyramidNotes("mean", "copied levels", "copied", axes, (), kept))
+        with writer.discarded_on_error():
+            writer.copy(levels, PyramidNotes("mean", "copied levels", "copied", axes, (), kept))
 
 
 def zip_store(folder: Path, output: Path) -> None:

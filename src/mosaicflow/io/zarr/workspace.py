@@ -20,6 +20,7 @@ from mosaicflow.io.zarr.codecs import (
 from mosaicflow.io.zarr.errors import StoreExistsError
 from mosaicflow.io.zarr.grid import regions, shard_shape, shifted
 from mosaicflow.io.zarr.metadata import zarr_format_of
+from mosaicflow.io.zarr.remote import check_ranges
 from mosaicflow.io.zarr.shards import write_shard
 
 if TYPE_CHECKING:
@@ -115,7 +116,10 @@ def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[An
             store, path=location.key(path), mode="r", zarr_format=2 if zarr_format == 2 else 3
         )
 
-    return with_fast_pipeline(make)
+    array = with_fast_pipeline(make)
+    if array.shards is not None:
+        check_ranges(location.address, location.key(f"{path}/zarr.json".strip("/")))
+    return array
 
 
 def create_array(location: Location, path: str, spec: ArraySpec) -> TargetArray:
@@ -238,6 +242,10 @@ class Workspace:
             raise StoreError(
                 f"{self.final}: a zip archive is read only",
                 remedy="write a folder and convert it with `mosaicflow convert`",
+            )
+        if self.final.address.startswith("http"):
+            raise StoreError(
+                f"{self.final}: a web server is read only", remedy="write to a folder or a bucket"
             )
         if not self._overwrite and self.final.exists():
             raise StoreExistsError(f"{self.final}: exists, and overwrite is off")

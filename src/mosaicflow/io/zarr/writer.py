@@ -18,7 +18,7 @@ from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.area import ReduceMethod, fill_level
 from mosaicflow.io.zarr.copying import copy_into
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning, RegionError
-from mosaicflow.io.zarr.location import Location, StorePath, locate, same_store
+from mosaicflow.io.zarr.location import StorePath, check_distinct, locate
 from mosaicflow.io.zarr.metadata import (
     LevelScale,
     NgffVersion,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.codecs import Compressor
 
-__all__ = ["OmeZarrWriter", "check_distinct", "save_omezarr", "write_regions"]
+__all__ = ["OmeZarrWriter", "save_omezarr", "write_regions"]
 
 _log = logging.getLogger(__name__)
 _METHOD_NAMES = {"mean": "block mean", "nearest": "central voxel"}
@@ -199,6 +199,24 @@ class OmeZarrWriter:
         with self._claimed(parsed.region):
             self._target.write(parsed.region, block)
 
+    def render(self, region: grid.Region, chunk: Callable[[grid.Region], NDArray[Any]]) -> None:
+        """Write one file, asking for its chunks: a shard is never held as a whole.
+
+        Parameters
+        ----------
+        region : tuple of slice
+            One of `write_regions`.
+        chunk : callable
+            Gives the content of a chunk, in the writer's dtype, by its place in the array. The
+            chunks of a shard are asked for and encoded by several threads.
+        """
+        if self._finished:
+            raise RuntimeError(f"{self.path}: the store is finished, nothing can be added")
+        self._workspace.check_owned()
+        grid.check_aligned(region, self.shape, self._spec.block)
+        with self._claimed(region):
+            self._target.render(region, chunk)
+
     def _as_block(self, value: ArrayLike, key: grid.Key) -> NDArray[Any]:
         array = np.asarray(value)
         if array.dtype != self.dtype:
@@ -233,12 +251,14 @@ class OmeZarrWriter:
     def _store_dask(self, key: grid.Key, value: da.Array) -> None:
         import dask.array as da
 
-        for source in _readers_below(value):
+        from mosaicflow.io.zarr.lazy import align_blocks, readers_below
+
+        for source in readers_below(value):
             check_distinct(self._final, source.location)
         if self._store_directly(key, value):
             return
         whole = da.broadcast_to(value, key.value_shape)  # type: ignore[no-untyped-call]
-        blocks = _align_dask(whole.reshape(key.shape), self._spec.block)
+        blocks = align_blocks(whole.reshape(key.shape), self._spec.block)
         target: Any = self  # dask asks for __setitem__ only, its annotation for more
         da.store(blocks, target, regions=key.region, lock=False, compute=True)
 
@@ -348,6 +368,15 @@ class OmeZarrWriter:
             self._workspace.discard()
             self._finished = True
 
+    @contextlib.contextmanager
+    def discarded_on_error(self) -> Iterator[None]:
+        """Remove what was written when it fails: nobody can go on with half a copy."""
+        try:
+            yield
+        except BaseException:
+            self.discard()
+            raise
+
     def __enter__(self) -> Self:
         return self
 
@@ -402,7 +431,9 @@ def save_omezarr(  # the documented call fixes five positional arguments
         Axes that each level halves.
     """
     if _is_lazy(data):
-        for source in _readers_below(data):
+        from mosaicflow.io.zarr.lazy import readers_below
+
+        for source in readers_below(data):
             check_distinct(path, source.location)
     else:
         data = np.asarray(data)
@@ -440,24 +471,6 @@ def write_regions(writer: OmeZarrWriter) -> list[grid.Region]:
     return grid.regions(writer.shape, writer.shards or writer.chunks)
 
 
-def check_distinct(output: StorePath | Location, *inputs: StorePath | Location) -> None:
-    """Raise when an output would replace one of its inputs.
-
-    Parameters
-    ----------
-    output : path or URL
-        The store to be written.
-    *inputs : path or URL
-        Stores that are read; links are followed.
-    """
-    for source in inputs:
-        if same_store(output, source):
-            raise StoreError(
-                f"{locate(output)}: is also the input {locate(source)}",
-                remedy="write to another path",
-            )
-
-
 def _array_spec(
     shape: Sequence[int], chunks: grid.ChunksLike, dtype: np.dtype[Any], storage: Storage
 ) -> ArraySpec:
@@ -477,19 +490,3 @@ def _overlap(first: grid.Region, second: grid.Region) -> bool:
 
 def _is_lazy(value: ArrayLike | da.Array) -> TypeGuard[da.Array]:
     return hasattr(value, "__dask_graph__")  # so that dask need not be imported to find out
-
-
-def _align_dask(data: da.Array, block: Sequence[int]) -> da.Array:
-    """Rechunk so that every dask block covers whole files; larger aligned blocks are kept."""
-    aligned = tuple(
-        sizes if all(size % b == 0 for size in sizes[:-1]) else b
-        for sizes, b in zip(data.chunks, block, strict=True)
-    )
-    rechunked: da.Array = data.rechunk(aligned)  # type: ignore[no-untyped-call]
-    return rechunked
-
-
-def _readers_below(data: da.Array) -> list[LevelReader]:
-    """Return the stores that a lazy array will be read from."""
-    values = (getattr(node, "value", node) for node in data.__dask_graph__().values())
-    return [value for value in values if isinstance(value, LevelReader)]
