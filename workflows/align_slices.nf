@@ -21,7 +21,9 @@ workflow ALIGN_SLICES {
     registered = REGISTER_PAIRWISE(upper_ch.join(lower_ch, by: [0, 1]), tables.shifts, settings.register_pairwise)
     transforms = registered.transform.toList().map { rows -> inOrder(rows) }
     unmatched = registered.failure.toList().map { rows -> inOrder(rows) }
-    failures = outcomes.combine(unmatched.map { records -> [records] }).map { found, records -> found.failures + records }
+    failures = outcomes.combine(unmatched.map { records -> [records] })
+        .map { found, records -> found.failures + records }
+        .first()
     solved = SOLVE_ALIGNMENT(
         tables.shifts, tables.slice_config,
         outcomes.map { found -> found.slices }, transforms, failures, tables.fragments,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mosaicflow.errors import InputError, MosaicflowError, ParameterError
+from mosaicflow.errors import InputError, MosaicflowError, ParameterError, StoreError
 from mosaicflow.io.tables import write_json
 
 if TYPE_CHECKING:
@@ -93,7 +95,20 @@ def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | No
         reason = _without_folders(error.args[0], arguments)
         write_json(failure_record, {**ids, "stage": name, "reason": reason, "remedy": error.remedy})
         return False
+    except (OSError, RuntimeError) as error:
+        if not _is_disk_full(error):
+            raise
+        raise StoreError(
+            f"{name}: no space left on the disk",
+            remedy="free some, or choose another disk, and run again: what is finished is kept",
+        ) from error
     return True
+
+
+def _is_disk_full(error: Exception) -> bool:
+    # The Rust codecs tell it in words.
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or os.strerror(errno.ENOSPC) in str(error)
 
 
 def _ids_of(record: Path, stage: Stage) -> dict[str, int]:

@@ -1,10 +1,11 @@
+import errno
 import inspect
 import subprocess
 import sys
 
 import pytest
 
-from mosaicflow.errors import InputError
+from mosaicflow.errors import InputError, StoreError
 from mosaicflow.io.tables import read_json
 from mosaicflow.stages._options import StoreOptions
 from mosaicflow.stages._table import STAGES, run_stage
@@ -73,6 +74,20 @@ def test_a_bug_is_never_turned_into_a_record(tmp_path):
     record = tmp_path / "z00_failure.json"
     with pytest.raises(TypeError):
         run_stage("normalize", {"nonsense": 1}, record)
+    assert not record.exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), RuntimeError("No space left on device (os error 28)")]
+)
+def test_a_full_disk_stops_the_run_in_one_line(tmp_path, monkeypatch, error):
+    def fill(**_arguments):
+        raise error
+
+    monkeypatch.setattr("mosaicflow.stages.normalize.normalize", fill)
+    record = tmp_path / "z00_failure.json"
+    with pytest.raises(StoreError, match="normalize: no space left on the disk: free some"):
+        run_stage("normalize", {}, record)
     assert not record.exists()
 
 
