@@ -1,4 +1,4 @@
-"""Read the tiles of a slice, judge them, and hand them on block by block."""
+"""Read the tiles of a slice, judge them, and hand them on one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from mosaicflow.acquisition.content import (
 from mosaicflow.acquisition.problems import Problem, ProblemLog
 from mosaicflow.acquisition.reading import read_tile, sample_bscans
 from mosaicflow.errors import FormatError, InputError
-from mosaicflow.io.threads import map_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.acquisition.grid_plan import TileBlock
     from mosaicflow.acquisition.tiles import SliceTiles, Tile
 
 __all__ = ["GridBuild", "check_sample_type", "marker_finder", "tile_marker"]
@@ -75,31 +73,40 @@ class GridBuild:
             None when the tile cannot be used. The array belongs to the calling thread and is
             overwritten by its next call: fresh memory for every tile costs as much as the copy.
         """
-        buffer: NDArray[np.float32] | None = getattr(self._buffers, "tile", None)
-        if buffer is None:
-            buffer = self._buffers.tile = np.empty(self.tiles.tile_shape, np.float32)
-        return buffer if self._read_into(index, buffer) else None
+        own = self._buffers
+        if getattr(own, "index", None) != index:
+            if not hasattr(own, "tile"):
+                own.tile = np.empty(self.tiles.tile_shape, np.float32)
+            own.index, own.is_good = None, self._read_into(index, own.tile)
+            own.index = index
+        tile: NDArray[np.float32] | None = own.tile if own.is_good else None
+        return tile
 
-    def read_block(self, block: TileBlock, threads: int) -> NDArray[np.float32] | None:
-        """Read all tiles of a block, several at a time.
+    def read_part(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
+        """Read the part of the grid that one chunk holds.
+
+        Parameters
+        ----------
+        region : tuple of slice
+            (z, y, x) in the grid, inside one tile.
 
         Returns
         -------
-        ndarray or None, shape (z, n_iy * y, n_ix * x), float32
-            0 where there is no tile; None when no tile of the block can be used.
+        ndarray, float32
+            Valid until the thread's next call; 0 where there is no tile.
         """
-        n_z, n_y, n_x = self.tiles.tile_shape
-        data = np.zeros((n_z, block.shape[0] * n_y, block.shape[1] * n_x), np.float32)
-
-        def place(index: Index) -> bool:
-            part = self.read_tile(index)
-            if part is None:
-                return False
-            y, x = (index[0] - block.first[0]) * n_y, (index[1] - block.first[1]) * n_x
-            data[:, y : y + n_y, x : x + n_x] = part
-            return True
-
-        return data if any(map_threads(place, block.indices, threads)) else None
+        depth, *lateral = region
+        shape = self.tiles.tile_shape[1:]
+        iy, ix = (part.start // n for part, n in zip(lateral, shape, strict=True))
+        tile = self.read_tile((iy, ix)) if (iy, ix) in self.tiles.used else None
+        if tile is None:
+            size = tuple(part.stop - part.start for part in region)
+            return np.broadcast_to(np.float32(0), size)
+        corner = (iy * shape[0], ix * shape[1])
+        rows, columns = (
+            slice(p.start - c, p.stop - c) for p, c in zip(lateral, corner, strict=True)
+        )
+        return tile[depth, rows, columns]
 
     def _read_into(self, index: Index, out: NDArray[np.float32]) -> bool:
         tile = self.tiles.used[index]

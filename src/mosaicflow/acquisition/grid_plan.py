@@ -1,4 +1,4 @@
-"""Chunks, order of work and metadata of a mosaic grid."""
+"""Chunks and metadata of a mosaic grid."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from mosaicflow.acquisition.tiles import SliceTiles
 
-__all__ = ["GalvoResult", "TileBlock", "grid_attributes", "grid_chunks", "tile_blocks"]
+__all__ = ["GalvoResult", "grid_attributes", "grid_chunks"]
 
 MAX_CHUNK_BYTES = 256 * 2**20
 Index = tuple[int, int]
@@ -42,25 +42,6 @@ class GalvoResult:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TileBlock:
-    """Tiles that are written together, because they share a file of the store.
-
-    Parameters
-    ----------
-    indices : tuple of (iy, ix)
-        The tiles, holes left out.
-    first : (iy, ix)
-        Lattice index of the block's corner.
-    shape : (n_iy, n_ix)
-        Extent of the block in tiles.
-    """
-
-    indices: tuple[Index, ...]
-    first: Index
-    shape: Index
-
-
 def grid_chunks(tile_shape: tuple[int, int, int], itemsize: int = 4) -> tuple[int, int, int]:
     """Choose the chunk of a grid: the tile, or an integer part of it when it is too large.
 
@@ -85,19 +66,6 @@ def grid_chunks(tile_shape: tuple[int, int, int], itemsize: int = 4) -> tuple[in
         if fitting:
             break
     return (chunk[0], chunk[1], chunk[2])
-
-
-def tile_blocks(indices: Iterable[Index], grid_shape: Index, factor: int) -> list[TileBlock]:
-    """Group tiles into blocks of ``factor x factor``, row by row; empty blocks are left out."""
-    groups: dict[Index, list[Index]] = {}
-    for index in sorted(indices):
-        groups.setdefault((index[0] // factor, index[1] // factor), []).append(index)
-    blocks = []
-    for (by, bx), members in sorted(groups.items()):
-        first = (by * factor, bx * factor)
-        shape = (min(factor, grid_shape[0] - first[0]), min(factor, grid_shape[1] - first[1]))
-        blocks.append(TileBlock(tuple(members), first, shape))
-    return blocks
 
 
 def grid_attributes(

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from mosaicflow.stages._options import StoreOptions
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from mosaicflow.acquisition.grid_build import GridBuild
     from mosaicflow.acquisition.grid_plan import GalvoResult
     from mosaicflow.acquisition.tiles import SliceTiles
     from mosaicflow.io.report import StageReport
+    from mosaicflow.io.zarr import OmeZarrWriter
 
 __all__ = ["create_mosaic_grid"]
 
@@ -106,9 +104,8 @@ def _write_grid(
     report: StageReport,
     threads: int,
 ) -> None:
-    from mosaicflow.acquisition.grid_plan import grid_attributes, grid_chunks, tile_blocks
+    from mosaicflow.acquisition.grid_plan import grid_attributes, grid_chunks
     from mosaicflow.errors import InputError
-    from mosaicflow.io.threads import map_threads
     from mosaicflow.io.zarr import OmeZarrWriter
 
     n_z, n_y, n_x = build.tiles.tile_shape
@@ -116,19 +113,7 @@ def _write_grid(
     chunks = grid_chunks(build.tiles.tile_shape)
     options = store.writer_options()
     with OmeZarrWriter(output, (n_z, rows * n_y, columns * n_x), chunks, **options) as writer:
-        factor = max(1, (writer.shards or writer.chunks)[1] // n_y)
-
-        def write(first: tuple[int, int], data: NDArray[np.float32] | None) -> None:
-            if data is not None:
-                y, x = first[0] * n_y, first[1] * n_x
-                writer[:, y : y + data.shape[1], x : x + data.shape[2]] = data
-
-        if factor == 1:
-            map_threads(lambda i: write(i, build.read_tile(i)), sorted(build.tiles.used), threads)
-        else:
-            # A shard is written as a whole, so one at a time is held and its tiles share threads.
-            for block in tile_blocks(build.tiles.used, (rows, columns), factor):
-                write(block.first, build.read_block(block, threads))
+        _write_tiles(build, writer, threads)
         try:
             build.check_missing(max_missing_fraction)
         except InputError:
@@ -136,6 +121,25 @@ def _write_grid(
             raise
         writer.attrs.update(report.block(grid_attributes(build.tiles, build.dropped, galvo)))
         writer.finalize([um / 1000 for um in build.tiles.pitch_um], store.n_levels)
+
+
+def _write_tiles(build: GridBuild, writer: OmeZarrWriter, threads: int) -> None:
+    from mosaicflow.io.threads import map_threads
+    from mosaicflow.io.zarr import write_regions
+
+    if writer.shards is not None:
+        for region in write_regions(writer):
+            writer.render(region, build.read_part)
+        return
+    _, n_y, n_x = build.tiles.tile_shape
+
+    def write(index: tuple[int, int]) -> None:
+        tile = build.read_tile(index)
+        if tile is not None:
+            y, x = index[0] * n_y, index[1] * n_x
+            writer[:, y : y + n_y, x : x + n_x] = tile
+
+    map_threads(write, sorted(build.tiles.used), threads)
 
 
 def _write_problems(found: SliceTiles, build: GridBuild, output: Path) -> None:

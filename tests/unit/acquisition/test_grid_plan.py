@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicflow.acquisition.grid_plan import MAX_CHUNK_BYTES, grid_chunks, tile_blocks
+from mosaicflow.acquisition.grid_plan import MAX_CHUNK_BYTES, grid_chunks
 
 
 def test_a_usual_tile_is_one_chunk():
@@ -24,13 +24,3 @@ def test_chunks_divide_the_tile_and_stay_small(shape):
 
     assert all(n % c == 0 for n, c in zip(shape, chunk, strict=True))
     assert 4 * math.prod(chunk) <= MAX_CHUNK_BYTES
-
-
-def test_blocks_hold_each_tile_once_and_leave_empty_ones_out():
-    indices = {(0, 0), (1, 1), (4, 4)}
-
-    blocks = tile_blocks(indices, (5, 6), 2)
-
-    assert [block.first for block in blocks] == [(0, 0), (4, 4)]
-    assert [block.shape for block in blocks] == [(2, 2), (1, 2)]
-    assert sorted(i for block in blocks for i in block.indices) == sorted(indices)

@@ -123,6 +123,7 @@ def test_one_bad_slice_does_not_stop_the_other(acquisition, raw_copy, run_copy):
     assert not [path for path in stores(run_copy) if "_z01" in path.name]
     record = read_json(run_copy / "pipeline_info/run.json")
     assert list(record["slices"]["failed"]) == ["1"]
+    assert record["pairs"] == {"found": 0, "failed": {}}
 
 
 def test_a_run_without_any_good_slice_fails(acquisition, raw_copy, tmp_path):
