@@ -45,7 +45,7 @@ class RunResult:
     failures : dict of int to str
         Slice id -> reason, of slices that are not in the volume because a stage failed.
     n_pairs : int
-        Pairs of slices within reach of each other.
+        Pairs of finished slices within reach of each other.
     unmatched : dict of str to str
         Pair (``zII_zJJ``) -> reason, of pairs that could not be compared.
     outputs : tuple of str
@@ -111,7 +111,7 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
             volume=folder.path(plan.tasks["stack"].output),
             n_slices=len(ids),
             failures=failures,
-            n_pairs=sum(task.stage == "register_pairwise" for task in plan.tasks.values()),
+            n_pairs=sum(o.stage == "register_pairwise" and o.state != "absent" for o in outcomes),
             unmatched=unmatched,
             outputs=all_outputs(root),
             outcomes=outcomes,
