@@ -186,11 +186,18 @@ class TileLinker:
             )
 
         found = [one for one in self.map_all(measure, chosen) if one is not None]
-        if len(found) < _FEWEST_STRANGERS:
-            return _Chance(_LEAST_NCC, _LEAST_NCC)
-        heights = np.array(found)
-        narrow, wide = heights.mean(axis=0) + _CHANCE_SIGMAS * heights.std(axis=0)
-        return _Chance(float(narrow), float(wide))
+        near, far = (_highest([one[i] for one in found]) for i in range(2))
+        wide = _LEAST_NCC if far is None else far
+        # Where the stage says that tiles do not overlap, nothing is near: the wide search counts.
+        return _Chance(wide if near is None else near, wide)
+
+
+def _highest(heights: Sequence[float]) -> float | None:
+    """Height that chance hardly ever reaches; None when too few searches saw any overlap."""
+    seen = [height for height in heights if height > -1]
+    if len(seen) < _FEWEST_STRANGERS:
+        return None
+    return float(np.mean(seen) + _CHANCE_SIGMAS * np.std(seen))
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,3 +121,12 @@ def test_a_tile_without_position_fits_in_with_those_that_have_one(known):
     if known == 2:
         step = np.subtract(found[2, 1], found[1, 1])
         np.testing.assert_allclose(step, (80, 0), atol=1e-9)
+
+
+def test_tiles_that_do_not_overlap_give_no_links(slice_of, make_lattice):
+    """Only shifts far from the stage's let them overlap at all, and there chance reigns."""
+    reported = make_lattice(3, 3, TILE)
+    tiles = slice_of(reported)
+    links, least = linker(tiles, reported).links(np.random.default_rng(0))
+    assert links == []
+    assert least > 0.1
