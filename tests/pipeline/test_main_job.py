@@ -133,8 +133,10 @@ def test_one_slice_without_an_image_does_not_stop_the_others(tmp_path):
 def test_a_run_that_cannot_write_says_so_before_any_work(tmp_path, name):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
+    raw = tmp_path / "raw"
+    raw.mkdir()
     with pytest.raises(InputError, match="cannot be written"):
-        run(tmp_path, blocked / name)
+        run(raw, blocked / name)
 
 
 def test_a_folder_without_tiles_is_refused_before_any_work(tmp_path):
