@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from mosaicflow import __version__
-from mosaicflow.cli import exit_code_of, new_app
 
 __all__ = ["main"]
 
@@ -27,6 +26,8 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"mosaicflow {__version__}\n")
         return
+    from mosaicflow.cli.app import exit_code_of, new_app  # the version is asked once per task
+
     app = new_app("mosaicflow")
     app.help = "From the raw tiles of a block-face microscope to one measurable volume."
     for name in _COMMANDS:

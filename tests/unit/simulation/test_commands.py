@@ -3,7 +3,7 @@ from dataclasses import fields
 
 import pytest
 
-from mosaicflow.cli import new_app
+from mosaicflow.cli.app import new_app
 from mosaicflow.cli.evaluate import evaluate
 from mosaicflow.cli.simulate import simulate
 from mosaicflow.simulation.settings import GROUPS, SimulationSettings
