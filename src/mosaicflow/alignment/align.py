@@ -8,6 +8,8 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
 
 from mosaicflow.alignment.graph import solve_graph, stage_poses
 from mosaicflow.alignment.solution import AlignedSlice
@@ -228,22 +230,19 @@ def solve_depths(ids: Sequence[int], links: Sequence[Link], rules: DepthRules) -
     if rules.use_expected or len(ids) < 3 or not measured:
         return dict.fromkeys(ids, 0.0)
     index = {i: k for k, i in enumerate(ids)}
-    rows, values, sigmas = [], [], []
-    for link in measured:
-        row = np.zeros(len(ids))
-        row[index[link.moving_id]], row[index[link.fixed_id]] = 1.0, -1.0
-        rows.append(row)
-        values.append(link.drift[0] / rules.pitch_um)
-        sigmas.append(max(link.drift[1] / rules.pitch_um, 0.1))
-    rows += list(np.eye(len(ids)))
-    values += [0.0] * len(ids)
-    sigmas += [max(rules.limit_planes, 1.0)] * len(ids)
-    design, target, sigma = np.array(rows), np.array(values), np.array(sigmas)
-    weight = 1 / sigma
+    ends = np.array([(index[link.fixed_id], index[link.moving_id]) for link in measured])
+    target = np.array([link.drift[0] for link in measured]) / rules.pitch_um
+    sigma = np.maximum([link.drift[1] / rules.pitch_um for link in measured], 0.1)
+    rows = np.repeat(np.arange(len(measured)), 2)
+    signs = np.tile([-1.0, 1.0], len(measured))
+    design = sparse.csr_array((signs, (rows, ends.ravel())), shape=(len(measured), len(ids)))
+    loose = sparse.eye_array(len(ids)) / max(rules.limit_planes, 1.0) ** 2
+    weight = sigma**-2
     for _ in range(20):
-        fit, *_ = np.linalg.lstsq(design * weight[:, None], target * weight, rcond=None)
+        weighted = design.T * weight
+        fit = spsolve((weighted @ design + loose).tocsc(), weighted @ target)
         residual = (target - design @ fit) / sigma
-        weight = 1 / (sigma * np.sqrt(1 + (residual / 2) ** 2))
+        weight = sigma**-2 / (1 + (residual / 2) ** 2)
     spread = np.arange(len(ids)) - (len(ids) - 1) / 2
     slope = float(spread @ fit / (spread @ spread))
     corrections = np.clip(

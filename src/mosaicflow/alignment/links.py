@@ -26,6 +26,8 @@ __all__ = [
 YX = tuple[float, float]
 Use = Literal["full", "rotation", "none"]
 
+# No registration is surer than this, whatever a record says [px, deg].
+_LEAST_SIGMA = 0.01, 0.001
 # Oblique structures move sideways with depth: about this many px per plane of tissue in between.
 _PX_PER_PLANE = 0.05
 
@@ -131,19 +133,16 @@ def parse_link(
     if not skip_error and record.get("rejected"):
         record = {**record, **record["rejected"], "status": "ok"}
     motion = Rigid2D.from_json(record, where)
-    try:
-        fixed_id, moving_id = int(record["fixed_id"]), int(record["moving_id"])
-        pitch = [float(v) for v in record.get("pitch_um") or [1.0, *[record["resolution_um"]] * 2]]
-        offset = [float(v) for v in record.get("stage_offset_yx") or (0.0, 0.0)]
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(
-            f"{where}: expected fixed_id, moving_id, resolution_um ({error})"
-        ) from None
+    fixed_id, moving_id, pitch, offset = _frame(record, where)
     scale = pitch[1] / canvas_um, pitch[2] / canvas_um
     there = motion.apply(motion.center_yx) - offset
     failed = record.get("status") == "error"
     distance = _number(record, "distance_planes", 0.0)
     spread = _PX_PER_PLANE * distance
+    sigma = (
+        max(_number(record, "sigma_px", 0.1), _LEAST_SIGMA[0]),
+        max(_number(record, "sigma_deg", 0.05), _LEAST_SIGMA[1]),
+    )
     lever = max(0.5 * min(motion.center_yx), 1.0)
     drift = (_number(record, "z_drift_planes", 0.0), _number(record, "z_sigma_planes", math.inf))
     return Link(
@@ -152,8 +151,8 @@ def parse_link(
         angle_deg=motion.angle_deg,
         fixed_yx=_scaled(motion.center_yx, scale),
         moving_yx=_scaled((float(there[0]), float(there[1])), scale),
-        sigma_px=math.hypot(_number(record, "sigma_px", 0.1), spread) * scale[0],
-        sigma_deg=math.hypot(_number(record, "sigma_deg", 0.05), math.degrees(spread / lever)),
+        sigma_px=math.hypot(sigma[0], spread) * scale[0],
+        sigma_deg=math.hypot(sigma[1], math.degrees(spread / lever)),
         confidence=_number(record, "confidence", 1.0),
         correlation=_number(record, "correlation", math.nan),
         held_out=(
@@ -165,6 +164,27 @@ def parse_link(
         use="none" if failed else "full",
         reason=str(record.get("reason", "")) if failed else "",
     )
+
+
+def _frame(record: Mapping[str, Any], where: str) -> tuple[int, int, list[float], list[float]]:
+    """Read which slices a record joins, their pitch, and the shift it does not repeat."""
+    try:
+        fixed_id, moving_id = int(record["fixed_id"]), int(record["moving_id"])
+        pitch = [float(v) for v in record.get("pitch_um") or [1.0, *[record["resolution_um"]] * 2]]
+        offset = [float(v) for v in record.get("stage_offset_yx") or (0.0, 0.0)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{where}: expected fixed_id, moving_id, resolution_um ({error})"
+        ) from None
+    if fixed_id >= moving_id:
+        raise FormatError(
+            f"{where}: found fixed_id {fixed_id} and moving_id {moving_id}, expected the upper "
+            "slice, with the lower number, as the fixed one",
+            remedy="invert the motion and swap the ids",
+        )
+    if not min(pitch) > 0:
+        raise FormatError(f"{where}: found a pitch of {pitch} um, expected it above 0")
+    return fixed_id, moving_id, pitch, offset
 
 
 def _number(record: Mapping[str, Any], key: str, default: float) -> float:

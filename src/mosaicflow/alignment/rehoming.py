@@ -124,16 +124,12 @@ def clean_steps(
                 current[index] = replace(step, shift_mm=shift)
                 tile_offsets.append(Correction(index, "tile_offset", step, current[index]))
     spikes: list[Correction] = []
-    index = 0
-    while index + 1 < len(current):
+    for index in _spikes(current, max_shift_mm, return_fraction):
         pair = current[index], current[index + 1]
-        if _is_spike(*pair, max_shift_mm, return_fraction):
-            y, x = (0.5 * (a + b) for a, b in zip(pair[0].shift_mm, pair[1].shift_mm, strict=True))
-            for offset, step in enumerate(pair):
-                current[index + offset] = replace(step, shift_mm=(y, x))
-                spikes.append(Correction(index + offset, "spike", step, current[index + offset]))
-            index += 1  # a repaired step is no partner for the next one
-        index += 1
+        y, x = (0.5 * (a + b) for a, b in zip(pair[0].shift_mm, pair[1].shift_mm, strict=True))
+        for offset, step in enumerate(pair):
+            current[index + offset] = replace(step, shift_mm=(y, x))
+            spikes.append(Correction(index + offset, "spike", step, current[index + offset]))
     genuine = tuple(step for step in current if step.length_mm > max_shift_mm)
     final = tuple(
         replace(step, reliable=step.reliable and step.length_mm <= max_shift_mm) for step in current
@@ -141,14 +137,31 @@ def clean_steps(
     return RehomingResult(final, tuple(tile_offsets), tuple(spikes), genuine)
 
 
-def _is_spike(first: StageStep, second: StageStep, max_mm: float, fraction: float) -> bool:
-    if first.moving_id != second.fixed_id:
-        return False
-    total = math.hypot(
-        first.shift_mm[0] + second.shift_mm[0], first.shift_mm[1] + second.shift_mm[1]
-    )
+def _spikes(steps: Sequence[StageStep], max_mm: float, fraction: float) -> tuple[int, ...]:
+    """Give the first step of each spike, so that as few long steps as possible stay unexplained.
+
+    Jumps next to each other can be paired in several ways; taking pairs from the left would let a
+    genuine move swallow half of the spike that follows it.
+    """
+    best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    for index, step in enumerate(steps):
+        cost, chosen = best[-1]
+        options = [(cost + (step.length_mm > max_mm), chosen)]
+        rest = _remainder(steps[index - 1], step, max_mm) if index else math.inf
+        if rest < fraction:
+            cost, chosen = best[-2]
+            options.append((cost + rest, (*chosen, index - 1)))
+        best.append(min(options))
+    return best[-1][1]
+
+
+def _remainder(first: StageStep, second: StageStep, max_mm: float) -> float:
+    """Give the part of a jump that the next step does not take back; infinite without a jump."""
     jump = max(first.length_mm, second.length_mm)
-    return jump > max_mm and total < fraction * jump
+    if first.moving_id != second.fixed_id or jump <= max_mm:
+        return math.inf
+    y, x = (a + b for a, b in zip(first.shift_mm, second.shift_mm, strict=True))
+    return math.hypot(y, x) / jump
 
 
 def _without_tiles(shift_mm: YX, fov_mm: float, tolerance: float) -> YX:

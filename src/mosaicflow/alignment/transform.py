@@ -78,14 +78,15 @@ class Rigid2D:
     def from_json(cls, record: Mapping[str, Any], where: str) -> Rigid2D:
         """Read the angle, centre and translation of a transform file or a table of slices."""
         try:
-            center_y, center_x = (float(value) for value in record["center_yx"])
-            shift_y, shift_x = (float(value) for value in record["translation_yx"])
-            return cls(float(record["angle_deg"]), (center_y, center_x), (shift_y, shift_x))
+            center_y, center_x = (_finite(value) for value in record["center_yx"])
+            shift_y, shift_x = (_finite(value) for value in record["translation_yx"])
+            angle = _finite(record["angle_deg"])
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"{where}: found no usable angle_deg, center_yx and translation_yx ({error!r})",
                 remedy="write it again with the stage that made it",
             ) from error
+        return cls(angle, (center_y, center_x), (shift_y, shift_x))
 
     def to_json(self) -> dict[str, Any]:
         """Give angle, centre and translation with plain values."""
@@ -94,6 +95,13 @@ class Rigid2D:
             "center_yx": [round(value, 6) for value in self.center_yx],
             "translation_yx": [round(value, 6) for value in self.translation_yx],
         }
+
+
+def _finite(value: Any) -> float:  # noqa: ANN401  # parsed JSON
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is not finite")
+    return number
 
 
 def _as_yx(vector: NDArray[np.float64]) -> YX:

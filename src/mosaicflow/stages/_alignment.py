@@ -288,12 +288,14 @@ def _place(
     signs = {inputs.slices[i].stage_sign for i in used}
     if len(signs) > 1:
         report.warn("the stage runs in different directions on different slices")
+    # Slices that failed or were excluded before leave no store behind, but their steps stay.
+    known = {i for step in inputs.steps.steps for i in (step.fixed_id, step.moving_id)}
     stage = place_slices(
         inputs.steps,
         used,
         reference,
         sign_yx=inputs.slices[reference].stage_sign,
-        excluded=[i for i in inputs.slices if i not in used],
+        excluded=known - set(used),
         excluded_mode=rules.steps.mode,
         window=rules.steps.window,
         strict=rules.strict,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from mosaicflow.alignment.solution import AlignedSlice
     from mosaicflow.io.report import StageReport
     from mosaicflow.stages._options import StoreOptions
 
@@ -117,9 +118,18 @@ def _restrict(
         angle = one.transform.angle_deg if settings.rotations else 0.0
         plain = Rigid2D(angle, one.transform.center_yx, (float(back[0]), float(back[1])))
         evidence = {**one.evidence, "moved_from_stage_px": [0.0, 0.0]}
-        changed.append(replace(one, transform=plain, evidence=evidence))
+        changed.append(replace(_told(one, settings), transform=plain, evidence=evidence))
     placed, canvas = fit_canvas(changed, frames, solved.reference_id)
     return replace(solved, slices=placed, canvas_yx=canvas)
+
+
+def _told(one: AlignedSlice, settings: StackSettings) -> AlignedSlice:
+    """Let the tables say that what registration found was left out on purpose."""
+    if one.source == "graph" and settings.rotations:
+        return replace(one, source="rotation")
+    if one.source in ("graph", "rotation") and not settings.rotations:
+        return replace(one, source="stage", reasons=("switched_off", *one.reasons))
+    return one
 
 
 def _finalize(
@@ -251,7 +261,7 @@ def _skip_reason(source: str, reasons: Sequence[str]) -> str:
     if source == "rotation":
         return "rotation_only"
     words = " ".join(reasons)
-    for key in ("status_error", "low_confidence", "rotation_only"):
+    for key in ("switched_off", "status_error", "low_confidence", "rotation_only"):
         if key in words:
             return key
     return "stage_better" if "predicts its links better" in words else "missing"

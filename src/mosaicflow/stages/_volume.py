@@ -6,6 +6,7 @@ import itertools
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -130,7 +131,7 @@ def measure_seams(
     canvas_yx : tuple of int
         Shape of the canvas.
     threads : int
-        Slices read at the same time.
+        Windows read at the same time.
 
     Returns
     -------
@@ -139,24 +140,33 @@ def measure_seams(
     """
     windows = _sample_windows(plans[len(plans) // 2], canvas_yx)
 
-    def read(index: int) -> list[_SeamPatch]:
-        above = seams[index - 1] if index > 0 else None
-        below = seams[index] if index < len(seams) else None
-        return [_seam_patch(plans[index], (above, below), window) for window in windows]
-
-    patches = map_threads(read, range(len(plans)), threads) if seams else []
-    levels = []
-    for index, seam in enumerate(seams):
-        ratio = corr = math.nan
-        if seam.overlap > 0:
-            upper = np.concatenate([patch.bottom for patch in patches[index]])
-            lower = np.concatenate([patch.top for patch in patches[index + 1]])
-            valid = (upper > 0) & (lower > 0)
-            tissue = tissue_mask(upper, valid, 2.0) | tissue_mask(lower, valid, 2.0)
-            ratio = compare_levels(upper, lower, tissue)
-            corr = correlation(upper, lower, tissue.astype(np.float32))
-        levels.append(SeamLevel(index, index + 1, ratio, corr))
+    levels: list[SeamLevel] = []
+    above: list[_SeamPatch] = []
+    # Slice by slice, so that memory does not grow with their number.
+    for index, plan in enumerate(plans if seams else ()):
+        around = (
+            seams[index - 1] if index > 0 else None,
+            seams[index] if index < len(seams) else None,
+        )
+        here = map_threads(partial(_seam_patch, plan, around), windows, threads)
+        if index > 0:
+            levels.append(_compare_patches(index, seams[index - 1], above, here))
+        above = here
     return levels
+
+
+def _compare_patches(
+    index: int, seam: Seam, above: Sequence[_SeamPatch], here: Sequence[_SeamPatch]
+) -> SeamLevel:
+    """Compare the bottom of the slice above with the top of slice number `index`."""
+    if seam.overlap <= 0:
+        return SeamLevel(index - 1, index, math.nan, math.nan)
+    upper = np.concatenate([patch.bottom for patch in above])
+    lower = np.concatenate([patch.top for patch in here])
+    valid = (upper > 0) & (lower > 0)
+    tissue = tissue_mask(upper, valid, 2.0) | tissue_mask(lower, valid, 2.0)
+    ratio = compare_levels(upper, lower, tissue)
+    return SeamLevel(index - 1, index, ratio, correlation(upper, lower, tissue.astype(np.float32)))
 
 
 def _sample_windows(plan: SlicePlan, canvas_yx: tuple[int, int]) -> list[Window]:

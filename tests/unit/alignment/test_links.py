@@ -88,8 +88,24 @@ def test_distance_through_tissue_makes_a_link_less_certain():
     assert far.sigma_px > 5 * near.sigma_px
 
 
+def test_no_record_makes_a_link_infinitely_sure():
+    found = parse_link({**RECORD, "sigma_px": 0.0, "sigma_deg": 0.0}, "x", canvas_um=10.0)
+    assert found.sigma_px > 0
+    assert found.sigma_deg > 0
+
+
 @pytest.mark.parametrize(
-    "broken", [{"type": "affine"}, {"convention": "push"}, {"fixed_id": None}, {"center_yx": [1]}]
+    "broken",
+    [
+        {"type": "affine"},
+        {"convention": "push"},
+        {"fixed_id": None},
+        {"center_yx": [1]},
+        {"angle_deg": math.nan},
+        {"moving_id": 4},
+        {"fixed_id": 6},
+        {"resolution_um": 0},
+    ],
 )
 def test_a_file_that_says_something_else_is_refused(broken):
     with pytest.raises(FormatError, match=r"^z04_z05_transform\.json: "):

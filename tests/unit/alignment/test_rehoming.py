@@ -48,6 +48,18 @@ def test_two_spikes_in_a_row_are_both_removed():
     np.testing.assert_allclose(x_of(found.steps), 0.0)
 
 
+def test_a_move_before_a_spike_is_no_part_of_it():
+    found = clean_steps(steps(-0.6, 0.9, -0.9))
+    assert x_of(found.steps) == [-0.6, 0.0, 0.0]
+    assert [step.moving_id for step in found.genuine] == [1]
+
+
+def test_spikes_side_by_side_are_paired_so_that_none_is_left_over():
+    # The two steps in the middle cancel best, but would leave the outer ones alone.
+    found = clean_steps(steps(0.90, -0.88, 0.881, -0.9))
+    assert not found.genuine
+
+
 def test_steps_that_do_not_follow_each_other_are_no_spike():
     apart = [StageStep(0, 1, (0.0, 0.9)), StageStep(3, 4, (0.0, -0.9))]
     assert not clean_steps(apart).spikes

@@ -104,6 +104,26 @@ def test_every_slice_is_placed_or_listed_with_its_reason(cut_block, transforms, 
     assert final["1"]["use"] == "false"
 
 
+def test_an_untrusted_step_at_a_failed_slice_gives_way_to_those_around_it(cut_block, tmp_path):
+    lines = (cut_block.root / "shifts_xy.csv").read_text().splitlines()
+    columns = lines[0].split(",")
+    rows = [dict(zip(columns, line.split(","), strict=True)) for line in lines[1:]]
+    for row in rows[1:]:
+        row.update(x_shift_mm="0.9", y_shift_mm="0.9", reliable="0")
+    text = "\n".join([lines[0], *(",".join(row[key] for key in columns) for row in rows)])
+    (tmp_path / "shifts.csv").write_text(text)
+    record = {"slice_id": 2, "stage": "stitch_3d", "reason": "no tile has data", "remedy": ""}
+    (tmp_path / "z02_failure.json").write_text(json.dumps(record))
+    found = solve(
+        cut_block,
+        tmp_path,
+        shifts=tmp_path / "shifts.csv",
+        slices=cut_block.slices[:2] + cut_block.slices[3:],
+        failures=(tmp_path / "z02_failure.json",),
+    )
+    assert max(found.canvas_yx) < 200  # px: two steps of 90 px would make it 300 wide
+
+
 def test_the_ledger_keeps_foreign_columns_and_takes_up_fragments(cut_block, tmp_path):
     (tmp_path / "rehoming_config.csv").write_text(
         "slice_id,rehomed,rehoming_reliable\n03,true,false\n"

@@ -204,6 +204,7 @@ def test_stage_positions_alone_can_be_asked_for(flat_slices, tmp_path):
     assert open_level(tmp_path / "v.ome.zarr").shape == (28, 40, 50)
     rows = read_csv(tmp_path / "stacking_decisions.csv")
     assert [float(row["applied_ty_px"]) for row in rows] == [0.0, 0.0]
+    assert (rows[1]["transform_loaded"], rows[1]["skip_reason"]) == ("false", "switched_off")
 
 
 def test_a_slice_the_alignment_places_must_be_given(cut_block, volume, tmp_path):
