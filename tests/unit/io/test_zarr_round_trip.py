@@ -194,12 +194,44 @@ def test_chunks_may_be_given_in_every_documented_way(tmp_path):
         OmeZarrWriter(tmp_path / "i.ome.zarr", (2048, 1024, 1024), (2048, 1024, 1024))
 
 
-def test_casting_is_only_done_within_a_kind(tmp_path):
-    writer = OmeZarrWriter(tmp_path / "a.ome.zarr", (2, 4, 4), dtype=np.uint16)
-    with pytest.raises(TypeError, match="float64 values do not fit a uint16 store"):
-        writer[:] = np.ones((2, 4, 4))
-    writer[:] = 3
-    assert writer[1, 1, 1] == 3
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        ("uint16", np.ones((2, 4, 4))),
+        ("uint8", np.full((2, 4, 4), 300, np.uint16)),  # would wrap to 44
+        ("uint16", np.full((2, 4, 4), -1)),
+        ("uint8", 1.7),
+        ("float32", 1j),
+    ],
+)
+def test_values_that_a_type_cannot_hold_are_refused(tmp_path, dtype, value):
+    writer = OmeZarrWriter(tmp_path / "a.ome.zarr", (2, 4, 4), dtype=dtype)
+    with pytest.raises(TypeError, match=f"values do not fit a {dtype} store"):
+        writer[:] = value
+    with pytest.raises(OverflowError):
+        OmeZarrWriter(tmp_path / "b.ome.zarr", (2, 4, 4), dtype="uint8")[:] = 300
+
+
+def test_values_may_be_rounded_to_the_type_of_the_store(tmp_path):
+    writer = OmeZarrWriter(tmp_path / "a.ome.zarr", (2, 4, 4))
+    for value in (np.full((2, 4, 4), 0.1), np.float64(0.1), 0.1, 3, np.arange(4), True):
+        writer[:] = value
+        np.testing.assert_array_equal(
+            writer[1, 1], np.broadcast_to(value, (2, 4, 4))[1, 1].astype("f4")
+        )
+    writer = OmeZarrWriter(tmp_path / "b.ome.zarr", (2, 4, 4), dtype=np.uint16)
+    writer[:] = np.arange(4, dtype=np.uint8)
+    assert writer[1, 1, 3] == 3
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 2, 2, 2), (0, 4, 4)])
+def test_shapes_that_are_no_image_are_refused(tmp_path, shape):
+    with pytest.raises(ValueError, match="known, positive sizes"):
+        save_omezarr(np.ones(shape, np.float32), tmp_path / "a.ome.zarr", 0.01)
+    lazy = da.ones((6, 4, 4), chunks=3)
+    with pytest.raises(ValueError, match=r"shape \(nan, 4, 4\)"):
+        save_omezarr(lazy[lazy[:, 0, 0] > 0], tmp_path / "a.ome.zarr", 0.01)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_writing_needs_memory_for_blocks_only(tmp_path):

@@ -179,6 +179,8 @@ def test_finalize_is_called_once(tmp_path):
         writer.finalize(0.01)
     with pytest.raises(RuntimeError, match="finished"):
         writer[:] = 1
+    with pytest.raises(RuntimeError, match="read with read_omezarr"):
+        writer[0]  # its folder has another name now: it would read zeros
 
 
 def test_leaving_without_finalize_warns(tmp_path):

@@ -18,10 +18,12 @@ __all__ = [
     "IndexKey",
     "Region",
     "check_aligned",
+    "checked_shape",
     "default_chunks",
     "expand_key",
     "indexed_regions",
     "normalize_chunks",
+    "overlap",
     "parse_key",
     "regions",
     "relative",
@@ -39,6 +41,16 @@ ChunksLike = int | Sequence[int | Sequence[int]] | None
 MAX_CHUNK_BYTES = 2**31 - 1
 _DEFAULT_ZYX = (64, 256, 256)
 _DEFAULT_YX = (512, 512)
+
+
+def checked_shape(shape: Sequence[float]) -> tuple[int, ...]:
+    """Return the shape of an array that can be stored, or raise."""
+    # dask has NaN for sizes that it does not know yet.
+    if len(shape) not in {2, 3} or not all(n >= 1 for n in shape):
+        raise ArgumentError(
+            f"shape {tuple(shape)} is not (z, y, x) or (y, x) with known, positive sizes"
+        )
+    return tuple(int(n) for n in shape)
 
 
 def default_chunks(shape: Sequence[int]) -> tuple[int, ...]:
@@ -214,6 +226,12 @@ def _aligned_axis(part: slice, extent: int, block: int) -> slice:
 def show(region: Sequence[slice]) -> str:
     """Return a region as text."""
     return "[" + ", ".join(f"{part.start}:{part.stop}" for part in region) + "]"
+
+
+def overlap(first: Region, second: Region) -> bool:
+    """Whether two regions share a voxel."""
+    zipped = zip(first, second, strict=True)
+    return all(a.start < b.stop and b.start < a.stop for a, b in zipped)
 
 
 def shifted(inner: Region, outer: Region) -> Region:

@@ -1,4 +1,4 @@
-"""Making values fit to be stored: whole numbers of 16 bits, and no NaN or infinity."""
+"""Making values fit to be stored, and telling which do: 16 bits, no NaN or infinity."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ import numpy as np
 from mosaicflow.io.zarr.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["replace_nonfinite", "to_uint16"]
+__all__ = ["fits_dtype", "replace_nonfinite", "to_uint16"]
+
+
+def fits_dtype(value: ArrayLike, found: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
+    """Whether values may be rounded on their way into a store, but never wrap or lose a part."""
+    if type(value) in {bool, int, float, complex}:  # not numpy.float64, which is a float, too
+        return np.result_type(value, wanted) == wanted
+    return np.can_cast(found, wanted, "safe" if wanted.kind in "iu" else "same_kind")
 
 
 def to_uint16(data: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:

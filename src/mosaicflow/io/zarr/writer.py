@@ -34,6 +34,7 @@ from mosaicflow.io.zarr.pyramid import (
 )
 from mosaicflow.io.zarr.reader import LevelReader
 from mosaicflow.io.zarr.units import Resolution, check_plausible, resolution_to_um
+from mosaicflow.io.zarr.values import fits_dtype
 from mosaicflow.io.zarr.workspace import ArraySpec, Storage, TargetArray, Workspace, create_array
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ class OmeZarrWriter:
         return self._spec.shards
 
     def __getitem__(self, key: grid.IndexKey) -> NDArray[Any]:
-        """Read back what was written so far."""
+        """Read back what was written so far; a finished store is opened with `open_level`."""
+        self._check_open()
         return np.asarray(self._target.array[key])
 
     def __setitem__(self, key: grid.IndexKey, value: ArrayLike | da.Array) -> None:
@@ -183,9 +185,7 @@ class OmeZarrWriter:
         value : array_like, dask.array.Array or scalar
             Broadcasts to the region. A dask array is computed and written block by block.
         """
-        if self._finished:
-            raise RuntimeError(f"{self.path}: the store is finished, nothing can be added")
-        self._workspace.check_owned()
+        self._check_open()
         parsed = grid.parse_key(key, self.shape)
         grid.check_aligned(parsed.region, self.shape, self._spec.block)
         if 0 in parsed.shape:
@@ -210,32 +210,35 @@ class OmeZarrWriter:
             Gives the content of a chunk, in the writer's dtype, by its place in the array. The
             chunks of a shard are asked for and encoded by several threads.
         """
-        if self._finished:
-            raise RuntimeError(f"{self.path}: the store is finished, nothing can be added")
-        self._workspace.check_owned()
+        self._check_open()
         grid.check_aligned(region, self.shape, self._spec.block)
         with self._claimed(region):
             self._target.render(region, chunk)
 
+    def _check_open(self) -> None:
+        if self._finished:
+            raise RuntimeError(
+                f"{self.path}: the store is finished: nothing can be added, and it is read with"
+                " read_omezarr or open_level"
+            )
+        self._workspace.check_owned()
+
     def _as_block(self, value: ArrayLike, key: grid.Key) -> NDArray[Any]:
         array = np.asarray(value)
-        if array.dtype != self.dtype:
-            if isinstance(value, bool | int | float | complex):
-                array = np.asarray(value, dtype=self.dtype)
-            elif not np.can_cast(array.dtype, self.dtype, "same_kind"):
-                raise TypeError(
-                    f"{self.path}: {array.dtype} values do not fit a {self.dtype} store; convert"
-                    f" them first, for example with astype"
-                )
-            else:
-                array = array.astype(self.dtype)
-        return np.broadcast_to(array, key.value_shape).reshape(key.shape)
+        if not fits_dtype(value, array.dtype, self.dtype):
+            raise TypeError(
+                f"{self.path}: {array.dtype} values do not fit a {self.dtype} store; convert"
+                " them first, for example with astype"
+            )
+        # From the value itself: a Python number out of range is refused, an array would wrap.
+        block = np.asarray(value, dtype=self.dtype)
+        return np.broadcast_to(block, key.value_shape).reshape(key.shape)
 
     @contextlib.contextmanager
     def _claimed(self, region: grid.Region) -> Iterator[None]:
         with self._busy_lock:
             for other in self._busy:
-                if _overlap(region, other):
+                if grid.overlap(region, other):
                     raise RegionError(
                         f"{self.path}: two threads write {grid.show(region)} and"
                         f" {grid.show(other)} at the same time",
@@ -274,7 +277,7 @@ class OmeZarrWriter:
         source_chunks : sequence of int
             Extent of what the source decodes as a whole whatever part of it is read.
         """
-        self._workspace.check_owned()
+        self._check_open()
         copy_into(self._target, tuple(slice(0, n) for n in self.shape), read, source_chunks)
 
     def _store_directly(self, key: grid.Key, value: da.Array) -> bool:
@@ -438,10 +441,11 @@ def save_omezarr(  # the documented call fixes five positional arguments
     else:
         data = np.asarray(data)
     # Before anything is written, as these errors should leave no trace.
-    check_plausible(resolution_to_um(resolution, data.ndim), os.fspath(path))
+    shape = grid.checked_shape(data.shape)
+    check_plausible(resolution_to_um(resolution, len(shape)), os.fspath(path))
     with OmeZarrWriter(
         path,
-        data.shape,
+        shape,
         chunks,
         data.dtype,
         overwrite,
@@ -474,18 +478,11 @@ def write_regions(writer: OmeZarrWriter) -> list[grid.Region]:
 def _array_spec(
     shape: Sequence[int], chunks: grid.ChunksLike, dtype: np.dtype[Any], storage: Storage
 ) -> ArraySpec:
-    extent = tuple(int(n) for n in shape)
-    if len(extent) not in {2, 3} or min(extent) < 1:
-        raise ArgumentError(f"shape {extent} is not (z, y, x) or (y, x) with positive sizes")
+    extent = grid.checked_shape(shape)
     if dtype.name not in _DTYPES:
         raise ArgumentError(f"dtype {dtype} cannot be stored (expected one of {_DTYPES})")
     sizes = grid.normalize_chunks(chunks, extent, dtype.itemsize)
     return ArraySpec(extent, sizes, dtype.newbyteorder("="), storage)
-
-
-def _overlap(first: grid.Region, second: grid.Region) -> bool:
-    zipped = zip(first, second, strict=True)
-    return all(a.start < b.stop and b.start < a.stop for a, b in zipped)
 
 
 def _is_lazy(value: ArrayLike | da.Array) -> TypeGuard[da.Array]:
