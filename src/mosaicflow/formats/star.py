@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from mosaicflow.formats.decimals import Words, find_words
 from mosaicflow.formats.errors import FormatError
 from mosaicflow.formats.source import read_text
 from mosaicflow.formats.text_table import TextTable, require_distinct
@@ -25,6 +28,18 @@ _VALUE = re.compile(
 _COMMENT, _BARE = 3, 4
 # Begins with the line break, for which the engine has a fast search: eight times as fast as "^".
 _KEYWORD = re.compile(r"\n[^\S\n]*(?=_|data_|loop_)")
+# The same over many lines: quoted values, comments, quotes that never end. Each begins with its
+# mark, for which the engine has a fast search, and only then looks back whether a value begins.
+_MARKED = re.compile(
+    r"""
+    "(?<!\S") [^"\n]* (?:"(?=\S)[^"\n]*)* "(?!\S) |
+    '(?<!\S') [^'\n]* (?:'(?=\S)[^'\n]*)* '(?!\S) |
+    \#(?<!\S\#)[^\n]* | "(?<!\S") | '(?<!\S')
+    """,
+    re.VERBOSE,
+)
+# Stands for a blank within quotes while rows are cut at blanks: ASCII, and found in no text.
+_HIDDEN_BLANK = "\x7f"
 _NEEDS_QUOTES = re.compile(r"""^$|^['"#_]|^(?:data_|loop_|save_|global_|stop_)|\s""")
 
 
@@ -141,7 +156,7 @@ class _Scanner:
             rows,
             first_line=first_line,
             split=self._split,
-            plain=not any(mark in rows for mark in "'\"#"),
+            find_words=_find_marked_words if any(mark in rows for mark in "'\"#") else find_words,
         )
 
     def _end_of_rows(self) -> int:
@@ -209,6 +224,29 @@ def _opens_block(line: str) -> bool:
     return words[0].startswith("_") or (
         alone and (words[0] == "loop_" or words[0].startswith("data_"))
     )
+
+
+def _find_marked_words(text: str, width: int) -> Words | None:
+    """As `find_words` for rows with quotes and comments; None if they ask for more care."""
+    if _HIDDEN_BLANK in text:
+        return None
+    words = find_words(_MARKED.sub(_hide, text), width)
+    if words is None:
+        return None
+    first = np.frombuffer(words.content, dtype=np.uint8)[words.starts]
+    quoted = (first == ord("'")) | (first == ord('"'))
+    content = words.content.replace(_HIDDEN_BLANK.encode(), b" ")
+    return Words(content, words.starts + quoted, words.ends - quoted)
+
+
+def _hide(match: re.Match[str]) -> str:
+    marked = match[0]
+    if marked[0] == "#":
+        return ""
+    # A character of no text, which `find_words` leaves to the splitter and its messages.
+    if len(marked) == 1 or "\t" in marked:
+        return "\0"
+    return marked.replace(" ", _HIDDEN_BLANK)
 
 
 def _splitter(path: FilePath) -> SplitLine:

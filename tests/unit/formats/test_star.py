@@ -1,8 +1,14 @@
+import numpy as np
 import pytest
 import starfile
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from mosaicflow.formats import FormatError
+from mosaicflow.formats import FormatError, star, text_table
 from mosaicflow.formats.star import read_star_blocks, star_value
+
+split = star._splitter("a.star")
+find_marked_words = star._find_marked_words
 
 
 def tables(path):
@@ -31,6 +37,37 @@ def test_quotes_end_before_a_blank_or_the_lines_end(text_file):
     ((_, table),) = tables(path)
     assert table.columns["_a"].tolist() == ["it's me", "", "_a"]
     assert table.columns["_b"].tolist() == ["x y", " ", "data_b"]
+
+
+value = st.text("a1.'\"# \x7f", max_size=6)
+
+
+@given(rows=st.lists(st.lists(value, min_size=2, max_size=2), max_size=4), marked=st.booleans())
+@example(rows=[["'a b'", '"c # d"'], ["'1.5'", "''"]], marked=False)
+@example(rows=[["'a\tb'", "c"]], marked=False)
+@example(rows=[["'", "a'"], ["it's", "#c"]], marked=False)
+def test_values_found_all_at_once_are_those_of_one_line_after_another(rows, marked):
+    if marked:
+        rows = [[f"'{value}'" for value in row] for row in rows]
+    text = "\n".join(" \t".join(row) for row in rows) + "\n'x y' # c"
+    try:
+        expected = [row for n, line in enumerate(text.split("\n"), 1) if (row := split(line, n))]
+    except FormatError:
+        assert find_marked_words(text, 2) is None
+        return
+    words = find_marked_words(text, 2)
+    if words is not None:
+        assert [words.texts(0), words.texts(1)] == list(map(list, zip(*expected, strict=True)))
+
+
+def test_large_quoted_tables_are_not_split_line_by_line(text_file, monkeypatch):
+    rows = "".join(f"'TS {n}' {n}.5 \"{n}\" # {n}\n" for n in range(3000))
+    path = text_file("a.star", f"data_\nloop_\n_name\n_x\n_n\n{rows}")
+    ((_, table),) = tables(path)
+    monkeypatch.setattr(text_table.TextTable, "_numbered", None)
+    assert table.columns["_name"].tolist() == [f"TS {n}" for n in range(3000)]
+    np.testing.assert_array_equal(table.columns["_n"], np.arange(3000))
+    np.testing.assert_array_equal(table.columns["_x"], np.arange(3000) + 0.5)
 
 
 def test_blocks_without_loop_are_one_row(text_file):
