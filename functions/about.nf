@@ -1,17 +1,19 @@
 include { publishedFolder } from './published'
-include { sliceId         } from './slices'
 
 // pipeline_info/run.json, with the keys that src/mosaicflow/engine/about.py gives it; a test compares both.
 def runRecord(version, settings, found, engine) {
-    def slices = failures(found.outcomes.failures) { record -> record.slice_id.toString() }
-    def pairs = failures(found.unmatched) { record -> "z${sliceId(record.fixed_id)}_z${sliceId(record.moving_id)}".toString() }
+    def slices = failures(found.outcomes.failures) { _file, record -> record.slice_id.toString() }
+    def pairs = failures(found.unmatched) { file, _record -> file.name - '_failure.json' }
+    def alignment = new groovy.json.JsonSlurper().parse(found.alignment)
+    def excluded = alignment.left_out.findAll { one -> one.status == 'excluded' }
     def record = [
         software: "mosaicflow ${version}".toString(),
         parameters: settings,
         input: [digest: found.acquisition.bytes.digest('SHA-256')],
         slices: [
             found: found.outcomes.slices.size() + slices.size(), failed: slices,
-            placed: new groovy.json.JsonSlurper().parse(found.alignment).slices.size()
+            excluded: excluded.collectEntries { one -> [(one.slice_id.toString()): one.reason] },
+            placed: alignment.slices.size()
         ],
         pairs: [found: found.transforms.size() + pairs.size(), failed: pairs],
         outputs: found.outputs.collect { file -> placeOf(file.name) }.toSorted(),
@@ -21,9 +23,10 @@ def runRecord(version, settings, found, engine) {
 }
 
 def failures(files, name) {
-    return files
-        .collect { file -> new groovy.json.JsonSlurper().parse(file) }
-        .collectEntries { record -> [(name.call(record)): "${record.stage}: ${record.reason}".toString()] }
+    return files.collectEntries { file ->
+        def record = new groovy.json.JsonSlurper().parse(file)
+        [(name.call(file, record)): "${record.stage}: ${record.reason}".toString()]
+    }
 }
 
 def placeOf(name) {

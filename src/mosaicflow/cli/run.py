@@ -5,19 +5,34 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from mosaicflow.errors import ParameterError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cyclopts import Token
+
+    from mosaicflow.engine.run import RunResult
+
 __all__ = ["run"]
+
+_WARNINGS_SHOWN = 10
+
+
+def _folder(_hint: type, tokens: Sequence[Token]) -> Path:
+    if not tokens[0].value:  # an unset shell variable; as a path it would be this very folder
+        raise ParameterError(f"{tokens[0].keyword} is empty, expected the path of a folder")
+    return Path(tokens[0].value)
 
 
 def run(
     *,
-    input: Annotated[Path | None, Parameter(name=["--input", "-i"])] = None,  # the option's name
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    input: Annotated[Path | None, Parameter(["--input", "-i"], converter=_folder)] = None,
+    output: Annotated[Path | None, Parameter(["--output", "-o"], converter=_folder)] = None,
     params_file: Annotated[Path | None, Parameter(name=["--params-file", "-p"])] = None,
     threads: int | None = None,
     **settings: str,
@@ -50,17 +65,23 @@ def run(
     parameters = Parameters.read(params_file, option_values(settings))
     count = threads or len(os.sched_getaffinity(0))
     result = run_pipeline(raw, root, parameters, count)
-    sys.stdout.write(
-        f"volume    {result.volume}\n"
-        f"guide     {result.root / 'README.txt'}\n"
-        f"previews  {result.root / 'previews'}\n"
-        f"metrics   {result.root / 'metrics'}\n"
-        f"tables    {result.root / 'tables'}\n"
-        f"{result.n_slices - len(result.failures)} of {result.n_slices} slices, "
-        f"{result.seconds:.1f} s\n"
-    )
-    for slice_id, reason in sorted(result.failures.items()):
-        sys.stdout.write(f"slice {slice_id} is not in the volume: {reason}\n")
-    for pair, reason in sorted(result.unmatched.items()):
-        sys.stdout.write(f"pair {pair} could not be compared: {reason}\n")
+    sys.stdout.write("\n".join(_lines(result)) + "\n")
     return 0
+
+
+def _lines(result: RunResult) -> list[str]:
+    """Say where everything is, what is not in the volume, and what to look at."""
+    left_out = {**result.failures, **result.excluded}
+    more = len(result.warnings) - _WARNINGS_SHOWN
+    return [
+        *(f"warning: {sentence}" for sentence in result.warnings[:_WARNINGS_SHOWN]),
+        *([f"warning: {more} more in {result.root / 'metrics'}"] if more > 0 else []),
+        *(f"pair {pair} could not be compared: {why}" for pair, why in result.unmatched.items()),
+        *(f"slice {z} is not in the volume: {why}" for z, why in sorted(left_out.items())),
+        f"volume    {result.volume}",
+        f"guide     {result.root / 'README.txt'}",
+        f"previews  {result.root / 'previews'}",
+        f"metrics   {result.root / 'metrics'}",
+        f"tables    {result.root / 'tables'}",
+        f"{result.n_slices - len(left_out)} of {result.n_slices} slices, {result.seconds:.1f} s",
+    ]

@@ -52,6 +52,7 @@ def write_about(
             "slices": {
                 "found": result.n_slices,
                 "failed": result.failures,
+                "excluded": result.excluded,
                 "placed": len(alignment["slices"]),
             },
             "pairs": {"found": result.n_pairs, "failed": result.unmatched},

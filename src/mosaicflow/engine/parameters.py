@@ -151,10 +151,8 @@ class Parameters:
         overrides : mapping
             Settings from the command line.
         """
-        read = cls(
-            {k: v for k, v in _read_file(path).items() if k not in _NEXTFLOW_ONLY}, str(path)
-        )
-        read.given |= cls(overrides).given
+        read = cls(_without_others(_read_file(path)), str(path))
+        read.given |= cls(_without_others(overrides)).given
         return read
 
     def engine(self, name: str) -> Any:  # noqa: ANN401  # typed by ENGINE_PARAMETERS
@@ -193,6 +191,10 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return list(value)
     return str(value.resolve()) if isinstance(value, Path) else value
+
+
+def _without_others(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in _NO_SETTINGS}
 
 
 def _checked(name: str, value: object, source: str) -> Any:  # noqa: ANN401  # any setting
@@ -258,14 +260,16 @@ def read_locations(path: Path | None, raw: Path | None, output: Path | None) -> 
         When either is missing.
     """
     loaded = _read_file(path)
-    found = [
-        given if given is not None else loaded.get(name)
-        for name, given in (("input", raw), ("output", output))
-    ]
-    for name, value in zip(("input", "output"), found, strict=True):
-        if value is None:
-            raise ParameterError(f"--{name} is missing", remedy=f"give --{name} FOLDER")
-    return Path(str(found[0])), Path(str(found[1]))
+    return _location(path, "input", raw, loaded), _location(path, "output", output, loaded)
+
+
+def _location(path: Path | None, name: str, given: Path | None, loaded: Mapping[str, Any]) -> Path:
+    value = loaded.get(name) if given is None else given
+    if value is None or value == "":
+        raise ParameterError(f"--{name} is missing", remedy=f"give --{name} FOLDER")
+    if not isinstance(value, str | Path):
+        raise ParameterError(f"{path}: {name} is {_shown(value)}, expected the path of a folder")
+    return Path(value)
 
 
 def _read_file(path: Path | None) -> dict[str, Any]:
@@ -277,16 +281,24 @@ def _read_file(path: Path | None) -> dict[str, Any]:
         found = "is a folder" if path.is_dir() else "not found"
         raise ParameterError(f"{path}: {found}, expected a YAML file with parameters")
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
+        loaded, node = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParameterError(f"{path}: cannot be read as YAML ({error})") from error
+    if loaded is None or node is None:
+        remedy = "leave the file out to run on the defaults"
+        raise ParameterError(f"{path}: is empty, expected name: value", remedy=remedy)
     if not isinstance(loaded, dict):
         raise ParameterError(f"{path}: found a {type(loaded).__name__}, expected name: value")
-    return loaded
+    # YAML would take the last one without a word.
+    names = [str(key.value) for key, _ in node.value]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ParameterError(f"{path}: {twice[0]} is set more than once, expected one value")
+    return {str(name): value for name, value in loaded.items()}
 
 
-# Of the folders `read_locations` takes care.
-_NEXTFLOW_ONLY = frozenset({"input", "output", "publish_mode"})
+# Of the folders `read_locations` takes care; copying is Nextflow's business.
+_NO_SETTINGS = frozenset({"input", "output", "publish_mode"})
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.about import write_about
 from mosaicflow.engine.layout import PUBLISHED, RunFolder
+from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.plan import inspection_task, plan_run
 from mosaicflow.engine.progress import open_progress
 from mosaicflow.engine.tasks import all_outputs, execute, forget_others, published_outputs
@@ -44,10 +45,14 @@ class RunResult:
         Slices found.
     failures : dict of int to str
         Slice id -> reason, of slices that are not in the volume because a stage failed.
+    excluded : dict of int to str
+        Slice id -> reason, of finished slices that were left out of the volume.
     n_pairs : int
         Pairs of finished slices within reach of each other.
     unmatched : dict of str to str
         Pair (``zII_zJJ``) -> reason, of pairs that could not be compared.
+    warnings : tuple of str
+        What the stages want the reader to know.
     outputs : tuple of str
         Everything published, relative to `root`.
     outcomes : tuple of Outcome
@@ -60,8 +65,10 @@ class RunResult:
     volume: Path
     n_slices: int
     failures: dict[int, str]
+    excluded: dict[int, str]
     n_pairs: int
     unmatched: dict[str, str]
+    warnings: tuple[str, ...]
     outputs: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     seconds: float
@@ -106,14 +113,17 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         outcomes = (first, *_run_plan(plan, workers, max(1, min(len(ids), threads))))
         failures, unmatched = _failures(folder)
         _check_counts(folder, ids, failures)
+        outputs = all_outputs(root)
         result = RunResult(
             root=root,
             volume=folder.path(plan.tasks["stack"].output),
             n_slices=len(ids),
             failures=failures,
+            excluded=_excluded(folder),
             n_pairs=sum(o.stage == "register_pairwise" and o.state != "absent" for o in outcomes),
             unmatched=unmatched,
-            outputs=all_outputs(root),
+            warnings=warnings_of(root, outputs),
+            outputs=outputs,
             outcomes=outcomes,
             seconds=time.perf_counter() - start,
         )
@@ -217,6 +227,12 @@ def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
         else:
             of_pairs[path.name.removesuffix("_failure.json")] = reason
     return of_slices, of_pairs
+
+
+def _excluded(folder: RunFolder) -> dict[int, str]:
+    """Read which finished slices the alignment left out, and why."""
+    left_out = read_json(folder.path("alignment.json"))["left_out"]
+    return {one["slice_id"]: one["reason"] for one in left_out if one["status"] == "excluded"}
 
 
 def _check_counts(folder: RunFolder, ids: list[int], failures: dict[int, str]) -> None:

@@ -33,6 +33,7 @@ def test_help_shows_how_to_start(mosaicflow):
     [
         (["-o", "out"], "--input is missing: give --input FOLDER"),
         (["-i", "raw"], "--output is missing: give --output FOLDER"),
+        (["-i", "raw", "-o", ""], "-o is empty, expected the path of a folder"),
         (["-i", "r", "-o", "o", "--graph_sapn", "2"], "did you mean graph_span"),
         (
             ["-i", "r", "-o", "o", "--graph-span", "many"],

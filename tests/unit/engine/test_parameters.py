@@ -148,6 +148,12 @@ def test_the_command_line_wins_over_the_file(tmp_path):
     assert read_locations(path, None, Path("elsewhere")) == (Path("raw"), Path("elsewhere"))
 
 
+def test_what_only_nextflow_needs_is_no_setting_here(tmp_path):
+    path = tmp_path / "params.yml"
+    path.write_text("publish_mode: link\n")
+    assert Parameters.read(path, {"publish_mode": "copy"}).given == {}
+
+
 def test_an_edited_file_is_read_again(tmp_path):
     path = tmp_path / "params.yml"
     for span in (1, 2):
@@ -156,10 +162,20 @@ def test_an_edited_file_is_read_again(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["input", "output"])
-def test_both_folders_must_be_known(tmp_path, missing):
+@pytest.mark.parametrize("line", ["", "{}: \n", "{}: ''\n"])
+def test_both_folders_must_be_known(tmp_path, missing, line):
     path = tmp_path / "params.yml"
-    path.write_text("output: out\n" if missing == "input" else "input: raw\n")
+    path.write_text(line.format(missing) + ("output: o\n" if missing == "input" else "input: r\n"))
     with pytest.raises(ParameterError, match=f"--{missing} is missing: give --{missing} FOLDER"):
+        read_locations(path, None, None)
+
+
+def test_a_folder_is_a_path(tmp_path):
+    path = tmp_path / "params.yml"
+    path.write_text("input: [raw]\noutput: out\n")
+    with pytest.raises(
+        ParameterError, match=r"yml: input is \['raw'\], expected the path of a fol"
+    ):
         read_locations(path, None, None)
 
 
@@ -169,6 +185,10 @@ def test_both_folders_must_be_known(tmp_path, missing):
         ("a: [1", "cannot be read as YAML"),
         ("- a\n- b\n", "found a list, expected name: value"),
         ("\x00", "cannot be read as YAML"),
+        ("", "is empty, expected name: value: leave the file out"),
+        ("# crop_depth_um: 300\n", "is empty, expected name: value"),
+        ("seed: 1\nseed: 2\n", "seed is set more than once"),
+        ("1: 300\n", "1 is no parameter"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path, text, message):

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from mosaicflow.engine.layout import PUBLISHED
+from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
 from mosaicflow.engine.run import run_pipeline
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
-from mosaicflow.io.tables import read_json
+from mosaicflow.io.tables import read_json, write_json
 from mosaicflow.io.zarr import is_finished, validate_omezarr
 
 COMMAND = [sys.executable, "-m", "mosaicflow.cli.main", "run"]
@@ -72,7 +73,7 @@ def test_a_run_publishes_everything_in_its_place(finished_run):
 
 def test_the_record_counts_slices_and_tasks(finished_run):
     record = read_json(finished_run / "pipeline_info/run.json")
-    assert record["slices"] == {"found": 2, "failed": {}, "placed": 2}
+    assert record["slices"] == {"found": 2, "failed": {}, "excluded": {}, "placed": 2}
     assert record["pairs"] == {"found": 1, "failed": {}}
     assert record["engine"]["stages"]["stitch_3d"]["done"] == 2
     assert record["parameters"]["crop_depth_um"] == 290.0
@@ -259,3 +260,33 @@ def test_a_killed_run_goes_on_where_it_was(acquisition, finished_run, tmp_path, 
     assert "2 of 2 slices" in out
     assert "kept" in errors
     assert content(root / "3d_volume.ome.zarr") == content(finished_run / "3d_volume.ome.zarr")
+
+
+def test_the_warnings_of_all_stages_are_told_once_and_the_run_first(tmp_path):
+    metrics = {
+        "alignment": "slice 2 excluded: by hand",
+        "mosaic_grid_3d_z01": "z01: one tile is short",
+        "acquisition": "z01: one tile is short",
+        "z00_z01_transform": "the slices share no tissue",
+    }
+    root = tmp_path
+    (root / "metrics").mkdir()
+    for stem, sentence in metrics.items():
+        write_json(root / f"metrics/{stem}.metrics.json", {"errors": [], "warnings": [sentence]})
+    names = [f"metrics/{stem}.metrics.json" for stem in metrics]
+    assert warnings_of(root, [*names, "tables/alignment.json"]) == (
+        "acquisition: z01: one tile is short",
+        "alignment: slice 2 excluded: by hand",
+    )
+
+
+def test_a_slice_left_out_by_hand_is_counted(acquisition, run_copy):
+    ledger = run_copy / "tables/slice_config.csv"
+    lines = ledger.read_text().splitlines()
+    lines[2] = lines[2].replace("true", "false", 1)
+    ledger.write_text("\n".join(lines) + "\n")
+    result = run_pipeline(acquisition.raw, run_copy, Parameters.read(acquisition.params, {}), 2)
+    assert list(result.excluded) == [1]
+    counts = read_json(run_copy / "pipeline_info/run.json")["slices"]
+    assert counts["found"] == counts["placed"] + len(counts["excluded"]) + len(counts["failed"])
+    assert any(text.startswith("alignment: slice 1 excluded") for text in result.warnings)
