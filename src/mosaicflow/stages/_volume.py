@@ -298,7 +298,7 @@ def draw_volume(
 def _open_planes(plans: Sequence[SlicePlan]) -> int:
     """Count the planes of all slices that may have to be open at once, at the worst depth.
 
-    One slice is counted twice: while it is read and settled there are two copies of it.
+    One slice is counted twice: while one of another type than float32 is read, two copies exist.
     """
     spans = [plan.span for plan in plans]
     depths = [plan.store.shape[0] for plan in plans]
