@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from mosaicflow.formats.records import GeometryDataContainer
     from mosaicflow.formats.source import FilePath
 
-__all__ = ["read_obj", "read_off"]
+__all__ = ["COLORS", "read_obj", "read_off"]
+
+# As PLY names them.
+COLORS = ("red", "green", "blue", "alpha")
 
 
 class _ObjReader:
@@ -31,6 +34,8 @@ class _ObjReader:
     def __init__(self, path: FilePath) -> None:
         self._path = path
         self.vertices: list[list[float]] = []
+        # What follows the coordinates of each vertex; a single number is a weight.
+        self.colors: list[list[float]] = []
         self.normals: list[list[float]] = []
         self.corners: list[int] = []
         self.sizes: list[int] = []
@@ -40,9 +45,10 @@ class _ObjReader:
     def read(self, text: str) -> None:
         for line, words in _statements(text):
             if words[0] == "v":
-                self.vertices.append(self._numbers(words[1:4], line))
+                self.vertices.append(self._three(words[1:4], line))
+                self.colors.append(self._numbers(words[4:8], line))
             elif words[0] == "vn":
-                self.normals.append(self._numbers(words[1:4], line))
+                self.normals.append(self._three(words[1:4], line))
             elif words[0] == "f":
                 self._face(words[1:], line)
 
@@ -61,12 +67,18 @@ class _ObjReader:
 
     def _numbers(self, words: list[str], line: int) -> list[float]:
         try:
-            x, y, z = map(float, words)
+            return list(map(float, words))
         except ValueError as error:
             raise FormatError(
-                self._path, f"'{' '.join(words)[:60]}' are not three numbers", line=line
+                self._path, f"'{' '.join(words)[:60]}' are no numbers", line=line
             ) from error
-        return [x, y, z]
+
+    def _three(self, words: list[str], line: int) -> list[float]:
+        if len(words) != 3:
+            raise FormatError(
+                self._path, f"'{' '.join(words)[:60]}' are not three numbers", line=line
+            )
+        return self._numbers(words, line)
 
     def _face(self, words: list[str], line: int) -> None:
         if len(words) < 3:
@@ -104,7 +116,9 @@ def read_obj(path: FilePath) -> GeometryDataContainer:
     Returns
     -------
     GeometryDataContainer
-        One entity in the file's vertex order, with normals if every corner has one.
+        One entity in the file's vertex order, with normals if every corner has one, and with
+        properties ``red``, ``green``, ``blue`` (and ``alpha``), as stored, if every vertex has a
+        colour.
 
     Raises
     ------
@@ -116,9 +130,23 @@ def read_obj(path: FilePath) -> GeometryDataContainer:
     vertices = np.array(reader.vertices, dtype=np.float64).reshape(-1, 3)
     faces = fan_triangles(np.array(reader.corners), np.array(reader.sizes))
     # Checked first: the normals are summed at the corners' vertices.
-    container = mesh_container(path, vertices, faces)
-    normals = reader.vertex_normals()
-    return container if normals is None else mesh_container(path, vertices, faces, normals=normals)
+    mesh_container(path, vertices, faces)
+    return mesh_container(
+        path,
+        vertices,
+        faces,
+        normals=reader.vertex_normals(),
+        properties=_color_properties(reader.colors),
+    )
+
+
+def _color_properties(rows: list[list[float]]) -> dict[str, NDArray[np.float64]]:
+    """Columns of the vertices' colours; none unless every vertex has three or four numbers."""
+    width = min(min(map(len, rows), default=0), len(COLORS))
+    if width < 3:
+        return {}
+    table = np.array([row[:width] for row in rows])
+    return {name: table[:, index] for index, name in enumerate(COLORS[:width])}
 
 
 def _statements(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -134,7 +162,7 @@ def _statements(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_off(path: FilePath) -> GeometryDataContainer:
-    """Read an OFF file (also COFF, NOFF and the like, of which positions and normals are kept).
+    """Read an OFF file (also COFF, NOFF and the like, of which texture coordinates are not kept).
 
     Parameters
     ----------
@@ -144,7 +172,7 @@ def read_off(path: FilePath) -> GeometryDataContainer:
     Returns
     -------
     GeometryDataContainer
-        One entity in the file's vertex order.
+        One entity in the file's vertex order; colours as of `read_obj`.
 
     Raises
     ------
@@ -172,10 +200,28 @@ def read_off(path: FilePath) -> GeometryDataContainer:
         )
     points = [_off_numbers(path, *row) for row in body[1 : n_vertices + 1]]
     vertices = np.array([point[:3] for point in points]).reshape(-1, 3)
-    has_normals = "N" in prefix and all(len(point) >= 6 for point in points)
-    normals = np.array([point[3:6] for point in points]) if has_normals else None
     corners, sizes = _off_faces(path, body[n_vertices + 1 : n_vertices + 1 + n_faces])
-    return mesh_container(path, vertices, fan_triangles(corners, sizes), normals=normals)
+    return mesh_container(
+        path,
+        vertices,
+        fan_triangles(corners, sizes),
+        normals=_off_normals(prefix, points),
+        properties=_color_properties([_off_color(prefix, point) for point in points]),
+    )
+
+
+def _off_normals(prefix: str, points: list[list[float]]) -> NDArray[np.float64] | None:
+    if "N" not in prefix or any(len(point) < 6 for point in points):
+        return None
+    return np.array([point[3:6] for point in points])
+
+
+def _off_color(prefix: str, point: list[float]) -> list[float]:
+    """Colour of a vertex, which lies between its normal and its texture coordinates."""
+    if "C" not in prefix:
+        return []
+    end = len(point) - (2 if "ST" in prefix else 0)
+    return point[6 if "N" in prefix else 3 : end]
 
 
 def _off_counts(path: FilePath, line: int, words: list[str]) -> tuple[int, int]:

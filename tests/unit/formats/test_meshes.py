@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from mosaicflow.formats import FormatError, GeometryData, open_file, write_meshes
+from mosaicflow.formats import (
+    FormatError,
+    GeometryData,
+    VertexPropertyContainer,
+    open_file,
+    write_meshes,
+)
 
 POINTS = np.array([[0, 0, 0], [1, 0, 0], [1, 2, 0], [0, 2, 0], [0.5, 1, 3]], dtype=np.float32)
 TRIANGLES = np.array([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]])
@@ -55,6 +61,123 @@ def test_obj_polygons_become_fans_and_relative_indices_count_back(text_file):
     assert entity.faces.tolist() == [[0, 1, 2], [0, 2, 3], [4, 3, 2], [0, 1, 5]]
     assert len(entity.vertices) == 6
     assert entity.normals is None
+
+
+def values_of(entity):
+    box = entity.vertex_properties
+    return {name: box.get_property(name).tolist() for name in box.properties}
+
+
+def test_obj_colors_are_read_when_every_vertex_has_one(text_file):
+    text = "v 0 0 0 1 0.5 0\nv 1 0 0 0 1 0.25\nv 0 1 0 0 0 1\nf 1 2 3\n"
+    expected = {"red": [1, 0, 0], "green": [0.5, 1, 0], "blue": [0, 0.25, 1]}
+    path = text_file("a.obj", text)
+    assert values_of(open_file(path)[0]) == expected
+    found = trimesh.load_mesh(path, process=False).visual.vertex_colors[:, :3]
+    np.testing.assert_allclose(found / 255, np.transpose(list(expected.values())), atol=1 / 255)
+    for change in [(" 0 0 1\n", "\n"), (" 0 0 1\n", " 1\n"), (" 0 0 1\n", " 0 0\n")]:
+        assert values_of(open_file(text_file("b.obj", text.replace(*change)))[0]) == {}
+    with pytest.raises(FormatError, match=r"line 2: '0 x 0\.25' are no numbers"):
+        open_file(text_file("c.obj", text.replace("0 1 0.25", "0 x 0.25")))
+
+
+def test_the_fourth_number_of_an_obj_color_is_alpha_and_a_single_one_a_weight(text_file):
+    entity = open_file(text_file("a.obj", "v 0 0 0 1 0.5 0 0.75\n"))[0]
+    assert values_of(entity) == {"red": [1], "green": [0.5], "blue": [0], "alpha": [0.75]}
+    assert values_of(open_file(text_file("b.obj", "v 0 0 0 1.0\n"))[0]) == {}
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("COFF", "{} 9 8 7 255"),
+        ("CNOFF", "{} 0 0 2 9 8 7 255"),
+        ("STCNOFF", "{} 0 0 2 9 8 7 255 1 1"),
+    ],
+)
+def test_off_colors_lie_between_normals_and_texture(text_file, head, row):
+    rows = "\n".join(row.format(place) for place in ("0 0 0", "1 0 0", "0 1 0"))
+    entity = open_file(text_file("a.off", f"{head}\n3 1 0\n{rows}\n3 0 1 2\n"))[0]
+    expected = {"red": [9] * 3, "green": [8] * 3, "blue": [7] * 3, "alpha": [255] * 3}
+    assert values_of(entity) == expected
+    assert (entity.normals is None) == ("N" not in head)
+
+
+def test_ply_colors_keep_name_and_type(tmp_path):
+    colors = np.arange(20, dtype=np.uint8).reshape(5, 4)
+    path = tmp_path / "a.ply"
+    trimesh.Trimesh(POINTS, TRIANGLES, vertex_colors=colors, process=False).export(path)
+    box = open_file(path)[0].vertex_properties
+    assert box.properties == ["red", "green", "blue", "alpha"]
+    for column, name in zip(colors.T, box.properties, strict=True):
+        np.testing.assert_array_equal(box.get_property(name), column)
+        assert box.get_property(name).dtype == np.uint8
+
+
+@pytest.fixture
+def painted():
+    """A mesh with normals, colours and further properties."""
+    box = VertexPropertyContainer(
+        {
+            "red": np.array([255, 0, 51, 1, 2], dtype=np.uint8),
+            "green": np.array([0, 255, 51, 1, 2], dtype=np.uint8),
+            "blue": np.array([0, 0, 51, 1, 2], dtype=np.uint8),
+            "mean curvature": np.linspace(-1, 1, 5),
+            "id": np.arange(5) * 10**6,
+            "huge": np.arange(5) * 10**12,
+            "on": np.array([True, False] * 2 + [True]),
+            "name": list("abcde"),
+            "shift": np.zeros((5, 2)),
+        }
+    )
+    normals = np.tile([0.0, 0, 2], (5, 1))
+    return GeometryData(vertices=POINTS, faces=TRIANGLES, normals=normals, vertex_properties=box)
+
+
+def test_ply_keeps_normals_and_every_single_number_of_a_vertex(tmp_path, painted):
+    path = tmp_path / "a.ply"
+    write_meshes([painted, painted], path)
+    entity = open_file(path)[0]
+    np.testing.assert_array_equal(entity.normals, [[0, 0, 1]] * 10)
+    box = entity.vertex_properties
+    names = ["red", "green", "blue", "mean_curvature", "id", "on"]
+    assert box.properties == names
+    for name, dtype in zip(names, ["u1", "u1", "u1", "f8", "i4", "u1"], strict=True):
+        expected = painted.vertex_properties.get_property(name.replace("_", " "))
+        np.testing.assert_array_equal(box.get_property(name), np.tile(expected, 2))
+        assert box.get_property(name).dtype == dtype
+    colors = trimesh.load_mesh(path, process=False).visual.vertex_colors
+    np.testing.assert_array_equal(colors[:3, :3], [[255, 0, 0], [0, 255, 0], [51, 51, 51]])
+
+
+def test_obj_keeps_normals_and_colors_as_fractions(tmp_path, painted):
+    path = tmp_path / "a.obj"
+    write_meshes([painted], path)
+    entity = open_file(path)[0]
+    np.testing.assert_array_equal(entity.normals, [[0, 0, 1]] * 5)
+    assert entity.faces.tolist() == TRIANGLES.tolist()
+    assert values_of(entity)["red"][:3] == [1, 0, 0.2]
+    colors = trimesh.load_mesh(path, process=False).visual.vertex_colors
+    np.testing.assert_array_equal(colors[:3, :3], [[255, 0, 0], [0, 255, 0], [51, 51, 51]])
+
+
+def test_what_not_all_meshes_have_is_not_written(tmp_path, painted):
+    bare = GeometryData(vertices=POINTS, faces=TRIANGLES)
+    for extension in ("ply", "obj"):
+        write_meshes([painted, bare], tmp_path / f"a.{extension}")
+        entity = open_file(tmp_path / f"a.{extension}")[0]
+        assert entity.normals is None
+        assert values_of(entity) == {}
+    with pytest.raises(ValueError, match="1 normals for 5 vertices"):
+        write_meshes([GeometryData(POINTS, [[0, 0, 1]], TRIANGLES)], tmp_path / "b.ply")
+
+
+def test_tsi_keeps_the_inclusions(tmp_path):
+    box = VertexPropertyContainer({"inclusion": [0, 3, 0, 0, 1]})
+    record = GeometryData(vertices=POINTS, faces=TRIANGLES, vertex_properties=box)
+    write_meshes([record], tmp_path / "a.tsi")
+    entity = open_file(tmp_path / "a.tsi")[0]
+    assert values_of(entity) == {"inclusion": [0, 3, 0, 0, 1]}
 
 
 def test_obj_normals_are_read_when_every_corner_has_one(text_file):
