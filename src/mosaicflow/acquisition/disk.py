@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import tempfile
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["check_free_space", "check_writable", "grid_bytes"]
 
 _FLOAT_BYTES = 4
-_GIB = 2**30
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def grid_bytes(slices: Sequence[SliceTiles]) -> int:
@@ -64,7 +65,18 @@ def check_free_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
-            f"{folder}: not enough disk, {free / _GIB:.1f} GiB are free and the mosaic grids need "
-            f"up to {needed / _GIB:.1f} GiB",
+            f"{_disk_of(folder)}: not enough disk, {_size(free)} are free and the mosaic grids "
+            f"need up to {_size(needed)}",
             remedy="free some, choose another disk, or run fewer slices (--debug_slices)",
         )
+
+
+def _disk_of(folder: Path) -> Path:
+    """Name what is full: the folder is one that an engine made for this task."""
+    whole = folder.resolve()
+    return next((path for path in (whole, *whole.parents) if os.path.ismount(path)), whole)
+
+
+def _size(n_bytes: int) -> str:
+    power = min(max(n_bytes.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
+    return f"{n_bytes / 1024**power:.{1 if power else 0}f} {_UNITS[power]}"

@@ -35,8 +35,8 @@ def _lines(result: Evaluation) -> list[str]:
         f"tiles              {counts.tiles_in} in = {counts.tiles_placed} placed"
         f" + {counts.tiles_listed} listed + {counts.tiles_failed} in failed slices"
         f" + {counts.tiles_unaccounted} unaccounted for",
-        f"slices             {counts.slices_in} in, {counts.slices_aligned} aligned,"
-        f" {counts.slices_failed} failed with a record",
+        f"slices             {counts.slices_in} in = {counts.slices_aligned} aligned"
+        f" + {counts.slices_excluded} excluded + {counts.slices_failed} failed with a record",
     ]
     if (tiles := result.tiles) is not None:
         lines.append(

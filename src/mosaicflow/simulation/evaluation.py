@@ -109,8 +109,8 @@ class Counts:
         On disk; with a position; listed as unplaced; in slices with a failure record.
     tiles_unaccounted : int
         Neither placed nor listed, in slices that were not given up.
-    slices_in, slices_aligned, slices_failed : int
-        On disk; in the alignment; with a failure record.
+    slices_in, slices_aligned, slices_excluded, slices_failed : int
+        On disk; in the alignment; finished but left out of it; with a failure record.
     """
 
     tiles_in: int
@@ -120,6 +120,7 @@ class Counts:
     tiles_unaccounted: int
     slices_in: int
     slices_aligned: int
+    slices_excluded: int
     slices_failed: int
 
 
@@ -385,7 +386,8 @@ def _counts(
     alignment: Mapping[str, Any] | None,
 ) -> Counts:
     present = _present(known)
-    failed = {parse_slice_id(path) for path in files.matching("z", "_failure.json")}
+    records = files.matching("z", "_failure.json")
+    failed = {parse_slice_id(path) for path in records if path.name.count("_") == 1}  # no pairs
     placed = listed = given_up = lost = 0
     for slice_id, tiles in present.items():
         placement = placements.get(slice_id)
@@ -405,5 +407,8 @@ def _counts(
         tiles_unaccounted=lost,
         slices_in=len(present),
         slices_aligned=len(alignment["slices"]) if alignment else 0,
+        slices_excluded=sum(
+            one["status"] == "excluded" for one in (alignment or {}).get("left_out", ())
+        ),
         slices_failed=len(failed),
     )

@@ -387,7 +387,17 @@ def preset(name: PresetName, **changes: object) -> SimulationSettings:
     """
     if name not in PRESETS:
         raise ParameterError(f"preset {name!r} is unknown", remedy=f"use one of {list(PRESETS)}")
-    return SimulationSettings().changed(**{**PRESETS[name], **changes})
+    settings = SimulationSettings().changed(**{**PRESETS[name], **changes})
+    inside = tuple(t for t in settings.faults.truncated_tiles if _is_inside(t, settings.lattice))
+    # A tile that the user names must exist; one that the preset names may lie in another lattice.
+    return settings if "truncated_tiles" in changes else settings.changed(truncated_tiles=inside)
+
+
+def _is_inside(tile: str, lattice: Lattice) -> bool:
+    index = [int(number) for number in tile.split("/")]
+    first = (lattice.first_slice, *lattice.first_index)
+    size = (lattice.n_slices, *lattice.grid)
+    return all(f <= i < f + n for i, f, n in zip(index, first, size, strict=True))
 
 
 def _check(settings: SimulationSettings) -> None:

@@ -243,6 +243,7 @@ def test_failed_slices_and_listed_tiles_count(run, acquisition, tmp_path):
     del run.positions[2], run.alignment[2]
     root = run.write(tmp_path / "run")
     write_json(root / "tables/z02_failure.json", {"slice_id": 2, "reason": "blank"})
+    write_json(root / "tables/z00_z01_failure.json", {"reason": "a pair is no slice"})
     path = root / "transforms/z00_tile_positions.csv"
     lines = path.read_text().splitlines()
     lines[1] = "0,0,,,false,"

@@ -516,6 +516,13 @@ def test_outside_a_given_volume_there_is_only_gel():
     assert (specimen.block(Box((90, 0, 0), (2, 2, 2))) == 0.25).all()
 
 
+def test_the_faults_of_a_preset_stay_within_a_smaller_lattice():
+    assert preset("demo").faults.truncated_tiles == ("3/0/2",)
+    assert make_plan(preset("demo", n_slices=2)).settings.faults.truncated_tiles == ()
+    with pytest.raises(ParameterError, match="tile '3/0/2' is not in the lattice"):
+        make_plan(preset("demo", n_slices=2, truncated_tiles=("3/0/2",)))
+
+
 def test_mistakes_are_named(tmp_path):
     with pytest.raises(ParameterError, match="no setting of the simulator is named speckel"):
         preset("toy", speckel=1)
