@@ -21,9 +21,19 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr import OmeZarrWriter
 
-__all__ = ["BoundedCache", "MosaicGrid", "TileIndex", "write_tiles"]
+__all__ = ["LATTICE_KEYS", "BoundedCache", "MosaicGrid", "TileIndex", "write_tiles"]
 
 TileIndex = tuple[int, int]
+# What the mosaicflow block says of tiles only; an image without this lattice drops it.
+LATTICE_KEYS = (
+    "tile_shape",
+    "grid_shape",
+    "index_origin",
+    "missing_tiles",
+    "tile_positions_mm",
+    "overlap_fraction",
+    "native_pitch_um",
+)
 _Value = TypeVar("_Value")
 
 

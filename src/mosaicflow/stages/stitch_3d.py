@@ -20,15 +20,6 @@ __all__ = ["stitch_3d"]
 _CACHE_BYTES = 400_000_000
 # Means over depth of all tiles are held at once: at this size thousands of them are small.
 _PROJECTION_PX = 64
-_GRID_KEYS = (
-    "tile_shape",
-    "grid_shape",
-    "index_origin",
-    "missing_tiles",
-    "tile_positions_mm",
-    "overlap_fraction",
-    "native_pitch_um",
-)
 
 
 def stitch_3d(
@@ -70,7 +61,7 @@ def stitch_3d(
 
     import numpy as np
 
-    from mosaicflow.io.grids import BoundedCache, MosaicGrid
+    from mosaicflow.io.grids import LATTICE_KEYS, BoundedCache, MosaicGrid
     from mosaicflow.io.previews import ThinnedImage, write_preview
     from mosaicflow.io.slices import lateral_regions
     from mosaicflow.io.threads import map_threads
@@ -91,7 +82,7 @@ def stitch_3d(
         source.attrs,
         kind="slice",
         canvas_origin_px=list(canvas.origin_px),
-        **dict.fromkeys(_GRID_KEYS),
+        **dict.fromkeys(LATTICE_KEYS),
     )
     shape = (n_z, *canvas.shape_yx)
     writer = OmeZarrWriter(output, shape, attrs=block, **store.writer_options())

@@ -63,6 +63,31 @@ def test_the_lateral_order_of_older_software_is_put_right(tmp_path):
     assert read_omezarr(output)[1] == (0.01, 0.03, 0.02)
 
 
+@pytest.fixture
+def grid(tmp_path) -> str:
+    """A mosaic grid of 2 x 2 tiles with a coarser level."""
+    block = {"kind": "mosaic_grid", "slice_id": 3, "tile_shape": [6, 20, 25], "grid_shape": [2, 2]}
+    path = tmp_path / "mosaic_grid_3d_z03.ome.zarr"
+    save_omezarr(DATA, path, RESOLUTION_MM, (6, 20, 25), n_levels=1, attrs=block)
+    return str(path)
+
+
+def test_axes_that_a_stage_wrote_are_not_swapped(tmp_path, grid):
+    with pytest.raises(ParameterError, match="its lateral axes are right"):
+        convert(grid, str(tmp_path / "b.ome.zarr"), legacy_lateral_order=True)
+    assert not (tmp_path / "b.ome.zarr").exists()
+
+
+def test_a_coarser_level_of_a_grid_is_no_grid(tmp_path, grid):
+    """A tile of odd size straddles the pixels of a coarser level."""
+    convert(grid, str(tmp_path / "b.ome.zarr"), level=1)
+    block = open_level(tmp_path / "b.ome.zarr").attrs
+    assert block["slice_id"] == 3
+    assert not {"kind", "tile_shape", "grid_shape"} & set(block)
+    convert(grid, str(tmp_path / "c.ome.zarr"), n_levels=0)
+    assert open_level(tmp_path / "c.ome.zarr").attrs["tile_shape"] == [6, 20, 25]
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64", "complex64"])
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_nifti_there_and_back(tmp_path, dtype, suffix):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import subprocess
 import sys
 from urllib.parse import urlsplit
@@ -16,7 +17,12 @@ from mosaicflow.cli.view import view
 from mosaicflow.errors import StoreError
 from mosaicflow.io.viewing.server import StoreServer
 from mosaicflow.io.viewing.viewers import napari_layer
-from mosaicflow.io.zarr import OmeZarrWriter, save_omezarr
+from mosaicflow.io.zarr import (
+    OmeZarrWriter,
+    is_finished,
+    save_omezarr,
+    validate_omezarr,
+)
 
 from .conftest import RESOLUTION_MM, noise
 
@@ -66,6 +72,18 @@ def test_info_lists_every_damaged_chunk_and_fails(store, capsys, flavour):
     text = capsys.readouterr().out
     assert text.count("cannot decode") == 3
     assert "valid      no" in text
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lattice", "severity"),
+    [((6, 20, 20), [3, 4], None), ((6, 32, 32), [3, 4], "warning"), ((6, 20, 20), [3, 5], "error")],
+)
+def test_a_lattice_that_is_not_that_of_the_array_is_found(tmp_path, chunks, lattice, severity):
+    block = {"kind": "mosaic_grid", "tile_shape": [6, 20, 20], "grid_shape": lattice}
+    save_omezarr(noise((6, 60, 80)), tmp_path / "a.ome.zarr", 0.01, chunks, attrs=block)
+    found = [problem.severity for problem in validate_omezarr(tmp_path / "a.ome.zarr")]
+    assert found == ([severity] if severity else [])
+    assert info(str(tmp_path / "a.ome.zarr")) == (severity == "error")
 
 
 def test_info_shows_an_unfinished_store(tmp_path, capsys):
@@ -127,6 +145,8 @@ def test_a_projection_has_one_plane(tmp_path):
     assert np.asarray(Image.open(tmp_path / "a.png")).shape == (60, 80)
     with pytest.raises(ValueError, match="percentiles"):
         screenshot(str(tmp_path / "a.ome.zarr"), tmp_path / "a.png", percentiles=(50, 10))
+    with pytest.raises(ValueError, match=r"ends in \.png"):
+        screenshot(str(tmp_path / "a.ome.zarr"), tmp_path / "a.jpg")
 
 
 def ask(url: str, method: str = "GET", **headers: str):
@@ -159,6 +179,17 @@ def test_the_server_lets_pages_in_and_sends_ranges(store, flavour):
         assert ask(f"{server.url}/../../../etc/passwd")[0] == 404
 
 
+def test_a_server_need_not_list_folders(store, capsys):
+    pytest.importorskip("aiohttp")
+    with StoreServer(store) as server:
+        assert is_finished(server.url)
+        assert not is_finished(server.url + "x")
+        assert info(server.url) == 0
+        assert "unknown stored" in capsys.readouterr().out
+        with pytest.raises(StoreError, match=r"no such store|local disk only"):
+            info(server.url + ".zip")
+
+
 def test_a_served_store_is_read_by_another_program(store):
     pytest.importorskip("tensorstore")
     driver = "zarr" if (store / ".zattrs").exists() else "zarr3"
@@ -180,6 +211,16 @@ def test_napari_gets_all_levels_with_scale_and_contrast(store):
     assert layer["scale"] == (1.5, 10.0, 10.0)
     low, high = layer["contrast_limits"]
     assert 0 < low < high < noise((6, 40, 50)).max()
+
+
+def test_napari_gets_the_place_of_the_first_voxel(tmp_path):
+    save_omezarr(noise((4, 8, 8)), tmp_path / "a.ome.zarr", 0.01)
+    metadata = tmp_path / "a.ome.zarr" / ".zattrs"
+    document = json.loads(metadata.read_text())
+    transforms = document["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    transforms.append({"type": "translation", "translation": [5.0, 20.0, 30.0]})
+    metadata.write_text(json.dumps(document))
+    assert napari_layer(tmp_path / "a.ome.zarr")["translate"] == (5.0, 20.0, 30.0)
 
 
 @pytest.mark.filterwarnings("ignore")  # of tornado and neuroglancer

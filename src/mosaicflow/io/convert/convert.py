@@ -22,6 +22,7 @@ from mosaicflow.io.convert.tiff import (
     write_tiff_series,
 )
 from mosaicflow.io.convert.volume import VolumeSource
+from mosaicflow.io.grids import LATTICE_KEYS
 from mosaicflow.io.zarr.errors import OmeZarrWarning, StoreExistsError
 from mosaicflow.io.zarr.info import read_omezarr_info
 from mosaicflow.io.zarr.location import locate, same_store
@@ -131,7 +132,7 @@ def _kind(path: str) -> str:
 
 def _check(source: str, output: str, how: Conversion) -> None:
     if how.choice.lateral_order == "xy" and _is_store(source):
-        _check_unoriented(source)
+        _check_legacy(source)
     if same_store(source, output):
         raise InputError(f"{output}: is also the input", remedy="write to another path")
     if "://" not in source and not os.path.exists(source):
@@ -142,8 +143,14 @@ def _check(source: str, output: str, how: Conversion) -> None:
         raise StoreExistsError(f"{output}: exists", remedy="give another name, or --overwrite")
 
 
-def _check_unoriented(source: str) -> None:
-    if ATTRIBUTE in read_omezarr_info(source).mosaicflow:
+def _check_legacy(source: str) -> None:
+    block = read_omezarr_info(source).mosaicflow
+    if "kind" in block:
+        raise ParameterError(
+            f"{source}: was written by a stage of mosaicflow; its lateral axes are right",
+            remedy="leave out --legacy_lateral_order",
+        )
+    if ATTRIBUTE in block:
         raise ParameterError(
             f"{source}: came from NIfTI and records its orientation; its lateral axes cannot be"
             " swapped",
@@ -225,7 +232,7 @@ def _to_store(source: str, output: str, store: StoreFormat, how: Conversion) -> 
                 compressor=store.compressor,
                 ngff_version=store.ngff_version,
                 sharding_factor=store.sharding_factor,
-                attrs=_attributes(source, volume, pitch),
+                attrs=_attributes(source, volume, pitch, how),
             ) as writer,
             writer.discarded_on_error(),
         ):
@@ -233,9 +240,12 @@ def _to_store(source: str, output: str, store: StoreFormat, how: Conversion) -> 
             writer.finalize(pitch, how.n_levels or 0)
 
 
-def _attributes(source: str, volume: VolumeSource, pitch: Sequence[float]) -> dict[str, Any]:
+def _attributes(
+    source: str, volume: VolumeSource, pitch: Sequence[float], how: Conversion
+) -> dict[str, Any]:
     kept = read_omezarr_info(source).mosaicflow if _is_store(source) else {}
-    kept.pop(ATTRIBUTE, None)
+    dropped = {ATTRIBUTE} if how.level == 0 else {ATTRIBUTE, "kind", *LATTICE_KEYS}
+    kept = {key: value for key, value in kept.items() if key not in dropped}
     if volume.orientation is not None:
         volume.orientation.announce(source)
         kept[ATTRIBUTE] = volume.orientation.stretched(pitch).as_attribute()

@@ -65,6 +65,7 @@ def napari_layer(path: StorePath, choice: StoreChoice | None = None) -> dict[str
         "data": [lazy_image(level) for level in levels],
         "multiscale": True,
         "scale": tuple(1000 * value for value in levels[0].resolution_mm),
+        "translate": levels[0].translation_um or (0.0,) * levels[0].ndim,
         "name": info.name,
         "contrast_limits": contrast_of(path, _PERCENTILES, choice),
         "units": "um",

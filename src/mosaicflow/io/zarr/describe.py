@@ -47,7 +47,7 @@ def describe_store(
         f"name       {info.name}",
         f"format     NGFF {info.ngff_version or 'none'}, Zarr v{info.zarr_format}",
         f"axes       {', '.join(map(_axis_label, info.axes))}",
-        f"size       {_bytes(location.total_bytes)} stored, {_bytes(_memory(info))} in memory",
+        f"size       {_stored(location)} stored, {_bytes(_memory(info))} in memory",
         *_level_lines(info),
         *_lattice_lines(info.mosaicflow),
     ]
@@ -102,6 +102,11 @@ def _lattice_lines(block: dict[str, Any]) -> list[str]:
 
 def _axis_label(axis: Axis) -> str:
     return f"{axis.name} ({axis.unit or axis.type or 'no unit'})"
+
+
+def _stored(location: Location) -> str:
+    size = location.total_bytes
+    return "unknown" if size is None else _bytes(size)
 
 
 def _memory(info: OmeZarrInfo) -> int:

@@ -135,7 +135,9 @@ def is_finished(path: StorePath | Location) -> bool:
         A store; a path where nothing lies is not finished.
     """
     location = locate(path)
-    return location.exists() and bool(multiscales_of(_root_attributes(location)))
+    # Web servers need not answer for a folder, only for the files in it.
+    there = location.is_url or location.exists()
+    return there and bool(multiscales_of(_root_attributes(location)))
 
 
 def read_omezarr_info(path: StorePath | Location, *, allow_bare: bool = True) -> OmeZarrInfo:
@@ -184,15 +186,23 @@ def find_root(location: Location) -> Root:
         children = location.children()
         inner = _root_at(location.child(children[0])) if len(children) == 1 else None
         if inner is None:
-            what = "a file" if location.is_folder and location.path.is_file() else "a folder"
-            raise StoreError(
-                f"{location}: not a Zarr store but {what} (no zarr.json, .zgroup, .zattrs or"
-                " .zarray in it)",
-                remedy="list the folder and look for .zattrs",
-            )
+            raise _no_store(location)
         _warn(f"{location}: the store lies one folder deeper, in {children[0]}")
         root = inner
     return _first_series(root)
+
+
+def _no_store(location: Location) -> StoreError:
+    if location.is_url and location.address.endswith(".zip"):
+        return StoreError(
+            f"{location}: an archive is read from a local disk only", remedy="download it first"
+        )
+    what = "a file" if location.is_folder and location.path.is_file() else "a folder"
+    return StoreError(
+        f"{location}: not a Zarr store but {what} (no zarr.json, .zgroup, .zattrs or .zarray in"
+        " it)",
+        remedy="list the folder and look for .zattrs",
+    )
 
 
 def _absent(location: Location) -> StoreError:

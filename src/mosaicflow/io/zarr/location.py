@@ -184,16 +184,16 @@ class Location:
         return tuple(sorted(names))
 
     @cached_property
-    def total_bytes(self) -> int:
-        """Size of everything stored here; 0 where the place cannot be listed."""
+    def total_bytes(self) -> int | None:
+        """Size of everything stored here; None where the place cannot be listed."""
         if self.is_zip:
             return self.path.stat().st_size
         if self.is_url:
             filesystem, path = filesystem_of(self.address)
             try:
-                return int(filesystem.du(path))
+                return int(filesystem.du(path)) or None
             except (FileNotFoundError, NotImplementedError):
-                return 0
+                return None
         walk = os.walk(self.path / self.prefix)
         return sum(os.lstat(os.path.join(d, f)).st_size for d, _, files in walk for f in files)
 

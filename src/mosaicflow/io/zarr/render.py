@@ -51,6 +51,8 @@ def write_screenshot(
     """
     from PIL import Image
 
+    if output.suffix.lower() != ".png":
+        raise ArgumentError(f"{output}: the picture is a PNG; give it a name that ends in .png")
     chosen = pick_level(path) if level is None else level
     reader = (choice or StoreChoice()).open(path, chosen)
     picture = Image.fromarray(render_planes(reader, percentiles))

@@ -64,6 +64,7 @@ def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> lis
     problems = [Problem("warning", "metadata", str(w.message)) for w in caught]
     problems += _schema_problems(info)
     problems += _level_problems(info)
+    problems += _lattice_problems(info)
     if chunks:
         problems += _chunk_problems(info)
     return problems
@@ -106,6 +107,22 @@ def _level_problems(info: OmeZarrInfo) -> Iterator[Problem]:
             yield Problem("error", level.path, f"dtype {level.dtype}, level 0 has {first.dtype}")
         if level.codec == "lz4":
             yield Problem("warning", level.path, "plain lz4 is not read by Neuroglancer")
+
+
+def _lattice_problems(info: OmeZarrInfo) -> Iterator[Problem]:
+    """Check the tiles of a mosaic grid against its array."""
+    block, level = info.mosaicflow, info.levels[0]
+    tile, lattice = block.get("tile_shape"), block.get("grid_shape")
+    if not (tile and lattice):
+        return
+    found = level.shape[-2:]
+    expected = tuple(n * size for n, size in zip(lattice, tile[-2:], strict=True))
+    if found != expected:
+        text = f"tiles of {tile} on a lattice of {lattice} are {expected} wide, the array {found}"
+        yield Problem("error", "mosaicflow.tile_shape", text)
+    elif any(n % size for n, size in zip(tile[-2:], level.chunks[-2:], strict=True)):
+        text = f"chunks of {level.chunks} cross the borders of tiles of {tile}"
+        yield Problem("warning", level.path, text)
 
 
 def _chunk_problems(info: OmeZarrInfo) -> Iterator[Problem]:
