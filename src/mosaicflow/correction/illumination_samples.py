@@ -61,7 +61,7 @@ def choose_tiles(
     tiles : mapping of int to sequence of (int, int)
         Tiles that hold data, for each grid.
     most : int
-        Number of tiles aimed at; all are taken when there are no more.
+        Largest number of tiles; all are taken when there are no more.
     rng : numpy.random.Generator
         Source of chance.
 
@@ -74,11 +74,13 @@ def choose_tiles(
     if len(every) <= most:
         return every
     known = set(every)
-    seeds = rng.choice(len(every), size=max(1, most // 3), replace=False)
-    chosen = set()
-    for seed in seeds.tolist():
+    chosen: set[tuple[int, Tile]] = set()
+    for seed in rng.permutation(len(every)).tolist():
         grid, (iy, ix) = every[seed]
-        chosen |= known & {(grid, (iy, ix)), (grid, (iy + 1, ix)), (grid, (iy, ix + 1))}
+        found = known & {(grid, (iy, ix)), (grid, (iy + 1, ix)), (grid, (iy, ix + 1))}
+        if chosen and len(chosen | found) > most:
+            break
+        chosen |= found
     return sorted(chosen)
 
 
