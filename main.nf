@@ -82,6 +82,8 @@ params {
     allow_mixed_pitch: Boolean = false
     // Slices to use, such as '3,5-8'; empty: all
     debug_slices = ''
+    // Least number of digits of a slice's number in the names of all files
+    slice_digits: Integer = 2
     // Stop where a tile would be skipped or repaired
     strict: Boolean = false
 

@@ -1,9 +1,4 @@
-// Slice id as in file names: at least two digits.
-def sliceId(number) {
-    return number.toString().padLeft(2, '0')
-}
-
-// 'z07_tiles.json' -> '07'
+// 'z07_tiles.json' -> '07'; with as many digits as this name has, the slice goes through the whole run
 def sliceIdOf(file) {
     return (file.name =~ /z(\d+)/)[0][1]
 }

@@ -1,4 +1,4 @@
-include { inOrder ; sliceId } from '../functions/slices'
+include { inOrder           } from '../functions/slices'
 include { REGISTER_PAIRWISE } from '../modules/register_pairwise'
 include { SOLVE_ALIGNMENT   } from '../modules/solve_alignment'
 include { STACK             } from '../modules/stack'
@@ -16,9 +16,12 @@ workflow ALIGN_SLICES {
     main:
     // A pair is formed as soon as its second slice is there; join drops what never meets.
     spans = graph_span > 0 ? (1..graph_span) : []
-    upper_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(id, sliceId(id.toInteger() + n), slice) } }
-    lower_ch = slices_ch.flatMap { id, slice -> spans.collect { n -> tuple(sliceId(id.toInteger() - n), id, slice) } }
-    registered = REGISTER_PAIRWISE(upper_ch.join(lower_ch, by: [0, 1]), tables.shifts, settings.register_pairwise)
+    numbered_ch = slices_ch.map { id, slice -> tuple(id.toInteger(), id, slice) }
+    upper_ch = numbered_ch.flatMap { z, id, slice -> spans.collect { n -> tuple(z, z + n, id, slice) } }
+    lower_ch = numbered_ch.flatMap { z, id, slice -> spans.collect { n -> tuple(z - n, z, id, slice) } }
+    pairs_ch = upper_ch.join(lower_ch, by: [0, 1])
+        .map { _z, _next, upper, fixed, lower, moving -> tuple(upper, lower, fixed, moving) }
+    registered = REGISTER_PAIRWISE(pairs_ch, tables.shifts, settings.register_pairwise)
     transforms = registered.transform.toList().map { rows -> inOrder(rows) }
     unmatched = registered.failure.toList().map { rows -> inOrder(rows) }
     failures = outcomes.combine(unmatched.map { records -> [records] })

@@ -199,9 +199,10 @@ def test_a_pooled_flat_field_spares_the_other_grids(acquisition):
 
 @pytest.mark.usefixtures("lost_tile")
 def test_a_failed_slice_is_the_same_record_in_both(acquisition):
-    options = ("--max_missing_fraction", "0.1")
+    options = ("--max_missing_fraction", "0.1", "--slice_digits", "3")
     output = acquisition.run_workflow("-resume", *options, into="failed_workflow")
-    record = json.loads((output / "tables" / "z00_failure.json").read_text())
+    record = json.loads((output / "tables" / "z000_failure.json").read_text())
     assert record["slice_id"] == 0
-    assert not (output / "slices" / "normalize" / "slice_z00_normalize.ome.zarr").exists()
+    made = [path.name for path in (output / "slices" / "normalize").iterdir()]
+    assert made == ["slice_z001_normalize.ome.zarr"]
     _assert_same_trees(output, acquisition.run_embedded(*options, into="failed_embedded"))

@@ -19,7 +19,14 @@ __all__ = ["found_in", "inspect", "with_stage_options"]
 
 _STAGE = signatures.signature(inspect_acquisition, eval_str=True).parameters
 _DEFAULTS = {name: option.default for name, option in _STAGE.items()}
-_STAGE_ONLY = ("raw", "output_dir", "slice_config", "exclude_first_slices", "threads")
+_STAGE_ONLY = (
+    "raw",
+    "output_dir",
+    "slice_config",
+    "exclude_first_slices",
+    "slice_digits",
+    "threads",
+)
 
 
 def with_stage_options(command: Callable[..., int]) -> Callable[..., int]:

@@ -110,6 +110,7 @@ LIMITS: dict[str, Limit] = {
         pattern=r"^((left|right)-(up|down)|(up|down)-(left|right))$",
         words="two directions such as 'right-down'",
     ),
+    "slice_digits": Limit(least=2, most=9),
     "graph_span": _FROM_0,
     "axial_resolution_um": _ABOVE_0,
     "pixel_size_um": _ABOVE_0,

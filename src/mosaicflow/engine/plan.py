@@ -70,7 +70,8 @@ def plan_run(
     Plan
     """
     planner = _Planner(raw, root, parameters, threads, min(len(slice_ids), threads))
-    ids = [format_slice_id(number) for number in slice_ids]
+    digits = parameters.setting("inspect_acquisition", "slice_digits")
+    ids = [format_slice_id(number, digits) for number in slice_ids]
     for slice_id in ids:
         planner.grid(slice_id)
     if parameters.engine("fix_illum_enabled"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mosaicflow.io.tables import format_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -88,11 +91,17 @@ def estimate_tile_positions(
     )
     links, chance = linker.links(np.random.default_rng(seed))
     placement, decision = _decide(links, stage_px)
-    stem = output_dir / f"z{source.slice_id:02d}"
+    stem = output_dir / _slice_name(grid, source.slice_id)
     _write_tables(stem, source, placement, decision)
     report.metric("chance_ncc", chance, "", "correlation that a link had to reach")
     _write_metrics(report, source, stage_px, placement, decision)
     report.write(stem.with_name(f"{stem.name}_tile_positions.csv"))
+
+
+def _slice_name(grid: Path, slice_id: int) -> str:
+    """Name the slice with as many digits as its grid has: an engine looks for that name."""
+    written = re.search(r"_(z\d+)[_.]", grid.name)
+    return written[1] if written else f"z{format_slice_id(slice_id)}"
 
 
 def _warn_of_unreported(report: StageReport, tiles: list[tuple[int, int]], n_tiles: int) -> None:

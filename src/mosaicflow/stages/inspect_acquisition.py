@@ -48,6 +48,7 @@ def inspect_acquisition(
     max_missing_fraction: float = 0.2,
     allow_mixed_pitch: bool = False,
     debug_slices: str = "",
+    slice_digits: int = 2,
     strict: bool = False,
     threads: int = 1,
 ) -> None:
@@ -112,6 +113,8 @@ def inspect_acquisition(
         Accept slices whose pitch differs by more than 1 %.
     debug_slices : str
         Slices to use, such as '3,5-8'; empty: all.
+    slice_digits : int
+        Least number of digits of a slice's number in the names of all files.
     strict : bool
         Stop where a tile would be skipped or repaired.
     threads : int
@@ -125,11 +128,15 @@ def inspect_acquisition(
 
     from mosaicflow.acquisition.discover import discover
     from mosaicflow.acquisition.disk import check_free_space, check_writable, grid_bytes
+    from mosaicflow.io.tables import format_slice_id, write_json
 
     check_writable(output_dir)
     found = discover(raw, inspect_settings(arguments))
     found.raise_on_stop()
     check_free_space(output_dir, grid_bytes(found.slices))
+    for tiles in found.slices:
+        name = f"z{format_slice_id(tiles.slice_id, slice_digits)}_tiles.json"
+        write_json(output_dir / name, tiles.to_dict())
     _write_outputs(found, output_dir, report, slice_config, exclude_first_slices)
 
 
@@ -168,7 +175,7 @@ def _write_outputs(
     from mosaicflow.acquisition.layout_image import draw_layout
     from mosaicflow.acquisition.shifts import SHIFT_COLUMNS, shift_rows
     from mosaicflow.acquisition.slice_config import config_rows, merge_config
-    from mosaicflow.io.tables import format_slice_id, read_csv, write_csv, write_json
+    from mosaicflow.io.tables import read_csv, write_csv, write_json
 
     rows = config_rows(found.slices, exclude_first_slices=exclude_first_slices)
     if slice_config is not None:
@@ -177,9 +184,6 @@ def _write_outputs(
         for warning in warnings:
             report.warn(warning)
     shifts = shift_rows(found.slices)
-    for tiles in found.slices:
-        name = f"z{format_slice_id(tiles.slice_id)}_tiles.json"
-        write_json(output_dir / name, tiles.to_dict())
     write_csv(output_dir / "shifts_xy.csv", SHIFT_COLUMNS, shifts)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     write_csv(output_dir / "slice_config.csv", columns, rows)

@@ -88,6 +88,18 @@ def test_pairs_count_by_id_so_that_gaps_stay_gaps():
 
 
 @pytest.mark.parametrize(
+    ("digits", "first", "second"), [(2, "z99", "z100"), (3, "z099", "z100"), (4, "z0099", "z0100")]
+)
+def test_numbers_have_the_digits_asked_for_and_more_where_needed(digits, first, second):
+    found = plan([99, 100], slice_digits=digits)
+    assert found.tasks["solve_alignment"].inputs["slices"] == (
+        f"slice_{first}_normalize.ome.zarr",
+        f"slice_{second}_normalize.ome.zarr",
+    )
+    assert f"register_pairwise {first} {second}" in found.tasks
+
+
+@pytest.mark.parametrize(
     ("toggle", "gone"),
     [
         ({"resolution_um": -1}, {"resample_mosaic_grid"}),

@@ -34,6 +34,12 @@ def test_all_outputs_are_written(raw, tmp_path):
         assert picture.size == (440, 472)
 
 
+def test_slices_are_numbered_as_wide_as_asked(raw, tmp_path):
+    inspect_acquisition(raw=raw, output_dir=tmp_path, axial_resolution_um=10.0, slice_digits=3)
+    lists = sorted(path.name for path in tmp_path.glob("z*_tiles.json"))
+    assert lists == ["z000_tiles.json", "z001_tiles.json", "z002_tiles.json"]
+
+
 def test_counts_in_are_counts_out(raw, tmp_path):
     inspect_acquisition(raw=raw, output_dir=tmp_path, axial_resolution_um=10.0)
 
@@ -93,7 +99,7 @@ def test_a_full_disk_is_noticed_before_work_starts(raw, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
 
-    with pytest.raises(InputError, match="not enough disk"):
+    with pytest.raises(InputError, match=r"not enough disk, 1000 bytes are free .* to 2\.9 MiB"):
         inspect_acquisition(raw=raw, output_dir=tmp_path)
 
 

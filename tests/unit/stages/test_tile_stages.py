@@ -58,6 +58,17 @@ def test_tiles_are_found_where_they_are(mosaic, place):
         assert 0 < float(link["ncc"]) <= 1
 
 
+def test_tables_are_numbered_as_their_grid_is(mosaic, place):
+    grid, *_ = mosaic()
+    wide = grid.rename(grid.with_name("mosaic_grid_3d_z0003.ome.zarr"))
+    assert {path.name for path in place(wide).iterdir()} == {
+        "z0003_tile_positions.csv",
+        "z0003_tile_positions.metrics.json",
+        "z0003_tile_links.csv",
+        "z0003_transform_xy.npy",
+    }
+
+
 def test_a_stage_that_is_right_is_believed(mosaic, place):
     grid, truth, _ = mosaic(jitter_px=0.0)
     found = errors(positions_of(place(grid)), truth)
