@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.formats.errors import FormatError, library
+from mosaicflow.formats.mesh_text import COLORS
 from mosaicflow.formats.polygons import mesh_container
 from mosaicflow.formats.source import extension_of, read_bytes
 
@@ -38,7 +39,8 @@ def read_gltf(path: FilePath) -> GeometryDataContainer:
     Returns
     -------
     GeometryDataContainer
-        One entity; normals if all meshes store them.
+        One entity; normals, and colours as properties ``red``, ``green``, ``blue``, ``alpha``
+        (uint8), if all meshes store them.
 
     Raises
     ------
@@ -59,12 +61,13 @@ def read_gltf(path: FilePath) -> GeometryDataContainer:
             process=False,
         )
         parts = list(_placed_meshes(scene))
+        colors = [_stored_colors(mesh) for mesh, _ in parts]
     except FormatError:
         raise
     # A foreign parser of untrusted bytes fails in any way it likes.
     except Exception as error:
         raise FormatError(path, f"no readable glTF scene ({error!r:.200})") from error
-    return _join(path, parts)
+    return _join(path, parts, colors)
 
 
 def _document(path: FilePath, content: bytes, kind: str) -> dict[str, Any]:
@@ -144,7 +147,9 @@ def _placed_meshes(scene: Any) -> list[tuple[Any, NDArray[np.float64]]]:  # noqa
     return placed
 
 
-def _join(path: FilePath, parts: list[tuple[Any, NDArray[np.float64]]]) -> GeometryDataContainer:
+def _join(
+    path: FilePath, parts: list[tuple[Any, NDArray[np.float64]]], colors: list[NDArray[np.uint8]]
+) -> GeometryDataContainer:
     vertices, faces, normals = [np.empty((0, 3))], [np.empty((0, 3), dtype=np.int64)], []
     count = 0
     for mesh, transform in parts:
@@ -171,4 +176,19 @@ def _join(path: FilePath, parts: list[tuple[Any, NDArray[np.float64]]]) -> Geome
         np.concatenate(vertices),
         np.concatenate(faces),
         normals=np.concatenate(normals) if complete else None,
+        properties=_color_properties(colors, count),
     )
+
+
+def _stored_colors(mesh: Any) -> NDArray[np.uint8]:  # noqa: ANN401  trimesh has no types
+    """Colours of the vertices, shape (N, 4); none without."""
+    visual: Any = getattr(mesh, "visual", None)
+    # A point cloud without colours calls itself coloured and has an empty table.
+    if getattr(visual, "kind", None) != "vertex" or visual.vertex_colors.shape[1:] != (4,):
+        return np.empty((0, 4), dtype=np.uint8)
+    return np.asarray(visual.vertex_colors, dtype=np.uint8)
+
+
+def _color_properties(parts: list[NDArray[np.uint8]], count: int) -> dict[str, NDArray[np.uint8]]:
+    table = np.concatenate([np.empty((0, 4), dtype=np.uint8), *parts])
+    return dict(zip(COLORS, table.T, strict=True)) if len(table) == count else {}

@@ -114,6 +114,21 @@ def test_ply_colors_keep_name_and_type(tmp_path):
         assert box.get_property(name).dtype == np.uint8
 
 
+def test_gltf_colors_are_read_when_all_meshes_have_them(tmp_path, pyramid):
+    colors = np.arange(20, dtype=np.uint8).reshape(5, 4)
+    scene = trimesh.Scene([trimesh.Trimesh(POINTS, TRIANGLES, vertex_colors=colors, process=False)])
+    path = tmp_path / "a.glb"
+    scene.export(path)
+    found = values_of(open_file(path)[0])
+    assert list(found) == ["red", "green", "blue", "alpha"]
+    np.testing.assert_array_equal(list(found.values()), colors.T)
+    scene.add_geometry(pyramid)
+    scene.export(path)
+    assert values_of(open_file(path)[0]) == {}
+    trimesh.Scene([trimesh.PointCloud(POINTS)]).export(path)
+    assert values_of(open_file(path)[0]) == {}
+
+
 @pytest.fixture
 def painted():
     """A mesh with normals, colours and further properties."""
