@@ -114,7 +114,7 @@ def _check_codec(file: tifffile.TiffFile) -> None:
             codec += " with the floating-point predictor"
         raise FormatError(
             f"is compressed with {codec}",
-            remedy="install the Python package imagecodecs, which decodes it",
+            remedy="install the extra that decodes it: pip install 'mosaicflow[images]'",
         )
 
 

@@ -223,7 +223,7 @@ def test_a_codec_that_needs_another_package_names_it_before_any_work(
         file.pages.first.tags[tag].overwrite(value)
     monkeypatch.setattr("mosaicflow.acquisition.tiff_files.find_spec", lambda name: None)
 
-    with pytest.raises(FormatError, match=f"{match}.*install the Python package imagecodecs"):
+    with pytest.raises(FormatError, match=rf"{match}.*mosaicflow\[images\]"):
         read_tiff_header(tmp_path / "a.tif")
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import tracemalloc
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from mosaicflow.cli.convert import convert
 from mosaicflow.errors import FormatError
@@ -119,3 +121,10 @@ def test_axes_of_one_entry_are_left_out(tmp_path):
     tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "TZCYX"})
     convert(str(tmp_path / "a.ome.tif"), str(tmp_path / "a.ome.zarr"), resolution=(10,))
     np.testing.assert_array_equal(open_level(tmp_path / "a.ome.zarr")[...], data[0, :, 0])
+
+
+@pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs decodes it")
+def test_a_codec_that_is_not_installed_is_named_with_its_extra(tmp_path):
+    Image.fromarray(noise((40, 50), "uint16")).save(tmp_path / "a.tif", compression="tiff_lzw")
+    with pytest.raises(FormatError, match=r"a\.tif: .*LZW.*mosaicflow\[images\]"):
+        convert(str(tmp_path / "a.tif"), str(tmp_path / "a.ome.zarr"))

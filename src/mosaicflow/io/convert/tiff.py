@@ -146,7 +146,11 @@ def _pixels_of(file: tifffile.TiffFile, path: Path, stack: ExitStack) -> _Pixels
         try:
             return np.asarray(array[key]).reshape(extent)
         except Exception as error:  # any codec may fail in its own way
-            raise FormatError(f"{path}: cannot decode {grid.show(region)} ({error})") from error
+            is_missing = "requires the 'imagecodecs' package" in str(error)
+            raise FormatError(
+                f"{path}: cannot decode {grid.show(region)} ({error})",
+                remedy="install the extra: pip install 'mosaicflow[images]'" if is_missing else "",
+            ) from error
 
     chunks = (1, *(int(array.chunks[axis]) for axis in kept))[-3:]
     in_strips = not series.keyframe.is_tiled
