@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import inspect
 import json
+import os
 import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.engine.layout import RunFolder
@@ -16,7 +18,6 @@ from mosaicflow.stages._table import STAGES, run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 __all__ = [
     "Outcome",
@@ -163,25 +164,38 @@ def _key(stage: str, arguments: Mapping[str, Any]) -> str | None:
 def _up_to_date(task: Task, folder: RunFolder, key: str | None) -> bool:
     if task.stage == "inspect_acquisition":  # the raw folder itself is what may have changed
         return False
-    state_file = _state_file(task, folder)
-    if key is None or not state_file.is_file():
-        return False
-    state = json.loads(state_file.read_text(encoding="utf-8"))
-    if task.output and RunFolder.place(task.output) not in state["outputs"]:
+    state = _read_state(_state_file(task, folder))
+    outputs = state["outputs"]
+    if task.output and RunFolder.place(task.output) not in outputs:
         return False  # the same result is now wanted under another name
-    return state["key"] == key and all(_complete(folder.root / name) for name in state["outputs"])
+    same = key is not None and state["key"] == key
+    return same and all(_extent(folder.root / name) == outputs[name] for name in outputs)
 
 
 def _state_file(task: Task, folder: RunFolder) -> Path:
     return folder.finished / f"{task.name.replace(' ', '_')}.json"
 
 
-def _complete(path: Path) -> bool:
-    if path.suffix != ".zarr":
-        return path.is_file()
-    from mosaicflow.io.zarr import is_finished
+def _read_state(state_file: Path) -> dict[str, Any]:
+    """Read what a task published; nothing where it never ran or that can no longer be read."""
+    try:
+        state = json.loads(state_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        state = {}
+    known = isinstance(state, dict) and isinstance(state.get("outputs"), dict)
+    return state if known else {"key": None, "outputs": {}}
 
-    return is_finished(path)
+
+def _extent(path: Path) -> list[int] | None:
+    """Count the files and bytes of an output: a lost chunk would read as zeros, in silence."""
+    if path.is_dir():
+        sizes = [
+            (Path(folder) / name).lstat().st_size
+            for folder, _, names in os.walk(path)
+            for name in names
+        ]
+        return [len(sizes), sum(sizes)]
+    return [1, path.stat().st_size] if path.is_file() else None
 
 
 def forget_others(root: Path, tasks: Iterable[Task]) -> None:
@@ -208,11 +222,9 @@ def forget_others(root: Path, tasks: Iterable[Task]) -> None:
 
 def _forget(state_file: Path, folder: RunFolder) -> None:
     """Remove what a task left that no longer belongs to its inputs."""
-    if not state_file.is_file():
-        return
-    for name in json.loads(state_file.read_text(encoding="utf-8"))["outputs"]:
+    for name in _read_state(state_file)["outputs"]:
         _remove(folder.root / name, folder)
-    state_file.unlink()  # last: what it lists is known until it is gone
+    state_file.unlink(missing_ok=True)  # last: what it lists is known until it is gone
 
 
 def _remove(path: Path, folder: RunFolder) -> None:
@@ -263,9 +275,8 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
     made.sort(key=lambda path: (path.name.endswith(".metrics.json"), path.name))
     outputs = [folder.place(path.name) for path in made]
     state_file = _state_file(task, folder)
-    old = json.loads(state_file.read_text(encoding="utf-8")) if state_file.is_file() else {}
-    replaced = [name for name in old.get("outputs", []) if name not in outputs]
-    write_json(state_file, {"key": None, "outputs": [*outputs, *replaced]})
+    replaced = [name for name in _read_state(state_file)["outputs"] if name not in outputs]
+    write_json(state_file, {"key": None, "outputs": dict.fromkeys([*outputs, *replaced])})
     for name in replaced:
         _remove(folder.root / name, folder)
     for path, place in zip(made, outputs, strict=True):
@@ -277,14 +288,13 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
     if record is not None and record.is_file():
         _publish_record(record, folder)
     shutil.rmtree(scratch)
-    write_json(state_file, {"key": key, "outputs": outputs})
+    extents = {name: _extent(folder.root / name) for name in outputs}
+    write_json(state_file, {"key": key, "outputs": extents})
 
 
 def published_outputs(task: Task) -> list[str]:
     """List what a finished task published, as paths below the output folder."""
-    state_file = _state_file(task, RunFolder(task.root))
-    found: list[str] = json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
-    return found
+    return list(_read_state(_state_file(task, RunFolder(task.root)))["outputs"])
 
 
 def all_outputs(root: Path) -> tuple[str, ...]:
@@ -292,5 +302,5 @@ def all_outputs(root: Path) -> tuple[str, ...]:
     folder = RunFolder(root)
     found = [record.relative_to(root).as_posix() for record in folder.failure_records()]
     for state_file in folder.finished.glob("*.json"):
-        found += json.loads(state_file.read_text(encoding="utf-8"))["outputs"]
+        found += _read_state(state_file)["outputs"]
     return tuple(sorted(found))

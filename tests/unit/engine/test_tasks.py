@@ -56,6 +56,25 @@ def test_a_lost_output_makes_the_task_run_again(task, run_copy, lost):
     assert (run_copy / lost).is_file()
 
 
+@pytest.mark.parametrize("how", ["cut", "lose"])
+def test_a_damaged_store_is_made_again(task, run_copy, content, how):
+    before = content(run_copy / SLICE)
+    chunk = next(
+        path for path in sorted((run_copy / SLICE / "0").rglob("[0-9]*")) if path.is_file()
+    )
+    chunk.write_bytes(b"") if how == "cut" else chunk.unlink()
+    assert execute(task).state == "done"
+    assert content(run_copy / SLICE) == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": "', '{"key": 1, "outputs": ["a"]}'])
+def test_a_damaged_record_of_a_task_makes_it_run_again(task, run_copy, text):
+    record = run_copy / ".mosaicflow/finished/crop_interface_z00.json"
+    record.write_text(text)
+    assert execute(task).state == "done"
+    assert execute(task).state == "kept"
+
+
 def test_the_same_task_gives_the_same_bytes(task, run_copy, content):
     before = content(run_copy / SLICE)
     (run_copy / "metrics/slice_z00_crop_interface.metrics.json").unlink()
