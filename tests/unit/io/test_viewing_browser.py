@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from mosaicflow.io.zarr import save_omezarr
+from mosaicflow.io.viewing.server import StoreServer
+from mosaicflow.io.zarr import AnalysisOmeZarrWriter, save_omezarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,3 +92,41 @@ def test_a_store_is_drawn_with_contrast(tmp_path, browser, flavour):
             time.sleep(0.3)
     left, right = np.median(panel[:, :40]), np.median(panel[:, -40:])
     assert (left, right) == (pytest.approx(0, abs=40), pytest.approx(255, abs=40))
+
+
+def test_a_landmark_is_where_neuroglancer_sees_it(tmp_path, browser, flavour):
+    """One bright voxel: its value, and the voxel around it in the picture of every level."""
+    from mosaicflow.io.viewing.viewers import neuroglancer_viewer
+
+    data = np.full((40, 100, 100), 100, np.float32)
+    data[12, 61, 43] = 1e6
+    path = tmp_path / "volume.ome.zarr"
+    writer = AnalysisOmeZarrWriter(path, data.shape, 32, ngff_version=flavour)
+    writer[:] = data
+    writer.finalize(0.01)
+    with StoreServer(path) as server:
+        viewer = neuroglancer_viewer(path, server.url)
+        browser.get(viewer.get_viewer_url())
+        volume = viewer.volume("volume").result(PATIENCE_S)
+        assert [unit.multiplier for unit in volume.dimension_units] == pytest.approx([1e-5] * 3)
+        np.testing.assert_array_equal(volume.read().result(PATIENCE_S), data)
+        for pitch_um in (10, 25, 50, 100):
+            origin_um = (pitch_um - 10) / 2
+            voxel = np.rint((np.array([610, 430]) - origin_um) / pitch_um)
+            centre_um, size_um = bright_square(viewer, pitch_um)
+            assert size_um == pytest.approx(pitch_um, abs=1)
+            assert centre_um == pytest.approx(voxel * pitch_um + origin_um, abs=1)
+
+
+def bright_square(viewer, pitch_um) -> tuple[NDArray[np.float64], float]:
+    """Centre (y, x) and side, in um, of what is bright in a picture of the level of a pitch."""
+    with viewer.txn() as state:
+        state.layout = "xy"
+        state.position = [45, 60, 12]
+        state.cross_section_scale = 1 / 10  # a voxel of the finest level has 10 x 10 pixels
+        state.cross_section_background_color = "#000000"
+        state.show_axis_lines = state.show_scale_bar = state.show_default_annotations = False
+        state.layers[0].cross_section_render_scale = pitch_um
+    page = viewer.screenshot(size=(400, 300)).screenshot.image_pixels[..., 0]
+    bright = np.argwhere(page > 127)
+    return bright.mean(axis=0) + 0.5 - (150, 200) + (600, 450), len(bright) ** 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,8 @@ from .conftest import RESOLUTION_MM, noise
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the other libraries
 
@@ -152,23 +154,81 @@ def test_other_codecs_are_read_by_tensorstore(tmp_path, flavour, codec):
     np.testing.assert_array_equal(array.read().result(), data)
 
 
-def test_a_landmark_is_where_others_see_it(tmp_path, flavour):
-    """One bright voxel at a known place, found by ngff-zarr through scale and translation."""
+# What a program makes of each level: values, scale and place of the first voxel's centre.
+Level = tuple["NDArray", "NDArray", "NDArray"]
+
+
+def seen_by_ngff_zarr(path: Path, _flavour: str) -> list[Level]:
     ngff_zarr = pytest.importorskip("ngff_zarr")
+    return [
+        (
+            np.asarray(image.data),
+            np.array([image.scale[axis] for axis in "zyx"]),
+            np.array([image.translation[axis] for axis in "zyx"]),
+        )
+        for image in ngff_zarr.from_ngff_zarr(str(path)).images
+    ]
+
+
+def seen_by_ome_zarr_py(path: Path, _flavour: str) -> list[Level]:
+    pytest.importorskip("ome_zarr")
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    (node,) = [n for n in Reader(parse_url(str(path)))() if n.data]
+    transforms = node.metadata["coordinateTransformations"]
+    return [
+        (np.asarray(data), np.array(scale["scale"]), np.array(shift["translation"]))
+        for data, (scale, shift) in zip(node.data, transforms, strict=True)
+    ]
+
+
+def seen_by_napari(path: Path, _flavour: str) -> list[Level]:
+    """napari takes the scale of the finest level, and the ratio of shapes for the others."""
+    reader = pytest.importorskip("napari_ome_zarr", exc_type=ImportError)
+    ((data, options, _),) = reader.napari_get_reader(str(path))(str(path))
+    finest = np.array(options["scale"])
+    scales = [finest * data[0].shape / level.shape for level in data]
+    return [
+        (np.asarray(level), scale, (scale - finest) / 2)
+        for level, scale in zip(data, scales, strict=True)
+    ]
+
+
+def seen_by_tensorstore(path: Path, flavour: str) -> list[Level]:
+    """tensorstore reads arrays; the metadata is plain JSON to it."""
+    tensorstore = pytest.importorskip("tensorstore")
+    file = path / (".zattrs" if flavour == "0.4" else "zarr.json")
+    document = json.loads(file.read_text())
+    root = document if flavour == "0.4" else document["attributes"]["ome"]
+    levels = []
+    for dataset in root["multiscales"][0]["datasets"]:
+        kvstore = {"driver": "file", "path": str(path / dataset["path"])}
+        driver = "zarr" if flavour == "0.4" else "zarr3"
+        array = tensorstore.open({"driver": driver, "kvstore": kvstore}).result()
+        scale, shift = dataset["coordinateTransformations"]
+        levels.append(
+            (array.read().result(), np.array(scale["scale"]), np.array(shift["translation"]))
+        )
+    return levels
+
+
+@pytest.mark.parametrize(
+    "see", [seen_by_ngff_zarr, seen_by_ome_zarr_py, seen_by_napari, seen_by_tensorstore]
+)
+def test_a_landmark_is_where_others_see_it(tmp_path, flavour, see):
+    """One bright voxel at a known place is there on every level."""
     data = np.zeros((40, 100, 100), np.float32)
-    data[12, 61, 43] = 1000
-    point_um = np.array([120.0, 610.0, 430.0])
+    data[13, 61, 43] = 1000  # inside one voxel of every level
+    point_um = np.array([130.0, 610.0, 430.0])
     path = tmp_path / "a.ome.zarr"
     writer = AnalysisOmeZarrWriter(path, data.shape, 32, ngff_version=flavour)
     writer[:] = data
     writer.finalize(0.01)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        images = ngff_zarr.from_ngff_zarr(str(path)).images
-    assert len(images) == 4
-    for image in images:
-        values = np.asarray(image.data)
+    levels = see(path, flavour)
+    assert len(levels) == 4
+    for (values, scale, origin), pitch in zip(levels, (10.0, 25.0, 50.0, 100.0), strict=True):
+        np.testing.assert_array_equal(scale, pitch)
+        assert values.max() == pytest.approx(1000 * (10 / pitch) ** 3)
         found = np.unravel_index(values.argmax(), values.shape)
-        scale = np.array([image.scale[axis] for axis in "zyx"])
-        origin = np.array([image.translation[axis] for axis in "zyx"])
         assert np.all(np.abs(found * scale + origin - point_um) <= scale / 2 + 1e-6)
