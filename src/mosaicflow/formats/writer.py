@@ -215,11 +215,15 @@ def write_volume(
         Not used.
     file_format : str, optional
         em, h5, nii, nrrd, anything else is MRC; from the extension if not given.
+
+    Raises
+    ------
+    ValueError
+        If there are more records than labels that a volume can hold, 2**24.
     """
     rate = _common_sampling(records, sampling)
     size = _enough_voxels(records, rate) if shape is None else _voxel_counts(shape)
-    dtype = np.int8 if len(records) < 127 else np.uint16 if len(records) < 65535 else np.float32
-    labels = np.zeros(tuple(size.tolist()), dtype=dtype)
+    labels = np.zeros(tuple(size.tolist()), dtype=_label_type(len(records)))
     dropped = 0
     for index, record in enumerate(records):
         places = np.round(_angstrom(record) / rate)
@@ -413,12 +417,25 @@ def _isotropic(rate: NDArray[np.float64], path: FilePath) -> float:
 
 
 def _enough_voxels(records: Sequence[GeometryData], rate: NDArray[np.float64]) -> NDArray[np.int64]:
-    largest = [(_angstrom(r) / rate).max(axis=0) for r in records if len(_points(r))]
+    clouds = map(_angstrom, records)
+    largest = [(points / rate).max(axis=0) for points in clouds if len(points)]
     if not largest:
         return np.ones(3, dtype=np.int64)
     # Rounded first: 3 A / 0.1 A is a little less than 30 in floating point.
     size = np.floor(np.round(np.max(largest, axis=0), 6)).astype(np.int64) + 1
     return np.asarray(np.maximum(size, 1))
+
+
+def _label_type(count: int) -> type[np.number[Any]]:
+    """Type of labels up to `count` that every format has."""
+    if count < 127:
+        return np.int8
+    if count < 65535:
+        return np.uint16
+    # Whole numbers beyond are no longer all different in float32.
+    if count > 2**24:
+        raise ValueError(f"{count} labels: float32 holds {2**24} at most")
+    return np.float32
 
 
 def _voxel_counts(shape: ArrayLike | None) -> NDArray[np.int64]:

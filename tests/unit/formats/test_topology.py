@@ -53,11 +53,14 @@ def test_a_written_topology_reads_back(tmp_path, tsi_format, with_ids):
     data = {"box": [50, 60, 70], "vertices": vertices, "faces": faces}
     if tsi_format:
         data["inclusions"] = [[0, 5, 2]]
-    before = {name: np.array(values) for name, values in data.items()}
+    data = {name: np.array(values) for name, values in data.items()}
+    for values in data.values():
+        values.flags.writeable = False
+    before = dict(data)
     path = tmp_path / ("a.tsi" if tsi_format else "a.q")
     write_topology_file(path, data, tsi_format=tsi_format)
-    for name, values in before.items():
-        np.testing.assert_array_equal(data[name], values)
+    assert list(data) == list(before)
+    assert all(data[name] is values for name, values in before.items())
     entity = open_file(path)[0]
     np.testing.assert_array_equal(entity.vertices, POINTS + 0.25)
     assert entity.faces.tolist() == FACES

@@ -110,6 +110,46 @@ def test_every_type_of_value_is_grouped(dtype):
     assert cloud.tolist() == [[1, 0, 0], [1, 0, 1]]
 
 
+@pytest.mark.parametrize(
+    ("extension", "dtype", "labels"),
+    [
+        ("h5", "u4", [1, 65_536, 2**31, 2**32 - 1]),
+        ("nii", "u4", [1, 2**24 + 1, 2**32 - 1]),
+        ("nrrd", "u4", [7, 2**32 - 2, 2**32 - 1]),
+        ("em", "i4", [-(2**31), 1, 2**24 + 1, 2**31 - 1]),
+        ("h5", "u8", [1, 2**53 + 1, 2**64 - 1]),
+        ("nrrd", "i8", [-(2**63), 2**53 + 1, 2**63 - 1]),
+    ],
+)
+def test_sparse_labels_of_any_size_keep_their_exact_number(tmp_path, extension, dtype, labels):
+    data = np.zeros(SHAPE, dtype=dtype)
+    data.reshape(-1)[: 9 * len(labels) : 9] = np.array(labels, dtype=dtype)
+    path = tmp_path / f"a.{extension}"
+    write_density(data, path, 2.0)
+    container = open_file(path)
+    check_points(container, data)
+    found = [box.get_property("label")[0] for box in container.vertex_properties]
+    assert found == labels
+    assert found[0].dtype == np.dtype(dtype)
+
+
+def test_more_labels_than_uint16_has_are_told_apart(tmp_path):
+    # As sparse as identifiers of a database; a large limit says that they are labels.
+    numbers = np.arange(1, 66_001, dtype=np.uint32) * np.uint32(65_003)
+    data = np.zeros((41, 43, 47), dtype=np.uint32)
+    data.reshape(-1)[: len(numbers)] = np.random.default_rng(1).permutation(numbers)
+    path = tmp_path / "a.nrrd"
+    write_density(data, path)
+    with pytest.raises(NotASegmentationError, match="10000"):
+        open_file(path)
+    container = open_file(path, max_cluster=100_000)
+    assert len(container) == len(numbers)
+    found = np.concatenate([box.get_property("label") for box in container.vertex_properties])
+    np.testing.assert_array_equal(found, numbers)
+    x, y, z = np.concatenate(container.vertices).astype(int).T
+    np.testing.assert_array_equal(data[x, y, z], numbers)
+
+
 def test_all_background_gives_no_entity():
     assert points_from_flat_array(np.zeros(6), (3, 2, 1)) == []
     assert points_from_flat_array(np.zeros(0), (0, 2, 1)) == []

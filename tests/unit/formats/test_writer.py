@@ -15,11 +15,13 @@ from mosaicflow.formats import (
     read_density_header,
     read_star_header,
     resolve_writer,
+    write_density,
     write_geometries,
     write_meshes,
     write_star,
     write_volume,
 )
+from mosaicflow.formats.writer import _label_type
 
 
 @dataclass
@@ -49,6 +51,12 @@ def pair():
         Geometry(FIRST, normals=np.array([[0, 0, 1], [1, 0, 0]]), vertex_properties=area),
         Geometry(SECOND, quaternions=np.array([[0, 0, 2, 0]]), vertex_properties=other),
     ]
+
+
+WRITABLE = (
+    *("star", "tsv", "xyz", "ndjson", "obj", "stl", "ply", "tsi", "q"),
+    *("mrc", "map", "em", "h5", "nii", "nrrd"),
+)
 
 
 def test_star_has_optics_voxels_classes_and_shared_properties(tmp_path, pair):
@@ -295,6 +303,57 @@ def test_the_type_of_labels_follows_their_number(tmp_path):
         box = open_file(tmp_path / "a.h5")[count - 1].vertex_properties
         assert box.get_property("label").dtype == dtype
         assert box.get_property("label").tolist() == [count]
+
+
+@pytest.mark.parametrize(
+    ("count", "dtype"),
+    [(126, "i1"), (127, "u2"), (65_534, "u2"), (65_535, "f4"), (2**24, "f4")],
+)
+def test_the_type_of_labels_holds_the_largest(count, dtype):
+    assert np.dtype(_label_type(count)) == dtype
+    assert _label_type(count)(count) == count
+    with pytest.raises(ValueError, match="16777217 labels"):
+        _label_type(2**24 + 1)
+
+
+def read_only(values):
+    array = np.array(values)
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("extension", WRITABLE)
+def test_no_writer_changes_what_it_is_given(tmp_path, extension):
+    points = read_only(np.array([[2, 4, 6], [8, 10, 12], [3, 2, 1]], dtype=np.float32))
+    properties = {"area": [0.5, 1.5, 2], "pytme_score": [1, 2, 3], "inclusion": [0, 1, 0]}
+    box = VertexPropertyContainer(properties)
+    for name in box.properties:
+        box.get_property(name).flags.writeable = False
+    record = GeometryData(
+        vertices=points,
+        normals=read_only(np.full((3, 3), 2, dtype=np.float32)),
+        quaternions=read_only(np.full((3, 4), 2, dtype=np.float32)),
+        faces=read_only([[0, 1, 2]]),
+        vertex_properties=box,
+        sampling=(2, 2, 2),
+    )
+    records, before = [record], dict(vars(record))
+    shape, sampling = read_only([30, 30, 30]), read_only([1.0, 1, 1])
+    path = tmp_path / f"a.{extension}"
+    write_geometries(records, path, format=extension, shape=shape, sampling=sampling)
+    resolve_writer(extension)(records, path, sampling, shape)
+    assert records == [record]
+    assert all(vars(record)[name] is value for name, value in before.items())
+    assert {name: box.get_property(name).tolist() for name in box.properties} == properties
+
+
+@pytest.mark.parametrize("extension", ["mrc", "em", "h5", "nii", "nrrd", "mrc.gz"])
+@pytest.mark.parametrize("dtype", ["i4", ">f4", "f8"])
+def test_writing_a_density_leaves_it_as_it_is(tmp_path, extension, dtype):
+    data = read_only(np.arange(24, dtype=dtype).reshape(2, 3, 4).transpose(2, 0, 1))
+    before = data.tobytes()
+    write_density(data, tmp_path / f"a.{extension}", read_only([2.0, 2, 2]), read_only([1, 2, 3]))
+    assert data.tobytes() == before
 
 
 def test_nothing_to_write_writes_nothing(tmp_path):
