@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from mosaicflow.errors import FormatError, QualityError
+from mosaicflow.io.images import StoredImage
 from mosaicflow.io.threads import map_threads
-from mosaicflow.io.zarr import open_level, write_regions
+from mosaicflow.io.zarr import write_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -37,36 +36,20 @@ LATTICE_KEYS = (
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True)
-class MosaicGrid:
-    """A finished mosaic grid: tiles laid edge to edge, overlap and all.
-
-    Parameters
-    ----------
-    path : Path
-        The store.
-    """
-
-    path: Path
-    _level: Any = field(init=False, repr=False, compare=False)
+class MosaicGrid(StoredImage):
+    """A finished mosaic grid: tiles laid edge to edge, overlap and all."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_level", open_level(self.path))
+        super().__post_init__()
         lateral = tuple(
             count * size for count, size in zip(self.grid_shape, self.tile_shape[1:], strict=True)
         )
-        if tuple(self._level.shape) != (self.tile_shape[0], *lateral):
+        if self.shape != (self.tile_shape[0], *lateral):
             raise FormatError(
-                f"{self.path}: array shape {tuple(self._level.shape)} is not {self.grid_shape} "
+                f"{self.path}: array shape {self.shape} is not {self.grid_shape} "
                 f"tiles of {self.tile_shape}",
                 remedy="write the grid again with create_mosaic_grid",
             )
-
-    @property
-    def attrs(self) -> dict[str, Any]:
-        """The ``mosaicflow`` block of the store."""
-        found: dict[str, Any] = self._level.attrs
-        return found
 
     @property
     def slice_id(self) -> int:
@@ -86,12 +69,6 @@ class MosaicGrid:
         return int(n_iy), int(n_ix)
 
     @property
-    def pitch_mm(self) -> tuple[float, float, float]:
-        """Voxel pitch (z, y, x) in mm."""
-        z, y, x = self._level.resolution_mm
-        return float(z), float(y), float(x)
-
-    @property
     def native_pitch_um(self) -> tuple[float, float, float]:
         """Voxel pitch (z, y, x) of the raw tiles in um; tile positions are in px of it."""
         own = [pitch * 1000 for pitch in self.pitch_mm]
@@ -101,8 +78,7 @@ class MosaicGrid:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the array."""
-        found: np.dtype[Any] = np.dtype(self._level.dtype)
-        return found
+        return self._level.dtype
 
     def require_tiles(self) -> None:
         """Refuse a grid that holds no tile at all.

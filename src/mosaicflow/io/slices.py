@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaicflow.io.images import StoredImage
 from mosaicflow.io.threads import map_threads
-from mosaicflow.io.zarr import OmeZarrWriter, open_level, write_regions
+from mosaicflow.io.zarr import OmeZarrWriter, write_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,39 +24,8 @@ Region = tuple[slice, slice]
 _BLOCK = 256
 
 
-@dataclass(frozen=True)
-class SliceVolume:
-    """A finished slice, axes (z, y, x).
-
-    Parameters
-    ----------
-    path : Path
-        The store.
-    """
-
-    path: Path
-    _level: Any = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_level", open_level(self.path))
-
-    @property
-    def attrs(self) -> dict[str, Any]:
-        """The ``mosaicflow`` block of the store."""
-        found: dict[str, Any] = self._level.attrs
-        return found
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape (z, y, x)."""
-        n_z, n_y, n_x = self._level.shape
-        return int(n_z), int(n_y), int(n_x)
-
-    @property
-    def pitch_mm(self) -> tuple[float, float, float]:
-        """Voxel pitch (z, y, x) in mm."""
-        z, y, x = self._level.resolution_mm
-        return float(z), float(y), float(x)
+class SliceVolume(StoredImage):
+    """A finished slice, axes (z, y, x)."""
 
     def read(self, region: Region) -> Volume:
         """Read rows and columns over the whole depth, as float32."""

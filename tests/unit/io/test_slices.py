@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mosaicflow.errors import FormatError
 from mosaicflow.io.slices import SliceVolume, lateral_regions, write_slice
-from mosaicflow.io.zarr import OmeZarrWriter, is_finished, open_level
+from mosaicflow.io.zarr import OmeZarrWriter, is_finished, open_level, save_omezarr
 
 
 @pytest.fixture
@@ -104,3 +105,9 @@ def test_a_copy_that_fails_leaves_no_store(source, tmp_path):
     assert not output.exists()
     assert not is_finished(output)
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == [source.path.name]
+
+
+def test_a_projection_is_no_slice(tmp_path):
+    save_omezarr(np.ones((8, 8), np.float32), tmp_path / "aip.ome.zarr", 0.01)
+    with pytest.raises(FormatError, match=r"found shape \(8, 8\), expected \(z, y, x\)"):
+        SliceVolume(tmp_path / "aip.ome.zarr")
