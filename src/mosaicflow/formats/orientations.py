@@ -264,4 +264,6 @@ def _items(column: NDArray[Any], quote: Callable[[str], str]) -> list[Any]:
         # longdouble has no exact Python number.
         values = column.astype(np.float64) if column.dtype.itemsize > 8 else column
         return list(values.tolist())
-    return [quote(str(value)) for value in column]
+    # Python's own texts: NumPy would make an object for each of them one by one.
+    texts = column.tolist() if column.dtype.kind == "U" else map(str, column)
+    return list(map(quote, texts))
