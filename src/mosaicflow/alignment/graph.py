@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,8 @@ __all__ = ["GraphSettings", "GraphSlice", "LoopError", "Pose", "solve_graph", "s
 YX = tuple[float, float]
 
 _PLAIN_STEPS = 5
+# A stage this many times less certain keeps unlinked slices in place and moves no linked one.
+_FREE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +144,30 @@ def solve_graph(
         One per link.
     """
     problem = _Problem(slices, links, reference_id, settings)
-    state = problem.start()
+    # How well the links agree is asked where the stage has no say: else a stage that is off would
+    # make links look wrong that agree with each other, and win.
+    free = replace(settings, stage_sigma_px=_FREE * settings.stage_sigma_px)
+    _, agreement = _descend(_Problem(slices, links, reference_id, free), {})
+    state, spreads = _descend(problem, {"shift": agreement["shift"]})
+    return problem.anchored(state), problem.loop_errors(state, spreads)
+
+
+def _descend(
+    problem: _Problem, known: Mapping[str, float]
+) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """Solve a problem; also give the spread of each kind of evidence, those `known` as they are."""
+    state, spreads = problem.start(), dict(known)
     for iteration in range(50):
         residual, jacobian = problem.linearize(state)
+        spreads = {**problem.spreads(residual), **known}
         # Far from the solution every link looks wrong: judge them only after a plain fit.
         trusting = iteration < _PLAIN_STEPS
-        weight = np.ones_like(residual) if trusting else problem.weights(residual)
+        weight = np.ones_like(residual) if trusting else problem.weights(residual, spreads)
         step = _solve(jacobian, residual, weight)
         state = state + step
         if not trusting and np.abs(step).max(initial=0.0) < 1e-7:
             break
-    loops = problem.loop_errors(state)
-    return problem.anchored(state), loops
+    return state, spreads
 
 
 def _solve(
@@ -257,27 +271,42 @@ class _Problem:
                 value = state[3 * k + 3 + axis] - state[3 * k + axis] - expected
                 rows.add(value * scale, {3 * k + 3 + axis: scale, 3 * k + axis: -scale}, "step")
 
-    def weights(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Cauchy weights; measured evidence is judged by its own median residual.
+    def spreads(self, residual: NDArray[np.float64]) -> dict[str, float]:
+        """Say how far each kind of evidence misses, in units of what it claims; at least 1.
 
-        The stage is not: were its spread taken from the residuals, a drift of the chain would talk
-        it down.
+        The stage is taken at its word: were its spread taken from the residuals, a drift of the
+        chain would talk it down.
         """
-        squared = np.bincount(self.groups, residual**2)
-        size = np.sqrt(squared)[self.groups]
+        size = self._sizes(residual)
+        found = {"stage": 1.0}
+        for kind in ("turn", "shift", "upright"):
+            mine = size[self.kinds == kind]
+            found[kind] = max(1.0, 1.4826 * float(np.median(mine))) if mine.size else 1.0
+        return found
+
+    def weights(
+        self, residual: NDArray[np.float64], spreads: Mapping[str, float]
+    ) -> NDArray[np.float64]:
+        """Cauchy weights, each kind of evidence judged by its own spread."""
+        size = self._sizes(residual)
         weight = np.ones_like(residual)
-        for kind in ("turn", "shift", "stage", "upright"):
+        for kind, spread in spreads.items():
             mine = self.kinds == kind
-            if mine.any():
-                median = float(np.median(size[mine]))
-                scale = 1.0 if kind == "stage" else max(1.0, 1.4826 * median)
-                weight[mine] = 1 / (1 + (size[mine] / (2 * scale)) ** 2) / scale**2
+            weight[mine] = 1 / (1 + (size[mine] / (2 * spread)) ** 2) / spread**2
         return weight
 
-    def loop_errors(self, state: NDArray[np.float64]) -> list[LoopError]:
+    def _sizes(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give every row the length of the residual vector that it belongs to."""
+        squared = np.bincount(self.groups, residual**2)
+        lengths: NDArray[np.float64] = np.sqrt(squared)[self.groups]
+        return lengths
+
+    def loop_errors(
+        self, state: NDArray[np.float64], spreads: Mapping[str, float]
+    ) -> list[LoopError]:
         """Predict each link from all the others, without solving again (leverage formula)."""
         residual, jacobian = self.linearize(state)
-        weight = self.weights(residual)
+        weight = self.weights(residual, spreads)
         normal = splu(((jacobian.T * weight) @ jacobian).tocsc())
         at_start, _ = self.linearize(self.start())
         rows = jacobian.tocsr()

@@ -20,6 +20,7 @@ __all__ = [
     "low_runs",
     "mismatches",
     "parse_link",
+    "unjoined",
     "without_detours",
 ]
 
@@ -234,25 +235,55 @@ def without_detours(links: Sequence[Link]) -> list[Link]:
     list of Link
         All of them, with `use` and `reason` set.
     """
-    group: dict[int, int] = {}
-
-    def root(one: int) -> int:
-        while group.setdefault(one, one) != one:
-            one = group[one]
-        return one
-
-    for link in links:
-        if link.use == "full" and not link.distance_planes:
-            group[root(link.fixed_id)] = root(link.moving_id)
+    group = _shared_tissue(links)
     reason = "slices that shared tissue joins are not compared across unseen tissue"
     return [
         replace(link, use="none", reason=reason)
         if link.use != "none"
         and link.distance_planes
-        and root(link.fixed_id) == root(link.moving_id)
+        and group.get(link.fixed_id, -1) == group.get(link.moving_id, -2)
         else link
         for link in links
     ]
+
+
+def unjoined(links: Sequence[Link], ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Find neighbours whose relative position no common tissue fixes.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        Graded links.
+    ids : sequence of int
+        Slices in use, sorted.
+
+    Returns
+    -------
+    list of tuple
+        Pairs of consecutive slices that no chain of links between shared tissue joins: only the
+        stage and the likeness of different tissue say how they lie on each other.
+    """
+    group = _shared_tissue(links)
+    return [
+        (one, other)
+        for one, other in itertools.pairwise(ids)
+        if group.get(one, -1) != group.get(other, -2)
+    ]
+
+
+def _shared_tissue(links: Sequence[Link]) -> dict[int, int]:
+    """Group the slices that links between shared tissue join; slice -> its group."""
+    parent: dict[int, int] = {}
+
+    def root(one: int) -> int:
+        while parent.setdefault(one, one) != one:
+            one = parent[one]
+        return one
+
+    for link in links:
+        if link.use == "full" and not link.distance_planes:
+            parent[root(link.fixed_id)] = root(link.moving_id)
+    return {one: root(one) for one in list(parent)}
 
 
 def low_runs(

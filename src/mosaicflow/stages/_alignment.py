@@ -32,6 +32,7 @@ from mosaicflow.alignment.links import (
     low_runs,
     mismatches,
     parse_link,
+    unjoined,
     without_detours,
 )
 from mosaicflow.alignment.shifts import ExcludedMode, StepTable, parse_steps, place_slices
@@ -66,6 +67,8 @@ __all__ = [
 _NEAR = 0.05
 # Never leave out more than this share of the slices without being told to.
 _MOST_EXCLUDED = 0.2
+# Pairs of common tissue agree to a tenth of this.
+_LOOP_ERROR_PX = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,14 +374,7 @@ def _report(
         report.metric(f"slices_by_{name}", sources.count(name), "", f"slices placed by {name}")
     report.metric("slices_placed", len(sources), "", "slices in the volume")
     report.metric("slices_left_out", len(alignment.left_out), "", "slices listed with a reason")
-    report.metric("links_used", sum(link.use == "full" for link in links), "", "pairs used in full")
-    report.metric("links", len(links), "", "pairs registered")
-    for name in ("loop_error_stage_px", "loop_error_graph_px"):
-        values = [one.evidence[name] for one in alignment.slices]
-        known = [value for value in values if value is not None]
-        if known:
-            text = "median distance by which links miss when predicted without themselves"
-            report.metric(name, float(np.median(known)), "px", text)
+    _report_links(report, alignment, links)
     angles = [one.transform.angle_deg for one in alignment.slices]
     report.metric("max_rotation", max(angles, key=abs), "deg", "largest rotation")
     largest = 0.0
@@ -392,6 +388,27 @@ def _report(
         report.metric("z_offset_std", float(np.std(drifts)), "voxels", "spread of measured depths")
         report.metric("z_offset_range", float(np.ptp(drifts)), "voxels", "range of measured depths")
     report.metric("gap_planes", sum(b - a for a, b in alignment.gaps), "planes", "empty planes")
+
+
+def _report_links(report: StageReport, alignment: Alignment, links: Sequence[Link]) -> None:
+    """Say how far the pairs fix the slices, and where nothing does."""
+    report.metric("links_used", sum(link.use == "full" for link in links), "", "pairs used in full")
+    report.metric("links", len(links), "", "pairs registered")
+    loose = unjoined(links, [one.slice_id for one in alignment.slices])
+    text = "neighbours that no pair with common tissue joins"
+    report.metric("unjoined_neighbours", len(loose), "", text)
+    if loose:
+        names = ", ".join(f"{one}-{other}" for one, other in loose)
+        report.warn(
+            f"slices {names} are joined by no pair that shows the same tissue: the stage and the "
+            "likeness of different tissue place them, to some px"
+        )
+    text = "median distance by which links miss when predicted without themselves"
+    for name, limit in (("loop_error_stage_px", None), ("loop_error_graph_px", _LOOP_ERROR_PX)):
+        values = [one.evidence[name] for one in alignment.slices]
+        known = [value for value in values if value is not None]
+        if known:
+            report.metric(name, float(np.median(known)), "px", text, warning=limit)
 
 
 def write_alignment(result: Solved, inputs: AlignmentInputs, output_dir: Path) -> None:

@@ -97,6 +97,20 @@ def test_the_stage_keeps_a_chain_of_biased_links_from_drifting():
     assert np.ptp(offsets) < 9
 
 
+def test_links_that_agree_beat_a_stage_that_is_worse_than_it_claims():
+    truth = {i: Pose(0.0, CENTER, (100.0, 90.0)) for i in range(6)}
+    rng = np.random.default_rng(1)
+    links = [
+        link_between(truth, i, j, error=tuple(rng.normal(0, 1.5, 2)), sigma=2.5)
+        for i in range(6)
+        for j in range(i + 1, min(6, i + 4))
+    ]
+    stage = [(100.0 + y, 90.0 + x) for y, x in rng.normal(0, 6.0, (6, 2))]
+    found, _ = solve_graph(slices_at(stage), links, 3, SETTINGS)
+    misses = [relative_error(found, truth, i, i + 1) for i in range(5)]
+    assert max(misses) < 3  # px; the stage alone misses by 23
+
+
 def test_slices_without_links_stay_where_the_stage_puts_them():
     stage = slices_at([(100.0, 90.0), (103.0, 90.0), (106.0, 91.0)])
     placed = place_by_evidence(stage, [], 1, SETTINGS)

@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from mosaicflow.alignment.links import LinkRules, grade_link, low_runs, mismatches, parse_link
+from mosaicflow.alignment.links import (
+    LinkRules,
+    grade_link,
+    low_runs,
+    mismatches,
+    parse_link,
+    unjoined,
+    without_detours,
+)
 from mosaicflow.errors import FormatError
 
 RECORD = {
@@ -148,3 +156,17 @@ def test_a_slice_unlike_neighbours_that_match_each_other_is_named():
 def test_a_slice_is_kept_when_nothing_shows_that_its_tissue_is_there():
     assert mismatches(spanning(0.1, 0.2), range(5), min_correlation=0.4) == []
     assert mismatches(spanning(0.5, 0.8), range(5), min_correlation=0.4) == []
+
+
+def test_neighbours_without_common_tissue_are_named():
+    across = link(fixed_id=1, moving_id=2, distance_planes=16.0)
+    links = [link(fixed_id=0, moving_id=1), across, link(fixed_id=2, moving_id=3)]
+    assert unjoined(links, [0, 1, 2, 3, 4]) == [(1, 2), (3, 4)]
+    bridge = link(fixed_id=0, moving_id=2)
+    assert unjoined([*links, bridge], [0, 1, 2, 3]) == []
+    assert [one.use for one in without_detours([*links, bridge])] == [
+        "full",
+        "none",
+        "full",
+        "full",
+    ]

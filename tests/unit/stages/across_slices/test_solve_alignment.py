@@ -77,6 +77,9 @@ def test_without_pairs_the_stage_decides(cut_block, tmp_path):
         found.slices[1].transform.translation_yx, found.slices[0].transform.translation_yx
     )
     assert shift == pytest.approx([3, -2])  # px, as the stage reports it
+    metrics = json.loads((tmp_path / "alignment.metrics.json").read_text())
+    assert metrics["overall_status"] == "warning"
+    assert metrics["metrics"]["unjoined_neighbours"]["value"] == 3
     assert "no usable link to another slice" in found.slices[0].reasons
 
 
