@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["normalize"]
 
 _COLUMNS = 300_000
+# What the darkest gel becomes: a zero would say that there is no data.
+_DARKEST = 1e-6
 
 
 def normalize(
@@ -75,7 +77,7 @@ def normalize(
         known = block > 0
         np.subtract(block, background, out=block)
         block /= span
-        np.clip(block, 0, 1, out=block)
+        np.clip(block, _DARKEST, 1, out=block)
         block *= known
         return block
 

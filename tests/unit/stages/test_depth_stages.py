@@ -135,7 +135,8 @@ def test_places_without_data_stay_zero(depth_slice, output, tmp_path):
     hole = depth_slice(name="x.ome.zarr").with_name("hole.ome.zarr")
     save_omezarr(data, hole, 0.01, attrs={"slice_id": 3})
     normalize(slice_path=hole, output=output)
-    assert (whole(output)[:, :10] == 0).all()
+    # Zero says that there is no data: the darkest gel must not become it.
+    np.testing.assert_array_equal(whole(output) > 0, data > 0)
 
 
 @pytest.mark.parametrize("value", [0.0, 4.0])
