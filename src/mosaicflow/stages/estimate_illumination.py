@@ -68,14 +68,14 @@ def estimate_illumination(
     from mosaicflow.errors import QualityError
     from mosaicflow.io.flatfields import FlatField, save_flat_field
     from mosaicflow.io.grids import MosaicGrid
+    from mosaicflow.io.tables import natural_order
     from mosaicflow.io.threads import map_threads
 
-    sources = [MosaicGrid(path) for path in sorted(grids, key=lambda path: path.name)]
-    rng = np.random.default_rng(seed)
+    sources = [MosaicGrid(path) for path in sorted(grids, key=lambda p: natural_order(p.name))]
     chosen = choose_tiles(
         {number: grid.tiles for number, grid in enumerate(sources)},
         max(8, min(_TILES, fit_max_samples // 3)),
-        rng,
+        np.random.default_rng(seed),
     )
     samples = _read_samples(sources, chosen, clip_percentile_upper, threads)
     if not samples:
@@ -98,11 +98,10 @@ def estimate_illumination(
         max_iterations=max_iterations,
     )
     tile_yx = sources[samples[0].grid].tile_shape[1:]
-    field = resize_field(choice.field, tile_yx)
-    offset = resize_image(choice.offset, tile_yx)
-    save_flat_field(output, FlatField(field, offset), n_tiles=len(samples), params=report.key)
-    report.metric("peak_to_valley", float(np.ptp(field)), "", "range of the flat field")
-    report.metric("offset_range", float(np.ptp(offset)), "", "range of the additive background")
+    field = FlatField(resize_field(choice.field, tile_yx), resize_image(choice.offset, tile_yx))
+    save_flat_field(output, field, n_tiles=len(samples), params=report.key)
+    report.metric("peak_to_valley", float(np.ptp(field.gain)), "", "range of the flat field")
+    report.metric("offset_range", float(np.ptp(field.offset)), "", "range of the background")
     report.metric("n_tiles", len(samples), "", "tiles used")
     report.metric("n_overlaps", len(pairs), "", "overlaps compared")
     _describe(report, choice)
