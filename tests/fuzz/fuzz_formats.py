@@ -1,6 +1,6 @@
 """Feed damaged files to the format readers: nothing but a result or a FormatError may come back.
 
-    python tests/fuzz/fuzz_formats.py --runs 100000              every binary reader, one by one
+    python tests/fuzz/fuzz_formats.py --runs 100000              every reader, one by one
     python tests/fuzz/fuzz_formats.py mrc ply --runs 1000000     these two
     python tests/fuzz/fuzz_formats.py mrc --engine atheris       guided by coverage
 
@@ -11,10 +11,12 @@ takes more than ten seconds counts as a hang, and the input at work is on disk w
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import faulthandler
 import gzip
 import io
+import json
 import logging
 import random
 import resource
@@ -36,6 +38,23 @@ if TYPE_CHECKING:
 GIBIBYTE = 1 << 30
 SECONDS_PER_INPUT = 10
 _WORDS = (0, 1, -1, 2, 3, 255, 65535, 65536, 2**24, 2**30, 2**31 - 1, -(2**31))
+_BINARY = ("mrc", "mrc.gz", "em", "h5", "nrrd", "nii", "stl", "ply", "glb", "vtu", "vtk")
+_TEXT = (
+    "star",
+    "tsv",
+    "txt",
+    "xyz",
+    "csv",
+    "ndjson",
+    "obj",
+    "off",
+    "gltf",
+    "tsi",
+    "q",
+    "pdb",
+    "cif",
+    "gro",
+)
 _DIGITS = (b"0", b"9", b"-1", b"99999999", b"1e30", b"nan", b"2147483648")
 
 
@@ -74,9 +93,72 @@ def seed_files() -> dict[str, list[bytes]]:
     seeds["nrrd"].append(_gzipped_nrrd(seeds["nrrd"][0]))
     seeds["ply"].append(_mixed_ply())
     seeds["glb"] = [_glb()]
-    seeds["vtu"] = [_vtu(raw=True), _vtu(raw=False)]
+    seeds["vtu"] = [_vtu(raw=True)]
     seeds["vtk"] = [_legacy_vtk()]
+    for extension, text in text_seeds().items():
+        seeds.setdefault(extension, []).append(text.encode())
     return seeds
+
+
+def text_seeds() -> dict[str, str]:
+    """Return a small sound text of each format that has one, by extension."""
+    triangle = "0 0 0\n1 0 0\n0 1 0\n"
+    matrix = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    return {
+        "star": "data_optics\nloop_\n_rlnImagePixelSize\n2\n\ndata_particles\n\nloop_\n"
+        "_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnCoordinateZ #3\n_rlnClassNumber\n_n\n"
+        "1 2 3 1 'a b'\n4 5 6 2 c # d\n",
+        "tsv": "x\ty\tz\teuler_x\teuler_y\teuler_z\tscore\tdetail\n1\t2\t3\t4\t5\t6\t7\t8\n",
+        "txt": "1 2 3\n4 5 6\n",
+        "xyz": "x,y,z\n1,2,3\n",
+        "csv": "x,y,z,nx,ny,nz,id,n\n1,2,3,0,0,1,1,a\n4,5,6,0,0,1,2,b\n",
+        "ndjson": json.dumps(
+            {"location": {"x": 1, "y": 2, "z": 3}, "xyz_rotation_matrix": matrix, "type": "a"}
+        ),
+        "obj": "v 0 0 0 1 0 0\nv 1 0 0 0 1 0\nv 0 1 0 0 0 1\nvn 0 0 1\nf 1//1 2//1 -1//1\n",
+        "off": "COFF\n3 1 0\n0 0 0 9 9 9 255\n1 0 0 9 9 9 255\n0 1 0 9 9 9 255\n3 0 1 2\n",
+        "ply": "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n"
+        "property float z\nelement face 1\nproperty list uchar int vertex_indices\nend_header\n"
+        f"{triangle}3 0 1 2\n",
+        "stl": "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\n"
+        "vertex 0 1 0\nendloop\nendfacet\nendsolid a\n",
+        "gltf": _gltf(),
+        "tsi": "version 1.1\nbox 1 1 1\nvertex 3\n0 0 0 0\n1 1 0 0\n2 0 1 0\ntriangle 1\n0 0 1 2\n"
+        "inclusion 1\n0 1 2 0 1\n",
+        "q": "1 1 1\n3\n0 0 0 0 0\n1 1 0 0 0\n2 0 1 0 0\n1\n0 0 1 2 1\n",
+        "vtu": _vtu(raw=False).decode(),
+        "vtk": "# vtk DataFile Version 3.0\nt\nASCII\nDATASET POLYDATA\nPOINTS 3 float\n"
+        f"{triangle}POLYGONS 1 4\n3 0 1 2\nPOINT_DATA 3\nSCALARS a float\n"
+        "LOOKUP_TABLE default\n1 2 3\n",
+        "pdb": "ATOM      1  N   GLY A   1       1.000   2.000   3.000\n",
+        "cif": "data_X\nloop_\n_atom_site.group_PDB\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n"
+        "_atom_site.Cartn_z\nATOM 1 2 3\n",
+        "gro": "t\n1\n    1SOL     OW    1   1.000   2.000   3.000\n1 1 1\n",
+    }
+
+
+def _gltf() -> str:
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], dtype="<f4").tobytes()
+    corners = np.array([0, 1, 2, 0], dtype="<u2").tobytes()
+    data = base64.b64encode(points + corners).decode()
+    mesh = {"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}
+    document = {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0, "translation": [1, 2, 3]}],
+        "meshes": [mesh],
+        "buffers": [{"uri": f"data:application/octet-stream;base64,{data}", "byteLength": 44}],
+        "bufferViews": [
+            {"buffer": 0, "byteLength": 36},
+            {"buffer": 0, "byteOffset": 36, "byteLength": 8},
+        ],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"},
+            {"bufferView": 1, "componentType": 5123, "count": 3, "type": "SCALAR"},
+        ],
+    }
+    return json.dumps(document)
 
 
 def _chunked_hdf5(labels: np.ndarray) -> bytes:
@@ -319,12 +401,16 @@ def _work(extension: str, runs: int, seed: int, engine: str) -> None:
 
 def main() -> int:
     """Fuzz the readers asked for, each in a process of its own; 1 if any failed."""
-    known = ["mrc", "mrc.gz", "em", "h5", "nrrd", "nii", "stl", "ply", "glb", "vtu", "vtk"]
+    known = [*_BINARY, *_TEXT]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "readers", nargs="*", default=known, metavar="reader", help=", ".join(known)
+        "readers",
+        nargs="*",
+        default=known,
+        metavar="reader",
+        help=f"binary: {', '.join(_BINARY)}\ntext: {', '.join(_TEXT)}",
     )
     parser.add_argument("--runs", type=int, default=2000, help="inputs for each reader")
     parser.add_argument("--seed", type=int, default=1)

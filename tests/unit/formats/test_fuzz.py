@@ -16,17 +16,22 @@ def driver():
     return module
 
 
-READERS = ("mrc", "mrc.gz", "em", "h5", "nrrd", "nii", "stl", "ply", "glb", "vtu", "vtk")
+BINARY = ("mrc", "mrc.gz", "em", "h5", "nrrd", "nii", "stl", "ply", "glb", "vtu", "vtk")
+TEXT = (
+    *("star", "tsv", "txt", "xyz", "csv", "ndjson", "obj", "off", "gltf", "tsi", "q"),
+    *("pdb", "cif", "gro"),
+)
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", BINARY)
 def test_damaged_binary_files_are_read_or_refused(driver, tmp_path, reader):
     accepted, slowest = driver.run_random(reader, runs=150, seed=7, folder=tmp_path)
     assert accepted < 150
     assert slowest < 5  # s, on a busy machine; a hang would take ten
 
 
-@pytest.mark.parametrize("reader", READERS)
-def test_the_undamaged_files_are_accepted(driver, tmp_path, reader):
-    for content in driver.seed_files()[reader]:
-        assert driver.check_input(reader, content, tmp_path)
+def test_the_undamaged_files_of_every_reader_are_accepted(driver, tmp_path):
+    seeds = driver.seed_files()
+    assert set(seeds) == {*BINARY, *TEXT}
+    for reader, contents in seeds.items():
+        assert all(driver.check_input(reader, content, tmp_path) for content in contents)

@@ -1,8 +1,11 @@
 """Properties of every text format: what is written reads back, and no text breaks a reader."""
 
+import base64
 import gzip
 import json
+import runpy
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from mosaicflow.formats import (
     write_geometries,
     write_topology_file,
 )
+from mosaicflow.formats.reader import _READERS
 
 QUICK = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -175,6 +179,47 @@ def vtu(points, faces, count):
 
 
 @QUICK
+@given(mesh=meshes(), shift=st.tuples(*[st.integers(-99, 99)] * 3))
+def test_gltf_of_text_reads_what_was_spelled_out(tmp_path, mesh, shift):
+    points = mesh.vertices.astype("<f4").tobytes()
+    data = points + mesh.faces.astype("<u4").tobytes()
+    views = [{"buffer": 0, "byteLength": len(points)}]
+    views.append({"buffer": 0, "byteOffset": len(points), "byteLength": len(data) - len(points)})
+    document = {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0, "translation": shift}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}],
+        "buffers": [{"uri": f"data:;base64,{base64.b64encode(data).decode()}"}],
+        "bufferViews": views,
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "type": "VEC3", "count": len(mesh.vertices)},
+            {"bufferView": 1, "componentType": 5125, "type": "SCALAR", "count": mesh.faces.size},
+        ],
+    }
+    (tmp_path / "a.gltf").write_text(json.dumps(document))
+    entity = open_file(tmp_path / "a.gltf")[0]
+    expected = (mesh.vertices.astype(float) + shift).astype(np.float32)
+    np.testing.assert_array_equal(entity.vertices, expected)
+    np.testing.assert_array_equal(entity.faces, mesh.faces)
+
+
+@QUICK
+@given(mesh=meshes(), noise=st.sampled_from(["", " name", " name of two"]))
+def test_stl_of_text_reads_what_was_spelled_out(tmp_path, mesh, noise):
+    facets = "".join(
+        "facet normal 0 0 0\n outer loop\n"
+        + "".join(f"  vertex {x!r} {y!r} {z!r}\n" for x, y, z in corners)
+        + " endloop\nendfacet\n"
+        for corners in mesh.vertices[mesh.faces].tolist()
+    )
+    (tmp_path / "a.stl").write_text(f"solid{noise}\n{facets}endsolid{noise}\n")
+    entity = open_file(tmp_path / "a.stl")[0]
+    np.testing.assert_array_equal(entity.vertices[entity.faces], mesh.vertices[mesh.faces])
+
+
+@QUICK
 @given(
     atoms=st.lists(st.tuples(*[st.floats(-999, 9999)] * 3), min_size=1, max_size=9),
     digits=st.integers(3, 6),
@@ -216,37 +261,13 @@ def test_topologies_round_trip(tmp_path, mesh, types, tsi):
         assert found[:3].tolist() == types
 
 
-SOUND = {
-    "star": "data_optics\nloop_\n_rlnImagePixelSize\n2\n\ndata_particles\n\nloop_\n"
-    "_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnCoordinateZ #3\n_rlnClassNumber\n_n\n"
-    "1 2 3 1 'a b'\n4 5 6 2 c\n",
-    "tsv": "x\ty\tz\teuler_x\teuler_y\teuler_z\tscore\tdetail\n1\t2\t3\t4\t5\t6\t7\t8\n",
-    "txt": "1 2 3\n4 5 6\n",
-    "xyz": "x,y,z\n1,2,3\n",
-    "csv": "x,y,z,nx,ny,nz,id,n\n1,2,3,0,0,1,1,a\n4,5,6,0,0,1,2,b\n",
-    "ndjson": json.dumps(
-        {"location": {"x": 1, "y": 2, "z": 3}, "xyz_rotation_matrix": np.eye(3).tolist()}
-    ),
-    "obj": "v 0 0 0\nv 1 0 0\nv 0 1 0\nvn 0 0 1\nf 1//1 2//1 -1//1\n",
-    "off": "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n",
-    "ply": "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n"
-    "property float z\nelement face 1\nproperty list uchar int vertex_indices\nend_header\n"
-    "0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n",
-    "stl": "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\n"
-    "vertex 0 1 0\nendloop\nendfacet\nendsolid a\n",
-    "gltf": '{"asset": {"version": "2.0"}, "scenes": [{"nodes": [0]}], "nodes": [{}]}',
-    "tsi": "version 1.1\nbox 1 1 1\nvertex 3\n0 0 0 0\n1 1 0 0\n2 0 1 0\ntriangle 1\n0 0 1 2\n"
-    "inclusion 1\n0 1 2 0 1\n",
-    "q": "1 1 1\n3\n0 0 0 0 0\n1 1 0 0 0\n2 0 1 0 0\n1\n0 0 1 2 1\n",
-    "vtu": vtu("0 0 0 1 0 0 0 1 0", np.array([[0, 1, 2]]), 3),
-    "vtk": "# vtk DataFile Version 3.0\nt\nASCII\nDATASET POLYDATA\nPOINTS 3 float\n"
-    "0 0 0 1 0 0 0 1 0\nPOLYGONS 1 4\n3 0 1 2\nPOINT_DATA 3\nSCALARS a float\n"
-    "LOOKUP_TABLE default\n1 2 3\n",
-    "pdb": "ATOM      1  N   GLY A   1       1.000   2.000   3.000\n",
-    "cif": "data_X\nloop_\n_atom_site.group_PDB\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n"
-    "_atom_site.Cartn_z\nATOM 1 2 3\n",
-    "gro": "t\n1\n    1SOL     OW    1   1.000   2.000   3.000\n1 1 1\n",
-}
+DRIVER = Path(__file__).resolve().parents[2] / "fuzz" / "fuzz_formats.py"
+SOUND = runpy.run_path(str(DRIVER))["text_seeds"]()
+
+
+def test_there_is_a_sound_text_of_every_text_format():
+    binary = {"mrc", "map", "em", "h5", "nrrd", "nii", "glb", "fbx", "vtp"}
+    assert set(SOUND) == set(_READERS) - binary
 
 
 def read_or_refuse(path):
@@ -306,7 +327,7 @@ def test_damaged_text_is_read_or_refused(tmp_path, extension, damage, pack):
 
 
 def test_the_sound_texts_are_sound(tmp_path):
-    for extension in set(SOUND) - {"gltf"}:
+    for extension in SOUND:
         path = tmp_path / f"a.{extension}"
         path.write_text(SOUND[extension])
         plain = open_file(path)[0]
