@@ -5,7 +5,7 @@ def runRecord(version, settings, found, engine) {
     def slices = failures(found.outcomes.failures) { _file, record -> record.slice_id.toString() }
     def pairs = failures(found.unmatched) { file, _record -> file.name - '_failure.json' }
     def alignment = new groovy.json.JsonSlurper().parse(found.alignment)
-    def excluded = alignment.left_out.findAll { one -> one.status == 'excluded' }
+    def excluded = alignment.left_out.findAll { one -> one.status == 'excluded' && !slices.containsKey(one.slice_id.toString()) }
     def record = [
         software: "mosaicflow ${version}".toString(),
         parameters: settings,

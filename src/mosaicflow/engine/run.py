@@ -21,7 +21,7 @@ from mosaicflow.errors import InputError, MosaicflowError, ParameterError, Quali
 from mosaicflow.io.tables import parse_slice_id, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mosaicflow.engine.parameters import Parameters
@@ -119,7 +119,7 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
             volume=folder.path(plan.tasks["stack"].output),
             n_slices=len(ids),
             failures=failures,
-            excluded=_excluded(folder),
+            excluded=_excluded(folder, failures),
             n_pairs=sum(o.stage == "register_pairwise" and o.state != "absent" for o in outcomes),
             unmatched=unmatched,
             warnings=warnings_of(root, outputs),
@@ -141,9 +141,13 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
 
 def _check_folders(raw: Path, root: Path) -> None:
     """Refuse what would mix raw data and results."""
-    if not raw.exists():
+    try:
+        found, source, target = raw.exists(), raw.resolve(), root.resolve()
+    except (OSError, RuntimeError) as error:  # too long a name; links that go round
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ParameterError(f"--input {raw} or --output {root} is no path ({reason})") from error
+    if not found:
         raise InputError(f"{raw}: not found, expected the folder of an acquisition")
-    source, target = raw.resolve(), root.resolve()
     if target.is_relative_to(source if source.is_dir() else source.parent):
         raise ParameterError(
             f"--output {root} lies in the raw folder {raw}, which is never written to",
@@ -229,10 +233,11 @@ def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
     return of_slices, of_pairs
 
 
-def _excluded(folder: RunFolder) -> dict[int, str]:
+def _excluded(folder: RunFolder, failures: Mapping[int, str]) -> dict[int, str]:
     """Read which finished slices the alignment left out, and why."""
     left_out = read_json(folder.path("alignment.json"))["left_out"]
-    return {one["slice_id"]: one["reason"] for one in left_out if one["status"] == "excluded"}
+    reasons = {one["slice_id"]: one["reason"] for one in left_out if one["status"] == "excluded"}
+    return {slice_id: why for slice_id, why in reasons.items() if slice_id not in failures}
 
 
 def _check_counts(folder: RunFolder, ids: list[int], failures: dict[int, str]) -> None:

@@ -324,6 +324,8 @@ def _overlap_means(
     """Log ratio of the means in an overlap, and its area as a share of the tile."""
     cuts_a, cuts_b = [], []
     for length, d in zip(first.shape, shift.tolist(), strict=True):
+        if abs(d) >= length:  # a gap between the tiles
+            return None
         cuts_a.append(slice(max(0, d), min(length, length + d)))
         cuts_b.append(slice(max(0, -d), min(length, length - d)))
     a, b = first[tuple(cuts_a)], second[tuple(cuts_b)]

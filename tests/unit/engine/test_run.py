@@ -117,7 +117,7 @@ def test_one_bad_slice_does_not_stop_the_other(acquisition, raw_copy, run_copy):
     parameters = Parameters.read(acquisition.params, {})
     result = run_pipeline(raw_copy, run_copy, parameters, 2)
     assert result.n_slices == 2
-    assert list(result.failures) == [1]
+    assert (list(result.failures), result.excluded) == ([1], {})
     assert result.failures[1].startswith("create_mosaic_grid: ")
     assert is_finished(result.volume)
     # Nothing of the slice's earlier, successful run is left to be taken for a result.
@@ -145,6 +145,8 @@ def test_a_folder_that_is_not_there_or_cannot_be_written_is_named(acquisition, t
     (tmp_path / "file").write_text("x")
     with pytest.raises(ParameterError, match=r"file is a file, expected a folder"):
         run_pipeline(acquisition.raw, tmp_path / "file", nothing, 1)
+    with pytest.raises(ParameterError, match=r"--output .* is no path \(File name too long\)"):
+        run_pipeline(acquisition.raw, tmp_path / ("x" * 300), nothing, 1)
     with pytest.raises(InputError, match=r"cannot be written .*choose another --output"):
         run_pipeline(acquisition.raw, tmp_path / "file" / "below", nothing, 1)
 

@@ -166,8 +166,9 @@ def test_gains_undo_a_different_brightness_of_the_tiles(seed):
     assert all(0.7 <= gain <= 1.4 for gain in gains.values())
 
 
-def test_without_overlaps_all_gains_are_one():
-    far = {(0, 0): (0.0, 0.0), (0, 1): (0.0, 100.0)}
+@pytest.mark.parametrize("step", [24.0, 30.0, 100.0])
+def test_without_overlaps_all_gains_are_one(step):
+    far = {(0, 0): (0.0, 0.0), (0, 1): (0.0, step)}
     ones = dict.fromkeys(far, np.ones(TILE, np.float32))
     assert set(tile_gains(plan_canvas(far, TILE), ones).values()) == {1.0}
     near = {(0, 0): (0.0, 0.0), (0, 1): (0.0, 10.0)}
