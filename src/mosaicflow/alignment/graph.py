@@ -2,7 +2,7 @@
 
 A robust pose graph in the plane: links between slices up to three apart outvote wrong ones and
 bridge bad slices, and the stage's positions keep the whole from drifting into a curve, which
-chained registrations do (Yushkevich et al. 2006, doi:10.1016/j.media.2006.07.001).
+chained registrations do (Yushkevich et al., Workshop on Biomedical Image Registration 2006).
 """
 
 from __future__ import annotations
