@@ -105,7 +105,7 @@ def read_txt(path: FilePath) -> GeometryDataContainer:
     table = _named(path, found)
     _require_position(table, found.first - 1)
     if len(table) == 0:
-        raise FormatError(path, "a header without rows")
+        raise FormatError(path, "a header without rows", line=found.first - 1)
     vertices = _three(table, _POSITION)
     has_normals = all(name in table for name in _NORMAL)
     normals = _three(table, _NORMAL) if has_normals else None

@@ -29,6 +29,13 @@ def test_instances_are_entities_in_ascending_order(text_file):
     assert ids.dtype == np.int32
 
 
+def test_the_first_record_decides(text_file):
+    rows = [line(1), line(2, instance_id=5)]
+    container = open_file(text_file("a.ndjson", "\n".join(rows)))
+    assert len(container) == 1
+    assert container[0].vertex_properties.properties == []
+
+
 def test_a_matrix_takes_the_reference_frame_to_the_tomogram(text_file):
     turn = Rotation.from_euler("xyz", [20, 40, 60], degrees=True)
     row = line(1, xyz_rotation_matrix=turn.as_matrix().tolist(), instance_id=4)

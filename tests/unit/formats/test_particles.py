@@ -119,6 +119,20 @@ def test_particles_come_from_any_of_three_blocks(text_file, block):
     np.testing.assert_array_equal(container[0].vertices, [[1, 2, 3]])
 
 
+def test_particles_win_over_images_and_voxels_over_angstrom(text_file):
+    labels = [f"_rlnCoordinate{axis}" for axis in "XYZ"]
+    labels += [f"_rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
+    loop = "loop_\n" + "\n".join(labels)
+    blocks = {"": "1 1 1", "images": "2 2 2", "particles": "3 3 3"}
+    for text in ("", "images"), ("images", "particles"), ("particles", "images", ""):
+        body = "\n".join(f"data_{name}\n{loop}\n{blocks[name]} 9 9 9\n" for name in text)
+        entity = open_file(text_file("p.star", body))[0]
+        best = next(name for name in ("particles", "images") if name in text)
+        assert entity.vertices.tolist() == [[float(v) for v in blocks[best].split()]]
+        centred = entity.vertex_properties.get_property("_rlnCenteredCoordinateXAngst")
+        assert centred.tolist() == [9]
+
+
 def test_a_missing_angle_is_zero(text_file):
     labels = "\n".join([*(f"_rlnCoordinate{axis}" for axis in "XYZ"), "_rlnAngleTilt"])
     container = open_file(text_file("p.star", f"data_\nloop_\n{labels}\n1 2 3 90\n"))

@@ -92,7 +92,8 @@ def test_a_part_of_a_normal_is_only_a_property(text_file):
     [
         ("a.csv", "", "empty"),
         ("a.csv", "# only a comment\n\n", "no rows"),
-        ("a.csv", "x,y,z\n", "header without rows"),
+        ("a.csv", "x,y,z\n", "line 1: a header without rows"),
+        ("a.txt", "# c\n\nx y z\n# c\n", "line 3: a header without rows"),
         ("a.csv", "x,y\n1,2\n", "line 1: column z missing"),
         ("a.csv", "1,2\n3,4\n", "column z missing"),
         ("a.csv", "x,y,z\n1,2,3\n1,2\n", "line 3: 2 values, but there are 3 columns"),

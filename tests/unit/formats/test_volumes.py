@@ -300,6 +300,17 @@ def test_permuted_axes_come_back_in_xyz(tmp_path, labels, axes):
     np.testing.assert_allclose(container.sampling, RATE)
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(("name", "length"), [("a.mrc", 1024), ("a.em", 512)])
+def test_size_and_voxel_size_come_from_the_header_alone(tmp_path, labels, name, length, pack):
+    path = tmp_path / name
+    write_density(labels, path, 2.5)
+    path.write_bytes(pack(path.read_bytes()[:length]))
+    shape, sampling = read_density_header(path)
+    assert shape == SHAPE
+    np.testing.assert_allclose(sampling, [2.5] * 3)
+
+
 def test_invalid_axes_count_as_the_usual_ones(mrc, labels):
     for axes in [(0, 0, 0), (1, 1, 3), (4, 2, 1)]:
         patch(mrc, 64, words(*axes))
@@ -442,9 +453,9 @@ def test_the_type_of_a_file_that_is_no_mrc_is_none(text_file, mrc):
 # ---------------------------------------------------------------- EM
 
 
-def em_file(path, labels, order="<", code=2, dtype="i2", pixel=2500):
+def em_file(path, labels, order="<", code=2, dtype="i2", pixel=2500, machine=None):
     header = bytearray(512)
-    header[0] = 6 if order == "<" else 5
+    header[0] = machine or (6 if order == "<" else 5)
     header[3] = code
     header[4:16] = words(*SHAPE, order=order)
     header[120:124] = words(pixel, order=order)
@@ -462,6 +473,21 @@ def test_em_files_of_either_byte_order_and_every_type(tmp_path, labels, order, c
     check_points(container, labels)
     assert container.sampling == (2.5, 2.5, 2.5)
     np.testing.assert_array_equal(container.shape, SHAPE)
+
+
+@pytest.mark.parametrize("machine", [3, 5])
+def test_both_big_endian_machines_of_em_are_known(tmp_path, labels, machine):
+    check_points(open_file(em_file(tmp_path / "a.em", labels, ">", machine=machine)), labels)
+
+
+def test_the_em_layout_we_write(tmp_path, labels):
+    path = tmp_path / "a.em"
+    write_density(labels, path, 2.5678)
+    content = path.read_bytes()
+    assert (content[0], content[3]) == (6, 2)
+    assert content[4:16] == words(*SHAPE)
+    assert content[120:124] == words(2568)
+    assert content[512:] == labels.transpose(2, 1, 0).astype("<i2").tobytes()
 
 
 def test_an_em_file_without_pixel_size_has_one(tmp_path, labels):
@@ -591,7 +617,10 @@ def test_no_hdf5_and_a_cut_hdf5_are_named(tmp_path, labels):
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_nifti_of_nibabel_reads_in_xyz(tmp_path, labels, image, suffix):
     path = tmp_path / f"a{suffix}"
-    nibabel.save(image(labels, np.diag([*RATE, 1])), path)
+    stored = image(labels, np.diag([*RATE, 1]))
+    # The unit is told and not converted.
+    stored.header.set_xyzt_units("micron")
+    nibabel.save(stored, path)
     container = open_file(path)
     check_points(container, labels)
     np.testing.assert_allclose(container.sampling, RATE)
@@ -924,19 +953,19 @@ def test_a_bomb_is_read_no_further_than_its_header_says(tmp_path, labels):
 # ---------------------------------------------------------------- real files
 
 MAPS = {
-    # shape z y x, voxel size x y z, dtype: SOURCE.txt, read there with mrcfile
-    "EMD-3001.map": ((25, 43, 73), (0.448, 0.393, 0.459)),
-    "EMD-3001.map.bz2": ((25, 43, 73), (0.448, 0.393, 0.459)),
-    "EMD-3197.map": ((20, 20, 20), (11.4, 11.4, 11.4)),
-    "emd_3197.map.gz": ((20, 20, 20), (11.4, 11.4, 11.4)),
-    "em_map.map": ((20, 14, 19), (5.28, 5.28, 5.28)),
+    # shape z y x, voxel size x y z, range of values: SOURCE.txt, read there with mrcfile
+    "EMD-3001.map": ((25, 43, 73), (0.448, 0.393, 0.459), (-0.3681, 0.7216)),
+    "EMD-3001.map.bz2": ((25, 43, 73), (0.448, 0.393, 0.459), (-0.3681, 0.7216)),
+    "EMD-3197.map": ((20, 20, 20), (11.4, 11.4, 11.4), (-4.134, 5.577)),
+    "emd_3197.map.gz": ((20, 20, 20), (11.4, 11.4, 11.4), (-4.134, 5.577)),
+    "em_map.map": ((20, 14, 19), (5.28, 5.28, 5.28), (-3.293, 4.538)),
 }
 
 
 @pytest.mark.parametrize("name", MAPS)
 def test_real_maps_have_what_their_source_states(shared_data, name):
     path = shared_data(f"em_maps/{name}")
-    stored_shape, voxel = MAPS[name]
+    stored_shape, voxel, value_range = MAPS[name]
     with mrcfile.open(path) as file:
         assert file.data.shape == stored_shape
         axes = [int(a) - 1 for a in (file.header.mapc, file.header.mapr, file.header.maps)]
@@ -954,6 +983,7 @@ def test_real_maps_have_what_their_source_states(shared_data, name):
         x, y, z = entity.vertices.astype(int).T
         found[x, y, z] = entity.vertex_properties.get_property("label")
     np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose([found.min(), found.max()], value_range, atol=5e-4)
 
 
 def test_the_real_map_of_many_values_is_no_segmentation(shared_data):
@@ -976,7 +1006,12 @@ def test_the_real_vesicle_labels(shared_data):
 
 
 def test_the_real_mitochondrion_labels_and_the_trap_in_their_header(shared_data, caplog):
-    container = open_file(shared_data("em_segmentation/TE1.mrc.gz"))
+    path = shared_data("em_segmentation/TE1.mrc.gz")
+    container = open_file(path)
+    with mrcfile.open(path) as file:
+        assert file.data.shape == (312, 928, 960)
+        counts = np.bincount(file.data.reshape(-1).view(np.uint8))
+    assert [len(entity.vertices) for entity in container] == counts[1:].tolist()
     labels = [box.get_property("label")[0] for box in container.vertex_properties]
     assert labels == [1, 2, 3]
     np.testing.assert_array_equal(container.shape, [960, 928, 312])

@@ -1,3 +1,4 @@
+import inspect
 import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -185,6 +186,27 @@ def test_properties_of_several_values_become_as_many_columns(tmp_path):
     box = VertexPropertyContainer({"area": [1, 2], "_area": [3, 4]})
     with pytest.raises(ValueError, match="two columns would be called _area"):
         write_geometries([GeometryData(vertices=FIRST, vertex_properties=box)], tmp_path / "b.star")
+
+
+def test_points_without_any_orientation_are_not_turned(tmp_path):
+    records = [GeometryData(vertices=FIRST)]
+    for extension in ("star", "tsv", "ndjson"):
+        path = tmp_path / f"a.{extension}"
+        write_geometries(records, path, format=extension)
+        turns = open_file(path)[0].quaternions
+        np.testing.assert_array_equal(np.abs(turns), [[1, 0, 0, 0]] * 2)
+
+
+@pytest.mark.parametrize("extension", WRITABLE)
+def test_every_writer_is_called_alike_and_ignores_what_it_has_no_use_for(tmp_path, extension):
+    writer = resolve_writer(extension)
+    names = ["records", "path", "sampling", "shape", "relion_5_format"]
+    found = list(inspect.signature(writer).parameters.values())
+    assert [parameter.name for parameter in found[:5]] == names
+    assert [parameter.default for parameter in found[2:5]] == [None, None, False]
+    records = [GeometryData(vertices=np.eye(3), faces=[[0, 1, 2]])]
+    writer(records, tmp_path / f"a.{extension}", nothing=1, version=None)
+    assert len(open_file(tmp_path / f"a.{extension}")[0].vertices) == 3
 
 
 def test_tsv_and_xyz_hold_voxels(tmp_path, pair):
