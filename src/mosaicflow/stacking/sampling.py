@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["LateralMap", "Sampler", "Window", "plane_weights"]
 
 
+_BAND_ROWS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A rectangle of pixels, [start, stop) per axis.
@@ -126,21 +129,38 @@ def _corners(
     lateral: LateralMap, target: Window, source: Window, valid: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Weights and flat indices of the four neighbours of every target pixel, shape (pixels, 4)."""
+    n_rows, n_columns = target.shape
+    weights = np.empty((n_rows * n_columns, 4), np.float32)
+    flat = np.empty((n_rows * n_columns, 4), np.int32)
+    usable = valid.astype(np.float32).ravel()
+    # In bands: what is needed on the way takes three times the memory of the result.
+    for start in range(0, n_rows, _BAND_ROWS):
+        stop = min(start + _BAND_ROWS, n_rows)
+        band = Window((target.y[0] + start, target.y[0] + stop), target.x)
+        part = slice(start * n_columns, stop * n_columns)
+        _fill_corners(lateral, band, source, usable, (weights[part], flat[part]))
+    return weights, flat
+
+
+def _fill_corners(
+    lateral: LateralMap,
+    target: Window,
+    source: Window,
+    usable: NDArray[np.float32],
+    into: tuple[NDArray[np.float32], NDArray[np.int32]],
+) -> None:
     # float64 until the fraction is taken: at 10 000 px float32 resolves only 0.001 px.
     rows = np.arange(*target.y, dtype=np.float64)[:, None]
     columns = np.arange(*target.x, dtype=np.float64)[None, :]
-    places, fractions, starts = [], [], []
+    fractions, starts = [], []
     for axis, begin in enumerate((source.y[0], source.x[0])):
         place = lateral.matrix[axis, 0] * rows + lateral.matrix[axis, 1] * columns
         place += lateral.offset[axis] - begin
         low = np.floor(place)
-        places.append(place)
         fractions.append((place - low).astype(np.float32).ravel())
         starts.append(low.astype(np.int32).ravel())
     n_y, n_x = source.shape
-    usable = valid.astype(np.float32).ravel()
-    weights = np.empty((fractions[0].size, 4), np.float32)
-    flat = np.empty((fractions[0].size, 4), np.int32)
+    weights, flat = into
     for corner, (dy, dx) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
         y, x = starts[0] + dy, starts[1] + dx
         inside = (y >= 0) & (y < n_y) & (x >= 0) & (x < n_x)
@@ -150,7 +170,6 @@ def _corners(
         )
         weights[:, corner] = share * inside * usable[index]
         flat[:, corner] = index
-    return weights, flat
 
 
 def plane_weights(

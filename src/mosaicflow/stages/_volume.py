@@ -33,6 +33,8 @@ __all__ = ["PlaneLevels", "SlicePlan", "draw_volume", "measure_seams", "plan_sli
 
 # A part of the canvas is drawn at once; this many bytes bound its side, whatever the canvas.
 _PART_BYTES = 1_000_000_000
+# Memory of a sampler (four weights and indices per pixel), and of a plane under way, in planes.
+_SAMPLER_PLANES, _DRAWN_PLANES = 8, 8
 # Blocks of planes under way: one drawn, one being written.
 _OPEN_BLOCKS = 2
 # Seams are compared in this many windows at most.
@@ -296,21 +298,22 @@ def draw_volume(
 
 
 def _open_planes(plans: Sequence[SlicePlan]) -> int:
-    """Count the planes of all slices that may have to be open at once, at the worst depth.
+    """Count what may have to be open at once, at the worst depth, in planes of float32.
 
-    One slice is counted twice: while one of another type than float32 is read, two copies exist.
+    The planes of all slices there and how they are sampled; the planes of one slice once more, as
+    there are two copies while one of another type is read; and the plane that is drawn.
     """
     spans = [plan.span for plan in plans]
-    depths = [plan.store.shape[0] for plan in plans]
+    needs = [plan.store.shape[0] + _SAMPLER_PLANES for plan in plans]
     together = max(
         sum(
-            depth
-            for span, depth in zip(spans, depths, strict=True)
+            need
+            for span, need in zip(spans, needs, strict=True)
             if span.first <= one.first < span.stop
         )
         for one in spans
     )
-    return together + max(depths)
+    return together + max(needs) + _DRAWN_PLANES
 
 
 def _part_px(n_planes: int, block_planes: int) -> int:
