@@ -167,7 +167,7 @@ def reduce_region(
         touched = tuple(
             m.outputs(part, within) for m, part, within in zip(maps, cell, region, strict=True)
         )
-        part = _weighted_sum(np.asarray(source[cell]).astype(total.dtype), cell, touched, maps)
+        part = _weighted_sum(np.asarray(source[cell], total.dtype), cell, touched, maps)
         total[grid.relative(touched, region)] += part
     return _normalized(total, maps, region, source.dtype)
 
