@@ -309,7 +309,8 @@ def _report(report: StageReport, drawn: _Drawn) -> None:
     correlations = [m.correlation for m in drawn.matches if math.isfinite(m.correlation)]
     if correlations:
         text = "median correlation of neighbours at their seam"
-        report.metric("seam_correlation", statistics.median(correlations), "", text)
+        median = statistics.median(correlations)
+        report.metric("seam_correlation", median, "", text, warning=0.5, high_is_good=True)
         report.metric("worst_seam_correlation", min(correlations), "", "of the worst seam")
     steps = [
         abs(m.log_ratio + math.log(drawn.gains[m.fixed]) - math.log(drawn.gains[m.moving]))
