@@ -10,18 +10,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.acquisition.tiles import SliceTiles
 
-__all__ = ["SHIFT_COLUMNS", "shift_rows"]
-
-SHIFT_COLUMNS = (
-    "fixed_id",
-    "moving_id",
-    "x_shift",
-    "y_shift",
-    "x_shift_mm",
-    "y_shift_mm",
-    "reliable",
-    "source",
-)
+__all__ = ["shift_rows"]
 
 
 def shift_rows(
@@ -42,9 +31,9 @@ def shift_rows(
     Returns
     -------
     list of dict
-        One row per consecutive pair, with the columns `SHIFT_COLUMNS`. Pixel columns count pixels
-        of the raw tiles of the moving slice; millimetres decide. Without stage positions the step
-        is 0, marked as not reliable.
+        One row per consecutive pair, with the columns `io.tables.SHIFT_COLUMNS`. Pixel columns
+        count pixels of the raw tiles of the moving slice; millimetres decide. Without stage
+        positions the step is 0, marked as not reliable.
     """
     return [_row(fixed, moving, max_shift_mm) for fixed, moving in itertools.pairwise(slices)]
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 __all__ = [
-    "SHIFT_COLUMNS",
     "ExcludedMode",
     "StagePlacement",
     "StageStep",
@@ -33,17 +32,6 @@ __all__ = [
 
 YX = tuple[float, float]
 ExcludedMode = Literal["auto", "keep", "local_median", "median", "zero"]
-
-SHIFT_COLUMNS = (
-    "fixed_id",
-    "moving_id",
-    "x_shift",
-    "y_shift",
-    "x_shift_mm",
-    "y_shift_mm",
-    "reliable",
-    "source",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +182,7 @@ def _median_ratio(ratios: Sequence[YX]) -> YX:
 
 
 def steps_to_rows(table: StepTable) -> list[dict[str, object]]:
-    """Turn steps back into rows of ``shifts_xy.csv`` (columns `SHIFT_COLUMNS`)."""
+    """Turn steps back into rows of ``shifts_xy.csv`` (columns `io.tables.SHIFT_COLUMNS`)."""
     rows: list[dict[str, object]] = []
     for step in table.steps:
         (y, x), (scale_y, scale_x) = step.shift_mm, table.px_per_mm

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
+    "SHIFT_COLUMNS",
     "format_slice_id",
     "natural_order",
     "parse_bool",
@@ -31,6 +32,18 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+# Of shifts_xy.csv and shifts_xy_clean.csv.
+SHIFT_COLUMNS = (
+    "fixed_id",
+    "moving_id",
+    "x_shift",
+    "y_shift",
+    "x_shift_mm",
+    "y_shift_mm",
+    "reliable",
+    "source",
+)
 
 _ID_IN_NAME = re.compile(r"(?:^|_)z(\d+)(?=[_.]|$)", re.IGNORECASE)
 _BARE_ID = re.compile(r"\s*z?(\d+)(?:\.0*)?\s*", re.IGNORECASE)

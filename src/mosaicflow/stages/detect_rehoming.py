@@ -52,9 +52,9 @@ def detect_rehoming(
     report = StageReport.of("detect_rehoming", locals())
 
     from mosaicflow.alignment.rehoming import clean_steps
-    from mosaicflow.alignment.shifts import SHIFT_COLUMNS, StepTable, parse_steps, steps_to_rows
+    from mosaicflow.alignment.shifts import StepTable, parse_steps, steps_to_rows
     from mosaicflow.errors import InputError, ParameterError
-    from mosaicflow.io.tables import format_slice_id, read_csv, write_csv, write_json
+    from mosaicflow.io.tables import SHIFT_COLUMNS, format_slice_id, read_csv, write_csv, write_json
 
     if rehoming_max_shift_mm <= 0 or (tile_fov_mm is not None and tile_fov_mm <= 0):
         raise ParameterError("rehoming_max_shift_mm and tile_fov_mm must be above 0")

@@ -173,9 +173,9 @@ def _write_outputs(
     exclude_first_slices: str,
 ) -> None:
     from mosaicflow.acquisition.layout_image import draw_layout
-    from mosaicflow.acquisition.shifts import SHIFT_COLUMNS, shift_rows
+    from mosaicflow.acquisition.shifts import shift_rows
     from mosaicflow.acquisition.slice_config import config_rows, merge_config
-    from mosaicflow.io.tables import read_csv, write_csv, write_json
+    from mosaicflow.io.tables import SHIFT_COLUMNS, read_csv, write_csv, write_json
 
     rows = config_rows(found.slices, exclude_first_slices=exclude_first_slices)
     if slice_config is not None:
