@@ -1005,6 +1005,7 @@ def test_the_real_vesicle_labels(shared_data):
     np.testing.assert_array_equal(found[np.lexsort(found.T[::-1])], expected)
 
 
+@pytest.mark.slow
 def test_the_real_mitochondrion_labels_and_the_trap_in_their_header(shared_data, caplog):
     path = shared_data("em_segmentation/TE1.mrc.gz")
     container = open_file(path)
