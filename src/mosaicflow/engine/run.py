@@ -143,6 +143,7 @@ def _check_folders(raw: Path, root: Path) -> None:
     """Refuse what would mix raw data and results."""
     try:
         found, source, target = raw.exists(), raw.resolve(), root.resolve()
+        is_file = target.exists() and not target.is_dir()
     except (OSError, RuntimeError) as error:  # too long a name; links that go round
         reason = error.strerror if isinstance(error, OSError) else error
         raise ParameterError(f"--input {raw} or --output {root} is no path ({reason})") from error
@@ -158,7 +159,7 @@ def _check_folders(raw: Path, root: Path) -> None:
             f"--input {raw} lies where results are written below --output {root}",
             remedy="choose another --output",
         )
-    if target.exists() and not target.is_dir():
+    if is_file:
         raise ParameterError(f"--output {root} is a file, expected a folder for the results")
 
 
