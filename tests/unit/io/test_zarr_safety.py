@@ -268,6 +268,20 @@ def test_writing_onto_the_input_is_refused(tmp_path):
     assert content(path) == before
 
 
+@pytest.mark.parametrize("folder", ["", "memory://nested"])
+def test_writing_around_or_into_the_input_is_refused(tmp_path, folder):
+    base = f"{folder or tmp_path}/a.ome.zarr"
+    save_omezarr(noise((6, 8, 8)), base, 0.01)
+    with pytest.warns(UserWarning, match="no pixel size"):
+        level, _ = read_omezarr(f"{base}/0")
+    with pytest.raises(StoreError, match="lies inside the other"):
+        save_omezarr(level, base, 0.01)
+    with pytest.raises(StoreError, match="lies inside the other"):
+        save_omezarr(read_omezarr(base)[0], f"{base}/sub/b.ome.zarr", 0.01)
+    save_omezarr(level, f"{base}2.ome.zarr", 0.01)  # a longer name is another store
+    np.testing.assert_array_equal(open_level(base)[...], noise((6, 8, 8)))
+
+
 def test_copies_of_read_only_inputs_are_writable(tmp_path):
     source = tmp_path / "a.ome.zarr"
     save_omezarr(np.ones((6, 8, 8)), source, 0.01)

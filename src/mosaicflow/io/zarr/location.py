@@ -220,8 +220,17 @@ def same_store(first: StorePath | Location, second: StorePath | Location) -> boo
     return a.path.resolve() == b.path.resolve()
 
 
+def _nested(first: Location, second: Location) -> bool:
+    """Whether one store lies somewhere inside the other, as a level or a sub-group does."""
+    if first.is_url or second.is_url:
+        a, b = (f"{location.address.rstrip('/')}/" for location in (first, second))
+        return a.startswith(b) or b.startswith(a)
+    one, other = first.path.resolve(), second.path.resolve()
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
 def check_distinct(output: StorePath | Location, *inputs: StorePath | Location) -> None:
-    """Raise when an output would replace one of its inputs.
+    """Raise when an output would replace one of its inputs, or lie inside it.
 
     Parameters
     ----------
@@ -235,6 +244,11 @@ def check_distinct(output: StorePath | Location, *inputs: StorePath | Location) 
             raise StoreError(
                 f"{locate(output)}: is also the input {locate(source)}",
                 remedy="write to another path",
+            )
+        if _nested(locate(output), locate(source)):
+            raise StoreError(
+                f"{locate(output)}: one of it and the input {locate(source)} lies inside the other",
+                remedy="write to a path of its own",
             )
 
 
