@@ -41,6 +41,8 @@ def shown(value) {
 def checkFolders(raw, output, published) {
     def source = raw.isDirectory() ? raw : raw.parent
     def target = output.toAbsolutePath().normalize()
+    if( target.exists() && !target.isDirectory() )
+        error "--output ${output} is a file, expected a folder for the results"
     if( target.startsWith(source) )
         error "--output ${output} lies in the raw folder ${source}, which is never written to: choose a folder outside it"
     if( source.startsWith(target) && target.relativize(source).getName(0).toString() in published )
