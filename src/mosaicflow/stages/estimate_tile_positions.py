@@ -26,6 +26,8 @@ _PATTERN_TILES = 48
 _CACHE_BYTES = 400_000_000
 # Without loops of links: gain in correlation from which measured shifts are believed.
 _LEAST_NCC_GAIN = 0.05
+# Tiles of bare gel at the rim have no links, as a rule; more than this share needs a look.
+_MOST_ALONE = 0.25
 
 
 def estimate_tile_positions(
@@ -111,6 +113,16 @@ def _warn_of_unreported(report: StageReport, tiles: list[tuple[int, int]], n_til
         report.warn(
             f"{len(tiles)} of {n_tiles} tiles have no reported position, the first is (iy, ix) = "
             f"{tiles[0]}: they start where the lattice of the others puts them"
+        )
+
+
+def _warn_of_unmeasured(report: StageReport, placement: Placement, n_tiles: int) -> None:
+    measured = {tile for link in placement.links for tile in (link.a, link.b)}
+    alone = n_tiles - len(measured)
+    if n_tiles > 1 and alone > _MOST_ALONE * n_tiles:
+        report.warn(
+            f"the overlaps of {alone} of {n_tiles} tiles could not be measured: these tiles lie "
+            "where the stage, or the lattice of the others, puts them"
         )
 
 
@@ -295,5 +307,6 @@ def _write_metrics(
     report.metric("scale_x", float(scales[1]), "", "image step over reported step along x")
     alone = len(stage_px) - len({tile for link in used for tile in (link.a, link.b)})
     report.metric("tiles_without_link", alone, "", "tiles placed by the stage model alone")
+    _warn_of_unmeasured(report, placement, len(stage_px))
     report.section("pitch_um", [pitch * 1000 for pitch in source.pitch_mm])
     report.section("stage_model", placement.model)

@@ -81,6 +81,7 @@ def test_tiles_without_common_tissue_stay_where_the_stage_says(write_grid, make_
     folder = place(write_grid(tiles, reported_px=reported, slice_id=3))
     report = read_metrics(folder / "z03_tile_positions.metrics.json")
     assert report["metrics"]["source"]["value"] == "stage"
+    assert any("9 of 9 tiles could not be measured" in text for text in report["warnings"])
     assert errors(positions_of(folder), reported).max() < 1e-5
 
 
