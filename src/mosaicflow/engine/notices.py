@@ -34,15 +34,20 @@ def warnings_of(root: Path, outputs: Iterable[str]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        ``name: sentence``; those about the whole run first.
+        ``name: sentence``; those about the raw data first, then those about the whole run.
     """
     found: dict[str, str] = {}
     names = [name.rsplit("/", 1)[-1] for name in outputs if name.endswith(_SUFFIX)]
     stems = [
         stem for stem in (n.removesuffix(_SUFFIX) for n in names) if not _OF_A_PAIR.match(stem)
     ]
-    for stem in sorted(stems, key=lambda stem: (_OF_A_SLICE.match(stem) is not None, stem)):
+    for stem in sorted(stems, key=_order):
         metrics = read_json(root / "metrics" / f"{stem}{_SUFFIX}")
         for sentence in (*metrics["errors"], *metrics["warnings"]):
             found.setdefault(sentence, stem)
     return tuple(f"{stem}: {sentence}" for sentence, stem in found.items())
+
+
+def _order(stem: str) -> tuple[bool, bool, str]:
+    """Raw data first, then the whole run, then slice by slice."""
+    return stem != "acquisition", _OF_A_SLICE.match(stem) is not None, stem

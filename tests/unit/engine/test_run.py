@@ -266,7 +266,7 @@ def test_a_killed_run_goes_on_where_it_was(acquisition, finished_run, tmp_path, 
 
 def test_the_warnings_of_all_stages_are_told_once_and_the_run_first(tmp_path):
     metrics = {
-        "alignment": "slice 2 excluded: by hand",
+        "3d_volume": "slice 2 excluded: by hand",
         "mosaic_grid_3d_z01": "z01: one tile is short",
         "acquisition": "z01: one tile is short",
         "z00_z01_transform": "the slices share no tissue",
@@ -278,7 +278,7 @@ def test_the_warnings_of_all_stages_are_told_once_and_the_run_first(tmp_path):
     names = [f"metrics/{stem}.metrics.json" for stem in metrics]
     assert warnings_of(root, [*names, "tables/alignment.json"]) == (
         "acquisition: z01: one tile is short",
-        "alignment: slice 2 excluded: by hand",
+        "3d_volume: slice 2 excluded: by hand",
     )
 
 
