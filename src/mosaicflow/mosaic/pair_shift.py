@@ -26,6 +26,9 @@ _MARGIN = 3
 _LEAST_WIDTH = 8
 # Bands are averaged to this many for the search over all shifts.
 _SEARCH_BANDS = 4
+# Whole-pixel peaks this close to the highest are compared once more, by fractions of a pixel.
+_RIVAL = 0.97
+_MOST_PEAKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +84,15 @@ def measure_shift(
     window = _search(first, second, start, reach)
     if window is None or window.max() <= 0:
         return None
-    (y, x), ratio = _best_peak(window)
-    overlap = _Overlap.at(first, second, (start[0] - reach + y, start[1] - reach + x))
-    if overlap is None:
-        return None
-    refined = _refine(overlap)
-    ncc = overlap.ncc(refined)
-    return PairShift(refined, ncc, float(window[y, x]), ratio) if np.isfinite(ncc) else None
+    peaks, ratio = _best_peaks(window)
+    found = []
+    for y, x in peaks:
+        overlap = _Overlap.at(first, second, (start[0] - reach + y, start[1] - reach + x))
+        refined = None if overlap is None else _refine(overlap)
+        if overlap is not None and refined is not None:
+            found.append(PairShift(refined, overlap.ncc(refined), float(window[y, x]), ratio))
+    sound = [one for one in found if np.isfinite(one.ncc)]
+    return max(sound, key=lambda one: one.ncc, default=None)
 
 
 def peak_heights(
@@ -241,12 +246,17 @@ def _box_sums(image: NDArray[np.floating], lags: tuple[_Lags, _Lags]) -> NDArray
     return np.asarray(lower - total[np.ix_(top, right)] + total[np.ix_(top, left)])
 
 
-def _best_peak(surface: NDArray[np.float64]) -> tuple[tuple[int, int], float]:
-    """Highest local maximum and its ratio to the next one that is not part of it."""
-    y, x = (int(i) for i in np.unravel_index(int(surface.argmax()), surface.shape))
+def _best_peaks(surface: NDArray[np.float64]) -> tuple[list[tuple[int, int]], float]:
+    """Peaks hardly lower than the highest, and the ratio of that one to the next."""
     rest = surface.copy()
-    rest[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = -1.0
-    return (y, x), float(surface[y, x]) / max(float(rest.max()), 1e-6)
+    places, heights = [], []
+    for _ in range(_MOST_PEAKS + 1):
+        y, x = (int(i) for i in np.unravel_index(int(rest.argmax()), rest.shape))
+        places.append((y, x))
+        heights.append(float(rest[y, x]))
+        rest[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = -1.0
+    high = [at for at, height in zip(places, heights, strict=True) if height >= _RIVAL * heights[0]]
+    return high[:_MOST_PEAKS], heights[0] / max(heights[1], 1e-6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,8 +314,10 @@ def _sampled(spline: Image, start: float, length: int, axis: int) -> Image:
     return np.asarray(result, dtype=np.float32)
 
 
-def _refine(overlap: _Overlap) -> tuple[float, float]:
+def _refine(overlap: _Overlap) -> tuple[float, float] | None:
     """Move the second tile by fractions of a pixel until its difference to the first is least.
+
+    None when that leads away from where it began: no maximum is there, as on the flank of a ridge.
 
     Lucas-Kanade with gradients of both tiles; the steps end where the residual no longer
     correlates with the gradient, so the speckle of the two tiles does not bias the result.
@@ -335,7 +347,7 @@ def _refine(overlap: _Overlap) -> tuple[float, float]:
         step = -4 * np.linalg.solve(normal, right)
         shift += np.clip(step, -0.5, 0.5)
         if np.abs(shift - start).max() > _MARGIN - 1.5:
-            return float(start[0]), float(start[1])
+            return None
         if np.abs(step).max() < 2e-3:
             break
     return float(shift[0]), float(shift[1])

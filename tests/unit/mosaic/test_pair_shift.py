@@ -50,6 +50,20 @@ def test_a_shift_beyond_the_reach_is_not_reported(pair):
     assert found is None or abs(found.shift_px[0] - 50) <= 6
 
 
+def test_a_repeating_structure_is_told_apart_by_fractions_of_a_pixel():
+    # By whole pixels the next stripe (12.5 px further, a whole shift) fits better than the truth.
+    y, x = np.mgrid[:100, :100]
+    waves = np.random.default_rng(0).normal(scale=0.2, size=(30, 2))
+
+    def tile(shift_px):
+        stripes = np.sin(2 * np.pi * (y - shift_px) / 12.5) + np.sin(x**2 / 300)
+        detail = sum(np.cos(ky * (y - shift_px) + kx * x + n) for n, (ky, kx) in enumerate(waves))
+        return (stripes + 0.02 * detail)[None].astype(np.float32)
+
+    found = measure_shift(tile(0.0), tile(4.5), (0.0, 0.0), 9)
+    np.testing.assert_allclose(found.shift_px, (-4.5, 0.0), atol=0.02)  # px
+
+
 def test_unrelated_tiles_match_badly(make_texture):
     first, second = (tile_features(make_texture((2, 64, 64), seed)) for seed in (1, 2))
     found = measure_shift(first, second, (48.0, 0.0), 5)
