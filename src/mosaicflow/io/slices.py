@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaicflow.io.images import StoredImage
 from mosaicflow.io.threads import map_threads
-from mosaicflow.io.zarr import OmeZarrWriter, write_regions
+from mosaicflow.io.zarr import OmeZarrWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     Volume = NDArray[np.float32]
 
-__all__ = ["SliceVolume", "lateral_regions", "write_slice"]
+__all__ = ["SliceVolume", "write_columns", "write_slice"]
 
 Region = tuple[slice, slice]
 _BLOCK = 256
@@ -34,11 +35,7 @@ class SliceVolume(StoredImage):
     def blocks(self, size: int = _BLOCK) -> list[Region]:
         """Split the slice into rows and columns of at most `size` px."""
         _, n_y, n_x = self.shape
-        return [
-            (slice(y, min(y + size, n_y)), slice(x, min(x + size, n_x)))
-            for y in range(0, n_y, size)
-            for x in range(0, n_x, size)
-        ]
+        return _parts((slice(0, n_y), slice(0, n_x)), (size, size))
 
     def reduced(
         self, reduce: Callable[[Volume], Volume], factor: int, n_out: int, threads: int
@@ -76,13 +73,53 @@ class SliceVolume(StoredImage):
         return self.reduced(lambda block: block[:, ::step, ::step], step, n_z, threads)
 
 
-def lateral_regions(writer: OmeZarrWriter) -> list[Region]:
-    """List the rows and columns that can be written independently, each over the whole depth."""
-    bounds = {
-        (rows.start, rows.stop, columns.start, columns.stop)
-        for _, rows, columns in write_regions(writer)
-    }
-    return [(slice(top, bottom), slice(left, right)) for top, bottom, left, right in sorted(bounds)]
+def write_columns(writer: OmeZarrWriter, make: Callable[[Region], Volume], threads: int) -> None:
+    """Fill a store block by block, each over the whole depth.
+
+    Parameters
+    ----------
+    writer : OmeZarrWriter
+        Unfinished store, axes (z, y, x).
+    make : callable
+        Returns the voxels (z, y, x) at the rows and columns of one chunk. A shard is put together
+        from many of these, so that only what is written is ever as large as a shard.
+    threads : int
+        Blocks made at the same time.
+    """
+    whole = (slice(0, writer.shape[1]), slice(0, writer.shape[2]))
+
+    def write(region: Region) -> None:
+        writer[:, region[0], region[1]] = make(region)
+
+    if writer.shards is None:
+        map_threads(write, _parts(whole, writer.chunks), threads)
+        return
+    for region in _parts(whole, writer.shards):
+        shard = np.empty(_extent(writer.shape[0], region), np.float32)
+        map_threads(partial(_fill, shard, region, make), _parts(region, writer.chunks), threads)
+        writer[:, region[0], region[1]] = shard
+
+
+def _fill(whole: Volume, bounds: Region, make: Callable[[Region], Volume], part: Region) -> None:
+    rows, columns = (
+        slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, bounds, strict=True)
+    )
+    whole[:, rows, columns] = make(part)
+
+
+def _extent(n_z: int, region: Region) -> tuple[int, int, int]:
+    return (n_z, region[0].stop - region[0].start, region[1].stop - region[1].start)
+
+
+def _parts(region: Region, block: Sequence[int]) -> list[Region]:
+    """Split rows and columns into parts of the lateral size of a block."""
+    rows, columns = region
+    height, width = block[-2:]
+    return [
+        (slice(y, min(y + height, rows.stop)), slice(x, min(x + width, columns.stop)))
+        for y in range(rows.start, rows.stop, height)
+        for x in range(columns.start, columns.stop, width)
+    ]
 
 
 def write_slice(
@@ -125,9 +162,6 @@ def write_slice(
         **writer_options,
     )
 
-    def write(region: Region) -> None:
-        writer[:, region[0], region[1]] = change(source.read(region), region)
-
     with writer:
-        map_threads(write, lateral_regions(writer), threads)
+        write_columns(writer, lambda region: change(source.read(region), region), threads)
         writer.finalize(source.pitch_mm, n_levels)

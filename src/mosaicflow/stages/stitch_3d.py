@@ -63,8 +63,7 @@ def stitch_3d(
 
     from mosaicflow.io.grids import LATTICE_KEYS, BoundedCache, MosaicGrid
     from mosaicflow.io.previews import ThinnedImage, write_preview
-    from mosaicflow.io.slices import lateral_regions
-    from mosaicflow.io.threads import map_threads
+    from mosaicflow.io.slices import write_columns
     from mosaicflow.io.zarr import OmeZarrWriter
     from mosaicflow.mosaic.fusion import TileFuser, plan_canvas
     from mosaicflow.mosaic.seams import seam_sums
@@ -88,15 +87,19 @@ def stitch_3d(
     writer = OmeZarrWriter(output, shape, attrs=block, **store.writer_options())
     preview = ThinnedImage(canvas.shape_yx)
 
-    def fuse(region: tuple[slice, slice]) -> tuple[float, ...]:
+    found = {}
+
+    def fuse(region: tuple[slice, slice]) -> NDArray[np.float32]:
         fused, weight = fuser.render(n_z, *region)
-        writer[:, region[0], region[1]] = fused
         projection = fused.mean(axis=0, dtype=np.float32)
         preview.add(region, projection)
-        return (float((weight == 0).sum()), *seam_sums(canvas, region, projection))
+        corner = (region[0].start, region[1].start)
+        found[corner] = (float((weight == 0).sum()), *seam_sums(canvas, region, projection))
+        return fused
 
     with writer:
-        sums = np.array(map_threads(fuse, lateral_regions(writer), threads)).sum(axis=0)
+        write_columns(writer, fuse, threads)
+        sums = np.sum([found[corner] for corner in sorted(found)], axis=0)
         writer.finalize(source.pitch_mm, store.n_levels)
     if stitch_preview:
         write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), preview.image)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mosaicflow.errors import FormatError
-from mosaicflow.io.slices import SliceVolume, lateral_regions, write_slice
+from mosaicflow.io.slices import SliceVolume, write_columns, write_slice
 from mosaicflow.io.zarr import OmeZarrWriter, is_finished, open_level, save_omezarr
 
 
@@ -45,20 +45,25 @@ def test_blocks_cover_each_pixel_once(tmp_path_factory, shape, size):
     chunks=st.tuples(st.integers(1, 9), st.integers(8, 40), st.integers(8, 40)),
     sharding=st.sampled_from([None, 1, 2]),
 )
-def test_regions_that_can_be_written_at_once_cover_each_column_once(
-    tmp_path_factory, shape, chunks, sharding
-):
+def test_every_column_is_made_once_whatever_the_shards(tmp_path_factory, shape, chunks, sharding):
     path = tmp_path_factory.mktemp("s") / "a.ome.zarr"
     flavour = "0.4" if sharding is None else "0.5"
     count = np.zeros(shape[1:], int)
+    values = np.random.default_rng(1).random(shape, np.float32)
     with OmeZarrWriter(
         path, shape, chunks, ngff_version=flavour, sharding_factor=sharding
     ) as writer:
-        for region in lateral_regions(writer):
+
+        def make(region):
             count[region] += 1
-            writer[:, region[0], region[1]] = 1  # no two of them share a file
+            block = values[:, region[0], region[1]]
+            assert max(block.shape[1:]) <= max(chunks[1:])  # never the size of a shard
+            return block
+
+        write_columns(writer, make, 2)
         writer.finalize(0.01)
     assert (count == 1).all()
+    np.testing.assert_array_equal(open_level(path)[...], values)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
