@@ -23,6 +23,7 @@ __all__ = [
     "fit_stage_model",
     "held_out_residuals",
     "solve_placement",
+    "stage_model_error",
 ]
 
 # Standard deviation of a good link, and bounds for that of a stage position [px].
@@ -31,6 +32,10 @@ _STAGE_SIGMA_PX = (0.3, 5.0)
 _OUTLIER_PX = 3.5
 # Final width of the loss: three standard deviations of a good link.
 _LOSS_WIDTH_PX = 3 * _LINK_SIGMA_PX
+# How far turn, scale and shear of a stage depart from none, and how far a stage misses [px], as
+# long as there are no links to tell.
+_MODEL_SIGMA = 0.02
+_TYPICAL_SPREAD_PX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,10 @@ def fit_stage_model(
 
     Notes
     -----
-    Starts from the median shift per direction and re-weights with a Cauchy loss.
+    Starts from the median shift per direction and re-weights with a Cauchy loss. Few links, or
+    links that disagree, leave the model near the identity: the expected turn, scale and shear of
+    some percent are a normal prior of it, as in ridge regression. Otherwise two wrong links could
+    throw all tiles without links far off.
     """
     steps, shifts, weights = _link_arrays(links, stage_px)
     model = np.eye(2)
@@ -125,24 +133,65 @@ def fit_stage_model(
     for _ in range(20):
         residual = np.linalg.norm(shifts - steps @ model.T, axis=1)
         scale = max(0.2, 1.4826 * float(np.median(residual)))
-        model = _least_squares(steps, shifts, weights / (1 + (residual / (2 * scale)) ** 2))
+        trust = weights / (1 + (residual / (2 * scale)) ** 2)
+        model = _least_squares(steps, shifts, trust, _spread(residual) / _MODEL_SIGMA)
     return model
 
 
-def _least_squares(steps: Vector, shifts: Vector, weights: Vector) -> NDArray[np.float64]:
-    """Solve shifts = steps @ model.T, staying near a similarity where there is no evidence."""
+def stage_model_error(
+    links: Sequence[Link], stage_px: Mapping[Tile, tuple[float, float]], model: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Estimate how far the columns of a fitted stage model may be off.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        Links that the model was fitted to.
+    stage_px : mapping
+        Tile -> (y, x) that the stage reports, in px.
+    model : ndarray, shape (2, 2), float64
+        The model.
+
+    Returns
+    -------
+    ndarray, shape (2,), float64
+        Standard error of each column; the spread of the prior without links along that axis.
+        Somewhat too large, as links that share a tile are taken for independent.
+    """
+    steps, shifts, weights = _link_arrays(links, stage_px)
+    spread = _spread(np.linalg.norm(shifts - steps @ model.T, axis=1))
+    known = (weights[:, None] * steps**2).sum(axis=0)
+    return np.asarray(1 / np.sqrt(known / spread**2 + 1 / _MODEL_SIGMA**2))
+
+
+def _spread(residual: Vector) -> float:
+    """Estimate per axis how links scatter about the model; two fit any and tell nothing."""
+    freedom = max(len(residual) - 2, 0)
+    # The median length of a vector of two normal components, each of that standard deviation.
+    square = (float(np.median(residual)) / 1.1774) ** 2 if freedom else 0.0
+    return float(np.sqrt((freedom * square + _TYPICAL_SPREAD_PX**2) / (freedom + 1)))
+
+
+def _least_squares(
+    steps: Vector, shifts: Vector, weights: Vector, pull_px: float = 0.0
+) -> NDArray[np.float64]:
+    """Solve shifts = steps @ model.T, pulled to the identity as by a step of that length."""
     weighted = steps * weights[:, None]
     normal = weighted.T @ steps
     right = weighted.T @ shifts
     if np.linalg.cond(normal) > 1e4:  # a single row or column of tiles: turn and scale only
-        return _similarity(steps, shifts, weights)
-    return np.asarray(np.linalg.solve(normal, right).T)
+        return _similarity(steps, shifts, weights, pull_px)
+    pull = pull_px**2 * np.eye(2)
+    return np.asarray(np.linalg.solve(normal + pull, right + pull).T)
 
 
-def _similarity(steps: Vector, shifts: Vector, weights: Vector) -> NDArray[np.float64]:
+def _similarity(
+    steps: Vector, shifts: Vector, weights: Vector, pull_px: float
+) -> NDArray[np.float64]:
     s = steps[:, 0] + 1j * steps[:, 1]
     d = shifts[:, 0] + 1j * shifts[:, 1]
-    factor = (weights * np.conj(s) * d).sum() / (weights * np.abs(s) ** 2).sum()
+    right = (weights * np.conj(s) * d).sum() + pull_px**2
+    factor = right / ((weights * np.abs(s) ** 2).sum() + pull_px**2)
     return np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
 
 

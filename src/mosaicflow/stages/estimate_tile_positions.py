@@ -26,6 +26,8 @@ _PATTERN_TILES = 48
 _CACHE_BYTES = 400_000_000
 # Without loops of links: gain in correlation from which measured shifts are believed.
 _LEAST_NCC_GAIN = 0.05
+# Scale of the steps that is worth a warning; more where few links or a rough stage blur it.
+_LEAST_SCALE_ERROR = 0.015
 # Tiles of bare gel at the rim have no links, as a rule; more than this share needs a look.
 _MOST_ALONE = 0.25
 
@@ -279,11 +281,13 @@ def _write_metrics(
     import numpy as np
 
     from mosaicflow.mosaic.linking import neighbours
+    from mosaicflow.mosaic.placement import stage_model_error
 
     used = [link for link in placement.links if link.used]
     residuals = list(placement.residuals_px.values())
     scales = np.linalg.norm(placement.model, axis=0)
-    if np.abs(scales - 1).max() > 0.015:
+    uncertain = stage_model_error(placement.links, stage_px, placement.model)
+    if (np.abs(scales - 1) > np.maximum(_LEAST_SCALE_ERROR, 2 * uncertain)).any():
         report.warn(
             f"steps in the image are {scales[0]:.3f} (y) and {scales[1]:.3f} (x) of the reported "
             "ones: the pixel pitch or the overlap may be declared wrong"

@@ -12,6 +12,7 @@ from mosaicflow.mosaic.placement import (
     fit_stage_model,
     held_out_residuals,
     solve_placement,
+    stage_model_error,
 )
 
 seeds = st.integers(0, 1000)
@@ -49,15 +50,24 @@ def errors(placement, truth):
 
 
 @settings(max_examples=30)
-@given(size=lattices, angle=st.floats(-3, 3), scale=st.floats(0.95, 1.05))
-def test_links_that_follow_the_stage_model_are_met_exactly(size, angle, scale):
+@given(size=lattices, angle=st.floats(-1, 1), scale=st.floats(0.98, 1.02))
+def test_links_that_follow_a_stage_model_are_met(size, angle, scale):
     reported = stage(*size)
     model = scale * rotation(angle)
     truth = {tile: model @ p for tile, p in reported.items()}
     placement = solve_placement(links_of(truth), reported)
-    assert errors(placement, truth).max() < 1e-6
+    assert errors(placement, truth).max() < (0.1 if min(size) > 2 else 0.8)  # px
     assert all(link.used for link in placement.links)
-    assert max(placement.residuals_px.values()) < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_few_links_do_not_throw_the_other_tiles_off(seed):
+    """Three tiles in four are linked at most: a model fitted exactly would be off by 200 px."""
+    truth = stage(2, 2)
+    reported = jittered(truth, 4.0, seed + 1)
+    rng = np.random.default_rng(seed)
+    links = [link for link in links_of(truth, 0.05, seed) if rng.random() < 0.6]
+    assert errors(solve_placement(links, reported), truth).max() < 25  # px, of a jitter of 4
 
 
 @settings(max_examples=30)
@@ -123,7 +133,7 @@ def test_a_tile_without_links_follows_the_fitted_model():
     truth = {tile: model @ p for tile, p in reported.items()}
     links = [link for link in links_of(truth) if (3, 3) not in (link.a, link.b)]
     placement = solve_placement(links, reported)
-    assert errors(placement, truth).max() < 1e-6
+    assert errors(placement, truth).max() < 0.1  # px; 4 px where the stage reports it
     assert (3, 3) not in placement.residuals_px
 
 
@@ -160,10 +170,22 @@ def test_a_camera_turned_by_one_degree_is_seen_by_the_stage_model(share):
 
 @pytest.mark.parametrize("size", [(1, 5), (5, 1)])
 def test_one_row_of_tiles_gives_turn_and_scale(size):
-    reported = stage(*size)
+    reported = stage(*(8 * n - 7 for n in size))
     model = 1.02 * rotation(1.0)
     truth = {tile: model @ p for tile, p in reported.items()}
-    np.testing.assert_allclose(fit_stage_model(links_of(truth), reported), model, atol=1e-9)
+    np.testing.assert_allclose(fit_stage_model(links_of(truth), reported), model, atol=1e-3)
+
+
+def test_a_stage_model_tells_how_far_it_may_be_off_at_most():
+    errors, claimed = [], []
+    for seed in range(30):
+        reported = stage(4, 4)
+        links = links_of(jittered(reported, 1.5, seed))
+        model = fit_stage_model(links, reported)
+        errors.append(np.linalg.norm(model, axis=0) - 1)
+        claimed.append(stage_model_error(links, reported, model))
+    assert 0.3 < np.sqrt(np.mean(np.square(errors)) / np.mean(np.square(claimed))) < 1.0
+    np.testing.assert_array_equal(stage_model_error([], reported, np.eye(2)), [0.02, 0.02])
 
 
 def test_without_links_the_stage_model_is_the_identity():
