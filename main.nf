@@ -104,7 +104,7 @@ params {
     resolution_um: Float = 10.0
 
     // ---- Flat field ----
-    // Largest number of tile images used
+    // Largest number of tile images used, three of a tile; more than 160 tiles add nothing
     fit_max_samples: Integer = 2000
     // Limit of the iterations of the fit
     max_iterations: Integer = 500

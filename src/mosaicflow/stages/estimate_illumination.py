@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,7 @@ def estimate_illumination(
     output : Path
         File to write (illumination.npz).
     fit_max_samples : int
-        Largest number of tile images used.
+        Largest number of tile images used, three of a tile; more than 160 tiles add nothing.
     max_iterations : int
         Limit of the iterations of the fit.
     smoothness_flatfield : float or None
@@ -120,8 +121,10 @@ def _describe(report: StageReport, choice: FlatFieldChoice) -> None:
             "no flat field explains held-out overlaps better by 5 %: the tiles stay as they are"
         )
     report.metric("method", choice.method, "", "how the shading was found; none: all ones")
-    report.metric("overlap_residual_before", choice.residual_before, "", "mean |log(a/b)|")
-    report.metric("overlap_residual_after", choice.residual_after, "", "mean |log(a/b)|")
+    residuals = {"before": choice.residual_before, "after": choice.residual_after}
+    for when, residual in residuals.items():
+        if math.isfinite(residual):  # not where no tiles overlap
+            report.metric(f"overlap_residual_{when}", residual, "", "mean |log(a/b)|")
     report.section("candidates", choice.residuals)
     report.section("offset", choice.offset_residuals)
 
