@@ -138,6 +138,7 @@ def take_turns(cases: Cases, folder: Path, repeats: int) -> dict[str, list[Cost]
         if turn % 2:  # so that nobody always comes after the same one
             names.reverse()
         for step in (0, 1):
+            os.sync()  # what the disk still owes to one must not slow the next
             for name in names:
                 function = cases[name][step]
                 if function is not None:
