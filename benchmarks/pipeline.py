@@ -99,7 +99,7 @@ def main(
     seconds = time.perf_counter() - start
     if process.returncode:
         sys.exit(f"the run failed with exit code {process.returncode}")
-    stages = json.loads((out / "pipeline_info/run.json").read_text())["stages"]
+    stages = json.loads((out / "pipeline_info/run.json").read_text())["engine"]["stages"]
     print(f"{'stage':<26}{'tasks':>6}{'s in all':>10}{'s per GB raw':>14}")
     for name, entry in stages.items():
         print(
