@@ -76,21 +76,16 @@ def stitch_3d(
     if stitch_gain_compensation:
         gains = _gains(canvas, tiles, source.tiles, threads)
     fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method)
-    n_z = source.tile_shape[0]
-    block = report.block(
-        source.attrs,
-        kind="slice",
-        canvas_origin_px=list(canvas.origin_px),
-        **dict.fromkeys(LATTICE_KEYS),
-    )
-    shape = (n_z, *canvas.shape_yx)
+    origin = {"canvas_origin_px": list(canvas.origin_px)}
+    block = report.block(source.attrs, kind="slice", **origin, **dict.fromkeys(LATTICE_KEYS))
+    shape = (source.tile_shape[0], *canvas.shape_yx)
     writer = OmeZarrWriter(output, shape, attrs=block, **store.writer_options())
     preview = ThinnedImage(canvas.shape_yx)
 
     found = {}
 
     def fuse(region: tuple[slice, slice]) -> NDArray[np.float32]:
-        fused, weight = fuser.render(n_z, *region)
+        fused, weight = fuser.render(shape[0], *region)
         projection = fused.mean(axis=0, dtype=np.float32)
         preview.add(region, projection)
         corner = (region[0].start, region[1].start)
