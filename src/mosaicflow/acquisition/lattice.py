@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["LatticeFit", "fit_lattice", "index_positions"]
+__all__ = ["LatticeFit", "fill_steps", "fit_lattice", "index_positions"]
 
 # A tile's eight neighbours in a lattice, itself, and some spare for uneven lattices.
 _NEIGHBOURS = 13
@@ -68,8 +68,36 @@ def fit_lattice(
         same_way = np.sign(steps[:, axis]) == np.sign(columns[-1][axis])
         agreement.append(float(same_way.mean()) if len(steps) else 1.0)
     matrix = np.stack(columns, axis=1)
-    offset = np.median(position - index @ np.nan_to_num(matrix).T, axis=0)
-    return LatticeFit(matrix, offset, (agreement[0], agreement[1]))
+    return LatticeFit(matrix, _offset(matrix, index, position), (agreement[0], agreement[1]))
+
+
+def fill_steps(
+    fit: LatticeFit,
+    nominal: NDArray[np.float64],
+    indices: Sequence[tuple[int, int]],
+    positions: Sequence[tuple[float, float]],
+) -> LatticeFit:
+    """Complete a lattice by steps that no two tiles show; the tiles stay where they are.
+
+    Parameters
+    ----------
+    fit : LatticeFit
+        What the tiles show.
+    nominal : ndarray, shape (2, 2), float64
+        Taken where its matrix is NaN.
+    indices, positions : sequence of (iy, ix), sequence of (y, x)
+        What it was fitted to.
+    """
+    matrix = np.where(np.isnan(fit.matrix), nominal, fit.matrix)
+    return replace(fit, matrix=matrix, offset=_offset(matrix, np.asarray(indices), positions))
+
+
+def _offset(
+    matrix: NDArray[np.float64],
+    index: NDArray[np.int64],
+    position: NDArray[np.float64] | Sequence[tuple[float, float]],
+) -> NDArray[np.float64]:
+    return np.asarray(np.median(position - index @ np.nan_to_num(matrix).T, axis=0))
 
 
 def _steps(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.acquisition.lattice import LatticeFit, fit_lattice
+from mosaicflow.acquisition.lattice import LatticeFit, fill_steps, fit_lattice
 from mosaicflow.acquisition.tiles import StageAxis, StageModel
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def place_tiles(drafts: Sequence[Draft], fov_mm: YX, overlap: float, log: Proble
         return _model(drafts, fov_mm, (_nominal_axis(overlap, fov_mm, 0),
                                        _nominal_axis(overlap, fov_mm, 1)))  # fmt: skip
     _check_step(fit, drafts[0], fov_mm, log)
-    fit = _fill_unseen_steps(fit, fov_mm, overlap)
+    nominal = np.diag(np.asarray(fov_mm) * (1 - overlap))
+    fit = fill_steps(fit, nominal, *_lattice_of(known))
     _replace_outliers(known, fit, fov_mm, log)
     for draft in drafts:
         if draft.centre_mm is None:
@@ -80,8 +81,8 @@ def _usable_fit(
             "neighbouring slices are unknown (0, reliable=0)", slice_id=slice_id,
         )  # fmt: skip
         return None
-    centres = [d.centre_mm for d in known if d.centre_mm is not None]
-    fit = fit_lattice([d.index or (0, 0) for d in known], centres)
+    indices, centres = _lattice_of(known)
+    fit = fit_lattice(indices, centres)
     if first.positions == "file" and not _follows_rows(fit, fov_mm):
         log.add(
             "numbers_contradict_positions", "stop",
@@ -98,6 +99,13 @@ def _usable_fit(
         )  # fmt: skip
         return None
     return fit
+
+
+def _lattice_of(known: Sequence[Draft]) -> tuple[list[tuple[int, int]], list[YX]]:
+    return (
+        [d.index or (0, 0) for d in known],
+        [d.centre_mm for d in known if d.centre_mm is not None],
+    )
 
 
 def _are_constant(centres: Sequence[YX]) -> bool:
@@ -163,11 +171,6 @@ def _replace_outliers(known: Sequence[Draft], fit: LatticeFit, fov_mm: YX, log: 
                 f"stage position (y {y:.4g}, x {x:.4g}) mm lies {max(map(abs, miss)):.3g} fields "
                 "of view off the lattice; the lattice position is used",
             )  # fmt: skip
-
-
-def _fill_unseen_steps(fit: LatticeFit, fov_mm: YX, overlap: float) -> LatticeFit:
-    nominal = np.diag(np.asarray(fov_mm) * (1 - overlap))
-    return replace(fit, matrix=np.where(np.isnan(fit.matrix), nominal, fit.matrix))
 
 
 def _predicted(fit: LatticeFit, draft: Draft) -> YX:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicflow.acquisition.lattice import fit_lattice, index_positions
+from mosaicflow.acquisition.lattice import fill_steps, fit_lattice, index_positions
 
 SIZE = (100.0, 120.0)
 
@@ -62,3 +62,12 @@ def test_a_single_row_leaves_the_other_step_unknown():
 
     assert np.isnan(fit.matrix[:, 0]).all()
     np.testing.assert_allclose(fit.predict(np.array([(0, 3)])), [[0, 300]])
+
+
+def test_a_step_filled_in_leaves_the_tiles_where_they_are():
+    index = [(2, 0), (2, 1), (2, 2)]
+    position = [(7.0, 0.0), (7.0, 100.0), (7.0, 200.0)]
+
+    fit = fill_steps(fit_lattice(index, position), np.diag([80.0, 90.0]), index, position)
+
+    np.testing.assert_allclose(fit.predict(np.array([*index, (3, 1)])), [*position, (87.0, 100.0)])

@@ -114,8 +114,13 @@ def test_a_users_slice_config_is_kept(raw, tmp_path):
     ]  # fmt: skip
 
 
-def test_stage_positions_and_shifts_place_tiles_as_the_truth_does(tmp_path):
+@pytest.mark.parametrize(
+    "missing",
+    [(), ("1/3/5", "1/3/6", "1/5/5", "1/5/6")],  # the second slice has its middle row only
+)
+def test_stage_positions_and_shifts_place_tiles_as_the_truth_does(tmp_path, missing):
     changes = {
+        "missing_tiles": missing,
         "n_slices": 3, "grid": (3, 2), "first_index": (3, 5), "stage_sign": (-1, 1),
         "jitter_px": 0.0, "lattice_rotation_deg": 0.0, "residual_shift_um": 0.0,
         "residual_rotation_deg": 0.0, "drift_um": 80.0, "truth_volume": False,
@@ -136,7 +141,8 @@ def test_stage_positions_and_shifts_place_tiles_as_the_truth_does(tmp_path):
         for tile in tiles["tiles"]:
             centre = np.array([tile["y_mm"], tile["x_mm"]]) - tiles["stage"]["origin_mm"]
             found.append((signs * centre + placement) / 0.01)
-        true += [(tile["row_px"], tile["col_px"]) for tile in piece["tiles"]]
+        there = [tile for tile in piece["tiles"] if tile["fault"] != "missing"]
+        true += [(tile["row_px"], tile["col_px"]) for tile in there]
 
     difference = np.array(found) - np.array(true)
     np.testing.assert_allclose(difference - difference[0], 0, atol=1e-3)  # px; files keep 1 nm
