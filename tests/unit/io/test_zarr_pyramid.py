@@ -178,7 +178,7 @@ def test_a_coarse_axis_keeps_its_pitch_with_a_warning(tmp_path):
     path = tmp_path / "a.ome.zarr"
     writer = AnalysisOmeZarrWriter(path, (10, 20, 20))
     writer[:] = 1
-    with pytest.warns(UserWarning, match="level 10 um: an axis with a pitch of 12 um keeps it"):
+    with pytest.warns(UserWarning, match="levels of 10 um: an axis with a pitch of 12 um keeps it"):
         writer.finalize((0.012, 0.01, 0.01), [10, 25])
     assert read_omezarr_info(path).scales_um == ((12.0, 10.0, 10.0), (25.0, 25.0, 25.0))
 

@@ -80,6 +80,13 @@ def plan_levels(
             stacklevel=3,
         )
         return (AnalysisLevel(tuple(base_um), tuple(shape)),)
+    finer = [f"{target:g}" for target in kept if _is_coarser(max(base_um), target)]
+    if finer and make_isotropic:
+        warnings.warn(
+            f"levels of {', '.join(finer)} um: an axis with a pitch of {max(base_um):g} um keeps it",
+            OmeZarrWarning,
+            stacklevel=3,
+        )
     pitches = [_level_pitch(base_um, target, make_isotropic) for target in kept]
     return tuple(AnalysisLevel(pitch, _level_shape(shape, base_um, pitch)) for pitch in pitches)
 
@@ -97,14 +104,11 @@ def _level_pitch(
     if not make_isotropic:
         factor = Fraction(str(target)) / Fraction(str(min(base_um)))
         return tuple(clean_um(float(Fraction(str(pitch)) * factor)) for pitch in base_um)
-    coarse = [pitch for pitch in base_um if pitch > target * (1 + _RELATIVE_TOLERANCE)]
-    if coarse:
-        warnings.warn(
-            f"level {target:g} um: an axis with a pitch of {max(coarse):g} um keeps it",
-            OmeZarrWarning,
-            stacklevel=4,
-        )
-    return tuple(max(target, p) if p in coarse else target for p in base_um)
+    return tuple(pitch if _is_coarser(pitch, target) else target for pitch in base_um)
+
+
+def _is_coarser(pitch_um: float, target_um: float) -> bool:
+    return pitch_um > target_um * (1 + _RELATIVE_TOLERANCE)
 
 
 def _level_shape(
