@@ -80,15 +80,16 @@ def plan_levels(
             stacklevel=3,
         )
         return (AnalysisLevel(tuple(base_um), tuple(shape)),)
-    finer = [f"{target:g}" for target in kept if _is_coarser(max(base_um), target)]
+    pitch = max(base_um)
+    finer = [f"{target:g}" for target in kept if _is_coarser(pitch, target)]
     if finer and make_isotropic:
         warnings.warn(
-            f"levels of {', '.join(finer)} um: an axis with a pitch of {max(base_um):g} um keeps it",
+            f"levels of {', '.join(finer)} um: an axis with a pitch of {pitch:g} um keeps it",
             OmeZarrWarning,
             stacklevel=3,
         )
     pitches = [_level_pitch(base_um, target, make_isotropic) for target in kept]
-    return tuple(AnalysisLevel(pitch, _level_shape(shape, base_um, pitch)) for pitch in pitches)
+    return tuple(AnalysisLevel(one, _level_shape(shape, base_um, one)) for one in pitches)
 
 
 def _checked(target: float) -> float:
