@@ -10,28 +10,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mosaicflow.formats.errors import FormatError, MissingExtraError, NotASegmentationError
-    from mosaicflow.formats.meshes import read_mesh
-    from mosaicflow.formats.mrc import read_mrc_dtype
-    from mosaicflow.formats.ndjson import read_ndjson
-    from mosaicflow.formats.orientations import OrientationsWriter
-    from mosaicflow.formats.particles import read_star, read_star_header
-    from mosaicflow.formats.properties import VertexPropertyContainer
+    from mosaicflow.formats.ground.errors import (
+        FormatError,
+        MissingExtraError,
+        NotASegmentationError,
+    )
+    from mosaicflow.formats.ground.properties import VertexPropertyContainer
+    from mosaicflow.formats.ground.records import GeometryData, GeometryDataContainer
+    from mosaicflow.formats.meshes.reader import read_mesh
+    from mosaicflow.formats.meshes.topology import read_tsi, write_topology_file
+    from mosaicflow.formats.meshes.vtk_legacy import read_legacy_vtk
+    from mosaicflow.formats.meshes.vtk_xml import read_vtu
+    from mosaicflow.formats.particles.ndjson import read_ndjson
+    from mosaicflow.formats.particles.orientations import OrientationsWriter
+    from mosaicflow.formats.particles.relion import read_star, read_star_header
+    from mosaicflow.formats.particles.tables import read_tsv, read_txt
     from mosaicflow.formats.reader import open_file, resolve_parser
-    from mosaicflow.formats.records import GeometryData, GeometryDataContainer
     from mosaicflow.formats.structures import read_structure
-    from mosaicflow.formats.tables import read_tsv, read_txt
-    from mosaicflow.formats.topology import read_tsi, write_topology_file
-    from mosaicflow.formats.volume import points_from_flat_array
-    from mosaicflow.formats.volumes import (
+    from mosaicflow.formats.volumes.files import (
         is_likely_density_map,
         is_volume_file,
         read_density_header,
         read_volume,
         write_density,
     )
-    from mosaicflow.formats.vtk_legacy import read_legacy_vtk
-    from mosaicflow.formats.vtk_xml import read_vtu
+    from mosaicflow.formats.volumes.mrc import read_mrc_dtype
+    from mosaicflow.formats.volumes.volume import points_from_flat_array
     from mosaicflow.formats.writer import (
         resolve_writer,
         write_geometries,
@@ -44,28 +48,28 @@ if TYPE_CHECKING:
     )
 
 _MODULES = {
-    "errors": ("FormatError", "MissingExtraError", "NotASegmentationError"),
-    "meshes": ("read_mesh",),
-    "mrc": ("read_mrc_dtype",),
-    "ndjson": ("read_ndjson",),
-    "orientations": ("OrientationsWriter",),
-    "particles": ("read_star", "read_star_header"),
-    "properties": ("VertexPropertyContainer",),
+    "ground.errors": ("FormatError", "MissingExtraError", "NotASegmentationError"),
+    "meshes.reader": ("read_mesh",),
+    "volumes.mrc": ("read_mrc_dtype",),
+    "particles.ndjson": ("read_ndjson",),
+    "particles.orientations": ("OrientationsWriter",),
+    "particles.relion": ("read_star", "read_star_header"),
+    "ground.properties": ("VertexPropertyContainer",),
     "reader": ("open_file", "resolve_parser"),
-    "records": ("GeometryData", "GeometryDataContainer"),
+    "ground.records": ("GeometryData", "GeometryDataContainer"),
     "structures": ("read_structure",),
-    "tables": ("read_tsv", "read_txt"),
-    "topology": ("read_tsi", "write_topology_file"),
-    "volume": ("points_from_flat_array",),
-    "volumes": (
+    "particles.tables": ("read_tsv", "read_txt"),
+    "meshes.topology": ("read_tsi", "write_topology_file"),
+    "volumes.volume": ("points_from_flat_array",),
+    "volumes.files": (
         "is_likely_density_map",
         "is_volume_file",
         "read_density_header",
         "read_volume",
         "write_density",
     ),
-    "vtk_legacy": ("read_legacy_vtk",),
-    "vtk_xml": ("read_vtu",),
+    "meshes.vtk_legacy": ("read_legacy_vtk",),
+    "meshes.vtk_xml": ("read_vtu",),
     "writer": (
         "resolve_writer",
         "write_geometries",

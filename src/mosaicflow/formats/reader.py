@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.formats.meshes import read_mesh
-from mosaicflow.formats.ndjson import read_ndjson
-from mosaicflow.formats.particles import read_star
-from mosaicflow.formats.source import existing_file, extension_of
+from mosaicflow.formats.ground.source import existing_file, extension_of
+from mosaicflow.formats.meshes.reader import read_mesh
+from mosaicflow.formats.meshes.topology import read_tsi
+from mosaicflow.formats.meshes.vtk_legacy import read_legacy_vtk
+from mosaicflow.formats.meshes.vtk_xml import read_vtu
+from mosaicflow.formats.particles.ndjson import read_ndjson
+from mosaicflow.formats.particles.relion import read_star
+from mosaicflow.formats.particles.tables import read_tsv, read_txt
 from mosaicflow.formats.structures import read_structure
-from mosaicflow.formats.tables import read_tsv, read_txt
-from mosaicflow.formats.topology import read_tsi
-from mosaicflow.formats.volumes import read_volume
-from mosaicflow.formats.vtk_legacy import read_legacy_vtk
-from mosaicflow.formats.vtk_xml import read_vtu
+from mosaicflow.formats.volumes.files import read_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mosaicflow.formats.records import GeometryDataContainer
-    from mosaicflow.formats.source import FilePath
+    from mosaicflow.formats.ground.records import GeometryDataContainer
+    from mosaicflow.formats.ground.source import FilePath
 
 __all__ = ["open_file", "resolve_parser"]
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.formats.errors import FormatError, library
-from mosaicflow.formats.records import LARGEST_COORDINATE, GeometryDataContainer
-from mosaicflow.formats.source import extension_of, read_text
+from mosaicflow.formats.ground.errors import FormatError, library
+from mosaicflow.formats.ground.records import LARGEST_COORDINATE, GeometryDataContainer
+from mosaicflow.formats.ground.source import extension_of, read_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mosaicflow.formats.source import FilePath
+    from mosaicflow.formats.ground.source import FilePath
 
 __all__ = ["read_structure"]
 

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mosaicflow.formats.mesh_output import write_meshes
-from mosaicflow.formats.orientations import RELION_5, OrientationsWriter
-from mosaicflow.formats.output import finished_file
-from mosaicflow.formats.particles import ANGLES, CENTERED, COORDINATES, SIZES
-from mosaicflow.formats.properties import VertexPropertyContainer
-from mosaicflow.formats.records import GeometryData, number_table
-from mosaicflow.formats.rotations import (
+from mosaicflow.formats.ground.output import finished_file
+from mosaicflow.formats.ground.properties import VertexPropertyContainer
+from mosaicflow.formats.ground.records import GeometryData, number_table
+from mosaicflow.formats.ground.rotations import (
     matrices_from_quaternions,
     quaternions_from_normals,
     unit_quaternions,
 )
-from mosaicflow.formats.volumes import write_density
+from mosaicflow.formats.meshes.writer import write_meshes
+from mosaicflow.formats.particles.orientations import RELION_5, OrientationsWriter
+from mosaicflow.formats.particles.relion import ANGLES, CENTERED, COORDINATES, SIZES
+from mosaicflow.formats.volumes.files import write_density
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from mosaicflow.formats.source import FilePath
+    from mosaicflow.formats.ground.source import FilePath
 
 __all__ = [
     "resolve_writer",

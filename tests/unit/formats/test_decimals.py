@@ -3,9 +3,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mosaicflow.formats import text_table
-from mosaicflow.formats.decimals import find_words
-from mosaicflow.formats.star import read_star_blocks
+from mosaicflow.formats.ground import text_table
+from mosaicflow.formats.ground.decimals import find_words
+from mosaicflow.formats.particles.star import read_star_blocks
 
 digits = st.text("0123456789", max_size=12)
 plain = st.builds("{}{}{}{}".format, st.sampled_from(["", "-"]), digits, st.just("."), digits)

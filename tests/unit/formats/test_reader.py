@@ -17,8 +17,8 @@ from mosaicflow.formats import (
     write_density,
     write_geometries,
 )
-from mosaicflow.formats.errors import library
-from mosaicflow.formats.source import extension_of
+from mosaicflow.formats.ground.errors import library
+from mosaicflow.formats.ground.source import extension_of
 
 EXTENSIONS = (
     *("star", "tsv", "txt", "xyz", "csv", "ndjson", "obj", "ply", "stl", "off", "gltf", "glb"),
@@ -181,7 +181,7 @@ def test_errors_are_of_the_projects_tree_and_value_errors():
 
 
 def test_a_decompression_bomb_of_text_is_refused(tmp_path, monkeypatch):
-    from mosaicflow.formats import source
+    from mosaicflow.formats.ground import source
 
     monkeypatch.setattr(source, "_WHOLE_FILE_BYTES", 1 << 20)
     path = tmp_path / "a.csv.gz"

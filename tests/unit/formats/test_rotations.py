@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from mosaicflow.formats import rotations
+from mosaicflow.formats.ground import rotations
 
 angle = st.floats(-180, 180)
 triples = st.tuples(angle, st.floats(0, 180), angle)

@@ -4,8 +4,10 @@ import starfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mosaicflow.formats import FormatError, star, text_table
-from mosaicflow.formats.star import read_star_blocks, star_value
+from mosaicflow.formats import FormatError
+from mosaicflow.formats.ground import text_table
+from mosaicflow.formats.particles import star
+from mosaicflow.formats.particles.star import read_star_blocks, star_value
 
 split = star._splitter("a.star")
 find_marked_words = star._find_marked_words

@@ -70,7 +70,7 @@ def test_a_written_topology_reads_back(tmp_path, tsi_format, with_ids):
         assert lines[3] == "0 1.25 2.25 3.25"
         assert entity.vertex_properties.get_property("inclusion").tolist() == [0, 0, 5, 0]
     else:
-        assert lines[:3] == ["50 60 70", "4", "0 1.25 2.25 3.25 0"]
+        assert lines[:3] == ["50.0 60.0 70.0", "4", "0 1.25 2.25 3.25 0"]
         assert lines[7] == "0 0 1 2 0"
 
 

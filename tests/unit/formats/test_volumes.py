@@ -178,7 +178,7 @@ def test_an_empty_segmentation_has_no_entity_but_its_shape(tmp_path):
 
 
 def test_points_do_not_depend_on_the_size_of_a_slab(monkeypatch, labels):
-    from mosaicflow.formats import volume
+    from mosaicflow.formats.volumes import volume
 
     labels[:, :, 1] = 0  # a slab without labels, which the second pass leaves out
     flat = labels.transpose(2, 1, 0).ravel()

@@ -1,0 +1,1 @@
+"""What every format stands on: errors, the bytes of a file, text tables, rotations and records."""

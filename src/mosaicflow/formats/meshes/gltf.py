@@ -1,0 +1,194 @@
+"""glTF and GLB scenes, through trimesh."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.formats.ground.errors import FormatError, library
+from mosaicflow.formats.ground.source import extension_of, read_bytes
+from mosaicflow.formats.meshes.polygons import mesh_container
+from mosaicflow.formats.meshes.text import COLORS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mosaicflow.formats.ground.records import GeometryDataContainer
+    from mosaicflow.formats.ground.source import FilePath
+
+__all__ = ["read_gltf"]
+
+_COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
+_COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+_DEEPEST_SCENE = 200
+_MOST_INSTANCES = 100_000
+
+
+def read_gltf(path: FilePath) -> GeometryDataContainer:
+    """Read all triangles of a glTF scene, with the transforms of its nodes applied.
+
+    Parameters
+    ----------
+    path : str or path-like
+        ``.glb``, or ``.gltf`` whose buffers are inside or in the same folder.
+
+    Returns
+    -------
+    GeometryDataContainer
+        One entity; normals, and colours as properties ``red``, ``green``, ``blue``, ``alpha``
+        (uint8), if all meshes store them.
+
+    Raises
+    ------
+    FormatError
+        If the scene cannot be read, or its header announces more than its buffers hold.
+    """
+    trimesh = library("trimesh")
+    content = read_bytes(path)
+    kind = extension_of(path)
+    _check_document(path, _document(path, content, kind), content)
+    try:
+        scene = trimesh.load_scene(
+            io.BytesIO(content),
+            file_type=kind,
+            resolver=trimesh.resolvers.FilePathResolver(str(Path(path).resolve())),
+            skip_materials=True,
+            merge_primitives=False,
+            process=False,
+        )
+        parts = list(_placed_meshes(scene))
+        colors = [_stored_colors(mesh) for mesh, _ in parts]
+    except FormatError:
+        raise
+    # A foreign parser of untrusted bytes fails in any way it likes.
+    except Exception as error:
+        raise FormatError(path, f"no readable glTF scene ({error!r:.200})") from error
+    return _join(path, parts, colors)
+
+
+def _document(path: FilePath, content: bytes, kind: str) -> dict[str, Any]:
+    text = content
+    if kind == "glb":
+        if content[:4] != b"glTF" or len(content) < 20:
+            raise FormatError(path, "no GLB header ('glTF')")
+        length = int.from_bytes(content[12:16], "little")
+        if length > len(content) - 20:
+            raise FormatError(path, f"truncated: {length} bytes of JSON announced")
+        text = content[20 : 20 + length]
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(path, f"broken JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise FormatError(path, "a JSON object is expected")
+    return document
+
+
+def _check_document(path: FilePath, document: dict[str, Any], content: bytes) -> None:
+    """Refuse what trimesh would allocate, recurse into or fetch without asking."""
+    try:
+        folder = Path(path).resolve().parent
+        for buffer in document.get("buffers", []):
+            _check_uri(path, folder, buffer.get("uri"))
+        available = len(content) + sum(
+            _outside_bytes(folder, b) for b in document.get("buffers", [])
+        )
+        for accessor in document.get("accessors", []):
+            size = _COMPONENT_BYTES[accessor["componentType"]] * _COMPONENTS[accessor["type"]]
+            if not 0 <= int(accessor["count"]) * size <= available:
+                raise FormatError(path, f"an accessor of {accessor['count']} elements")
+        _check_nodes(path, document.get("nodes", []))
+    except FormatError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(path, f"broken glTF document ({error!r:.100})") from error
+
+
+def _check_uri(path: FilePath, folder: Path, uri: str | None) -> None:
+    if uri is None or uri.startswith("data:"):
+        return
+    target = (folder / uri).resolve()
+    if "://" in uri or not target.is_relative_to(folder):
+        raise FormatError(path, f"the buffer '{uri:.80}' lies outside of the file's folder")
+    if not target.is_file():
+        raise FormatError(path, f"the buffer file '{uri:.80}' is missing")
+
+
+def _outside_bytes(folder: Path, buffer: dict[str, Any]) -> int:
+    uri = buffer.get("uri")
+    return 0 if uri is None or uri.startswith("data:") else (folder / uri).stat().st_size
+
+
+def _check_nodes(path: FilePath, nodes: list[dict[str, Any]]) -> None:
+    """Each node has one parent at most and the tree a sane depth, as glTF demands."""
+    children = [child for node in nodes for child in node.get("children", [])]
+    if len(set(children)) != len(children):
+        raise FormatError(path, "a node has two parents")
+    if len(nodes) > _MOST_INSTANCES:
+        raise FormatError(path, f"{len(nodes)} nodes")
+    parents = {child: i for i, node in enumerate(nodes) for child in node.get("children", [])}
+    for index in range(len(nodes)):
+        depth, at = 0, index
+        while at in parents:
+            at, depth = parents[at], depth + 1
+            if depth > _DEEPEST_SCENE:
+                raise FormatError(path, "the nodes form a cycle, or nest deeper than 200")
+
+
+def _placed_meshes(scene: Any) -> list[tuple[Any, NDArray[np.float64]]]:  # noqa: ANN401  trimesh has no types
+    placed = []
+    for node in scene.graph.nodes_geometry:
+        transform, name = scene.graph[node]
+        placed.append((scene.geometry[name], np.asarray(transform, dtype=np.float64)))
+    return placed
+
+
+def _join(
+    path: FilePath, parts: list[tuple[Any, NDArray[np.float64]]], colors: list[NDArray[np.uint8]]
+) -> GeometryDataContainer:
+    vertices, faces, normals = [np.empty((0, 3))], [np.empty((0, 3), dtype=np.int64)], []
+    count = 0
+    for mesh, transform in parts:
+        corners = np.asarray(mesh.vertices, dtype=np.float64)
+        if corners.ndim != 2 or corners.shape[1] != 3 or transform.shape != (4, 4):
+            raise FormatError(path, f"vertices of shape {corners.shape}")
+        placed = corners @ transform[:3, :3].T
+        vertices.append(placed + transform[:3, 3])
+        triangles = np.asarray(getattr(mesh, "faces", faces[0]), dtype=np.int64).reshape(-1, 3)
+        if np.linalg.det(transform[:3, :3]) < 0:
+            # A mirrored mesh turns inside out unless its triangles turn round.
+            triangles = triangles[:, ::-1]
+        if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(placed):
+            raise FormatError(path, "a triangle refers to a vertex that is not there")
+        faces.append(triangles + count)
+        # Asking for `vertex_normals` would compute them; only the cache knows what was stored.
+        stored = mesh._cache.cache.get("vertex_normals") if hasattr(mesh, "_cache") else None
+        if stored is not None and len(stored) == len(placed):
+            normals.append(stored @ np.linalg.pinv(transform[:3, :3]))
+        count += len(placed)
+    complete = bool(parts) and len(normals) == len(parts)
+    return mesh_container(
+        path,
+        np.concatenate(vertices),
+        np.concatenate(faces),
+        normals=np.concatenate(normals) if complete else None,
+        properties=_color_properties(colors, count),
+    )
+
+
+def _stored_colors(mesh: Any) -> NDArray[np.uint8]:  # noqa: ANN401  trimesh has no types
+    """Colours of the vertices, shape (N, 4); none without."""
+    visual: Any = getattr(mesh, "visual", None)
+    # A point cloud without colours calls itself coloured and has an empty table.
+    if getattr(visual, "kind", None) != "vertex" or visual.vertex_colors.shape[1:] != (4,):
+        return np.empty((0, 4), dtype=np.uint8)
+    return np.asarray(visual.vertex_colors, dtype=np.uint8)
+
+
+def _color_properties(parts: list[NDArray[np.uint8]], count: int) -> dict[str, NDArray[np.uint8]]:
+    table = np.concatenate([np.empty((0, 4), dtype=np.uint8), *parts])
+    return dict(zip(COLORS, table.T, strict=True)) if len(table) == count else {}

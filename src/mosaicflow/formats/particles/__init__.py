@@ -1,0 +1,1 @@
+"""Points and oriented particles: star, tsv, txt, csv and ndjson."""

@@ -1,0 +1,1 @@
+"""Image pyramids read piece by piece."""

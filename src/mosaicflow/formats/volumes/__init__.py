@@ -1,0 +1,1 @@
+"""Densities and label volumes: mrc, em, hdf5, nifti and nrrd."""

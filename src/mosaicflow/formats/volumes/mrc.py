@@ -1,0 +1,223 @@
+"""MRC and CCP4 maps."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mosaicflow.formats.ground.errors import FormatError
+from mosaicflow.formats.ground.source import map_values, read_head
+from mosaicflow.formats.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mosaicflow.formats.ground.source import FilePath
+    from mosaicflow.formats.volumes.density import Density
+
+__all__ = ["HEADER_BYTES", "MODES", "open_mrc", "read_mrc_dtype", "read_mrc_header", "write_mrc"]
+
+logger = logging.getLogger(__name__)
+
+HEADER_BYTES = 1024
+MODES: dict[int, np.dtype[Any]] = {
+    0: np.dtype(np.int8),
+    1: np.dtype(np.int16),
+    2: np.dtype(np.float32),
+    4: np.dtype(np.complex64),
+    6: np.dtype(np.uint16),
+    12: np.dtype(np.float16),
+}
+_VERSION = 20140
+_LITTLE_ENDIAN_STAMP = b"\x44\x44\x00\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class MrcHeader:
+    """What the header of an MRC file says.
+
+    Attributes
+    ----------
+    counts : tuple of int
+        Columns, rows and sections.
+    axes : tuple of int
+        Spatial axis (0 = x) along columns, rows and sections.
+    dtype : dtype
+        Of the values on disk, with byte order.
+    sampling : tuple of float
+        Voxel size along x, y, z, angstrom.
+    data_offset : int
+        First byte of the values.
+    """
+
+    counts: tuple[int, int, int]
+    axes: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    sampling: tuple[float, float, float]
+    data_offset: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along x, y, z."""
+        x, y, z = (self.counts[self.axes.index(axis)] for axis in range(3))
+        return (x, y, z)
+
+
+def open_mrc(path: FilePath) -> Volume:
+    """Open the voxels of an MRC file as a memory map.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Plain or compressed.
+
+    Returns
+    -------
+    Volume
+        Bytes after the voxels are ignored.
+
+    Raises
+    ------
+    FormatError
+        If the header makes no sense or the file is too short for it.
+    """
+    header = read_mrc_header(path)
+    count = header.counts[0] * header.counts[1] * header.counts[2]
+    flat = map_values(path, header.data_offset, count, header.dtype)
+    stored = flat.reshape(header.counts[::-1])
+    # The stored array is [section, row, column]; put its axes where x, y and z belong.
+    position = [2 - header.axes.index(axis) for axis in range(3)]
+    return Volume(path, stored.transpose(position), header.sampling, slow_axis=header.axes[2])
+
+
+def read_mrc_header(path: FilePath) -> MrcHeader:
+    """Read and check the header.
+
+    Raises
+    ------
+    FormatError
+        If it is no MRC header.
+    """
+    head = read_head(path, HEADER_BYTES)
+    if len(head) < HEADER_BYTES:
+        raise FormatError(path, f"{len(head)} bytes are too few for an MRC header (1024)")
+    if head[208:211] != b"MAP" and head[208:212].strip(b"\0 "):
+        raise FormatError(path, f"no MRC file: bytes 208-211 are {head[208:212]!r}, not 'MAP '")
+    order = _byte_order(path, head)
+    words = struct.unpack(order + "10i6f3i3f2i", head[:96])
+    counts, mode, intervals, cell = words[:3], words[3], words[7:10], words[10:13]
+    if min(counts) < 1 or max(counts) > 2**31 - 1:
+        raise FormatError(path, f"the volume has {' x '.join(map(str, counts))} voxels")
+    if mode not in MODES:
+        raise FormatError(path, f"mode {mode}, one of {sorted(MODES)} is expected")
+    if words[23] < 0:
+        raise FormatError(path, f"an extended header of {words[23]} bytes")
+    axes = _axes(words[16:19])
+    _warn_about_sections(path, counts, intervals)
+    return MrcHeader(
+        counts=counts,
+        axes=axes,
+        dtype=MODES[mode].newbyteorder(order),
+        sampling=_sampling(path, cell, intervals),
+        data_offset=HEADER_BYTES + words[23],
+    )
+
+
+def read_mrc_dtype(path: FilePath) -> type[np.generic] | None:
+    """Tell the type of the values.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Any file.
+
+    Returns
+    -------
+    type or None
+        NumPy scalar type, e.g. ``numpy.float32``; None if the file is no MRC or its mode is
+        unknown.
+    """
+    try:
+        return read_mrc_header(path).dtype.type
+    except FormatError:
+        return None
+
+
+def _byte_order(path: FilePath, head: bytes) -> Literal["<", ">"]:
+    stamp = head[212:214]
+    if stamp in (b"\x44\x44", b"\x44\x41"):
+        return "<"
+    if stamp == b"\x11\x11":
+        return ">"
+    # Without a usable stamp, the order in which the column axis is one of three.
+    if struct.unpack("<i", head[64:68])[0] in (1, 2, 3):
+        return "<"
+    if struct.unpack(">i", head[64:68])[0] in (1, 2, 3):
+        return ">"
+    raise FormatError(path, f"machine stamp {stamp!r} and column axis tell no byte order")
+
+
+def _axes(stored: tuple[int, ...]) -> tuple[int, int, int]:
+    x, y, z = stored if sorted(stored) == [1, 2, 3] else (1, 2, 3)
+    return (x - 1, y - 1, z - 1)
+
+
+def _sampling(
+    path: FilePath, cell: tuple[float, ...], intervals: tuple[int, ...]
+) -> tuple[float, float, float]:
+    if not np.all(np.isfinite(cell)) or min(cell) < 0:
+        raise FormatError(path, f"cell lengths {cell}")
+    x, y, z = (c / n if c and n > 0 else 1.0 for c, n in zip(cell, intervals, strict=True))
+    return (x, y, z)
+
+
+def _warn_about_sections(
+    path: FilePath, counts: tuple[int, ...], intervals: tuple[int, ...]
+) -> None:
+    if intervals[2] == 1 and counts[2] > 1:
+        logger.warning(
+            "%s: mz is 1 for %d sections; the cell length along z may be that of the whole volume, "
+            "and the voxel size then too large by that factor",
+            path,
+            counts[2],
+        )
+
+
+def write_mrc(path: Path, density: Density) -> None:
+    """Write a volume as MRC2014, little-endian.
+
+    Parameters
+    ----------
+    path : Path
+        Target, not compressed.
+    density : Density
+        Values of a type that `MODES` has.
+    """
+    mode = next(number for number, dtype in MODES.items() if dtype == density.dtype)
+    with path.open("wb") as target:
+        target.write(_header(density, mode))
+        for section in density.sections():
+            target.write(section.astype(density.dtype.newbyteorder("<"), copy=False).tobytes())
+
+
+def _header(density: Density, mode: int) -> bytes:
+    shape, rate, origin = density.shape, density.sampling, density.origin
+    start = [round(o / r) if r else 0 for o, r in zip(origin, rate, strict=True)]
+    start = [int(np.clip(value, -(2**31), 2**31 - 1)) for value in start]
+    cell = [n * r for n, r in zip(shape, rate, strict=True)]
+    smallest, largest, mean, deviation = density.statistics()
+    head = bytearray(HEADER_BYTES)
+    struct.pack_into("<10i6f3i3f2i", head, 0, *shape, mode, *start, *shape, *cell,
+                     90.0, 90.0, 90.0, 1, 2, 3, smallest, largest, mean, 1, 0)  # fmt: skip
+    struct.pack_into("<i", head, 108, _VERSION)
+    struct.pack_into("<3f", head, 196, *origin)
+    head[208:216] = b"MAP " + _LITTLE_ENDIAN_STAMP
+    struct.pack_into("<f", head, 216, deviation)
+    label = b"written by mosaicflow"
+    struct.pack_into("<i", head, 220, 1)
+    head[224 : 224 + len(label)] = label
+    return bytes(head)
