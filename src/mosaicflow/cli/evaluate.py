@@ -54,6 +54,7 @@ def _lines(result: Evaluation) -> list[str]:
             f"flat field         rms error {field.rms_percent:.2f} %"
             f" (uncorrected: {field.rms_percent_uncorrected:.2f} %)"
         )
+    lines += _optics(result)
     if (volume := result.volume) is not None:
         lines.append(
             f"volume             correlation with the truth {volume.correlation:.3f},"
@@ -63,3 +64,18 @@ def _lines(result: Evaluation) -> list[str]:
         name for name in ("tiles", "slices", "flatfield", "volume") if getattr(result, name) is None
     ]
     return lines + [f"{name:<18} not published by this run" for name in missing]
+
+
+def _optics(result: Evaluation) -> list[str]:
+    """Say what only some runs have something to say about."""
+    lines = []
+    if (distortion := result.distortion) is not None:
+        lines.append(
+            f"tile distortion    rms error {distortion.rms_px:.3f} px, worst"
+            f" {distortion.worst_px:.3f} px (uncorrected: {distortion.rms_px_uncorrected:.3f} px)"
+        )
+    if (curvature := result.curvature) is not None:
+        lines.append(
+            f"field curvature    {curvature.left_percent:.0f} % of {curvature.true_um:.1f} um left"
+        )
+    return lines

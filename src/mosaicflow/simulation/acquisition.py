@@ -38,7 +38,7 @@ class Simulation:
     raw : Path
         Folder of the raw tiles, the input of a run.
     truth : Path
-        Folder with truth.json, flatfield.npy and truth.ome.zarr.
+        Folder with truth.json, flatfield.npy, light.npz and truth.ome.zarr.
     params : Path
         Parameters file for either engine.
     plan : AcquisitionPlan

@@ -11,6 +11,14 @@ from numpy.typing import NDArray
 
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import parse_slice_id, read_json, write_json
+from mosaicflow.simulation.light_error import (
+    CurvatureError,
+    DistortionError,
+    FlatFieldError,
+    curvature_error,
+    distortion_error,
+    flatfield_error,
+)
 from mosaicflow.simulation.plan import rotation
 from mosaicflow.simulation.results import (
     SliceMap,
@@ -26,7 +34,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.simulation.results import Placement, RunFiles
 
-__all__ = ["Counts", "Evaluation", "FlatFieldError", "SliceErrors", "TileErrors", "evaluate"]
+__all__ = ["Counts", "Evaluation", "SliceErrors", "TileErrors", "evaluate"]
 
 F64 = NDArray[np.float64]
 
@@ -84,22 +92,6 @@ class SliceErrors:
 
 
 @dataclass(frozen=True, slots=True)
-class FlatFieldError:
-    """Root mean square of estimated over true flat field less 1, in percent.
-
-    Parameters
-    ----------
-    rms_percent : float
-        Of the estimate; the mean over slices when each has its own.
-    rms_percent_uncorrected : float
-        Of no correction at all, for comparison.
-    """
-
-    rms_percent: float
-    rms_percent_uncorrected: float
-
-
-@dataclass(frozen=True, slots=True)
 class Counts:
     """What went in and what came out.
 
@@ -132,6 +124,8 @@ class Evaluation:
     tiles: TileErrors | None
     slices: SliceErrors | None
     flatfield: FlatFieldError | None
+    distortion: DistortionError | None
+    curvature: CurvatureError | None
     volume: VolumeError | None
 
     def document(self) -> dict[str, Any]:
@@ -173,7 +167,9 @@ def evaluate(run: Path, truth: Path, *, output: Path | None = None) -> Evaluatio
         counts=_counts(files, known, placements, alignment),
         tiles=_tile_errors(known, placements),
         slices=_slice_errors(maps, known, _canvas_um(known, alignment)),
-        flatfield=_flatfield_error(files, np.load(truth / "flatfield.npy")),
+        flatfield=flatfield_error(files, truth),
+        distortion=distortion_error(files, truth),
+        curvature=curvature_error(files, truth),
         volume=measure_volume(files, truth, known, (maps, _canvas_um(known, alignment))),
     )
     if output is not None:
@@ -348,35 +344,6 @@ def _middle_um(piece: Mapping[str, Any]) -> F64:
     """Middle of a slice's tiles in the specimen."""
     centre = 1000 * np.mean([tile["centre_mm"] for tile in piece["tiles"]], axis=0)
     return np.asarray(rotation(-piece["angle_deg"]) @ (centre - np.array(piece["shift_um"])))
-
-
-def _flatfield_error(files: RunFiles, true: NDArray[np.float32]) -> FlatFieldError | None:
-    paths = files.matching("illumination", ".npz") or files.matching("z", "_illumination.npz")
-    errors = []
-    for path in paths:
-        with np.load(path) as saved:
-            found = np.asarray(saved["flatfield"], np.float64)
-        while found.ndim > 2:  # one field per depth band
-            found = found.mean(axis=0)
-        errors.append(_rms_percent(found, _resized(true, found.shape)))
-    if not errors:
-        return None
-    return FlatFieldError(float(np.mean(errors)), _rms_percent(np.ones(true.shape), true))
-
-
-def _resized(field: NDArray[np.float32], shape: tuple[int, ...]) -> F64:
-    if field.shape == shape:
-        return field.astype(np.float64)
-    from scipy.ndimage import zoom
-
-    factors = [n / m for n, m in zip(shape, field.shape, strict=True)]
-    resized = zoom(field.astype(np.float64), factors, order=1, grid_mode=True, mode="nearest")
-    return np.asarray(resized)
-
-
-def _rms_percent(found: F64, true: F64 | NDArray[np.float32]) -> float:
-    ratio = found / found.mean() / (true / true.mean())
-    return float(100 * np.sqrt(np.mean((ratio - 1) ** 2)))
 
 
 def _counts(

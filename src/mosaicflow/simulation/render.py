@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicflow.simulation.light import (
+    dark_field,
+    field_change,
+    flat_field,
+    slice_time,
+    sunk_um,
+    tile_brightness,
+    tile_distortion,
+)
 from mosaicflow.simulation.specimen import Box
 
 if TYPE_CHECKING:
@@ -16,7 +25,7 @@ if TYPE_CHECKING:
     from mosaicflow.simulation.settings import Lattice, SimulationSettings
     from mosaicflow.simulation.specimen import Tissue
 
-__all__ = ["flat_field", "render_tile", "sample"]
+__all__ = ["render_tile", "sample"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -25,23 +34,6 @@ _SPECKLE = 11  # stream of random numbers
 _RETURN_BRIGHTNESS = 0.5  # of the galvo's return sweep, where less light comes back
 _NEARLY_NORMAL = 0.35  # speckle contrast below which a gamma variable is cheap to make
 _BLOCK_A_LINES = 4096  # rendered at a time, so that the work stays in the processor's cache
-
-
-def flat_field(settings: SimulationSettings) -> F32:
-    """Return the shading of the scan lens.
-
-    Returns
-    -------
-    ndarray, shape (tile y, tile x), float32
-        Mean 1; the same for all tiles.
-    """
-    _, n_y, n_x = settings.lattice.tile_shape
-    y = np.linspace(-1, 1, n_y)[:, None]
-    x = np.linspace(-1, 1, n_x)[None, :]
-    # A vignette off the axis and a gain that runs along the scan: no symmetry helps the fit.
-    field = -0.5 * ((y - 0.15) ** 2 + (x + 0.2) ** 2) + 0.12 * x + 0.06 * np.cos(2.2 * y + x)
-    field = 1 + settings.optics.shading * field
-    return np.asarray(field / field.mean(), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +45,8 @@ class _ALines:
     brightness: F32
     offset_um: F32  # depth that the optics add: the knife's plane and the field's curvature
     height_um: F32  # of the face above that
+    change: F32  # of the log brightness from the middle to the deepest plane
+    dark: F32  # signal that is there without light
 
 
 def render_tile(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan, tissue: Tissue) -> F32:
@@ -83,6 +77,8 @@ def render_tile(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan, tissue:
             part = slice(start, start + _BLOCK_A_LINES)
             out[part] = _image(settings, piece, lines, part, tissue)
             _speckle(out[part], settings.optics.speckle_contrast, rng)
+        if settings.light.dark_offset:
+            out += lines.dark[:, None]
     n_fast, n_slow = _scan_shape(lattice)
     raw = out.reshape(n_slow * lattice.n_repeat, n_fast + lattice.n_extra, n_z)
     return _camera(raw, settings)
@@ -96,7 +92,7 @@ def _scan_shape(lattice: Lattice) -> tuple[int, int]:
 
 def _a_lines(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan) -> _ALines:
     settings = plan.settings
-    lattice, optics = settings.lattice, settings.optics
+    lattice = settings.lattice
     n_fast, n_slow = _scan_shape(lattice)
     fast, brightness = _fast_positions(settings, piece, n_fast)
     slow = np.repeat(np.arange(n_slow), lattice.n_repeat)
@@ -106,18 +102,32 @@ def _a_lines(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan) -> _ALines
     else:
         row, column = np.broadcast_arrays(slow[:, None], fast[None, :])
     half_y, half_x = (lattice.tile_shape[1] - 1) / 2, (lattice.tile_shape[2] - 1) / 2
-    q_y = tile.centre_um[0] + (row - half_y) * lattice.pitch_um[1]
-    q_x = tile.centre_um[1] + (column - half_x) * lattice.pitch_um[2]
+    bent_y, bent_x = tile_distortion(settings)[:, row, column]
+    q_y = tile.centre_um[0] + (row + bent_y - half_y) * lattice.pitch_um[1]
+    q_x = tile.centre_um[1] + (column + bent_x - half_x) * lattice.pitch_um[2]
     y, x = piece.to_specimen(q_y, q_x)
-    bowl = ((row / half_y - 1) ** 2 + (column / half_x - 1) ** 2) / 2 * optics.field_curvature_um
-    shading = flat_field(settings)[row, column] * brightness
+    bowl = sunk_um(settings)[row, column]
+    shading = _brightness(settings, piece, tile)[row, column] * brightness
+    change = settings.light.shading_depth * field_change(settings)[row, column]
+    dark = settings.specimen.gain * dark_field(settings)[row, column]
     return _ALines(
         y_um=y.ravel(),
         x_um=x.ravel(),
         brightness=shading.astype(np.float32).ravel(),
         offset_um=(plan.tilt[0] * y + plan.tilt[1] * x + bowl).astype(np.float32).ravel(),
         height_um=piece.surface.height_um(y, x).astype(np.float32).ravel(),
+        change=change.astype(np.float32).ravel(),
+        dark=dark.astype(np.float32).ravel(),
     )
+
+
+def _brightness(settings: SimulationSettings, piece: SlicePlan, tile: TilePlan) -> F32:
+    """Flat field of one tile at middle depth, times the tile's own brightness."""
+    field = flat_field(settings)
+    if settings.light.shading_drift:
+        later = settings.light.shading_drift * slice_time(settings, piece)
+        field = field * np.exp(np.float32(later) * field_change(settings))
+    return field * np.float32(tile_brightness(settings, piece, tile.iy, tile.ix))
 
 
 def _fast_positions(
@@ -153,6 +163,9 @@ def _image(
     over_face = offset + height  # the face is seen this much deeper than water_um
     loss = np.exp(np.float32(2e-3 * optics.attenuation_per_mm) * over_face)
     value *= (loss * lines.brightness[part])[:, None]
+    if settings.light.shading_depth:
+        below_middle = np.linspace(-1, 1, len(depth_um), dtype=np.float32)
+        value *= np.exp(lines.change[part][:, None] * below_middle)
     # Full signal from the first sample at or below the face on, none one sample above it.
     last_water = int(np.searchsorted(depth_um, over_face.max(initial=0)))
     top = depth_um[: last_water + 1].astype(np.float32)

@@ -10,11 +10,13 @@ from pathlib import Path  # noqa: TC003  # the command line reads these types
 from typing import Any, Literal
 
 from mosaicflow.errors import ParameterError
+from mosaicflow.simulation.light import Light
 
 __all__ = [
     "PRESETS",
     "Faults",
     "Lattice",
+    "Light",
     "Optics",
     "PresetName",
     "Sections",
@@ -270,7 +272,7 @@ class SimulationSettings:
 
     Parameters
     ----------
-    lattice, specimen, stage, optics, sections, faults : dataclass
+    lattice, specimen, stage, optics, light, sections, faults : dataclass
         The groups.
     seed : int
         One seed, one acquisition.
@@ -282,6 +284,7 @@ class SimulationSettings:
     specimen: Specimen = field(default_factory=Specimen)
     stage: Stage = field(default_factory=Stage)
     optics: Optics = field(default_factory=Optics)
+    light: Light = field(default_factory=Light)
     sections: Sections = field(default_factory=Sections)
     faults: Faults = field(default_factory=Faults)
     seed: int = 0
@@ -309,7 +312,7 @@ class SimulationSettings:
         return replace(self, **own)
 
 
-GROUPS = ("lattice", "specimen", "stage", "optics", "sections", "faults")
+GROUPS = ("lattice", "specimen", "stage", "optics", "light", "sections", "faults")
 
 _OFF: dict[str, object] = {
     "jitter_px": 0.0,
@@ -419,6 +422,10 @@ def _check(settings: SimulationSettings) -> None:
         "lattice_scale": settings.stage.lattice_scale <= 0,
         "speckle_contrast": settings.optics.speckle_contrast < 0,
         "shading": not 0 <= settings.optics.shading < 0.8,
+        "rough": not 0 <= settings.light.rough < 0.5,
+        "rough_scale": settings.light.rough_scale <= 0,
+        "bleaching": not 0 <= settings.light.bleaching < 1,
+        "dust": settings.light.dust < 0,
         "truncated_fraction": not 0 <= settings.faults.truncated_fraction <= 1,
         "nan_fraction": not 0 <= settings.faults.nan_fraction <= 1,
     }

@@ -10,7 +10,14 @@ import numpy as np
 
 import mosaicflow
 from mosaicflow.io.tables import write_json, write_text
-from mosaicflow.simulation.render import flat_field, galvo_band_start, sample
+from mosaicflow.simulation.light import (
+    dark_field,
+    field_change,
+    flat_field,
+    sunk_um,
+    tile_distortion,
+)
+from mosaicflow.simulation.render import galvo_band_start, sample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +66,7 @@ def truth_grid(plan: AcquisitionPlan) -> TruthGrid:
 
 
 def write_truth(folder: Path, plan: AcquisitionPlan, tissue: Tissue, *, threads: int = 1) -> None:
-    """Write truth.json, flatfield.npy and, unless switched off, truth.ome.zarr.
+    """Write truth.json, flatfield.npy, light.npz and, unless switched off, truth.ome.zarr.
 
     Parameters
     ----------
@@ -74,6 +81,15 @@ def write_truth(folder: Path, plan: AcquisitionPlan, tissue: Tissue, *, threads:
     """
     folder.mkdir(parents=True)
     np.save(folder / "flatfield.npy", flat_field(plan.settings))
+    light = plan.settings.light
+    np.savez(
+        folder / "light.npz",
+        depth_change=light.shading_depth * field_change(plan.settings),
+        time_change=light.shading_drift * field_change(plan.settings),
+        dark_field=plan.settings.specimen.gain * dark_field(plan.settings),
+        distortion_px=tile_distortion(plan.settings),
+        sunk_um=sunk_um(plan.settings),
+    )
     grid = truth_grid(plan)
     if plan.settings.truth_volume:
         _write_volume(folder / "truth.ome.zarr", grid, tissue, threads)

@@ -11,9 +11,10 @@ import yaml
 from mosaicflow.errors import InputError, ParameterError
 from mosaicflow.io.zarr import open_level
 from mosaicflow.simulation import preset, simulate
+from mosaicflow.simulation.light import flat_field
 from mosaicflow.simulation.native import info_text, write_tile
 from mosaicflow.simulation.plan import TilePlan, make_plan
-from mosaicflow.simulation.render import flat_field, render_tile
+from mosaicflow.simulation.render import render_tile
 from mosaicflow.simulation.specimen import Box, ProceduralSpecimen, VolumeSpecimen
 from mosaicflow.simulation.volume import open_specimen
 
@@ -44,6 +45,15 @@ EFFECTS = {
     "attenuation_per_mm": 2.0,
     "rayleigh_um": 200.0,
     "field_curvature_um": 30.0,
+    "rough": 0.05,
+    "shading_depth": 0.05,
+    "shading_drift": 0.05,
+    "dark_offset": 0.05,
+    "bleaching": 0.3,
+    "lamp_drift": 0.05,
+    "dust": 3,
+    "scan_distortion_px": 2.0,
+    "lens_distortion_px": 2.0,
     "tilt_um": (20.0, 0.0),
     "tilt_spread_um": 10.0,
     "waviness_um": 5.0,
