@@ -49,6 +49,15 @@ def _lines(result: Evaluation) -> list[str]:
             f" {slices.rotation_median_deg:.3f} deg, worst {slices.shift_worst_px:.3f} px and"
             f" {slices.rotation_worst_deg:.3f} deg between neighbours"
         )
+        lines.append(
+            f"slice depths       worst step {slices.depth_step_worst_um:.2f} um,"
+            f" spread {slices.depth_spread_um:.2f} um"
+        )
+        if slices.gap_shift_rms_px is not None:
+            lines.append(
+                f"across gaps        rms {slices.gap_shift_rms_px:.2f} px per axis"
+                f" over {slices.n_gaps}"
+            )
     if (field := result.flatfield) is not None:
         lines.append(
             f"flat field         rms error {field.rms_percent:.2f} %"
@@ -60,6 +69,12 @@ def _lines(result: Evaluation) -> list[str]:
             f"volume             correlation with the truth {volume.correlation:.3f},"
             f" {100 * volume.filled:.1f} % of the imaged voxels filled"
         )
+        if (tissue := volume.tissue) is not None:
+            lines.append(
+                f"tissue             NCC {tissue.ncc:.4f}, SSIM {tissue.ssim:.4f}, planes"
+                f" {tissue.plane_ncc_mean:.4f}, worst {tissue.plane_ncc_worst:.4f}"
+                f" (plane {tissue.worst_plane})"
+            )
     missing = [
         name for name in ("tiles", "slices", "flatfield", "volume") if getattr(result, name) is None
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from mosaicflow.simulation.results import (
     read_alignment,
     read_placements,
 )
+from mosaicflow.simulation.slice_error import SliceErrors, measure_slices
 from mosaicflow.simulation.volume_error import VolumeError, measure_volume
 
 if TYPE_CHECKING:
@@ -58,37 +58,6 @@ class TileErrors:
     p95_px: float
     worst_px: float
     worst_tile: str
-
-
-@dataclass(frozen=True, slots=True)
-class SliceErrors:
-    """Disagreement of neighbouring slices about where the specimen is.
-
-    Parameters
-    ----------
-    n_pairs : int
-        Neighbours compared.
-    shift_median_px, shift_worst_px : float
-        Distance, in px of the canvas, between the places where two neighbours show the middle of
-        the tissue that both hold.
-    rotation_median_deg, rotation_worst_deg : float
-        Difference of their rotations.
-    drift_worst_px : float
-        Largest distance of a slice from the mean of all.
-    z_worst_planes : float
-        Largest error of a face's plane, less one offset for all.
-    worst_pair : str
-        Ids of the neighbours with the largest shift.
-    """
-
-    n_pairs: int
-    shift_median_px: float
-    shift_worst_px: float
-    rotation_median_deg: float
-    rotation_worst_deg: float
-    drift_worst_px: float
-    z_worst_planes: float
-    worst_pair: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +135,7 @@ def evaluate(run: Path, truth: Path, *, output: Path | None = None) -> Evaluatio
     result = Evaluation(
         counts=_counts(files, known, placements, alignment),
         tiles=_tile_errors(known, placements),
-        slices=_slice_errors(maps, known, _canvas_um(known, alignment)),
+        slices=measure_slices(maps, known, _plane_um(known, alignment)),
         flatfield=flatfield_error(files, truth),
         distortion=distortion_error(files, truth),
         curvature=curvature_error(files, truth),
@@ -280,6 +249,12 @@ def _canvas_um(known: Mapping[str, Any], alignment: Mapping[str, Any] | None) ->
     return float((alignment or {}).get("resolution_um") or wanted)
 
 
+def _plane_um(known: Mapping[str, Any], alignment: Mapping[str, Any] | None) -> float:
+    """Distance of the canvas's planes."""
+    pitch = (alignment or {}).get("pitch_um")
+    return float(pitch[0]) if pitch else _canvas_um(known, alignment)
+
+
 def _slice_frame(files: RunFiles, slice_id: int) -> tuple[F64 | None, F64 | None]:
     """Working pitch (um) and canvas origin (px) from any finished store of the slice."""
     from mosaicflow.io.zarr import is_finished, open_level
@@ -307,43 +282,6 @@ def _to_canvas(
         angle_deg=float(entry["angle_deg"]) + piece["angle_deg"],
         z_plane=float(entry["z_plane"]),
     )
-
-
-def _slice_errors(
-    maps: list[SliceMap], known: Mapping[str, Any], plane_um: float
-) -> SliceErrors | None:
-    # A slice without an image can only lie where its stage says: that is no error of the run.
-    maps = [one for one in maps if one.slice_id not in known["bad_slices"]]
-    if len(maps) < 2:
-        return None
-    truths = {piece["slice_id"]: piece for piece in known["slices"]}
-    middles = {m.slice_id: _middle_um(truths[m.slice_id]) for m in maps}
-    pairs = list(pairwise(maps))
-    shifts, turns = [], []
-    for one, two in pairs:
-        place = (middles[one.slice_id] + middles[two.slice_id])[None, :] / 2
-        shifts.append(float(np.hypot(*(two(place) - one(place))[0])))
-        turns.append(abs(two.angle_deg - one.angle_deg))
-    common = np.mean(list(middles.values()), axis=0)[None, :]
-    spots = np.array([one(common)[0] for one in maps])
-    depth = np.array([m.z_plane - truths[m.slice_id]["face_um"] / plane_um for m in maps])
-    worst = pairs[int(np.argmax(shifts))]
-    return SliceErrors(
-        n_pairs=len(pairs),
-        shift_median_px=float(np.median(shifts)),
-        shift_worst_px=max(shifts),
-        rotation_median_deg=float(np.median(turns)),
-        rotation_worst_deg=max(turns),
-        drift_worst_px=float(np.hypot(*(spots - spots.mean(axis=0)).T).max()),
-        z_worst_planes=float(np.abs(depth - np.median(depth)).max()),
-        worst_pair=f"{worst[0].slice_id}-{worst[1].slice_id}",
-    )
-
-
-def _middle_um(piece: Mapping[str, Any]) -> F64:
-    """Middle of a slice's tiles in the specimen."""
-    centre = 1000 * np.mean([tile["centre_mm"] for tile in piece["tiles"]], axis=0)
-    return np.asarray(rotation(-piece["angle_deg"]) @ (centre - np.array(piece["shift_um"])))
 
 
 def _counts(

@@ -24,12 +24,22 @@ from mosaicflow.errors import ParameterError
 if TYPE_CHECKING:
     from mosaicflow.simulation.settings import SimulationSettings
 
-__all__ = ["AcquisitionPlan", "SlicePlan", "Surface", "TilePlan", "make_plan", "rotation"]
+__all__ = [
+    "WITHOUT_IMAGE",
+    "AcquisitionPlan",
+    "SlicePlan",
+    "Surface",
+    "TilePlan",
+    "make_plan",
+    "rotation",
+]
 
 F64 = NDArray[np.float64]
 
 STAGE_ZERO_MM = (20.0, 31.0)
-_JITTER, _SLICE, _SURFACE = 1, 2, 3  # streams of random numbers
+WITHOUT_IMAGE = ("noise", "blank", "saturated", "frozen", "duplicated")
+"""Kinds of bad slices that do not show their own tissue where it lies."""
+_JITTER, _SLICE, _SURFACE, _THICKNESS = 1, 2, 3, 4  # streams of random numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class TilePlan:
         Stage position (y, x) in info.txt.
     centre_um : tuple of float
         True middle (y, x) of the tile in the slice frame.
-    fault : {"", "missing", "truncated", "nan"}
+    fault : {"", "missing", "truncated", "nan", "empty"}
         What is wrong with it.
     """
 
@@ -102,8 +112,8 @@ class SlicePlan:
         Depth of its block face.
     surface : Surface
         The face's shape.
-    fault : {"", "missing", "noise", "blank", "saturated"}
-        What is wrong with it.
+    fault : str
+        What is wrong with it: "", "missing" or the kind of a bad slice.
     tiles : tuple of TilePlan
         Its tiles, row by row.
     """
@@ -181,8 +191,9 @@ def make_plan(settings: SimulationSettings) -> AcquisitionPlan:
     draws = np.clip(draws, -2, 2)
     draws[0, :2] = 0
     drift = np.cumsum(draws[:, :2], axis=0) * stage.drift_um / 1000
+    faces = _faces_um(settings)
     slices = tuple(
-        _slice(settings, camera, number, drift[number], draws[number, 2:])
+        _slice(settings, camera, number, drift[number], (*draws[number, 2:], faces[number]))
         for number in range(lattice.n_slices)
     )
     plan = AcquisitionPlan(settings, camera, (tilt_y, tilt_x), slices)
@@ -201,23 +212,37 @@ def _half_size(settings: SimulationSettings) -> tuple[float, float]:
     return y, x
 
 
+def _faces_um(settings: SimulationSettings) -> F64:
+    """Depth of every face: the sections above it, of which each has its own thickness."""
+    n_slices = settings.lattice.n_slices
+    rng = np.random.default_rng([settings.seed, _THICKNESS])
+    spread = np.clip(rng.standard_normal(max(n_slices - 1, 0)), -2, 2)
+    off = np.concatenate([[0.0], np.cumsum(spread * settings.sections.thickness_sigma_um)])
+    return np.asarray(np.arange(n_slices) * settings.lattice.slicing_interval_mm * 1000 + off)
+
+
 def _slice(
-    settings: SimulationSettings, camera: F64, number: int, drift_mm: F64, draws: F64
+    settings: SimulationSettings,
+    camera: F64,
+    number: int,
+    drift_mm: F64,
+    draws: tuple[float, ...],
 ) -> SlicePlan:
     stage, lattice, faults = settings.stage, settings.lattice, settings.faults
     slice_id = lattice.first_slice + number
     fault = "missing" if slice_id in faults.missing_slices else ""
     if slice_id in faults.bad_slices:
         fault = faults.bad_kind
+    beside_um = faults.bad_shift_um if fault == "shifted" else 0.0
     return SlicePlan(
         slice_id=slice_id,
         angle_deg=float(draws[2] * stage.residual_rotation_deg),
         shift_um=(
-            float(draws[0]) * stage.residual_shift_um,
+            float(draws[0]) * stage.residual_shift_um + beside_um,
             float(draws[1]) * stage.residual_shift_um,
         ),
         drift_mm=(float(drift_mm[0]), float(drift_mm[1])),
-        face_um=number * lattice.slicing_interval_mm * 1000,
+        face_um=float(draws[3]),
         surface=_surface(settings, number),
         fault=fault,
         tiles=_tiles(settings, camera, number, drift_mm),
@@ -283,7 +308,10 @@ def _tile_fault(settings: SimulationSettings, name: str) -> str:
         "truncated": faults.truncated_tiles,
         "nan": faults.nan_tiles,
     }
-    return next((fault for fault, names in named.items() if name in names), "")
+    found = next((fault for fault, names in named.items() if name in names), "")
+    slice_id, iy, ix = (int(part) for part in name.split("/"))
+    is_half = faults.bad_kind == "half_empty" and slice_id in faults.bad_slices
+    return found or ("empty" if is_half and (iy + ix) % 2 else "")
 
 
 def _check_faults(plan: AcquisitionPlan) -> None:

@@ -33,6 +33,7 @@ F64 = NDArray[np.float64]
 _SPECKLE = 11  # stream of random numbers
 _RETURN_BRIGHTNESS = 0.5  # of the galvo's return sweep, where less light comes back
 _NEARLY_NORMAL = 0.35  # speckle contrast below which a gamma variable is cheap to make
+_DARKER, _NOISIER, _BLUR_PX = 10.0, 25.0, 5.0  # what is wrong with bad slices that have an image
 _BLOCK_A_LINES = 4096  # rendered at a time, so that the work stays in the processor's cache
 
 
@@ -64,24 +65,66 @@ def render_tile(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan, tissue:
     ndarray, shape (B-scans, A-lines with the galvo's return, depth), float32
         What the instrument records, without the faults of single files.
     """
-    settings = plan.settings
-    lattice = settings.lattice
-    n_z = lattice.tile_shape[0]
-    lines = _a_lines(plan, piece, tile)
-    out = np.empty((lines.y_um.size, n_z), np.float32)
-    rng = _generator(settings, piece, tile)
-    if piece.fault:
-        out[:] = _bad(piece.fault, settings, rng, out.shape)
-    else:
-        for start in range(0, len(out), _BLOCK_A_LINES):
-            part = slice(start, start + _BLOCK_A_LINES)
-            out[part] = _image(settings, piece, lines, part, tissue)
+    settings, shown = plan.settings, _shown(plan, piece, tile)
+    rng = _generator(settings, *(shown or (piece, tile)))
+    shape = _raw_shape(settings.lattice)
+    if shown is None:
+        return _camera(_bad(piece.fault, settings, rng, shape), settings)
+    settings = _spoilt(settings, piece.fault)
+    lines = _a_lines(plan, *shown)
+    out = np.empty((lines.y_um.size, shape[2]), np.float32)
+    parts = [slice(i, i + _BLOCK_A_LINES) for i in range(0, len(out), _BLOCK_A_LINES)]
+    for part in parts:
+        out[part] = _image(settings, shown[0], lines, part, tissue)
+        if piece.fault != "blurred":
             _speckle(out[part], settings.optics.speckle_contrast, rng)
-        if settings.light.dark_offset:
-            out += lines.dark[:, None]
-    n_fast, n_slow = _scan_shape(lattice)
-    raw = out.reshape(n_slow * lattice.n_repeat, n_fast + lattice.n_extra, n_z)
+    raw = out.reshape(shape)
+    if piece.fault == "blurred":
+        # Light out of focus makes speckle as any other does.
+        _blur(raw, settings)
+        _speckle(raw, settings.optics.speckle_contrast, rng)
+    if settings.light.dark_offset:
+        raw += lines.dark.reshape(*shape[:2], 1)
     return _camera(raw, settings)
+
+
+def _shown(
+    plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan
+) -> tuple[SlicePlan, TilePlan] | None:
+    """Say whose tissue a tile shows: its own, unless the slice is spoiled; None for none."""
+    if piece.fault in ("noise", "blank", "saturated") or tile.fault == "empty":
+        return None
+    if piece.fault == "frozen":
+        return piece, piece.tiles[0]
+    if piece.fault == "duplicated":
+        number = plan.slices.index(piece)
+        above = plan.slices[max(number - 1, 0)]
+        return above, above.tiles[piece.tiles.index(tile)]
+    return piece, tile
+
+
+def _spoilt(settings: SimulationSettings, fault: str) -> SimulationSettings:
+    if fault == "dark":
+        # The camera's own signal does not fade with the light.
+        gain, noise = settings.specimen.gain, settings.optics.noise
+        return settings.changed(gain=gain / _DARKER, noise=noise * _DARKER)
+    if fault == "noisy":
+        return settings.changed(noise=settings.optics.noise * _NOISIER)
+    return settings
+
+
+def _blur(raw: F32, settings: SimulationSettings) -> None:
+    """Blur each scan laterally, in place; the galvo's return stays out of it."""
+    from scipy.ndimage import gaussian_filter1d
+
+    kept = raw[:, : _scan_shape(settings.lattice)[0]]
+    for axis, sigma in ((0, _BLUR_PX * settings.lattice.n_repeat), (1, _BLUR_PX)):
+        kept[:] = gaussian_filter1d(kept, sigma, axis=axis, mode="nearest")
+
+
+def _raw_shape(lattice: Lattice) -> tuple[int, int, int]:
+    n_fast, n_slow = _scan_shape(lattice)
+    return n_slow * lattice.n_repeat, n_fast + lattice.n_extra, lattice.tile_shape[0]
 
 
 def _scan_shape(lattice: Lattice) -> tuple[int, int]:
@@ -159,8 +202,10 @@ def _image(
     depth_um = pitch * np.arange(lattice.tile_shape[0], dtype=np.float64) - lattice.water_um
     offset, height = lines.offset_um[part], lines.height_um[part]
     value = sample(tissue, lines.y_um[part], lines.x_um[part], depth_um + piece.face_um, -offset)
-    value *= (settings.specimen.gain * _depth_profile(settings, depth_um)).astype(np.float32)
     over_face = offset + height  # the face is seen this much deeper than water_um
+    if optics.shadow_per_mm:
+        value *= _shadows(settings, value, depth_um, over_face)
+    value *= (settings.specimen.gain * _depth_profile(settings, depth_um)).astype(np.float32)
     loss = np.exp(np.float32(2e-3 * optics.attenuation_per_mm) * over_face)
     value *= (loss * lines.brightness[part])[:, None]
     if settings.light.shading_depth:
@@ -173,6 +218,16 @@ def _image(
     if optics.noise:
         value += np.float32(settings.specimen.gain * optics.noise) * lines.brightness[part][:, None]
     return value
+
+
+def _shadows(settings: SimulationSettings, value: F32, depth_um: F64, over_face: F32) -> F32:
+    """Light that reaches each sample through the tissue between it and the face."""
+    pitch = np.float32(settings.lattice.pitch_um[0])
+    inside = np.clip((depth_um.astype(np.float32) - over_face[:, None]) / pitch, 0, 1)
+    above = np.cumsum(value * inside, axis=1, dtype=np.float32)
+    above -= value * inside
+    loss = np.exp(np.float32(-2e-3 * settings.optics.shadow_per_mm) * pitch * above)
+    return np.asarray(loss, np.float32)
 
 
 def _depth_profile(settings: SimulationSettings, depth_um: F64) -> F64:
@@ -283,11 +338,11 @@ def _speckle(value: F32, contrast: float, rng: np.random.Generator) -> None:
 
 def _bad(
     kind: str, settings: SimulationSettings, rng: np.random.Generator, shape: tuple[int, ...]
-) -> F32 | np.float32:
+) -> F32:
     gain = np.float32(settings.specimen.gain)
     if kind == "noise":
         return gain * np.float32(0.1) * rng.standard_exponential(shape, dtype=np.float32)
-    return gain * np.float32(4.0 if kind == "saturated" else 0.0)
+    return np.full(shape, gain * (4.0 if kind == "saturated" else 0.0), np.float32)
 
 
 def _camera(raw: F32, settings: SimulationSettings) -> F32:

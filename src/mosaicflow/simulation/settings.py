@@ -26,9 +26,12 @@ __all__ = [
     "preset",
 ]
 
-PresetName = Literal["toy", "demo", "benchmark", "native", "ideal"]
+PresetName = Literal["toy", "demo", "benchmark", "hard", "deep", "native", "ideal"]
 Layout = Literal["flat", "per_slice", "acquisition"]
-BadKind = Literal["noise", "blank", "saturated"]
+BadKind = Literal[
+    "noise", "blank", "saturated", "dark", "noisy", "blurred", "half_empty", "frozen",
+    "duplicated", "shifted",
+]  # fmt: skip
 JumpKind = Literal["step", "spike"]
 
 
@@ -109,6 +112,9 @@ class Specimen:
         Part of the reflectivity that is missing inside a vessel.
     tissue_fill : float
         Size of the procedural tissue relative to the mosaic.
+    depth_contrast : float
+        Natural logarithm of the factor by which the brightness of the procedural tissue swings
+        along depth, core and rim each in its own rhythm.
     gain : float
         Stored value of reflectivity 1.
     """
@@ -120,6 +126,7 @@ class Specimen:
     texture_contrast: float = 1.0
     vessel_contrast: float = 0.75
     tissue_fill: float = 0.9
+    depth_contrast: float = 0.0
     gain: float = 1000.0
 
 
@@ -183,6 +190,8 @@ class Optics:
         Signal of the dark camera, as a reflectivity.
     attenuation_per_mm : float
         Loss with depth: the signal falls as exp(-2 a z).
+    shadow_per_mm : float
+        Loss through tissue of reflectivity 1 on top of that: what is bright throws a shadow.
     focus_um : float
         Depth of the focus below the block face.
     rayleigh_um : float
@@ -203,6 +212,7 @@ class Optics:
     speckle_contrast: float = 0.2
     noise: float = 0.02
     attenuation_per_mm: float = 1.0
+    shadow_per_mm: float = 0.0
     focus_um: float = 150.0
     rayleigh_um: float = 600.0
     field_curvature_um: float = 0.0
@@ -225,11 +235,14 @@ class Sections:
         Standard deviation of each slice's own tilt across the mosaic.
     waviness_um : float
         Amplitude of the waves that the knife leaves.
+    thickness_sigma_um : float
+        Standard deviation of a section's thickness about the interval, which nothing reports.
     """
 
     tilt_um: tuple[float, float] = (12.0, -8.0)
     tilt_spread_um: float = 2.0
     waviness_um: float = 2.0
+    thickness_sigma_um: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +254,14 @@ class Faults:
     missing_slices : tuple of int
         Slices that are not there.
     bad_slices : tuple of int
-        Slices without an image.
-    bad_kind : {"noise", "blank", "saturated"}
-        What these hold instead.
+        Slices whose image is spoiled.
+    bad_kind : str
+        How. Without an image: noise, blank, saturated, frozen (every tile shows the first one's
+        image), duplicated (the image of the slice above). With one: dark (a tenth of the light),
+        noisy (the camera's signal x 25), blurred (by a Gaussian of 5 px), half_empty (every second
+        tile is 0), shifted (lies `bad_shift_um` beside where the stage says).
+    bad_shift_um : float
+        Length of the shift of a `shifted` slice, along y.
     missing_tiles : tuple of str
         Tiles that are not there.
     truncated_tiles : tuple of str
@@ -259,6 +277,7 @@ class Faults:
     missing_slices: tuple[int, ...] = ()
     bad_slices: tuple[int, ...] = ()
     bad_kind: BadKind = "noise"
+    bad_shift_um: float = 400.0
     missing_tiles: tuple[str, ...] = ()
     truncated_tiles: tuple[str, ...] = ()
     truncated_fraction: float = 0.95
@@ -332,6 +351,22 @@ _OFF: dict[str, object] = {
     "truncated_tiles": (),
 }
 
+# What an instrument is known to do and does not report; a solver that believes the stage and the
+# microtome loses here.
+_HARD: dict[str, object] = {
+    "n_extra": 8,
+    "files_per_tile": 1,
+    "lattice_rotation_deg": 0.3,
+    "residual_shift_um": 30.0,
+    "residual_rotation_deg": 0.5,
+    "thickness_sigma_um": 5.0,
+    "depth_contrast": 0.3,
+    "attenuation_per_mm": 0.3,
+    "shadow_per_mm": 1.2,
+    "speckle_contrast": 0.35,
+    "field_curvature_um": 14.0,
+}
+
 PRESETS: dict[str, dict[str, object]] = {
     "toy": {
         "n_slices": 2,
@@ -351,6 +386,16 @@ PRESETS: dict[str, dict[str, object]] = {
         "n_extra": 8,
         "lattice_rotation_deg": 0.3,
         "files_per_tile": 1,
+    },
+    "hard": {**_HARD, "grid": (5, 5), "n_slices": 8, "tile_shape": (120, 160, 160)},
+    "deep": {
+        **_HARD,
+        "grid": (2, 2),
+        "n_slices": 24,
+        "tile_shape": (62, 160, 160),
+        "slicing_interval_mm": 0.07,
+        "water_um": 55.0,
+        "focus_um": 45.0,
     },
     "native": {
         "n_slices": 2,
@@ -377,9 +422,11 @@ def preset(name: PresetName, **changes: object) -> SimulationSettings:
 
     Parameters
     ----------
-    name : {"toy", "demo", "benchmark", "native", "ideal"}
-        toy: 2 MB for tests; demo: what ``make demo`` runs; benchmark: 2.6 GB; native: 2.7 GB at a
-        microscope's own pitch; ideal: demo's lattice without any degradation.
+    name : {"toy", "demo", "benchmark", "hard", "deep", "native", "ideal"}
+        toy: 2 MB for tests; demo: what ``make demo`` runs; benchmark: 2.6 GB; hard: its lattice
+        with shifts, turns and section thicknesses that nothing reports; deep: the same with 24
+        thin sections of 2 x 2 tiles, 0.6 GB; native: 2.7 GB at a microscope's own pitch; ideal:
+        demo's lattice without any degradation.
     **changes
         Settings of any group, by name, e.g. ``speckle_contrast=0.0``.
 
@@ -421,6 +468,9 @@ def _check(settings: SimulationSettings) -> None:
         "stage_sign": any(sign not in (-1, 1) for sign in settings.stage.stage_sign),
         "lattice_scale": settings.stage.lattice_scale <= 0,
         "speckle_contrast": settings.optics.speckle_contrast < 0,
+        "thickness_sigma_um": not 0
+        <= 2 * settings.sections.thickness_sigma_um
+        < 1000 * lattice.slicing_interval_mm,
         "shading": not 0 <= settings.optics.shading < 0.8,
         "rough": not 0 <= settings.light.rough < 0.5,
         "rough_scale": settings.light.rough_scale <= 0,

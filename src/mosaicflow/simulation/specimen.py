@@ -98,6 +98,8 @@ class ProceduralSpecimen:
         tissue: F32 = np.interp(radius, *_LAYERS).astype(np.float32)
         for texture in _textures(self.seed, self.options, self._period()):
             tissue *= _wrapped(texture, box)
+        if self.options.depth_contrast:
+            tissue *= self._fading(radius, box)
         gel = np.float32(self.options.agarose)
         tissue -= gel
         tissue *= inside
@@ -112,6 +114,17 @@ class ProceduralSpecimen:
         ]
         y, x = (min(n, limit) for n, limit in zip(voxels, _PERIOD[:2], strict=True))
         return y, x, _PERIOD[2]
+
+    def _fading(self, radius: F32, box: Box) -> F32:
+        """Brightness of core and rim along depth, each with a rhythm of its own."""
+        z = box.index(0) * self.spacing_um[0]
+        phase = np.random.default_rng([self.seed, 102]).uniform(0, 2 * np.pi, len(_FADING_UM))
+        core, rim = (
+            np.cos(2 * np.pi * z / period + p) for period, p in zip(_FADING_UM, phase, strict=True)
+        )
+        share = np.clip((radius - np.float32(0.4)) * np.float32(5), 0, 1)
+        swing = core.astype(np.float32) * (1 - share) + rim.astype(np.float32) * share
+        return np.asarray(np.exp(np.float32(self.options.depth_contrast) * swing), np.float32)
 
     def _radius(self, box: Box) -> F32:
         """Distance from the middle relative to the outline, which varies slowly with depth."""
@@ -134,6 +147,8 @@ class ProceduralSpecimen:
 _GRAINS = ((1.4, 0.32), (2.5, 0.30), (5.0, 0.22))
 # Order, amplitude and period along depth (um) of the outline's waves.
 _OUTLINE = ((3, 0.04, 2600.0), (5, 0.03, -1900.0), (8, 0.02, 1100.0))
+# Period (um) of the brightness of core and rim along depth.
+_FADING_UM = (1500.0, 900.0)
 # Relative distance from the middle -> reflectivity: a pale core, a bright tract, banded cortex.
 _LAYERS = (
     np.array([0.0, 0.2, 0.26, 0.38, 0.44, 0.6, 0.64, 0.74, 0.78, 0.9, 0.93, 1.0]),

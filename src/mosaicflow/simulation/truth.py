@@ -17,6 +17,7 @@ from mosaicflow.simulation.light import (
     sunk_um,
     tile_distortion,
 )
+from mosaicflow.simulation.plan import WITHOUT_IMAGE
 from mosaicflow.simulation.render import galvo_band_start, sample
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def _document(plan: AcquisitionPlan, grid: TruthGrid) -> dict[str, object]:
         "slices": [_slice_document(plan, piece, native) for piece in plan.slices],
         "missing_slices": [p.slice_id for p in plan.slices if p.fault == "missing"],
         "bad_slices": [p.slice_id for p in plan.slices if p.fault not in ("", "missing")],
+        "slices_without_image": [p.slice_id for p in plan.slices if p.fault in WITHOUT_IMAGE],
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mosaicflow.simulation.plan import rotation
+from mosaicflow.simulation.plane_scores import PlaneScores, PlaneView, drawn, score_planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mosaicflow.io.zarr import LevelReader
     from mosaicflow.simulation.results import RunFiles, SliceMap
 
-__all__ = ["VolumeError", "measure_volume"]
+__all__ = ["VolumeError", "measure_volume", "without_image"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -28,6 +29,7 @@ _MARGIN = 6  # voxels that the pose may differ from the alignment's own mean
 _FIT_BLOCKS, _FIT_POINTS = 24, 1500
 # A sample, as millions of voxels settle a correlation to the third digit and billions take hours.
 _BLOCKS, _POINTS = 200, 30_000
+_PLANE_BLOCK_PX = 32_000_000  # of planes held at a time, which bounds memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class VolumeError:
         Rotation found on top of it.
     n_voxels : int
         Voxels compared, a random sample where there are many.
+    tissue : PlaneScores or None
+        Likeness over all tissue, plane by plane; None where there is none.
     """
 
     correlation: float
@@ -56,6 +60,7 @@ class VolumeError:
     offset_px: tuple[float, float, float]
     angle_deg: float
     n_voxels: int
+    tissue: PlaneScores | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,9 @@ def measure_volume(
 
     pair = _comparison(open_level(store), open_level(path), known, aligned)
     pose = _fit(pair)
-    return _correlate(pair, pose)
+    gel = float(known["settings"]["specimen"]["agarose"])
+    tissue = score_planes([_plane_views(pair, pose), _plane_views(pair, pose)], gel)
+    return replace(_correlate(pair, pose), tissue=tissue)
 
 
 def _comparison(
@@ -120,7 +127,7 @@ def _comparison(
     pieces = {piece["slice_id"]: piece for piece in known["slices"]}
     last = max(m.z_plane for m in maps)
     depth_um = volume.shape[0] * volume_um[0] - last * canvas_um
-    maps = [m for m in maps if not pieces[m.slice_id]["fault"]] or maps
+    maps = [m for m in maps if m.slice_id not in without_image(known)] or maps
     faces = np.array([pieces[m.slice_id]["face_um"] for m in maps])
     planes = np.array([m.z_plane for m in maps])
     coarser = canvas_um / volume_um
@@ -142,6 +149,11 @@ def _comparison(
         plane=float(np.median(planes - faces / volume_um[0])),
         slices=[_imaged(known, pieces[m.slice_id], depth_um) for m in maps],
     )
+
+
+def without_image(known: Mapping[str, Any]) -> set[int]:
+    """Slices that do not show their own tissue; older truths name all bad ones."""
+    return set(known.get("slices_without_image", known["bad_slices"]))
 
 
 def _imaged(known: Mapping[str, Any], piece: Mapping[str, Any], depth_um: float) -> _Imaged:
@@ -310,7 +322,54 @@ def _correlate(pair: _Comparison, pose: Pose) -> VolumeError:
         offset_px=pose[:3],
         angle_deg=pose[3],
         n_voxels=everywhere.n,
+        tissue=None,
     )
+
+
+def _plane_views(pair: _Comparison, pose: Pose) -> Iterator[PlaneView]:
+    """Give every plane between the first and the last face; of a lone slice, all it imaged."""
+    faces = [one.low_um for one in pair.slices]
+    last_um = max(faces) if max(faces) > min(faces) else max(one.high_um for one in pair.slices)
+    n_z, n_y, n_x = pair.volume.shape
+    z_um = (np.arange(n_z) - pose[0] - pair.plane) * pair.volume_um[0]
+    # Voxels that lie between the faces as a whole: one that a face cuts is half water.
+    half_um = pair.volume_um[0] / 2
+    planes = np.flatnonzero((z_um - half_um >= min(faces)) & (z_um + half_um <= last_um))
+    z_true = (z_um - pair.origin_um[0]) / pair.spacing_um
+    planes = planes[(z_true[planes] >= 0) & (z_true[planes] <= pair.truth.shape[0] - 1)]
+    corners = _in_truth(pair, pose, np.array([[0.0, 0, 0], [0.0, 1, 0], [0.0, 0, 1]]))[:, 1:]
+    matrix = np.stack([corners[1] - corners[0], corners[2] - corners[0]], axis=1)
+    masks = [_imaged_px(pair, pose, one) for one in pair.slices]
+    step = int(np.clip(_PLANE_BLOCK_PX // (n_y * n_x), 1, _BLOCK[0]))
+    for start in range(0, len(planes), step):
+        block = planes[start : start + step]
+        low = int(z_true[block[0]])
+        high = min(int(z_true[block[-1]]) + 2, pair.truth.shape[0])
+        truth = pair.truth[low:high].astype(np.float32)
+        found = np.asarray(pair.volume[int(block[0]) : int(block[-1]) + 1], np.float32)
+        for k in block.tolist():
+            below = min(int(z_true[k]) - low, len(truth) - 1)
+            share = np.float32(z_true[k] - low - below)
+            plane = truth[below] * (1 - share) + truth[min(below + 1, len(truth) - 1)] * share
+            imaged = np.zeros((n_y, n_x), bool)
+            for one, mask in zip(pair.slices, masks, strict=True):
+                if one.low_um <= z_um[k] < one.high_um:
+                    imaged |= mask
+            true = drawn(plane, matrix, corners[0], (n_y, n_x))
+            yield PlaneView(k, found[k - block[0]], true, imaged)
+
+
+def _imaged_px(pair: _Comparison, pose: Pose, one: _Imaged) -> NDArray[np.bool_]:
+    """Pixels of the volume that a slice has imaged at any depth, a voxel off its border."""
+    n_y, n_x = pair.volume.shape[1:]
+    rows, columns = (one.ravel() for one in np.indices((n_y, n_x)))
+    index = np.column_stack([np.zeros(len(rows)), rows, columns]).astype(np.float64)
+    spot = _in_specimen(pair, pose, index)[:, 1:] @ one.turn.T + one.shift_um
+    inside = np.zeros(len(spot), bool)
+    for corner in one.corners_um:
+        edge = pair.spacing_um
+        inside |= ((spot > corner + edge) & (spot < corner + one.size_um - edge)).all(axis=1)
+    return inside.reshape(n_y, n_x)
 
 
 def _all_points(pair: _Comparison, pose: Pose) -> Iterator[_Points]:

@@ -10,6 +10,7 @@ from mosaicflow.io.tables import read_json, write_csv, write_json
 from mosaicflow.io.zarr import OmeZarrWriter, open_level
 from mosaicflow.simulation import evaluate, preset, simulate
 from mosaicflow.simulation.plan import rotation
+from mosaicflow.simulation.plane_scores import structural_similarity
 
 COLUMNS = ("iy", "ix", "row_px", "col_px", "valid", "source")
 
@@ -117,6 +118,10 @@ def test_a_perfect_run_has_no_errors(run, acquisition, tmp_path):
     assert result.flatfield.rms_percent < 1e-6
     assert result.flatfield.rms_percent_uncorrected > 1
     assert result.volume.correlation > 0.99999
+    assert result.volume.tissue.ncc > 0.99999
+    assert result.volume.tissue.ssim > 0.9999
+    assert result.volume.tissue.plane_ncc_worst > 0.99999
+    assert result.slices.depth_spread_um < 1e-6
     assert result.counts.tiles_in == result.counts.tiles_placed == 17
     assert result.counts.tiles_unaccounted == 0
     assert result.counts.slices_in == result.counts.slices_aligned == 3
@@ -217,6 +222,56 @@ def test_noise_and_holes_lower_the_correlation(run, acquisition, tmp_path):
     assert holed.correlation < noisy.correlation
     assert holed.filled < 0.95
     assert holed.correlation_nonzero == pytest.approx(noisy.correlation_nonzero, abs=0.05)
+
+
+def test_the_structural_similarity_is_that_of_scikit_image():
+    skimage = pytest.importorskip("skimage.metrics")
+    rng = np.random.default_rng(3)
+    true = rng.uniform(0, 2, (40, 50)).astype(np.float32)
+    found = (true + 0.3 * rng.standard_normal(true.shape)).astype(np.float32)
+    _, expected = skimage.structural_similarity(
+        found.astype(float), true.astype(float), data_range=2.0, full=True
+    )
+    np.testing.assert_allclose(structural_similarity(found, true, 2.0), expected, atol=1e-5)
+
+
+def test_brightness_is_no_error_but_fading_along_depth_is(run, acquisition, tmp_path):
+    run.volume = 0.3 * run.volume + 5.0
+    tissue = errors(run, acquisition, tmp_path).volume.tissue
+    assert tissue.ncc > 0.999
+    assert tissue.ssim > 0.99
+    run.volume = run.volume * np.linspace(1, 3, len(run.volume))[:, None, None].astype(np.float32)
+    faded = evaluate(run.write(tmp_path / "second"), acquisition.truth).volume.tissue
+    assert faded.plane_ncc_mean > 0.99  # each plane alone is as it was
+    assert faded.ncc < 0.95
+
+
+def test_depths_are_judged_by_steps_and_by_their_spread(run, acquisition, tmp_path):
+    run.alignment[1]["z_plane"] += 0.5
+    run.alignment[2]["z_plane"] -= 0.25
+    slices = errors(run, acquisition, tmp_path).slices
+    assert slices.depth_step_worst_um == pytest.approx(7.5)
+    assert slices.depth_spread_um == pytest.approx(7.5)
+
+
+def test_neighbours_across_unseen_tissue_are_told_apart(tmp_path):
+    settings = preset("toy", n_slices=5, slicing_interval_mm=0.2, missing_slices=(2,), seed=2)
+    acquisition = simulate(tmp_path / "sim", settings=settings)
+    run = perfect_run(acquisition.truth)
+    run.alignment[2]["translation_yx"][0] += 4.0
+    run.alignment[3]["translation_yx"][0] += 4.0
+    slices = errors(run, acquisition, tmp_path).slices
+    assert (slices.n_pairs, slices.n_gaps) == (2, 1)
+    assert slices.shift_worst_px < 1e-9
+    assert slices.gap_shift_rms_px == pytest.approx(4 / 2**0.5)
+
+
+def test_a_bad_slice_with_an_image_counts(tmp_path):
+    settings = preset("toy", n_slices=3, bad_slices=(1,), bad_kind="dark", seed=2)
+    acquisition = simulate(tmp_path / "sim", settings=settings)
+    run = perfect_run(acquisition.truth)
+    run.alignment[1]["translation_yx"][0] += 9.0
+    assert errors(run, acquisition, tmp_path).slices.shift_worst_px == pytest.approx(9)
 
 
 def test_a_field_at_another_size_is_compared_at_that_size(run, acquisition, tmp_path):

@@ -57,6 +57,9 @@ EFFECTS = {
     "tilt_um": (20.0, 0.0),
     "tilt_spread_um": 10.0,
     "waviness_um": 5.0,
+    "thickness_sigma_um": 20.0,
+    "depth_contrast": 0.5,
+    "shadow_per_mm": 2.0,
     "slicing_interval_mm": 0.1,
     "marker": True,
     "camera_shift_px": 3,
@@ -552,3 +555,85 @@ def test_mistakes_are_named(tmp_path):
     np.save(tmp_path / "v.npy", np.ones((4, 4, 4)))
     with pytest.raises(ParameterError, match="does not say its voxel spacing"):
         simulate(tmp_path / "b", settings=preset("toy", volume=tmp_path / "v.npy"))
+
+
+def spoilt(kind, **changes):
+    """Streams of slice 1 of three without the galvo's return, when it is bad and when not."""
+    still = {"jitter_px": 0.0, "drift_um": 0.0, "residual_shift_um": 0.0, "noise": 0.02}
+    settings = preset("toy", n_slices=3, **{**still, **changes})
+    images = []
+    for bad in ({"bad_slices": (1,), "bad_kind": kind}, {}):
+        plan = make_plan(settings.changed(**bad))
+        tissue = ProceduralSpecimen((10.0,) * 3, plan.half_size_um, settings.specimen, 0)
+        images.append(
+            np.stack([render_tile(plan, plan.slices[1], t, tissue) for t in plan.slices[1].tiles])
+        )
+    return [image[:, :, :40] for image in images]
+
+
+def test_a_dark_slice_loses_light_and_keeps_the_cameras_signal():
+    bad, good = spoilt("dark", speckle_contrast=0.0, shading=0.0)
+    camera = 1000 * 0.02
+    np.testing.assert_allclose(bad - camera, (good - camera) / 10, atol=1e-2)
+
+
+def test_a_noisy_slice_has_25_times_the_cameras_signal():
+    bad, good = spoilt("noisy", speckle_contrast=0.0, shading=0.0)
+    np.testing.assert_allclose(bad - good, 24 * 1000 * 0.02, rtol=1e-3)
+
+
+def test_a_blurred_slice_has_its_own_brightness_without_fine_structure():
+    bad, good = spoilt("blurred", speckle_contrast=0.0, shading=0.0)
+    assert bad.mean() == pytest.approx(good.mean(), rel=0.05)
+    assert np.diff(bad, axis=2).std() < 0.2 * np.diff(good, axis=2).std()
+
+
+def test_every_second_tile_of_a_half_empty_slice_is_zero(tmp_path):
+    bad, _ = spoilt("half_empty")
+    assert [bool(tile.any()) for tile in bad] == [True, False, False, True]
+    settings = preset("toy", n_slices=3, bad_slices=(1,), bad_kind="half_empty")
+    assert [t.fault for t in make_plan(settings).slices[1].tiles] == ["", "empty", "empty", ""]
+
+
+def test_a_frozen_slice_repeats_its_first_tile_and_a_duplicate_the_slice_above():
+    frozen, good = spoilt("frozen")
+    assert all(np.array_equal(tile, good[0]) for tile in frozen)
+    settings = preset("toy", n_slices=3, bad_slices=(1,), bad_kind="duplicated")
+    plan = make_plan(settings)
+    tissue = ProceduralSpecimen((10.0,) * 3, plan.half_size_um, settings.specimen, 0)
+    above, below = (
+        [render_tile(plan, piece, tile, tissue) for tile in piece.tiles]
+        for piece in plan.slices[:2]
+    )
+    np.testing.assert_array_equal(above, below)
+
+
+def test_a_shifted_slice_lies_beside_where_the_stage_says():
+    settings = preset("toy", n_slices=3)
+    good = make_plan(settings).slices[1]
+    bad = make_plan(settings.changed(bad_slices=(1,), bad_kind="shifted")).slices[1]
+    assert bad.shift_um[0] - good.shift_um[0] == pytest.approx(400)
+    assert [t.reported_mm for t in bad.tiles] == [t.reported_mm for t in good.tiles]
+
+
+def test_sections_differ_in_thickness_and_only_the_truth_tells():
+    settings = preset("toy", n_slices=40, thickness_sigma_um=5.0)
+    steps = np.diff([piece.face_um for piece in make_plan(settings).slices])
+    assert 3 < steps.std() < 6
+    assert abs(steps.mean() - 200) < 3
+    assert "stage_z_pos_mm: 0.200000" in info_text(settings, make_plan(settings).slices[1].tiles[0])
+
+
+def test_what_is_bright_throws_a_shadow():
+    off = {"speckle_contrast": 0.0, "rayleigh_um": 0.0, "noise": 0.0, "attenuation_per_mm": 0.0}
+    settings = preset("ideal", **OFF, **off).changed(shadow_per_mm=2.0)
+    plan = make_plan(settings)
+    tissue = ProceduralSpecimen((10.0,) * 3, plan.half_size_um, settings.specimen, 0)
+    raw = render_tile(plan, plan.slices[0], plan.slices[0].tiles[0], tissue)
+    clear = make_plan(settings.changed(shadow_per_mm=0.0))
+    plain = render_tile(clear, clear.slices[0], clear.slices[0].tiles[0], tissue)
+    first = 8  # the face: 80 um of water in planes of 10 um
+    above = np.cumsum(plain[..., first:], axis=-1) - plain[..., first : first + 1]
+    below = above[..., 4] - plain[..., first + 4]
+    expected = plain[..., first + 4] * np.exp(-2e-3 * 2.0 * 10 * below)
+    np.testing.assert_allclose(raw[..., first + 4], expected, rtol=2e-2)
