@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import base64
+import collections
 import contextlib
 import faulthandler
 import gzip
 import io
 import json
 import logging
+import pickle
 import random
 import resource
 import signal
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 GIBIBYTE = 1 << 30
 SECONDS_PER_INPUT = 10
 _WORDS = (0, 1, -1, 2, 3, 255, 65535, 65536, 2**24, 2**30, 2**31 - 1, -(2**31))
-_BINARY = ("mrc", "mrc.gz", "em", "h5", "nrrd", "nii", "stl", "ply", "glb", "vtu", "vtk")
+_BINARY = ("mrc", "mrc.gz", "em", "h5", "nrrd", "nii", "stl", "ply", "glb", "vtu", "vtk", "pickle")
 _TEXT = (
     "star",
     "tsv",
@@ -95,6 +97,7 @@ def seed_files() -> dict[str, list[bytes]]:
     seeds["glb"] = [_glb()]
     seeds["vtu"] = [_vtu(raw=True)]
     seeds["vtk"] = [_legacy_vtk()]
+    seeds["pickle"] = session_seeds()
     for extension, text in text_seeds().items():
         seeds.setdefault(extension, []).append(text.encode())
     return seeds
@@ -230,6 +233,67 @@ def _vtu(*, raw: bool) -> bytes:
     return (text + "</VTKFile>").encode()
 
 
+def session_seeds() -> list[bytes]:
+    """Return sessions and bare pickles with everything that a session may hold."""
+    from mosaicflow import formats
+
+    box = formats.VertexPropertyContainer({"area": np.arange(3.0), "name": np.array(list("abc"))})
+    container = formats.GeometryDataContainer([np.eye(3)], [np.eye(3)], vertex_properties=[box])
+    fields = np.zeros(2, [("a", "<f4"), ("b", ">i2", (2,))])
+    state = {
+        "geometry": container,
+        "first": container[0],
+        "arrays": [np.arange(6).reshape(2, 3), np.asfortranarray(np.eye(2, 3)), fields],
+        "more": [np.array(["a", None], object), np.array([5], "M8[ms]"), np.float32(2.5)],
+        "plain": [
+            1,
+            -(2**80),
+            2.5,
+            1j,
+            b"x",
+            bytearray(b"y"),
+            {1, 2},
+            frozenset("z"),
+            (None, True),
+        ],
+        "ordered": collections.OrderedDict(b=1, a=2),
+        (1, ("x", 2)): "\u00e9\U0001f600",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "seed.pickle"
+        meta = json.dumps({"name": "seed", "slices": 3}).encode()
+        formats.write_session(target, state, {"meta": ("json", meta), "thumbnail": ("png", b"P")})
+        return [target.read_bytes(), *(pickle.dumps(state, number) for number in (2, 4, 5))]
+
+
+# What a pickle is put together from; the calls of `os.system` must stay words.
+_PIECES = (
+    *(b"N", b"\x88", b"K\x05", b"J\xff\xff\xff\x7f", b"G" + bytes(8), b"\x8a\x02\x01\x02"),
+    *(b"\x8c\x01a", b"C\x01a", b"X\x01\0\0\0b", b"\x96\x01" + bytes(8), b"U\x02ab"),
+    *(b"]", b")", b"}", b"\x8f", b"(", b"0", b"1", b"a", b"e", b"l", b"t", b"\x85", b"\x86"),
+    *(b"\x87", b"d", b"s", b"u", b"\x90", b"\x91", b"\x94", b"h\x00", b"h\x01", b"q\x02"),
+    *(b"r\xff\xff\xff\xff", b"j\xff\xff\xff\xff", b"R", b"\x81", b"\x92", b"b", b"\x93", b"."),
+    *(b"cos\nsystem\n", b"cposix\nsystem\n", b"cbuiltins\neval\n", b"\x8c\x02os\x8c\x06system\x93"),
+    *(b"cnumpy\ndtype\n", b"cnumpy\nndarray\n", b"cnumpy._core.multiarray\n_reconstruct\n"),
+    *(b"cnumpy._core.multiarray\nscalar\n", b"cnumpy._core.numeric\n_frombuffer\n"),
+    *(
+        b"X\x02\0\0\0f8\x89\x88\x87R",
+        b"K\0\x85C\x01b\x87R",
+        b"(K\x03X\x01\0\0\0<NNNJ\xff\xff\xff\xff",
+    ),
+    *(b"J\xff\xff\xff\xffK\0tb", b"(K\x01K\x02\x85", b"\x89C\x08abcdefghtb", b"cbuiltins\nset\n"),
+    *(b"ccollections\nOrderedDict\n)R", b"cbuiltins\nbytearray\n", b"c_codecs\nencode\n"),
+    *(b"cmosaic.formats.parser\nGeometryDataContainer\n)\x81", b"X\x08\0\0\0vertices"),
+    *(b"cmosaic.formats.parser\nVertexPropertyContainer\n)\x81", b"X\x0b\0\0\0_properties"),
+    *(b"X\x0b\0\0\0_n_vertices", b"\x95" + bytes(8), b"P1\n", b"Q", b"\x82\x01", b"\x97", b"\x98"),
+)
+
+
+def pickle_soup(rng: random.Random) -> bytes:
+    """Return pieces of pickles in any order."""
+    return b"\x80\x04" + b"".join(rng.choices(_PIECES, k=rng.randint(1, 60))) + b"."
+
+
 def _legacy_vtk() -> bytes:
     points = np.arange(12, dtype=">f4").tobytes()
     return (
@@ -304,6 +368,8 @@ def check_input(extension: str, content: bytes, folder: Path) -> bool:
 
     target = folder / f"input.{extension}"
     target.write_bytes(content)
+    if extension == "pickle":
+        return _check_session(target)
     try:
         with _time_limit(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -316,6 +382,35 @@ def check_input(extension: str, content: bytes, folder: Path) -> bool:
         if entity.faces is not None and len(entity.faces):
             assert 0 <= entity.faces.min() <= entity.faces.max() < len(entity.vertices)
     return True
+
+
+def _check_session(target: Path) -> bool:
+    from mosaicflow import formats
+
+    accepted = 0
+    for read in (
+        formats.open_session,
+        formats.read_session_index,
+        formats.read_session_meta,
+        lambda path: formats.read_session_section(path, "thumbnail"),
+    ):
+        # An input that calls anything raises what is no FormatError: see `_forbid_calls`.
+        with contextlib.suppress(formats.FormatError), _time_limit():
+            read(target)
+            accepted += 1
+    return accepted == 4
+
+
+def _forbid_calls() -> None:
+    """Make whatever an input could run or import on its way an error that ends the run."""
+
+    def refuse(event: str, arguments: tuple[object, ...]) -> None:
+        if event in ("os.system", "subprocess.Popen", "exec", "compile", "pickle.find_class"):
+            raise AssertionError(f"an input reached {event} {arguments!r:.80}")
+        if event == "import" and arguments[0] in ("os", "posix", "nt", "subprocess"):
+            raise AssertionError(f"an input imported {arguments[0]}")
+
+    sys.addaudithook(refuse)
 
 
 @contextlib.contextmanager
@@ -337,8 +432,10 @@ def run_random(extension: str, runs: int, seed: int, folder: Path) -> tuple[int,
     rng = random.Random(seed)
     originals = seed_files()[extension]
     accepted, slowest = 0, 0.0
-    for _ in range(runs):
+    for run in range(runs):
         content = damage(rng.choice(originals), rng)
+        if extension == "pickle" and run % 2:
+            content = pickle_soup(rng)
         start = time.perf_counter()
         accepted += check_input(extension, content, folder)
         slowest = max(slowest, time.perf_counter() - start)
@@ -383,6 +480,8 @@ def _work(extension: str, runs: int, seed: int, engine: str) -> None:
             seed_files()  # imports every library before the limit on new memory is set
             used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + GIBIBYTE, resource.RLIM_INFINITY))
+            if extension == "pickle":
+                _forbid_calls()
             if engine == "atheris":
                 run_atheris(extension, runs, seed, folder)
             accepted, slowest = run_random(extension, runs, seed, folder)

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from mosaicflow.formats.particles.relion import read_star, read_star_header
     from mosaicflow.formats.particles.tables import read_tsv, read_txt
     from mosaicflow.formats.reader import open_file, resolve_parser
+    from mosaicflow.formats.sessions.file import (
+        is_session_file,
+        open_session,
+        read_session_index,
+        read_session_meta,
+        read_session_section,
+        write_session,
+    )
+    from mosaicflow.formats.sessions.refusals import UntrustedSessionError
     from mosaicflow.formats.structures import read_structure
     from mosaicflow.formats.volumes.files import (
         is_likely_density_map,
@@ -57,6 +66,15 @@ _MODULES = {
     "ground.properties": ("VertexPropertyContainer",),
     "reader": ("open_file", "resolve_parser"),
     "ground.records": ("GeometryData", "GeometryDataContainer"),
+    "sessions.file": (
+        "is_session_file",
+        "open_session",
+        "read_session_index",
+        "read_session_meta",
+        "read_session_section",
+        "write_session",
+    ),
+    "sessions.refusals": ("UntrustedSessionError",),
     "structures": ("read_structure",),
     "particles.tables": ("read_tsv", "read_txt"),
     "meshes.topology": ("read_tsi", "write_topology_file"),
@@ -90,16 +108,22 @@ __all__ = [
     "MissingExtraError",
     "NotASegmentationError",
     "OrientationsWriter",
+    "UntrustedSessionError",
     "VertexPropertyContainer",
     "is_likely_density_map",
+    "is_session_file",
     "is_volume_file",
     "open_file",
+    "open_session",
     "points_from_flat_array",
     "read_density_header",
     "read_legacy_vtk",
     "read_mesh",
     "read_mrc_dtype",
     "read_ndjson",
+    "read_session_index",
+    "read_session_meta",
+    "read_session_section",
     "read_star",
     "read_star_header",
     "read_structure",
@@ -114,6 +138,7 @@ __all__ = [
     "write_geometries",
     "write_meshes",
     "write_ndjson",
+    "write_session",
     "write_star",
     "write_topology_file",
     "write_tsv",

@@ -16,7 +16,7 @@ def driver():
     return module
 
 
-BINARY = ("mrc", "mrc.gz", "em", "h5", "nrrd", "nii", "stl", "ply", "glb", "vtu", "vtk")
+BINARY = ("mrc", "mrc.gz", "em", "h5", "nrrd", "nii", "stl", "ply", "glb", "vtu", "vtk", "pickle")
 TEXT = (
     *("star", "tsv", "txt", "xyz", "csv", "ndjson", "obj", "off", "gltf", "tsi", "q"),
     *("pdb", "cif", "gro"),

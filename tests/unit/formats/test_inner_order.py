@@ -18,7 +18,9 @@ _PUBLISHED = (
     *("read_star", "read_star_header", "read_structure", "read_tsi", "read_tsv", "read_txt"),
     *("read_volume", "read_vtu", "resolve_parser", "resolve_writer", "write_density"),
     *("write_geometries", "write_meshes", "write_ndjson", "write_star", "write_topology_file"),
-    *("write_tsv", "write_volume", "write_xyz"),
+    *("write_tsv", "write_volume", "write_xyz", "is_session_file", "open_session"),
+    *("read_session_index", "read_session_meta", "read_session_section", "write_session"),
+    "UntrustedSessionError",
 )
 
 

@@ -19,14 +19,16 @@ __all__ = ["finished_file"]
 
 
 @contextlib.contextmanager
-def finished_file(path: FilePath) -> Iterator[Path]:
+def finished_file(path: FilePath, *, compress: bool | None = None) -> Iterator[Path]:
     """Yield a temporary sibling that becomes the file when the block ends without an error.
 
     Parameters
     ----------
     path : str or path-like
-        Target. A name that ends in ``.gz`` or ``.bz2`` compresses; the bytes depend on the content
-        alone.
+        Target.
+    compress : bool, optional
+        Compress the content; by default if the name ends in ``.gz`` or ``.bz2``. The bytes depend
+        on the content alone.
 
     Yields
     ------
@@ -41,7 +43,8 @@ def finished_file(path: FilePath) -> Iterator[Path]:
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
-    compress = target.suffix.lower() in (".gz", ".bz2")
+    if compress is None:
+        compress = target.suffix.lower() in (".gz", ".bz2")
     name = target.with_suffix("").name if compress else target.name
     # A folder of its own: a failed write leaves nothing beside the target.
     with tempfile.TemporaryDirectory(prefix=".mosaicflow-", dir=target.parent) as folder:

@@ -1,0 +1,1 @@
+"""Session files: an index in JSON, a pickled state, further sections beside it."""
