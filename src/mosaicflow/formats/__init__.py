@@ -1,4 +1,4 @@
-"""Geometry and density files: read any, write most, in one set of conventions.
+"""Geometry and density files: read any, write most, in one set of conventions; image pyramids.
 
 Points are (x, y, z), volumes are indexed [x, y, z], quaternions are scalar first. Nothing heavy is
 imported before a name is used, and no library of a format before that format is.
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
         write_session,
     )
     from mosaicflow.formats.sessions.refusals import UntrustedSessionError
+    from mosaicflow.formats.streaming.image_source import ZarrImageSource
+    from mosaicflow.formats.streaming.levels import pick_level
+    from mosaicflow.formats.streaming.omezarr import open_omezarr
+    from mosaicflow.formats.streaming.pyramid import ZarrPyramid
     from mosaicflow.formats.structures import read_structure
     from mosaicflow.formats.volumes.files import (
         is_likely_density_map,
@@ -75,6 +79,10 @@ _MODULES = {
         "write_session",
     ),
     "sessions.refusals": ("UntrustedSessionError",),
+    "streaming.image_source": ("ZarrImageSource",),
+    "streaming.levels": ("pick_level",),
+    "streaming.omezarr": ("open_omezarr",),
+    "streaming.pyramid": ("ZarrPyramid",),
     "structures": ("read_structure",),
     "particles.tables": ("read_tsv", "read_txt"),
     "meshes.topology": ("read_tsi", "write_topology_file"),
@@ -110,11 +118,15 @@ __all__ = [
     "OrientationsWriter",
     "UntrustedSessionError",
     "VertexPropertyContainer",
+    "ZarrImageSource",
+    "ZarrPyramid",
     "is_likely_density_map",
     "is_session_file",
     "is_volume_file",
     "open_file",
     "open_session",
+    "open_omezarr",
+    "pick_level",
     "points_from_flat_array",
     "read_density_header",
     "read_legacy_vtk",

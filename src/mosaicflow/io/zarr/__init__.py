@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from mosaicflow.io.zarr.analysis import AnalysisOmeZarrWriter
-from mosaicflow.io.zarr.info import OmeZarrInfo, is_finished, read_omezarr_info
-from mosaicflow.io.zarr.location import check_distinct
-from mosaicflow.io.zarr.reader import LevelReader, open_level, read_omezarr
+from mosaicflow.io.zarr.bare import open_arrays
+from mosaicflow.io.zarr.errors import AssumedUnitWarning
+from mosaicflow.io.zarr.info import OmeZarrInfo, find_root, is_finished, read_omezarr_info
+from mosaicflow.io.zarr.location import check_distinct, locate
+from mosaicflow.io.zarr.metadata import multiscales_of
+from mosaicflow.io.zarr.reader import LevelReader, open_level, open_levels, read_omezarr
+from mosaicflow.io.zarr.units import micrometers_per_unit
 from mosaicflow.io.zarr.validate import Problem, validate_omezarr
 from mosaicflow.io.zarr.values import replace_nonfinite, to_uint16
 from mosaicflow.io.zarr.writer import OmeZarrWriter, save_omezarr, write_regions
 
 __all__ = [
     "AnalysisOmeZarrWriter",
+    "AssumedUnitWarning",
     "LevelReader",
     "OmeZarrInfo",
     "OmeZarrWriter",
     "Problem",
     "check_distinct",
+    "find_root",
     "is_finished",
+    "locate",
+    "micrometers_per_unit",
+    "multiscales_of",
+    "open_arrays",
     "open_level",
+    "open_levels",
     "read_omezarr",
     "read_omezarr_info",
     "replace_nonfinite",

@@ -10,7 +10,15 @@ from mosaicflow.errors import MosaicflowError, ParameterError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ArgumentError", "OmeZarrWarning", "RegionError", "StoreExistsError", "explained"]
+__all__ = [
+    "ArgumentError",
+    "AssumedUnitWarning",
+    "NotAStoreError",
+    "OmeZarrWarning",
+    "RegionError",
+    "StoreExistsError",
+    "explained",
+]
 
 
 class ArgumentError(ParameterError, ValueError):
@@ -25,8 +33,16 @@ class StoreExistsError(StoreError, FileExistsError):
     """The output exists and must not be replaced."""
 
 
+class NotAStoreError(StoreError, ValueError):
+    """Something lies there, but it is not Zarr."""
+
+
 class OmeZarrWarning(UserWarning):
     """A store can be read, but something in it is not as it should be."""
+
+
+class AssumedUnitWarning(OmeZarrWarning):
+    """A store does not tell its unit or pixel size; micrometres are assumed."""
 
 
 @contextmanager

@@ -11,14 +11,21 @@ import numpy as np
 
 from mosaicflow.errors import FormatError, StoreError
 from mosaicflow.io.zarr.codecs import describe_codec
-from mosaicflow.io.zarr.errors import OmeZarrWarning
+from mosaicflow.io.zarr.errors import AssumedUnitWarning, NotAStoreError, OmeZarrWarning
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.metadata import Axis, Multiscale, multiscales_of, parse_multiscale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LevelInfo", "OmeZarrInfo", "is_finished", "read_omezarr_info"]
+__all__ = [
+    "LevelInfo",
+    "OmeZarrInfo",
+    "find_root",
+    "is_finished",
+    "read_array_info",
+    "read_omezarr_info",
+]
 
 # Pitch assumed where a file gives none, as for a plain Zarr array.
 _UNKNOWN_PITCH_UM = 1.0
@@ -44,6 +51,8 @@ class LevelInfo:
         Pitch per axis (micrometres on spatial axes).
     translation_um : tuple of float or None
         Position of the first voxel's centre, where the file gives one.
+    stored_scale, stored_translation : tuple of float or None
+        The same in the units of the file, where it gives them.
     """
 
     path: str
@@ -54,6 +63,8 @@ class LevelInfo:
     codec: str
     scale_um: tuple[float, ...]
     translation_um: tuple[float, ...] | None = None
+    stored_scale: tuple[float, ...] | None = None
+    stored_translation: tuple[float, ...] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -192,13 +203,13 @@ def find_root(location: Location) -> Root:
     return _first_series(root)
 
 
-def _no_store(location: Location) -> StoreError:
+def _no_store(location: Location) -> NotAStoreError:
     if location.is_url and location.address.endswith(".zip"):
-        return StoreError(
+        return NotAStoreError(
             f"{location}: an archive is read from a local disk only", remedy="download it first"
         )
     what = "a file" if location.is_folder and location.path.is_file() else "a folder"
-    return StoreError(
+    return NotAStoreError(
         f"{location}: not a Zarr store but {what} (no zarr.json, .zgroup, .zattrs or .zarray in"
         " it)",
         remedy="list the folder and look for .zattrs",
@@ -266,6 +277,11 @@ def _image(root: Root, image: Multiscale) -> OmeZarrInfo:
         scale = dataset.scale
         if scale is None:
             scale = _unknown_pitch(ndim, where)
+        level = replace(
+            level,
+            stored_scale=dataset.stored_scale,
+            stored_translation=dataset.stored_translation,
+        )
         levels.append(_with_scale(level, scale, dataset.translation))
     _check_consolidated(root)
     return OmeZarrInfo(
@@ -278,6 +294,18 @@ def _image(root: Root, image: Multiscale) -> OmeZarrInfo:
         attributes=root.attributes,
         pyramid=image.metadata,
     )
+
+
+def read_array_info(root: Root, name: str) -> OmeZarrInfo | None:
+    """Return what is known of an array that may be an image; None where there is none such."""
+    document = array_document(root.location, name)
+    if document is None:
+        return None
+    level = _level(root.location, name, document)
+    if not 2 <= len(level.shape) <= 5:
+        return None
+    pitch = (_UNKNOWN_PITCH_UM,) * len(level.shape)
+    return _bare(root, _with_scale(level, pitch, None))
 
 
 def _bare_array(root: Root) -> OmeZarrInfo:
@@ -324,7 +352,11 @@ def _assumed_axes(ndim: int) -> tuple[Axis, ...]:
 
 
 def _unknown_pitch(ndim: int, where: str) -> tuple[float, ...]:
-    _warn(f"{where}: the metadata gives no pixel size; {_UNKNOWN_PITCH_UM:g} um is assumed")
+    warnings.warn(
+        f"{where}: the metadata gives no pixel size; {_UNKNOWN_PITCH_UM:g} um is assumed",
+        AssumedUnitWarning,
+        stacklevel=3,
+    )
     return (_UNKNOWN_PITCH_UM,) * ndim
 
 

@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from mosaicflow.errors import FormatError, StoreError
-from mosaicflow.io.zarr.remote import filesystem_of, reaching, remote_store
+from mosaicflow.io.zarr.remote import ask, filesystem_of, reaching, remote_store
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -35,10 +35,17 @@ class Location:
         Absolute path, or URL.
     prefix : str
         Folder inside the store or archive that holds the group; empty for its root.
+    patience_s : float or None
+        Seconds that one request over a network may take when reading; None leaves it to the
+        library of the protocol.
+    anonymous : bool
+        Whether a bucket is asked without credentials.
     """
 
     address: str
     prefix: str = ""
+    patience_s: float | None = None
+    anonymous: bool = False
 
     @property
     def is_url(self) -> bool:
@@ -76,7 +83,7 @@ class Location:
 
     def child(self, name: str) -> Location:
         """Return the location of a sub-group."""
-        return Location(self.address, f"{self.prefix}/{name}".strip("/"))
+        return replace(self, prefix=f"{self.prefix}/{name}".strip("/"))
 
     def sibling(self, name: str) -> Location:
         """Return the location of another store in the same folder."""
@@ -96,20 +103,25 @@ class Location:
             return LocalStore(self.path, read_only=read_only)
         if self.is_zip:
             return ZipStore(self.path, mode="r", read_only=True)
-        return remote_store(self.address, read_only=read_only)
+        return remote_store(
+            self.address,
+            read_only=read_only,
+            patience_s=self.patience_s,
+            anonymous=self.anonymous,
+        )
 
     def exists(self) -> bool:
         """Whether anything is there (a dangling link counts)."""
         if not self.is_url:
             return os.path.lexists(self.path)
-        filesystem, path = filesystem_of(self.address)
+        filesystem, path = filesystem_of(self.address, anonymous=self.anonymous)
         with reaching(self.address):
-            return bool(filesystem.exists(path))
+            return bool(ask(filesystem, "exists", path, patience_s=self.patience_s))
 
     def remove(self) -> None:
         """Remove the store; a symbolic link is removed itself, never what it points to."""
         if self.is_url:
-            filesystem, path = filesystem_of(self.address)
+            filesystem, path = filesystem_of(self.address, anonymous=self.anonymous)
             with reaching(self.address):
                 if filesystem.exists(path):
                     filesystem.rm(path, recursive=True)
@@ -125,10 +137,11 @@ class Location:
                 key = self.key(name)
                 return archive.read(key) if key in archive.NameToInfo else None
         if self.is_url:
-            filesystem, path = filesystem_of(self.address)
+            filesystem, path = filesystem_of(self.address, anonymous=self.anonymous)
             try:
                 with reaching(self.address):
-                    return bytes(filesystem.cat_file(f"{path}/{self.key(name)}"))
+                    member = f"{path}/{self.key(name)}"
+                    return bytes(ask(filesystem, "cat_file", member, patience_s=self.patience_s))
             except (FileNotFoundError, IsADirectoryError):
                 return None
         file = self.path / self.key(name)
@@ -156,7 +169,7 @@ class Location:
     def open_new(self, name: str) -> IO[bytes]:
         """Open a member for writing from its start; folders are made as needed."""
         if self.is_url:
-            filesystem, path = filesystem_of(self.address)
+            filesystem, path = filesystem_of(self.address, anonymous=self.anonymous)
             opened: IO[bytes] = filesystem.open(f"{path}/{self.key(name)}", "wb")
             return opened
         file = self.path / self.key(name)
@@ -175,9 +188,10 @@ class Location:
         return tuple(sorted(p.name for p in inside if p.is_dir()))
 
     def _remote_children(self) -> tuple[str, ...]:
-        filesystem, path = filesystem_of(self.address)
+        filesystem, path = filesystem_of(self.address, anonymous=self.anonymous)
         try:
-            entries = filesystem.ls(f"{path}/{self.prefix}".rstrip("/"), detail=True)
+            folder = f"{path}/{self.prefix}".rstrip("/")
+            entries = ask(filesystem, "ls", folder, detail=True, patience_s=self.patience_s)
         except (FileNotFoundError, NotImplementedError):
             return ()
         names = (e["name"].rstrip("/").rpartition("/")[2] for e in entries if e["type"] != "file")
@@ -189,7 +203,7 @@ class Location:
         if self.is_zip:
             return self.path.stat().st_size
         if self.is_url:
-            filesystem, path = filesystem_of(self.address)
+            filesystem, path = filesystem_of(self.address, anonymous=self.anonymous)
             try:
                 return int(filesystem.du(path)) or None
             except (FileNotFoundError, NotImplementedError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mosaicflow.errors import FormatError
-from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning
+from mosaicflow.io.zarr.errors import ArgumentError, AssumedUnitWarning, OmeZarrWarning
 from mosaicflow.io.zarr.units import clean_um, micrometers_per_unit
 
 if TYPE_CHECKING:
@@ -50,11 +50,16 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One pyramid level in the array's own axis order, in micrometres on spatial axes."""
+    """One pyramid level in the array's own axis order.
+
+    `scale` and `translation` are in micrometres on spatial axes, the other two as stored.
+    """
 
     path: str
     scale: tuple[float, ...] | None
     translation: tuple[float, ...] | None
+    stored_scale: tuple[float, ...] | None = None
+    stored_translation: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +232,7 @@ def _unit_factors(axes: Sequence[Axis], where: str) -> tuple[float, ...]:
     if unknown:
         warnings.warn(
             f"{where}: no known length unit on axes ({', '.join(unknown)}); micrometre is assumed",
-            OmeZarrWarning,
+            AssumedUnitWarning,
             stacklevel=3,
         )
     return tuple(factors)
@@ -252,6 +257,8 @@ def _parse_dataset(
         str(dataset["path"]),
         None if scale is None else _in_um(scale, factors),
         None if translation is None else _in_um(translation, factors),
+        scale,
+        translation,
     )
 
 

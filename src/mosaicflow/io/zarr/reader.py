@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mosaicflow.errors import FormatError, StoreError
+from mosaicflow.errors import FormatError, MosaicflowError, StoreError
 from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.errors import ArgumentError
 from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, read_omezarr_info
@@ -20,8 +20,16 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from mosaicflow.io.zarr.location import Location, StorePath
+    from mosaicflow.io.zarr.metadata import Axis
 
-__all__ = ["LateralOrder", "LevelReader", "StoreChoice", "open_level", "read_omezarr"]
+__all__ = [
+    "LateralOrder",
+    "LevelReader",
+    "StoreChoice",
+    "open_level",
+    "open_levels",
+    "read_omezarr",
+]
 
 LateralOrder = Literal["yx", "xy"]
 
@@ -107,6 +115,23 @@ class LevelReader:
         return None if translation is None else self._view.pick(translation)
 
     @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The axes of this view, with their units as stored."""
+        return self._view.pick(self._info.axes)
+
+    @property
+    def stored_scale(self) -> tuple[float, ...] | None:
+        """Pitch per axis in the unit of the axis, where the store gives it."""
+        scale = self._level.stored_scale
+        return None if scale is None else self._view.pick(scale)
+
+    @property
+    def stored_translation(self) -> tuple[float, ...] | None:
+        """Centre of the first voxel in the unit of each axis, where the store gives it."""
+        translation = self._level.stored_translation
+        return None if translation is None else self._view.pick(translation)
+
+    @property
     def attrs(self) -> dict[str, Any]:
         """The attribute block of mosaicflow; empty for files by other software."""
         return self._info.mosaicflow
@@ -131,7 +156,7 @@ class LevelReader:
         selection, transpose = self._native_selection(key)
         try:
             found = np.asarray(self._array[selection])
-        except (IndexError, TypeError):
+        except (IndexError, TypeError, MosaicflowError):
             raise
         except Exception as error:
             raise self._chunk_error(selection, error) from error
@@ -197,6 +222,23 @@ def open_level(
         pitch = view.pick(info.levels[0].scale_um)
         check_plausible(pitch, str(info.location))
     return reader
+
+
+def open_levels(info: OmeZarrInfo) -> list[LevelReader]:
+    """Open every level of a store at its first channel and time point.
+
+    Parameters
+    ----------
+    info : OmeZarrInfo
+        Metadata of the store.
+
+    Returns
+    -------
+    list of LevelReader
+        Finest first; axes (z, y, x) or (y, x).
+    """
+    view = _view_of(info, "yx", {"c": 0, "t": 0})
+    return [LevelReader(info, number, view) for number in range(len(info.levels))]
 
 
 def read_omezarr(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mosaicflow.errors import MissingExtraError, MosaicflowError, ParameterError, StoreError
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
     from zarr.storage import FsspecStore
 
-__all__ = ["check_ranges", "filesystem_of", "reaching", "remote_store"]
+__all__ = ["ask", "check_ranges", "filesystem_of", "reaching", "remote_store"]
 
 # Asynchronous file systems do not close their sessions, and complain when they are collected.
 _OPENED: dict[int, Any] = {}
 
 
-def filesystem_of(url: str) -> tuple[Any, str]:
+def filesystem_of(url: str, *, anonymous: bool = False) -> tuple[Any, str]:
     """Return the file system of an address and the path inside it, for blocking calls."""
     import fsspec
 
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = fsspec.core.url_to_fs(url, **_storage_options(anonymous))
     except ImportError as error:
         raise MissingExtraError(
             f"{url}: {error}", remedy="install the extra: pip install 'mosaicflow[cloud]'"
@@ -36,12 +36,48 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     return filesystem, str(path).rstrip("/")
 
 
-def remote_store(url: str, *, read_only: bool) -> FsspecStore:
-    """Open the zarr store at an address."""
+def ask(filesystem: Any, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401  # untyped
+    """Call a method of a file system; `patience_s`, if not None, limits how long it may take."""
+    patience_s = options.pop("patience_s", None)
+    if patience_s is None or not filesystem.async_impl:
+        return getattr(filesystem, method)(path, **options)
+    from fsspec.asyn import sync
+
+    call = getattr(filesystem, f"_{method}")
+    return sync(filesystem.loop, call, path, timeout=patience_s, **options)
+
+
+def _storage_options(anonymous: bool) -> dict[str, Any]:
+    return {"anon": True} if anonymous else {}
+
+
+def remote_store(
+    url: str, *, read_only: bool, patience_s: float | None = None, anonymous: bool = False
+) -> FsspecStore:
+    """Open the zarr store at an address.
+
+    Parameters
+    ----------
+    url : str
+        Address that fsspec understands.
+    read_only : bool
+        Whether writing is refused.
+    patience_s : float, optional
+        Seconds that one request may take when reading; by default as the protocol's library has it.
+    anonymous : bool, optional
+        Whether a bucket is asked without credentials.
+    """
     from zarr.storage import FsspecStore
 
-    filesystem_of(url)  # explains what is missing
-    store = FsspecStore.from_url(url, read_only=read_only)
+    filesystem_of(url, anonymous=anonymous)  # explains what is missing
+    options = _storage_options(anonymous)
+    if patience_s is None:
+        store = FsspecStore.from_url(url, storage_options=options, read_only=read_only)
+    else:
+        from mosaicflow.io.zarr._patient import PatientStore
+
+        found = PatientStore.from_url(url, storage_options=options, read_only=read_only)
+        store = cast("PatientStore", found).be_patient(url, patience_s)
     if not _OPENED:
         atexit.register(_close_sessions)
     _OPENED[id(store.fs)] = store.fs
@@ -55,6 +91,10 @@ def reaching(url: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, IsADirectoryError, MosaicflowError):
         raise
+    except TimeoutError as error:
+        raise StoreError(
+            f"{url}: no answer in time", remedy="check the address, the network and the server"
+        ) from error
     except Exception as error:  # every service fails in its own way
         raise StoreError(
             f"{url}: cannot be reached ({type(error).__name__}: {error})",
@@ -62,13 +102,15 @@ def reaching(url: str) -> Iterator[None]:
         ) from error
 
 
-def check_ranges(url: str, member: str) -> None:
+def check_ranges(url: str, member: str, patience_s: float | None = None) -> None:
     """Raise unless a web server sends parts of files, without which shards cannot be read."""
     if not url.startswith("http"):
         return
     filesystem, path = filesystem_of(url)
     with reaching(url):
-        part = filesystem.cat_file(f"{path}/{member}", start=0, end=1)
+        part = ask(
+            filesystem, "cat_file", f"{path}/{member}", start=0, end=1, patience_s=patience_s
+        )
     if len(part) != 1:
         raise StoreError(
             f"{url}: the store has shards, and the web server does not honour byte ranges",

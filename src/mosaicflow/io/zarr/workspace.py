@@ -118,7 +118,8 @@ def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[An
 
     array = with_fast_pipeline(make)
     if array.shards is not None:
-        check_ranges(location.address, location.key(f"{path}/zarr.json".strip("/")))
+        member = location.key(f"{path}/zarr.json".strip("/"))
+        check_ranges(location.address, member, location.patience_s)
     return array
 
 
