@@ -2,10 +2,10 @@
 
 Makes a sharded OME-Zarr 0.5 pyramid of more than 10 GB (decoded; a few shards are written and
 linked under the other names, so that it is there in seconds), serves it from another process over
-the loopback interface, and looks at it as a viewer does: the coarsest level as a VTK image (libraries loaded before), then
-planes of 512 x 512 voxels at full resolution, across each axis, cold and warm. The server notes
-every request and its byte range; they are compared with the chunks that the planes touch, whose
-places the shards' own indexes tell. Each repeat is a fresh process.
+the loopback interface, and looks at it as a viewer does: the coarsest level as a VTK image, with
+all libraries loaded before, then planes of 512 x 512 voxels at full resolution, across each axis,
+cold and warm. The server notes every request and its byte range; they are compared with the chunks
+that the planes touch, whose places the shards' own indexes tell. Each repeat is a fresh process.
 
     python benchmarks/streaming.py --gigabytes 10 --repeats 5 --folder /tmp
 

@@ -20,7 +20,7 @@ _PUBLISHED = (
     *("write_geometries", "write_meshes", "write_ndjson", "write_star", "write_topology_file"),
     *("write_tsv", "write_volume", "write_xyz", "is_session_file", "open_session"),
     *("read_session_index", "read_session_meta", "read_session_section", "write_session"),
-    "UntrustedSessionError",
+    *("UntrustedSessionError", "ZarrImageSource", "ZarrPyramid", "open_omezarr", "pick_level"),
 )
 
 
