@@ -138,6 +138,8 @@ params {
     surface: String = 'plane_waviness'
 
     // ---- Brightness ----
+    // Bring grey values to 0-1; otherwise they stay as recorded, up to the volume
+    normalize_enabled: Boolean = true
     // Least span of a plane, as a part of that of the whole slice
     normalize_min_contrast: Float = 0.1
 
@@ -204,8 +206,8 @@ params {
     // Fade from slice to slice; otherwise cut hard at each block face
     stack_blend_enabled: Boolean = true
     // Depth below a block face over which its slice fades in [um]
-    stack_blend_depth_um: Float = 100.0
-    // Fit one brightness factor per slice to all seams
+    stack_blend_depth_um: Float = 50.0
+    // Fit one brightness factor per slice to all seams, and even out what is left near each
     stack_overlap_z_gain: Boolean = true
     // Use what registration found; otherwise the stage's positions alone, for comparison
     apply_pairwise_transforms: Boolean = true

@@ -27,7 +27,9 @@ def stageSettings(given) {
         ]),
         correct_axial: store,
         crop_interface: store + given.subMap(['crop_depth_um', 'surface']),
-        normalize: store + given.subMap(['clip_percentile_upper', 'normalize_min_contrast']),
+        normalize: store + given.subMap([
+            'normalize_enabled', 'clip_percentile_upper', 'normalize_min_contrast'
+        ]),
         detect_rehoming: given.subMap([
             'rehoming_max_shift_mm', 'rehoming_return_fraction', 'tile_fov_mm', 'tile_fov_tolerance', 'strict'
         ]),
@@ -42,6 +44,7 @@ def stageSettings(given) {
             'common_space_excluded_slice_window', 'auto_exclude_enabled', 'auto_exclude_consecutive',
             'auto_exclude_z_corr', 'strict'
         ]),
+        estimate_depth_profile: [:],
         stack: store + given.subMap([
             'stack_blend_enabled', 'stack_blend_depth_um', 'stack_overlap_z_gain', 'apply_pairwise_transforms',
             'apply_rotation_only', 'pyramid_resolutions', 'pyramid_n_levels', 'pyramid_make_isotropic',

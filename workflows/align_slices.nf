@@ -1,7 +1,8 @@
-include { inOrder           } from '../functions/slices'
-include { REGISTER_PAIRWISE } from '../modules/register_pairwise'
-include { SOLVE_ALIGNMENT   } from '../modules/solve_alignment'
-include { STACK             } from '../modules/stack'
+include { inOrder                } from '../functions/slices'
+include { REGISTER_PAIRWISE      } from '../modules/register_pairwise'
+include { SOLVE_ALIGNMENT        } from '../modules/solve_alignment'
+include { ESTIMATE_DEPTH_PROFILE } from '../modules/estimate_depth_profile'
+include { STACK                  } from '../modules/stack'
 
 // Slices -> one transform per slice -> the volume.
 workflow ALIGN_SLICES {
@@ -32,7 +33,9 @@ workflow ALIGN_SLICES {
         outcomes.map { found -> found.slices }, transforms, failures, tables.fragments,
         settings.solve_alignment
     )
-    stacked = STACK(outcomes.map { found -> found.slices }, solved.alignment, name, settings.stack)
+    slices = outcomes.map { found -> found.slices }
+    lit = ESTIMATE_DEPTH_PROFILE(slices, solved.alignment)
+    stacked = STACK(slices, solved.alignment, lit.profile, name, settings.stack)
 
     emit:
     volume   = stacked.volume
@@ -40,5 +43,5 @@ workflow ALIGN_SLICES {
         .combine(unmatched.map { records -> [unmatched: records] })
         .combine(solved.alignment.map { file -> [alignment: file] })
         .map { parts -> parts.inject([:]) { all, part -> all + part } }
-    files    = registered.transform.mix(registered.failure).map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, stacked.files).flatten()
+    files    = registered.transform.mix(registered.failure).map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, lit.profile, lit.files, stacked.files).flatten()
 }

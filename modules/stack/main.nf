@@ -8,6 +8,7 @@ process STACK {
     input:
     path slices, arity: '1..*'
     path alignment, arity: '1'
+    path profile, arity: '1'
     val name
     val settings
 
@@ -21,6 +22,7 @@ process STACK {
     stack.py \\
         --slices ${slices} \\
         --alignment ${alignment} \\
+        --depth-profile ${profile} \\
         ${optionsOf(settings)} \\
         --threads ${task.cpus} \\
         --output ${name}.ome.zarr

@@ -226,7 +226,13 @@ class _Planner:
             optional=frozenset({"transforms", "failures", "config_fragments"}),
         )
         volume = f"{self.parameters.engine('subject_name') or '3d_volume'}.ome.zarr"
-        self.add("stack", "", {"slices": slices, "alignment": "alignment.json"}, output=volume)
+        placed: dict[str, str | tuple[str, ...]] = {
+            "slices": slices,
+            "alignment": "alignment.json",
+        }
+        profile = "depth_profile.json"
+        self.add("estimate_depth_profile", "", placed, output=profile)
+        self.add("stack", "", {**placed, "depth_profile": profile}, output=volume)
 
     def pairs(self, ids: Sequence[str]) -> list[tuple[str, str]]:
         span = self.parameters.engine("graph_span")

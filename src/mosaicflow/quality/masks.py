@@ -9,7 +9,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["agarose_mask", "log_otsu", "otsu", "tissue_fraction"]
+__all__ = ["agarose_mask", "find_gel", "log_otsu", "otsu", "tissue_fraction"]
+
+# Share of a canvas below which dark spots are no gel around a specimen.
+_LEAST_GEL = 0.01
+# Spread of the gel over its distance from the tissue. Gel of four simulated slices, a section of
+# brain and a pair of tiles: 0.006-0.032; what Otsu calls dark in a mineral, in pure tissue and in
+# noise: 0.22, 0.095, 0.28. Between them; at twice the value tissue alone would pass for gel.
+_EVEN = 0.055
 
 
 def log_otsu(projection: NDArray[np.floating]) -> float:
@@ -89,3 +96,30 @@ def agarose_mask(projection: NDArray[np.floating], *, erosion_px: int = 3) -> ND
     if erosion_px < 1:
         return np.asarray(gel)
     return np.asarray(binary_erosion(gel, iterations=erosion_px))
+
+
+def find_gel(projection: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Find the gel if there is any: a dark part is gel only when it is even.
+
+    Parameters
+    ----------
+    projection : ndarray, shape (y, x)
+        Mean over depth; zeros are no data.
+
+    Returns
+    -------
+    ndarray, shape (y, x), bool
+        False everywhere when what is dark is structured like the rest, as in a section that fills
+        the field.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    gel = agarose_mask(projection)
+    none = np.zeros_like(gel)
+    tissue = projection > log_otsu(projection)
+    if gel.mean() < _LEAST_GEL or not tissue.any():
+        return none
+    smooth = gaussian_filter(np.asarray(projection, np.float32), 2.0)
+    low, middle, high = np.percentile(smooth[gel], (16, 50, 84))
+    contrast = float(np.median(smooth[tissue])) - middle
+    return gel if (high - low) / 2 <= _EVEN * contrast else none

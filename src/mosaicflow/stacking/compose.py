@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from mosaicflow.stacking.brightness import PlaneTone
     from mosaicflow.stacking.plan import Layer
     from mosaicflow.stacking.sampling import Sampler
 
@@ -32,13 +33,13 @@ class SampledSlice:
     plane : callable
         Gives a canvas plane of the slice (by number from its face) before lateral sampling,
         shape of the sampler's source, float32.
-    gain : float
-        Brightness factor.
+    tone : PlaneTone
+        Brightness factor and signal of its planes.
     """
 
     sampler: Sampler
     plane: Callable[[int], NDArray[np.float32]]
-    gain: float
+    tone: PlaneTone
 
 
 def compose_plane(
@@ -61,7 +62,7 @@ def compose_plane(
         0 where no slice has data. Where a slice has none, the one above shows.
     """
     canvas: _OpenCanvas | None = None
-    for layer in layers:
+    for layer in _weighted(layers, slices):
         part = slices(layer.index)
         if part is None:
             continue
@@ -77,6 +78,27 @@ def compose_plane(
     return canvas.image
 
 
+def _weighted(
+    layers: Sequence[Layer], slices: Callable[[int], SampledSlice | None]
+) -> Iterator[Layer]:
+    """Let a slice that fades in count by its signal against that of the slice behind it.
+
+    Shares are of equal signals; where one slice is dim, noisy or blurred it adds less.
+    """
+    for number, layer in enumerate(layers):
+        behind = layers[number + 1] if number + 1 < len(layers) else None
+        if layer.share >= 1.0 or behind is None:
+            yield layer
+            continue
+        parts = slices(layer.index), slices(behind.index)
+        if parts[0] is None or parts[1] is None:
+            yield layer
+            continue
+        own = layer.share * float(parts[0].tone.signal[layer.plane])
+        other = (1 - layer.share) * float(parts[1].tone.signal[behind.plane])
+        yield replace(layer, share=own / (own + other))
+
+
 @dataclass(slots=True)
 class _OpenCanvas:
     """An image under way: which pixels still let a slice behind show, and how much of it."""
@@ -87,10 +109,10 @@ class _OpenCanvas:
 
     @classmethod
     def start(cls, layer: Layer, part: SampledSlice) -> _OpenCanvas:
-        own = np.float32(layer.share)
+        own, factor = np.float32(layer.share), float(part.tone.factor[layer.plane])
         image = part.sampler(part.plane(layer.plane))
-        if part.gain * layer.share != 1.0:
-            image *= np.float32(part.gain) * own
+        if factor * layer.share != 1.0:
+            image *= np.float32(factor) * own
         if layer.share >= 1.0:
             pixels = part.sampler.holes
             return cls(image, pixels, np.ones(len(pixels), np.float32))
@@ -108,7 +130,7 @@ class _OpenCanvas:
         else:
             values = part.sampler(plane)[self.pixels]
         share = self.share * covered * np.float32(layer.share)
-        self.image[self.pixels] += values * share * np.float32(part.gain)
+        self.image[self.pixels] += values * share * np.float32(part.tone.factor[layer.plane])
         self.share = self.share - share
         still = self.share > 1e-6
         self.pixels, self.share = self.pixels[still], self.share[still]

@@ -29,11 +29,11 @@ def settle_face(data: NDArray[np.float32], fraction: NDArray[np.float32]) -> NDA
     """
     below, above = np.maximum(fraction, 0), np.maximum(-fraction, 0)
     current = data[0].copy()
-    there = current > 0
+    there = current != 0
     # Plane by plane, all numbers stay in the cache: 5 times as fast as whole arrays.
     for plane in range(len(data) - 1):
         following = data[plane + 1].copy()
-        next_there = following > 0
+        next_there = following != 0
         change = following - current
         change *= there & next_there
         data[plane] += change * below

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from mosaicflow.alignment.images import bin_mean
+from mosaicflow.correction.intensity import PlaneScale
 from mosaicflow.correction.surface import Surface
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.tables import parse_slice_id
@@ -44,6 +45,8 @@ class SliceStore:
         (y, x) of the mosaic's corner in stage coordinates; None when the stage is unknown.
     face : Surface or None
         Block face that the columns were moved to by whole planes; None when they were not moved.
+    scale : PlaneScale or None
+        What `normalize` did to each plane; None when the values are as recorded.
     """
 
     slice_id: int
@@ -53,10 +56,18 @@ class SliceStore:
     stage_sign: tuple[float, float]
     stage_corner_mm: tuple[float, float] | None
     face: Surface | None = None
+    scale: PlaneScale | None = None
 
-    def settled(self, rows: slice, columns: slice) -> NDArray[np.float32]:
-        """Read a part over the whole depth, with the block face exactly in plane 0."""
-        data = np.asarray(self.level[:, rows, columns], dtype=np.float32)
+    def settled(
+        self, rows: slice, columns: slice, *, recorded: bool = False
+    ) -> NDArray[np.float32]:
+        """Read a part over the whole depth, with the block face exactly in plane 0.
+
+        With `recorded` the values are those from before `normalize`.
+        """
+        data = np.array(self.level[:, rows, columns], dtype=np.float32)
+        if recorded and self.scale is not None:
+            data = self.scale.undo(data)
         if self.face is None or len(data) == 1:
             return data
         depth = self.face.depth(rows, columns)
@@ -94,6 +105,7 @@ def open_slice(path: Path) -> SliceStore:
         stage_sign=(float(stage.get("sign_y") or 1), float(stage.get("sign_x") or 1)),
         stage_corner_mm=None if corner is None else (float(corner[0]), float(corner[1])),
         face=Surface.from_record(block.get("surface"), level.shape[1:]),
+        scale=PlaneScale.from_json(block.get("intensity"), level.shape[0], path.name),
     )
 
 

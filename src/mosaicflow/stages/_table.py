@@ -60,6 +60,7 @@ STAGES: dict[str, Stage] = {
         Stage("detect_rehoming", "run"),
         Stage("register_pairwise", "pair"),
         Stage("solve_alignment", "run"),
+        Stage("estimate_depth_profile", "run"),
         Stage("stack", "run"),
     )
 }

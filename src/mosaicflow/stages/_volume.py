@@ -15,6 +15,7 @@ from scipy import ndimage
 from mosaicflow.alignment.images import correlation, tissue_mask
 from mosaicflow.errors import InputError
 from mosaicflow.io.threads import map_threads
+from mosaicflow.stacking.brightness import Display, PlaneTone
 from mosaicflow.stacking.compose import SampledSlice, compose_plane
 from mosaicflow.stacking.gains import SeamLevel, compare_levels
 from mosaicflow.stacking.plan import DepthSpan, Seam, layers_of
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from mosaicflow.io.zarr import OmeZarrWriter
     from mosaicflow.stages._slices import SliceStore
 
-__all__ = ["PlaneLevels", "SlicePlan", "draw_volume", "measure_seams", "plan_slices"]
+__all__ = [
+    "Light",
+    "PlaneLevels",
+    "SlicePlan",
+    "draw_volume",
+    "measure_seams",
+    "plan_slices",
+    "sample_windows",
+]
 
 # A part of the canvas is drawn at once; this many bytes bound its side, whatever the canvas.
 _PART_BYTES = 1_000_000_000
@@ -63,6 +72,40 @@ class SlicePlan:
     lateral: LateralMap
     span: DepthSpan
     planes: list[tuple[int, NDArray[np.float32]]]
+
+    def mixed(self, data: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+        """Average the slice's own planes (z, y, x) into one canvas plane below its face."""
+        first, weights = self.planes[number]
+        if len(weights) == 1:
+            single: NDArray[np.float32] = data[first]
+            return single
+        part = data[first : first + len(weights)]
+        mixed: NDArray[np.float32] = np.tensordot(weights, part, axes=1)
+        return mixed
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """How bright the slices are drawn.
+
+    Parameters
+    ----------
+    tones : sequence of PlaneTone
+        One per slice.
+    display : Display
+        What becomes 0 and 1 in the end.
+    recorded : bool
+        Whether the slices' values are taken as they were before `normalize`.
+    """
+
+    tones: Sequence[PlaneTone]
+    display: Display
+    recorded: bool = False
+
+    @classmethod
+    def as_stored(cls, plans: Sequence[SlicePlan]) -> Light:
+        """Leave all values as the slices hold them."""
+        return cls([PlaneTone.plain(plan.span.depth) for plan in plans], Display())
 
 
 def plan_slices(stores: Sequence[SliceStore], alignment: Alignment) -> list[SlicePlan]:
@@ -117,6 +160,7 @@ def _plan(store: SliceStore, one: AlignedSlice, alignment: Alignment) -> SlicePl
 def measure_seams(
     plans: Sequence[SlicePlan],
     seams: Sequence[Seam],
+    light: Light,
     canvas_yx: tuple[int, int],
     *,
     threads: int = 1,
@@ -130,6 +174,8 @@ def measure_seams(
     ----------
     plans, seams : sequence
         Slices and the seams between them.
+    light : Light
+        How bright they are drawn.
     canvas_yx : tuple of int
         Shape of the canvas.
     threads : int
@@ -140,7 +186,7 @@ def measure_seams(
     list of SeamLevel
         One per seam; NaN where the slices share no plane.
     """
-    windows = _sample_windows(plans[len(plans) // 2], canvas_yx)
+    windows = sample_windows(plans[len(plans) // 2], canvas_yx)
 
     levels: list[SeamLevel] = []
     above: list[_SeamPatch] = []
@@ -150,7 +196,7 @@ def measure_seams(
             seams[index - 1] if index > 0 else None,
             seams[index] if index < len(seams) else None,
         )
-        here = map_threads(partial(_seam_patch, plan, around), windows, threads)
+        here = map_threads(partial(_seam_patch, (plan, light, index), around), windows, threads)
         if index > 0:
             levels.append(_compare_patches(index, seams[index - 1], above, here))
         above = here
@@ -165,16 +211,32 @@ def _compare_patches(
         return SeamLevel(index - 1, index, math.nan, math.nan)
     upper = np.concatenate([patch.bottom for patch in above])
     lower = np.concatenate([patch.top for patch in here])
-    valid = (upper > 0) & (lower > 0)
+    valid = (upper != 0) & (lower != 0)
     tissue = tissue_mask(upper, valid, 2.0) | tissue_mask(lower, valid, 2.0)
     ratio = compare_levels(upper, lower, tissue)
     return SeamLevel(index - 1, index, ratio, correlation(upper, lower, tissue.astype(np.float32)))
 
 
-def _sample_windows(plan: SlicePlan, canvas_yx: tuple[int, int]) -> list[Window]:
+def sample_windows(
+    plan: SlicePlan, canvas_yx: tuple[int, int], *, inner: float = 4 / 9
+) -> list[Window]:
     """Choose windows that lie inside a chunk of the given slice, around its centre.
 
     Neighbours lie within some ten px of it, so most of them need one chunk column per window too.
+
+    Parameters
+    ----------
+    plan : SlicePlan
+        The slice.
+    canvas_yx : tuple of int
+        Shape of the canvas.
+    inner : float
+        Share of the slice's area that they are spread over.
+
+    Returns
+    -------
+    list of Window
+        Parts of the canvas, at most 12.
     """
     shape, chunk = plan.store.shape[1:], plan.store.level.chunks[1:]
     starts = (range(0, n, size) for n, size in zip(shape, chunk, strict=True))
@@ -187,11 +249,11 @@ def _sample_windows(plan: SlicePlan, canvas_yx: tuple[int, int]) -> list[Window]
         ),
         key=lambda center: (float(np.hypot(*(center - middle))), *center),
     )
-    inner = centers[: max(1, len(centers) * 4 // 9)]  # the inner two thirds of either side
+    near = centers[: max(1, int(len(centers) * inner + 1e-9))]
     back = np.linalg.inv(plan.lateral.matrix)
     size = np.minimum((1.5 * half).astype(int), canvas_yx)
     windows = []
-    for center in inner[:: max(1, len(inner) // _MOST_WINDOWS)][:_MOST_WINDOWS]:
+    for center in near[:: max(1, -(-len(near) // _MOST_WINDOWS))]:
         place = back @ (center - plan.lateral.offset)
         y, x = np.clip(np.round(place - size / 2), 0, np.array(canvas_yx) - size).astype(int)
         windows.append(Window((int(y), int(y + size[0])), (int(x), int(x + size[1]))))
@@ -207,13 +269,14 @@ class _SeamPatch:
 
 
 def _seam_patch(
-    plan: SlicePlan, around: tuple[Seam | None, Seam | None], target: Window
+    drawn: tuple[SlicePlan, Light, int], around: tuple[Seam | None, Seam | None], target: Window
 ) -> _SeamPatch:
+    plan, light, index = drawn
     empty = np.zeros(target.shape, np.float32)
     source = plan.lateral.source(target)
     if source is None:
         return _SeamPatch(empty, empty)
-    data = np.asarray(plan.store.level[:, *source.slices], dtype=np.float32)
+    data = plan.store.settled(*source.slices, recorded=light.recorded)
     sampler = Sampler(plan.lateral, target, source, np.asarray(data.any(axis=0)))
     means = []
     for row, seam in enumerate(around):
@@ -223,8 +286,9 @@ def _seam_patch(
         weights = np.zeros(plan.store.shape[0], np.float32)
         start = 0 if row == 0 else seam.moving.first - seam.fixed.first
         stop = min(start + min(_SEAM_PLANES, seam.overlap), plan.span.depth)
-        for first, shares in plan.planes[start:stop]:
-            weights[first : first + len(shares)] += shares / (stop - start)
+        factors = light.tones[index].factor[start:stop] / (stop - start)
+        for (first, shares), factor in zip(plan.planes[start:stop], factors, strict=True):
+            weights[first : first + len(shares)] += shares * np.float32(factor)
         mean = sampler(np.tensordot(weights, data, axes=1)).reshape(target.shape)
         # A little smoothing lets the tissue speak louder than the speckle.
         means.append(ndimage.gaussian_filter(mean, 1.0) * sampler.covered.reshape(target.shape))
@@ -233,7 +297,7 @@ def _seam_patch(
 
 @dataclass(frozen=True, slots=True)
 class PlaneLevels:
-    """Brightness of every plane before gains, and how much of the canvas is filled.
+    """Brightness of every plane as drawn, and how much of the canvas is filled.
 
     Parameters
     ----------
@@ -241,16 +305,32 @@ class PlaneLevels:
         Sum of all values.
     filled : ndarray, shape (planes,), int64
         Pixels that are not 0.
+    below, above : ndarray, shape (planes,), int64
+        Pixels below 0 and above 1.
     """
 
     total: NDArray[np.float64]
     filled: NDArray[np.int64]
+    below: NDArray[np.int64]
+    above: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, n_planes: int) -> PlaneLevels:
+        """Start counting."""
+        return cls(np.zeros(n_planes), *(np.zeros(n_planes, np.int64) for _ in range(3)))
+
+    def count(self, plane: int, image: NDArray[np.float32]) -> None:
+        """Add a part of a plane."""
+        self.total[plane] += float(image.sum(dtype=np.float64))
+        self.filled[plane] += np.count_nonzero(image)
+        self.below[plane] += np.count_nonzero(image < 0)
+        self.above[plane] += np.count_nonzero(image > 1)
 
 
 def draw_volume(
     plans: Sequence[SlicePlan],
     seams: Sequence[Seam],
-    gains: Sequence[float],
+    light: Light,
     writer: OmeZarrWriter,
     *,
     threads: int = 1,
@@ -261,8 +341,8 @@ def draw_volume(
     ----------
     plans, seams : sequence
         Slices in depth order, and the seams between them.
-    gains : sequence of float
-        Brightness factor per slice.
+    light : Light
+        How bright they are drawn.
     writer : OmeZarrWriter
         Unfinished store of the volume's shape.
     threads : int
@@ -274,14 +354,14 @@ def draw_volume(
         Statistics of the planes as written.
     """
     n_planes, n_y, n_x = writer.shape
-    levels = PlaneLevels(np.zeros(n_planes), np.zeros(n_planes, np.int64))
+    levels = PlaneLevels.empty(n_planes)
     block = writer.shards or writer.chunks
     side = _part_px(_open_planes(plans), block[0])
     parts = itertools.product(_parts(n_y, block[1], side), _parts(n_x, block[2], side))
     with ThreadPoolExecutor(1) as pool:
         for part in parts:
             target = Window(*part)
-            column = _Column(plans, seams, gains, target)
+            column = _Column(plans, seams, light, target)
             pending: Future[None] | None = None
             for start in range(0, n_planes, block[0]):
                 stop = min(start + block[0], n_planes)
@@ -336,10 +416,10 @@ class _Column:
         self,
         plans: Sequence[SlicePlan],
         seams: Sequence[Seam],
-        gains: Sequence[float],
+        light: Light,
         target: Window,
     ) -> None:
-        self._plans, self._seams, self._gains, self._target = plans, seams, gains, target
+        self._plans, self._seams, self._light, self._target = plans, seams, light, target
         self._spans = [plan.span for plan in plans]
         self._open: dict[int, SampledSlice | None] = {}
 
@@ -352,8 +432,7 @@ class _Column:
                 del self._open[index]
             layers = layers_of(plane, self._spans, self._seams)
             drawn = compose_plane(layers, self._slice, shape[0] * shape[1])
-            levels.total[plane] += float(drawn.sum(dtype=np.float64))
-            levels.filled[plane] += np.count_nonzero(drawn)
+            levels.count(plane, self._light.display.apply(drawn))
             block[plane - start] = drawn.reshape(shape)
         return block
 
@@ -367,17 +446,6 @@ class _Column:
         source = plan.lateral.source(self._target)
         if source is None:
             return None
-        data = plan.store.settled(*source.slices)
+        data = plan.store.settled(*source.slices, recorded=self._light.recorded)
         sampler = Sampler(plan.lateral, self._target, source, np.asarray(data.any(axis=0)))
-
-        def plane(number: int) -> NDArray[np.float32]:
-            first, weights = plan.planes[number]
-            if len(weights) == 1:
-                single: NDArray[np.float32] = data[first]
-                return single
-            mixed: NDArray[np.float32] = np.tensordot(
-                weights, data[first : first + len(weights)], axes=1
-            )
-            return mixed
-
-        return SampledSlice(sampler, plane, float(self._gains[index]))
+        return SampledSlice(sampler, partial(plan.mixed, data), self._light.tones[index])

@@ -11,27 +11,30 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mosaicflow.correction.intensity import DepthScale
+    from mosaicflow.correction.intensity import DepthScale, PlaneScale
     from mosaicflow.errors import QualityError
     from mosaicflow.io.report import StageReport
+    from mosaicflow.io.slices import SliceVolume
 
 __all__ = ["normalize"]
 
 _COLUMNS = 300_000
-# What the darkest gel becomes: a zero would say that there is no data.
-_DARKEST = 1e-6
+# Voxels outside the gel below 0 or above 1, from which a picture has visibly lost something. Sound
+# simulated slices: at most THRESHOLDS; a gel taken for granted in a mineral section: 0.18.
+_OUTSIDE = 0.05
 
 
 def normalize(
     *,
     slice_path: Path,
     output: Path,
+    normalize_enabled: bool = True,
     clip_percentile_upper: float = 99.9,
     normalize_min_contrast: float = 0.1,
     store: StoreOptions = StoreOptions(),
     threads: int = 1,
 ) -> None:
-    """Scale each plane so that gel is 0 and the brightest tissue 1.
+    """Scale each plane so that gel is 0 and the brightest tissue 1; nothing is clipped.
 
     Parameters
     ----------
@@ -39,6 +42,8 @@ def normalize(
         Slice whose plane 0 is the block face.
     output : Path
         Slice to write (slice_zNN_normalize.ome.zarr); zero where there is no data.
+    normalize_enabled : bool
+        Bring grey values to 0-1; otherwise they stay as recorded, up to the volume.
     clip_percentile_upper : float
         Percentile of a plane that becomes 1 [%].
     normalize_min_contrast : float
@@ -52,17 +57,15 @@ def normalize(
 
     report = StageReport.of("normalize", locals())
 
-    import numpy as np
-
     from mosaicflow.correction.intensity import depth_scale
     from mosaicflow.io.previews import write_preview
-    from mosaicflow.io.slices import SliceVolume, write_slice
-    from mosaicflow.quality.masks import agarose_mask, tissue_fraction
+    from mosaicflow.io.slices import SliceVolume
+    from mosaicflow.quality.masks import find_gel, tissue_fraction
 
     source = SliceVolume(slice_path)
     thin = source.thinned(_COLUMNS, threads)
     projection = thin.mean(axis=0)
-    gel = agarose_mask(projection)
+    gel = find_gel(projection)
     scale = depth_scale(
         thin,
         gel,
@@ -71,31 +74,38 @@ def normalize(
     )
     if scale is None:
         raise _no_contrast(slice_path)
-    background, span = scale.background[:, None, None], scale.span[:, None, None]
+    planes = scale.planes if normalize_enabled else None
+    _write(source, output, planes, report, store, threads)
+    report.metric("tissue_coverage", tissue_fraction(projection), "", "canvas with tissue")
+    _describe_gel(report, gel, scale)
+    if planes is not None:
+        _describe_display(report, planes.apply(thin), gel)
+        report.section("background", planes.to_json()["background"])
+        report.section("span", planes.to_json()["span"])
+    report.write(output)
+    write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), projection)
 
-    def scaled(block: NDArray[np.float32], _region: object) -> NDArray[np.float32]:
-        known = block > 0
-        np.subtract(block, background, out=block)
-        block /= span
-        np.clip(block, _DARKEST, 1, out=block)
-        block *= known
-        return block
+
+def _write(
+    source: SliceVolume,
+    output: Path,
+    planes: PlaneScale | None,
+    report: StageReport,
+    store: StoreOptions,
+    threads: int,
+) -> None:
+    from mosaicflow.io.slices import write_slice
 
     write_slice(
         source,
         output,
-        scaled,
+        lambda block, _region: block if planes is None else planes.apply(block),
         n_z=source.shape[0],
-        attrs=report.block(source.attrs),
+        attrs=report.block(source.attrs, intensity=None if planes is None else planes.to_json()),
         n_levels=store.n_levels,
         writer_options=store.writer_options(),
         threads=threads,
     )
-    report.metric("agarose_coverage", float(gel.mean()), "", "share of the canvas that is gel")
-    report.metric("tissue_coverage", tissue_fraction(projection), "", "canvas with tissue")
-    _describe(report, scale)
-    report.write(output)
-    write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), projection)
 
 
 def _no_contrast(slice_path: Path) -> QualityError:
@@ -107,7 +117,20 @@ def _no_contrast(slice_path: Path) -> QualityError:
     )
 
 
-def _describe(report: StageReport, scale: DepthScale) -> None:
-    report.metric("std_background", scale.background_noise, "", "of the normalised gel")
-    report.section("background", [round(float(value), 6) for value in scale.background])
-    report.section("span", [round(float(value), 6) for value in scale.span])
+def _describe_gel(report: StageReport, gel: NDArray[np.bool_], scale: DepthScale) -> None:
+    found = bool(gel.any())
+    report.metric("gel_found", found, "", "an even dark part around the tissue")
+    if found:
+        report.metric("agarose_coverage", float(gel.mean()), "", "share of the canvas that is gel")
+        report.metric("std_background", scale.background_noise, "", "of the normalised gel")
+
+
+def _describe_display(
+    report: StageReport, volume: NDArray[np.float32], gel: NDArray[np.bool_]
+) -> None:
+    from mosaicflow.correction.intensity import display_share
+
+    below, above = display_share(volume, gel)
+    text = "voxels outside the gel that are stored {} and that a display from 0 to 1 shows as {}"
+    report.metric("below_display", below, "", text.format("below 0", "black"), warning=_OUTSIDE)
+    report.metric("above_display", above, "", text.format("above 1", "white"), warning=_OUTSIDE)

@@ -14,8 +14,9 @@ def stack(
     slices: tuple[Path, ...],
     alignment: Path,
     output: Path,
+    depth_profile: Path | None = None,
     stack_blend_enabled: bool = True,
-    stack_blend_depth_um: float = 100.0,
+    stack_blend_depth_um: float = 50.0,
     stack_overlap_z_gain: bool = True,
     apply_pairwise_transforms: bool = True,
     apply_rotation_only: bool = False,
@@ -37,12 +38,15 @@ def stack(
     output : Path
         Volume to write (3d_volume.ome.zarr); z_matches.csv, stacking_decisions.csv,
         stack_z_intensity.csv and a preview go beside it.
+    depth_profile : Path | None
+        Brightness below a block face, applied in place of what normalize did to each slice
+        (depth_profile.json); without it the slices are drawn as they are.
     stack_blend_enabled : bool
         Fade from slice to slice; otherwise cut hard at each block face.
     stack_blend_depth_um : float
         Depth below a block face over which its slice fades in [um].
     stack_overlap_z_gain : bool
-        Fit one brightness factor per slice to all seams.
+        Fit one brightness factor per slice to all seams, and even out what is left near each.
     apply_pairwise_transforms : bool
         Use what registration found; otherwise the stage's positions alone, for comparison.
     apply_rotation_only : bool
@@ -66,7 +70,7 @@ def stack(
     report = StageReport.of("stack", locals())
 
     from mosaicflow.errors import ParameterError
-    from mosaicflow.stages._stack import StackSettings, stack_slices
+    from mosaicflow.stages._stack import StackInputs, StackSettings, stack_slices
 
     if stack_blend_depth_um < 0 or not pyramid_resolutions:
         raise ParameterError(
@@ -82,5 +86,6 @@ def stack(
         isotropic=pyramid_make_isotropic,
         preview=stack_preview,
     )
-    stack_slices(slices, alignment, output, settings, report, store=store, threads=threads)
+    inputs = StackInputs(slices, alignment, depth_profile)
+    stack_slices(inputs, output, settings, report, store=store, threads=threads)
     report.write(output)

@@ -108,7 +108,13 @@ def test_a_changed_parameter_runs_only_what_follows_from_it(acquisition, run_cop
     parameters = Parameters.read(acquisition.params, {"normalize_min_contrast": 0.2})
     result = run_pipeline(acquisition.raw, run_copy, parameters, 2)
     ran = {o.stage for o in result.outcomes if o.state == "done"} - {"inspect_acquisition"}
-    assert ran == {"normalize", "register_pairwise", "solve_alignment", "stack"}
+    assert ran == {
+        "normalize",
+        "register_pairwise",
+        "solve_alignment",
+        "estimate_depth_profile",
+        "stack",
+    }
 
 
 def test_one_bad_slice_does_not_stop_the_other(acquisition, raw_copy, run_copy):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mosaicflow.stacking.brightness import PlaneTone
 from mosaicflow.stacking.compose import SampledSlice, compose_plane
 from mosaicflow.stacking.plan import Layer
 from mosaicflow.stacking.sampling import LateralMap, Sampler, Window
@@ -10,12 +11,13 @@ from mosaicflow.stacking.sampling import LateralMap, Sampler, Window
 SHAPE = (4, 5)
 
 
-def constant(value, *, covered=slice(None), gain=1.0):
+def constant(value, *, covered=slice(None), gain=1.0, signal=1.0):
     image = np.zeros(SHAPE, np.float32)
     image[:, covered] = value
     window = Window((0, SHAPE[0]), (0, SHAPE[1]))
     lateral = LateralMap(np.eye(2), np.zeros(2), SHAPE)
-    return SampledSlice(Sampler(lateral, window, window, image != 0), lambda _: image, gain)
+    tone = PlaneTone(np.full(10, gain), np.full(10, signal))
+    return SampledSlice(Sampler(lateral, window, window, image != 0), lambda _: image, tone)
 
 
 def draw(parts, *layers):
@@ -52,6 +54,18 @@ def test_three_layers_share_by_what_is_left():
 
 def test_gains_multiply():
     np.testing.assert_allclose(draw([constant(2, gain=1.5)], (0, 0, 1.0)), 3)
+
+
+def test_a_slice_of_less_signal_counts_less_where_it_fades():
+    parts = [constant(1), constant(2, signal=0.25)]
+    np.testing.assert_allclose(draw(parts, (1, 0, 0.5), (0, 9, 1.0)), (2 * 0.25 + 1) / 1.25)
+    # Where it hides the slice above there is nothing to weigh.
+    np.testing.assert_allclose(draw(parts, (1, 0, 1.0), (0, 9, 1.0)), 2)
+
+
+def test_signals_of_one_size_change_no_share():
+    parts = [constant(1, signal=7.0), constant(2, signal=7.0)]
+    np.testing.assert_allclose(draw(parts, (1, 0, 0.25), (0, 9, 1.0)), 1.25, rtol=1e-6)
 
 
 @pytest.mark.parametrize("layers", [[], [(0, 0, 1.0)]])

@@ -67,7 +67,7 @@ def test_tables_tell_what_was_done(volume):
         ("2", "3"),
     ]
     assert {row["overlap_voxels"] for row in matches} == {"12"}
-    assert {row["blend_overlap_voxels"] for row in matches} == {"10"}
+    assert {row["blend_overlap_voxels"] for row in matches} == {"5"}
     assert all(float(row["correlation"]) > 0.9 for row in matches)
     decisions = read_csv(volume.with_name("stacking_decisions.csv"))
     assert [row["slice_id"] for row in decisions] == ["0", "1", "2", "3"]

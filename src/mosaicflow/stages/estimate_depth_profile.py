@@ -1,0 +1,41 @@
+"""Stage `estimate_depth_profile`: one brightness profile below the block face for all slices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["estimate_depth_profile"]
+
+
+def estimate_depth_profile(
+    *, slices: tuple[Path, ...], alignment: Path, output: Path, threads: int = 1
+) -> None:
+    """Tell how the instrument's brightness falls with depth from the specimen's own contrast.
+
+    Parameters
+    ----------
+    slices : tuple[Path, ...]
+        All slices that solve_alignment saw (slice_zNN_normalize.ome.zarr).
+    alignment : Path
+        Where they go, solved from the links (alignment.json).
+    output : Path
+        Profile to write (depth_profile.json).
+    threads : int
+        Windows read at the same time.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("estimate_depth_profile", locals())
+
+    from mosaicflow.io.tables import write_json
+    from mosaicflow.stages._profile import find_profile
+
+    profile = find_profile(slices, alignment, report, threads=threads)
+    report.metric("profile_source", profile.source, "", "measured, per-slice or off")
+    if profile.source == "per-slice":
+        report.warn(
+            f"brightness along z is set slice by slice: {profile.reason}; contrast of the "
+            "specimen along z is not measurable in the volume"
+        )
+    write_json(output, profile.to_json())
+    report.write(output)
