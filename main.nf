@@ -118,8 +118,9 @@ params {
     // ---- Tile positions ----
     // Start from the positions that the stage, or the file, reports; otherwise from an even lattice
     use_motor_positions_for_stitching: Boolean = true
-    // Largest departure of a measured shift from the fitted stage model [native px]
-    max_blend_refinement_px: Float = 10.0
+    // Largest departure of a measured shift from the fitted stage model [native px]; empty: as far as the
+    // data show the stage to stray
+    max_blend_refinement_px: Float?
 
     // ---- Stitching ----
     // Weight of a tile in an overlap: linear falls towards the tile's border, average is equal, none takes

@@ -14,7 +14,68 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.float32]
 
-__all__ = ["common_pattern", "tile_features"]
+__all__ = [
+    "band_passed",
+    "common_pattern",
+    "log_image",
+    "tile_features",
+    "tile_levels",
+    "without_pattern",
+]
+
+
+# Zero means that there is no data: a value that happens to be zero becomes this.
+_NEXT_TO_ZERO = np.float32(1e-7)
+
+
+def log_image(bands: Image) -> Image:
+    """Turn depth-band means into their logarithm about its median.
+
+    The logarithm makes speckle and shading, which multiply, an even noise and an offset.
+
+    Parameters
+    ----------
+    bands : ndarray, shape (bands, y, x), float32
+        Means over depth bands, divided by the flat field.
+
+    Returns
+    -------
+    ndarray, shape (bands, y, x), float32
+        Zero where there is no data.
+    """
+    known = bands > 0
+    if not known.any():
+        return np.zeros_like(bands)
+    # The floor keeps the logarithm finite.
+    floor = 0.05 * float(np.median(bands[known]))
+    logs = np.log(np.maximum(bands, 0) + np.float32(floor))
+    logs -= np.median(logs, axis=(1, 2), keepdims=True)
+    logs[logs == 0] = _NEXT_TO_ZERO  # of 8-bit samples many are the median
+    logs[~known] = 0
+    return np.asarray(logs, dtype=np.float32)
+
+
+def band_passed(logs: Image, *, fine_px: float = 1.0, coarse_px: float = 5.0) -> Image:
+    """Keep what is as large as tissue's structure: neither speckle nor shading.
+
+    Parameters
+    ----------
+    logs : ndarray, shape (bands, y, x), float32
+        Logarithm of an image; zero where there is no data.
+    fine_px, coarse_px : float
+        Widths of the band-pass (a Gaussian minus a wider one).
+
+    Returns
+    -------
+    ndarray, shape (bands, y, x), float32
+        Zero where there is no data.
+    """
+    sigma = (0.0, fine_px, fine_px)
+    wide = (0.0, coarse_px, coarse_px)
+    features = gaussian_filter(logs, sigma, mode="nearest", truncate=3.0)
+    features -= gaussian_filter(logs, wide, mode="nearest", truncate=3.0)
+    features[logs == 0] = 0
+    return np.asarray(features, dtype=np.float32)
 
 
 def tile_features(bands: Image, *, fine_px: float = 1.0, coarse_px: float = 5.0) -> Image:
@@ -32,20 +93,7 @@ def tile_features(bands: Image, *, fine_px: float = 1.0, coarse_px: float = 5.0)
     ndarray, shape (bands, y, x), float32
         Band-passed logarithm; zero where there is no data.
     """
-    known = bands > 0
-    if not known.any():
-        return np.zeros_like(bands)
-    floor = 0.05 * float(np.median(bands[known]))
-    # The logarithm makes speckle, which multiplies, an even noise; the floor keeps it finite.
-    logs = np.log(np.maximum(bands, 0) + np.float32(floor))
-    logs -= np.median(logs, axis=(1, 2), keepdims=True)
-    logs[~known] = 0
-    sigma = (0.0, fine_px, fine_px)
-    wide = (0.0, coarse_px, coarse_px)
-    features = gaussian_filter(logs, sigma, mode="nearest", truncate=3.0)
-    features -= gaussian_filter(logs, wide, mode="nearest", truncate=3.0)
-    features[~known] = 0
-    return np.asarray(features, dtype=np.float32)
+    return band_passed(log_image(bands), fine_px=fine_px, coarse_px=coarse_px)
 
 
 def common_pattern(features: Sequence[Image], *, fewest: int = 16) -> Image | None:
@@ -69,3 +117,48 @@ def common_pattern(features: Sequence[Image], *, fewest: int = 16) -> Image | No
     if len(features) < fewest:
         return None
     return np.asarray(np.median(np.stack(features), axis=0), dtype=np.float32)
+
+
+def without_pattern(image: Image, pattern: Image | None) -> Image:
+    """Take off what all tiles show, where there is data.
+
+    Parameters
+    ----------
+    image : ndarray, shape (bands, y, x), float32
+        Features of a tile, or its logarithm; zero where there is no data.
+    pattern : ndarray of the same shape, or None
+        What all tiles have in common; None leaves the image as it is.
+    """
+    if pattern is None:
+        return image
+    # A tile that is itself the median somewhere has data there all the same.
+    return np.where(image != 0, image - pattern + _NEXT_TO_ZERO, np.float32(0))
+
+
+def tile_levels(bands: Image, bins: Sequence[int]) -> dict[int, Image]:
+    """Show a tile at several pitches, for searches from coarse to fine.
+
+    Parameters
+    ----------
+    bands : ndarray, shape (bands, y, x), float32
+        Means over depth bands, divided by the flat field.
+    bins : sequence of int
+        Pixels averaged along each axis.
+
+    Returns
+    -------
+    dict
+        0 -> the unfiltered logarithm of all bands; 1, if asked for -> features of all bands;
+        bin -> features of their mean, shape (1, y // bin, x // bin).
+    """
+    mean = bands.mean(axis=0, keepdims=True)
+    levels = {0: log_image(bands)}
+    for size in bins:
+        if size == 1:
+            levels[1] = band_passed(levels[0])
+            continue
+        n_y, n_x = (n // size for n in bands.shape[1:])
+        part = mean[:, : n_y * size, : n_x * size]
+        binned = part.reshape(1, n_y, size, n_x, size).mean(axis=(2, 4), dtype=np.float32)
+        levels[size] = tile_features(binned)
+    return levels

@@ -3,86 +3,109 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.mosaic.pair_shift import measure_shift, overlap_ncc, peak_heights
-from mosaicflow.mosaic.placement import Link, fit_stage_model
+from mosaicflow.mosaic.chance import Chance, passing_by_chance
+from mosaicflow.mosaic.lattice import neighbours
+from mosaicflow.mosaic.link import Link, Option
+from mosaicflow.mosaic.loops import choose_by_loops, confirmed_by_loops
+from mosaicflow.mosaic.overlap import measure_overlap
+from mosaicflow.mosaic.pair_shift import find_candidates, search
+from mosaicflow.mosaic.stage_model import fit_stage_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from mosaicflow.mosaic.pair_shift import Evidence
+
     Tile = tuple[int, int]
+    Pair = tuple[Tile, Tile]
     Image = NDArray[np.float32]
     Position = tuple[float, float]
 
-__all__ = ["TileLinker", "neighbours", "nominal_positions", "reported_positions"]
+__all__ = ["Linking", "TileLinker", "search_bins"]
 
-# Share of a tile that the first search looks beyond the expected shift.
+# Share of a tile that the first search looks beyond the expected shift. Doubled, chance reaches
+# higher and each search takes twice the time; tiles further off are found by the search of whole
+# tiles.
 _SEARCH_FRACTION = 0.15
-# So many pairs of unrelated tissue tell how well it matches by chance.
-_CHANCE_PAIRS = 40
-_CHANCE_SIGMAS = 3.0  # one in a hundred: the highest of many values has a long tail
-# Share of unrelated pairs that may pass it, as it is itself learnt from few.
-_CHANCE_SHARE = 0.02
-# Where there is too little to learn from, this is asked of a link.
-_LEAST_NCC = 0.3
-_FEWEST_STRANGERS = 8
+# Share of a tile that an overlap found by the search of whole tiles has, about.
+_WHOLE_SHARE = 0.2
+# Longest side of a tile in the search round the stage, and in that of whole tiles [px]. Doubled,
+# a pair takes four times as long and is found no more often.
+_SEARCH_PX, _WHOLE_PX = 640, 192
+# Pairs of unrelated tiles that chance is learnt from: their spread is then known to 15 %.
+_CHANCE_PAIRS = 24
+_MOST_CANDIDATES = 6
+# Middles of overlaps are asked for a bent field from so many on, up to so many per direction; they
+# must match so well, and a bend must be so large [px].
+_FEWEST_MIDDLES, _MOST_MIDDLES = 12, 60
+_MIDDLE_NCC, _LEAST_BEND_PX = 0.5, 0.05
+# A candidate without rival is as good as this many times better than the next.
+_MOST_RATIO = 10.0
+# Excess over chance from which a match stands alone, from which it helps to learn how the stage
+# moves, and from which loops may confirm it.
+SURE, _FIRST, LIKELY = 4.0, 3.0, 2.0
+# Spreads of the stage's steps within which a step is believed, and what is added for the pixels
+# of the search [px].
+_LIMIT_SPREADS, _LIMIT_LEAST_PX = 4.0, 4.0
+# Largest share of a tile that a step is believed to miss: beyond, neighbours hardly overlap.
+_LIMIT_SHARE = 0.4
+# Width of an overlap at a coarser level from which that level helps [px of it]; half of it lets
+# few pixels vote.
+_LEVEL_WIDTH_PX = 20
 
 
-def neighbours(tiles: Iterable[Tile]) -> list[tuple[Tile, Tile]]:
-    """Pair every tile with the one below and the one to the right of it, where they exist."""
-    known = set(tiles)
-    return [
-        (tile, other)
-        for tile in sorted(known)
-        for other in ((tile[0] + 1, tile[1]), (tile[0], tile[1] + 1))
-        if other in known
-    ]
-
-
-def nominal_positions(
-    tiles: Iterable[Tile], tile_yx: tuple[int, int], overlap_fraction: float
-) -> dict[Tile, Position]:
-    """Lay tiles on an even lattice, for when nothing says where they lie."""
-    step_y, step_x = (length * (1.0 - overlap_fraction) for length in tile_yx)
-    return {(iy, ix): (iy * step_y, ix * step_x) for iy, ix in tiles}
-
-
-def reported_positions(
-    reported: Mapping[Tile, Position], nominal: Mapping[Tile, Position]
-) -> dict[Tile, Position]:
-    """Take the positions that the stage reports, and for the other tiles those that fit in.
+def search_bins(tile_yx: tuple[int, int]) -> tuple[int, ...]:
+    """Bins of the searches: round the stage, two coarser ones that help, and that of whole tiles.
 
     Parameters
     ----------
-    reported : mapping
-        Tile -> (y, x) in px, for all tiles, some or none.
-    nominal : mapping
-        Tile -> (y, x) on an even lattice, for all tiles.
+    tile_yx : (int, int)
+        Lateral shape of a tile.
 
     Returns
     -------
-    dict
-        A position for every tile of `nominal`; the least is the origin.
+    tuple of int
+        Powers of two, ascending; the first is that of the search round the stage, the last that
+        of the search of whole tiles.
     """
-    known = {tile: reported[tile] for tile in sorted(nominal) if tile in reported}
-    if not known:
-        return dict(nominal)
-    tiles, positions = np.array(list(known), float), np.array(list(known.values()), float)
-    beside = positions - [nominal[tile] for tile in known]
-    middle, mean = tiles.mean(axis=0), beside.mean(axis=0)
-    # How the lattice differs from the even one; not at all in a direction nothing is known of.
-    lattice = np.linalg.lstsq(tiles - middle, beside - mean, rcond=None)[0]
-    filled = {
-        tile: known.get(tile, np.add(even, mean + np.subtract(tile, middle) @ lattice))
-        for tile, even in nominal.items()
-    }
-    corner = np.min(list(filled.values()), axis=0)
-    return {tile: (float(y - corner[0]), float(x - corner[1])) for tile, (y, x) in filled.items()}
+    longest = max(tile_yx)
+    near = 1
+    while longest / near > _SEARCH_PX:
+        near *= 2
+    bins = [near, 2 * near]
+    while longest / bins[-1] > _WHOLE_PX or len(bins) < 3:
+        bins.append(2 * bins[-1])
+    return tuple(bins)
+
+
+@dataclass(frozen=True, slots=True)
+class Linking:
+    """What the overlaps of a slice have told.
+
+    Parameters
+    ----------
+    links : tuple of Link
+        Shifts that chance does not explain.
+    limit_px : float
+        How far a step of the stage was believed to miss, per axis, learnt from sure links.
+    n_sure : int
+        Links that needed no other to be believed.
+    n_far : int
+        Pairs found by the search of whole tiles only: the stage was off by more than a search
+        round it looks.
+    """
+
+    links: tuple[Link, ...]
+    limit_px: float
+    n_sure: int
+    n_far: int
 
 
 @dataclass(frozen=True)
@@ -92,25 +115,31 @@ class TileLinker:
     Parameters
     ----------
     features : callable
-        Gives the features (bands, y, x) of a tile.
+        Gives a tile as `tile_levels` shows it, at the bins that `search_bins` lists.
     stage_px : mapping
         Tile -> (y, x) that the stage reports, in px.
     tile_yx : (int, int)
         Lateral shape of a tile.
-    refinement_px : float
-        Largest believable departure of a shift from the fitted stage model.
     map_all : callable
         ``map_all(function, items)`` applies a function to all items, possibly side by side.
+    bound_px : float, optional
+        Largest believable departure of a shift from the fitted stage model; None lets the data
+        tell.
     """
 
-    features: Callable[[Tile], Image]
+    features: Callable[[Tile], Mapping[int, Image]]
     stage_px: Mapping[Tile, Position]
     tile_yx: tuple[int, int]
-    refinement_px: float
     map_all: Callable[[Callable[..., Any], Sequence[Any]], list[Any]]
+    bound_px: float | None = None
 
-    def links(self, rng: np.random.Generator) -> tuple[list[Link], float]:
+    def links(self, rng: np.random.Generator) -> Linking:
         """Measure all neighbouring pairs and keep those that chance does not explain.
+
+        Every pair gives several candidates in a wide search round the stage, and in one of whole
+        tiles where nothing sure was seen. Sure pairs tell the stage model and how far the stage
+        strays from it; within that distance less evidence is enough. Of several candidates those
+        are taken that agree round loops.
 
         Parameters
         ----------
@@ -119,28 +148,41 @@ class TileLinker:
 
         Returns
         -------
-        (list of Link, float)
-            Links, and the correlation that they had to reach in the search by whole pixels. None
-            are left when there are no more of them than chance lets through.
+        Linking
         """
         pairs = neighbours(self.stage_px)
-        chance = self._chance(rng)
-        first = self._measure(pairs, np.eye(2), self._wide_px)
-        # A turn or scale fitted to what noise shows would displace far tiles by many pixels.
-        sure = [link for link in first if link.peak_ncc >= chance.wide]
-        model = fit_stage_model(sure, self.stage_px)
-        near = {
-            (link.a, link.b): link
-            for link in first
-            if np.abs(np.subtract(self._expected(model, link.a, link.b), link.shift_px)).max()
-            <= self.refinement_px
+        strangers = self._strangers(rng)
+        chance = self._chance(strangers, self._wide_px)
+        wide = dict(zip(pairs, self.map_all(self._search_wide, pairs), strict=True))
+        options = {
+            pair: self._options(found, chance, self._wide_px) for pair, found in wide.items()
         }
-        again = self._measure([p for p in pairs if p not in near], model, self.refinement_px)
-        near |= {(link.a, link.b): link for link in again}
-        kept = [near[p] for p in pairs if p in near and near[p].peak_ncc >= chance.narrow]
-        if len(kept) <= _passing_by_chance(len(pairs)):
+        unsure = [pair for pair in pairs if _best(options[pair]) < SURE]
+        far = self._far(unsure, strangers)
+        for pair, found in far.items():
+            options[pair] = [*found, *options[pair]]
+        sure = {pair: o for pair in pairs for o in options[pair][:1] if o.excess >= _FIRST}
+        model = fit_stage_model([_as_link(p, o) for p, o in sure.items()], self.stage_px)
+        limit = self._limit(sure, model)
+        if limit > self._wide_px:
+            chance = self._chance(strangers, limit)
+        options = self._near(options, chance, (model, limit))
+        chosen = choose_by_loops({p: o for p, o in options.items() if o})
+        links = [k for k in self.map_all(self._refined, list(chosen.items())) if k is not None]
+        kept = self._at_middle(confirmed_by_loops(links, SURE))
+        if len(kept) <= passing_by_chance(len(pairs)) and _best(kept) < 2 * SURE:
             kept = []
-        return self.map_all(self._with_stage_ncc, kept), chance.narrow
+        return Linking(
+            tuple(replace(k, stage_ncc=_middle_ncc(wide[k.a, k.b])) for k in kept),
+            limit,
+            sum(link.evidence >= SURE for link in kept),
+            sum((link.a, link.b) in far for link in kept),
+        )
+
+    @cached_property
+    def _bins(self) -> tuple[int, int]:
+        bins = search_bins(self.tile_yx)
+        return bins[0], next(b for b in bins if max(self.tile_yx) / b <= _WHOLE_PX and b > bins[0])
 
     @property
     def _wide_px(self) -> float:
@@ -150,65 +192,251 @@ class TileLinker:
         y, x = model @ np.subtract(self.stage_px[b], self.stage_px[a])
         return float(y), float(x)
 
-    def _measure(
-        self, pairs: Sequence[tuple[Tile, Tile]], model: NDArray[np.float64], reach_px: float
-    ) -> list[Link]:
-        def measure(pair: tuple[Tile, Tile]) -> Link | None:
-            a, b = pair
-            found = measure_shift(
-                self.features(a), self.features(b), self._expected(model, a, b), reach_px
+    def _levels(self, every: Mapping[int, Image], expected_px: Position) -> dict[int, Image]:
+        """Features of a tile at the levels at which an expected overlap is wide enough."""
+        near = self._bins[0]
+        width = min(n - abs(d) for n, d in zip(self.tile_yx, expected_px, strict=True))
+        return {
+            level: every[level]
+            for level in (near, 2 * near, 4 * near)
+            if level in every
+            and (level == near or width / level >= _LEVEL_WIDTH_PX + 1.5 * level / near)
+        }
+
+    def _search_wide(self, pair: Pair) -> Evidence | None:
+        a, b = pair
+        at = self._expected(np.eye(2), a, b)
+        return self._search((self.features(a), self.features(b)), at, self._wide_px)
+
+    def _search(
+        self,
+        tiles: tuple[Mapping[int, Image], Mapping[int, Image]],
+        at: Position,
+        reach_px: float,
+    ) -> Evidence | None:
+        first, second = (self._levels(tile, at) for tile in tiles)
+        return search(first, second, at, reach_px, typical_px2=self._typical_px2(at))
+
+    def _typical_px2(self, at: Position) -> float:
+        """Area of an overlap at a shift, and of the narrowest one that is looked for at least."""
+        sides = (max(n - abs(d), 8.0) for n, d in zip(self.tile_yx, at, strict=True))
+        return float(np.prod(list(sides)))
+
+    def _options(self, found: Evidence | None, chance: Chance, reach_px: float) -> list[Option]:
+        if found is None:
+            return []
+        seen = find_candidates(found, _MOST_CANDIDATES)
+        options = []
+        for candidate in seen:
+            rival = max((c.height for c in seen if c is not candidate), default=0.0)
+            options.append(
+                Option(
+                    candidate.shift_px,
+                    chance.excess(candidate.height, reach_px),
+                    candidate.height,
+                    candidate.ncc,
+                    min(candidate.height / max(rival, 1e-6), _MOST_RATIO),
+                )
             )
+        return options
+
+    def _strangers(self, rng: np.random.Generator) -> list[tuple[Tile, Tile, Tile, int]]:
+        """Choose pairs of tiles that show nothing in common where they would overlap."""
+        tiles = sorted(self.stage_px)
+        # Turned by half a turn, not even the neighbour shows on this side what a tile shows; few
+        # tiles are mirrored along the overlap too.
+        turns = (0,) if len(tiles) > 4 else (0, 1, 2)
+        every = [
+            (*pair, tile, turn)
+            for pair in neighbours(self.stage_px)
+            for tile in tiles
+            for turn in turns
+        ]
+        return [every[i] for i in rng.permutation(len(every))[:_CHANCE_PAIRS].tolist()]
+
+    def _chance(self, strangers: Sequence[tuple[Tile, Tile, Tile, int]], reach_px: float) -> Chance:
+        """Learn what evidence strangers give within several distances."""
+        reaches = np.unique(np.geomspace(3, max(reach_px, 4), 8).round())
+
+        def heights(stranger: tuple[Tile, Tile, Tile, int]) -> list[float] | None:
+            a, b, other, turn = stranger
+            at = self._expected(np.eye(2), a, b)
+            turned = _turned(self.features(other), turn)
+            found = self._search((self.features(a), turned), at, reach_px)
             if found is None:
                 return None
-            return Link(a, b, found.shift_px, found.ncc, found.peak_ratio, found.peak_ncc)
+            return [float(found.within(at, r).max(initial=-np.inf)) for r in reaches]
 
-        return [link for link in self.map_all(measure, pairs) if link is not None]
+        seen = [one for one in self.map_all(heights, strangers) if one is not None]
+        return Chance.learnt(reaches.tolist(), seen)
 
-    def _with_stage_ncc(self, link: Link) -> Link:
-        at = self._expected(np.eye(2), link.a, link.b)
-        return replace(
-            link, stage_ncc=overlap_ncc(self.features(link.a), self.features(link.b), at)
+    def _far(
+        self, pairs: Sequence[Pair], strangers: Sequence[tuple[Tile, Tile, Tile, int]]
+    ) -> dict[Pair, list[Option]]:
+        """Search whole tiles for pairs that nothing sure was seen of near the stage."""
+        if not pairs or self.bound_px is not None:
+            return {}
+        bin_px = self._bins[1]
+        reach = float(max(self.tile_yx))
+        typical = _WHOLE_SHARE * float(np.prod(self.tile_yx))
+
+        def whole(a: Image, b: Image, pair: Pair) -> Evidence | None:
+            found = search({bin_px: a}, {bin_px: b}, (0.0, 0.0), reach, typical_px2=typical)
+            return None if found is None else self._forward(found, pair)
+
+        def height(stranger: tuple[Tile, Tile, Tile, int]) -> list[float] | None:
+            a, b, other, turn = stranger
+            turned = _turned({bin_px: self.features(other)[bin_px]}, turn)[bin_px]
+            found = whole(self.features(a)[bin_px], turned, (a, b))
+            return None if found is None else [float(found.height.max(initial=-np.inf))]
+
+        def look(pair: Pair) -> list[Option]:
+            a, b = pair
+            found = whole(self.features(a)[bin_px], self.features(b)[bin_px], pair)
+            coarse = self._options(found, chance, reach)[:2]
+            return [o for c in coarse if c.excess >= SURE for o in self._sharper(pair, c)]
+
+        seen = [one for one in self.map_all(height, strangers) if one is not None]
+        chance = Chance.learnt([reach], seen)
+        found = dict(zip(pairs, self.map_all(look, pairs), strict=True))
+        return {pair: options for pair, options in found.items() if options}
+
+    def _forward(self, found: Evidence, pair: Pair) -> Evidence:
+        """Leave out shifts that no neighbour has: nearly none, backward, or mostly sideways."""
+        (a, b), n = pair, self.tile_yx
+        along = int(b[1] != a[1])
+        at = [
+            low + found.step_px * np.arange(k)
+            for low, k in zip(found.first_px, found.height.shape, strict=True)
+        ]
+        share = [np.abs(p) / length for p, length in zip(at, n, strict=True)]
+        sign = np.sign(np.subtract(self.stage_px[b], self.stage_px[a])[along]) or 1.0
+        ahead = (at[along] * sign > 0.15 * n[along])[:, None]
+        allowed = ahead & (share[along][:, None] > share[1 - along][None, :])
+        allowed = allowed if along == 0 else allowed.T
+        return replace(found, height=np.where(allowed, found.height, -np.inf))
+
+    def _sharper(self, pair: Pair, coarse: Option) -> list[Option]:
+        """Find a coarse shift again at the level of the other searches."""
+        a, b = pair
+        at = (float(coarse.shift_px[0]), float(coarse.shift_px[1]))
+        tiles = (self.features(a), self.features(b))
+        found = self._search(tiles, at, 1.5 * self._bins[1] + 2)
+        if found is None:
+            return []
+        return [replace(coarse, shift_px=c.shift_px, ncc=c.ncc) for c in find_candidates(found, 1)]
+
+    def _limit(self, sure: Mapping[Pair, Option], model: NDArray[np.float64]) -> float:
+        """How far a shift may lie from the stage model, from how far sure ones do [px]."""
+        if not sure:
+            return min(self._wide_px, self.bound_px or np.inf)
+        off = np.abs([np.subtract(o.shift_px, self._expected(model, *p)) for p, o in sure.items()])
+        spread = max(1.4826 * float(np.median(off)), 1.07 * float(np.percentile(off, 65)))
+        free = max(2 * len(sure) - 4, 1)
+        limit = _LIMIT_SPREADS * spread * (1 + 4 / free) + self._bins[0]
+        limit = float(np.clip(limit, _LIMIT_LEAST_PX, _LIMIT_SHARE * max(self.tile_yx)))
+        return min(limit, self.bound_px or np.inf)
+
+    def _near(
+        self,
+        options: Mapping[Pair, list[Option]],
+        chance: Chance,
+        believed: tuple[NDArray[np.float64], float],
+    ) -> dict[Pair, list[Option]]:
+        """Judge candidates by where the stage is believed to be, and look there once more."""
+        model, limit = believed
+
+        def judged(pair: Pair) -> list[Option]:
+            at = self._expected(model, *pair)
+            kept = []
+            for option in options[pair]:
+                if np.abs(np.subtract(at, option.shift_px)).max() <= limit:
+                    excess = chance.excess(option.height, limit)
+                    option = replace(option, excess=max(excess, option.excess))
+                elif self.bound_px is not None:
+                    continue
+                kept.append(option)
+            if _best(kept) < SURE:
+                found = self._search((self.features(pair[0]), self.features(pair[1])), at, limit)
+                kept += self._options(found, chance, limit)
+            kept = [o for o in kept if o.excess >= LIKELY]
+            return sorted(kept, key=lambda o: -o.excess)[:_MOST_CANDIDATES]
+
+        return dict(zip(options, self.map_all(judged, list(options)), strict=True))
+
+    def _at_middle(self, links: list[Link]) -> list[Link]:
+        """Refer shifts to the middle of the overlaps where a lens bends them.
+
+        The shift then varies along an overlap, and its mean depends on where there is tissue.
+        What the middles show beyond the whole is one figure per direction, which hardly adds
+        noise; nothing where it is not sure.
+        """
+
+        def beyond(link: Link) -> Position | None:
+            first, second = (self.features(tile)[0] for tile in (link.a, link.b))
+            start = (round(link.shift_px[0]), round(link.shift_px[1]))
+            got = measure_overlap(first, second, start, 0, middle=True)
+            if got is None or got.ncc < _MIDDLE_NCC:
+                return None
+            return got.shift_px[0] - link.shift_px[0], got.shift_px[1] - link.shift_px[1]
+
+        result = list(links)
+        for down in (False, True):
+            mine = [i for i, k in enumerate(links) if (k.b[0] != k.a[0]) is down]
+            if len(mine) < _FEWEST_MIDDLES:
+                continue
+            every = -(-len(mine) // _MOST_MIDDLES)
+            found = self.map_all(beyond, [links[i] for i in mine[::every]])
+            seen = [d for d in found if d is not None]
+            if len(seen) < _FEWEST_MIDDLES:
+                continue
+            middle = np.median(seen, axis=0)
+            spread = 1.4826 * np.median(np.abs(seen - middle), axis=0)
+            error = 1.2533 * spread / np.sqrt(len(seen))
+            add = np.where(np.abs(middle) > np.maximum(4 * error, _LEAST_BEND_PX), middle, 0.0)
+            for i in mine if add.any() else ():
+                y, x = links[i].shift_px
+                moved = (y + float(add[0]), x + float(add[1]))
+                result[i] = replace(links[i], shift_px=moved)
+        return result
+
+    def _refined(self, item: tuple[Pair, Option]) -> Link | None:
+        (a, b), option = item
+        near = self._bins[0]
+        reach = 0 if near == 1 else near + 1
+        first, second = (self.features(tile)[0] for tile in (a, b))
+        got = measure_overlap(first, second, option.shift_px, reach)
+        if got is None:
+            return None
+        return Link(
+            a,
+            b,
+            got.shift_px,
+            got.ncc,
+            option.ratio,
+            evidence=option.excess,
+            sigma_px=got.sigma_px,
         )
 
-    def _chance(self, rng: np.random.Generator) -> _Chance:
-        """Learn what correlation unrelated tissue reaches in the same searches."""
-        tiles = sorted(self.stage_px)
-        every = [(*pair, tile) for pair in neighbours(self.stage_px) for tile in tiles]
-        chosen = [every[i] for i in rng.permutation(len(every))[:_CHANCE_PAIRS].tolist()]
 
-        def measure(strangers: tuple[Tile, Tile, Tile]) -> tuple[float, ...] | None:
-            a, b, other = strangers
-            # Turned by half a turn, not even b shows on this side what a shows.
-            turned = self.features(other)[:, ::-1, ::-1]
-            there = self._expected(np.eye(2), a, b)
-            return peak_heights(
-                self.features(a), turned, there, (self.refinement_px, self._wide_px)
-            )
-
-        found = [one for one in self.map_all(measure, chosen) if one is not None]
-        near, far = (_highest([one[i] for one in found]) for i in range(2))
-        wide = _LEAST_NCC if far is None else far
-        # Where the stage says that tiles do not overlap, nothing is near: the wide search counts.
-        return _Chance(wide if near is None else near, wide)
+def _turned(levels: Mapping[int, Image], turn: int) -> dict[int, Image]:
+    """Turn a tile by half a turn, or mirror it."""
+    flips = ((-1, -1), (-1, 1), (1, -1))[turn]
+    return {level: image[:, :: flips[0], :: flips[1]] for level, image in levels.items()}
 
 
-def _highest(heights: Sequence[float]) -> float | None:
-    """Height that chance hardly ever reaches; None when too few searches saw any overlap."""
-    seen = [height for height in heights if height > -1]
-    if len(seen) < _FEWEST_STRANGERS:
-        return None
-    return float(np.mean(seen) + _CHANCE_SIGMAS * np.std(seen))
+def _middle_ncc(found: Evidence | None) -> float:
+    """Correlation where the stage says."""
+    return (
+        float("nan") if found is None else float(found.ncc[tuple(n // 2 for n in found.ncc.shape)])
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Chance:
-    """Correlation that unrelated tiles hardly ever reach in a narrow and in a wide search."""
-
-    narrow: float
-    wide: float
+def _best(options: Sequence[Option] | Sequence[Link]) -> float:
+    values = [o.excess if isinstance(o, Option) else o.evidence for o in options]
+    return max(values, default=-np.inf)
 
 
-def _passing_by_chance(n_pairs: int) -> float:
-    """Most links that unrelated tiles are likely to give: the mean and 3.5 standard deviations."""
-    mean = _CHANCE_SHARE * n_pairs
-    return mean + 3.5 * float(np.sqrt(mean))
+def _as_link(pair: Pair, option: Option) -> Link:
+    y, x = option.shift_px
+    return Link(*pair, (float(y), float(x)), max(option.ncc, 0.05), 1.0)

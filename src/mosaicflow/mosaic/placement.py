@@ -2,73 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import solveh_banded
+
+from mosaicflow.mosaic.islands import connected_parts, islands_of
+from mosaicflow.mosaic.lattice import neighbours
+from mosaicflow.mosaic.link_error import LinkError
+from mosaicflow.mosaic.loops import loops_of
+from mosaicflow.mosaic.normal_equations import Pull, solve_steps, spread_of_tiles
+from mosaicflow.mosaic.stage_model import fit_stage_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from mosaicflow.mosaic.link import Link
+
     Tile = tuple[int, int]
+    Position = tuple[float, float]
     Vector = NDArray[np.float64]
 
-__all__ = [
-    "Link",
-    "Placement",
-    "fit_lattice",
-    "fit_stage_model",
-    "held_out_residuals",
-    "solve_placement",
-    "stage_model_error",
-]
+__all__ = ["Placement", "StagePrior", "held_out_residuals", "solve_placement"]
 
-# Standard deviation of a good link, and bounds for that of a stage position [px].
-_LINK_SIGMA_PX = 0.25
-_STAGE_SIGMA_PX = (0.3, 5.0)
-_OUTLIER_PX = 3.5
-# Final width of the loss: three standard deviations of a good link.
-_LOSS_WIDTH_PX = 3 * _LINK_SIGMA_PX
-# How far turn, scale and shear of a stage depart from none, and how far a stage misses [px], as
-# long as there are no links to tell.
-_MODEL_SIGMA = 0.02
-_TYPICAL_SPREAD_PX = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Measured shift between two neighbouring tiles.
-
-    Parameters
-    ----------
-    a, b : (int, int)
-        Lattice indices (iy, ix).
-    shift_px : (float, float)
-        Position of `b` minus position of `a`, (y, x).
-    ncc, peak_ratio : float
-        How well and how clearly they match.
-    peak_ncc : float
-        How well they match at the nearest shift by whole pixels; NaN when not measured.
-    stage_ncc : float
-        How well they match where the stage says; NaN when not measured.
-    weight : float
-        Weight in the solution.
-    used : bool
-        Whether it took part in the final solution.
-    """
-
-    a: Tile
-    b: Tile
-    shift_px: tuple[float, float]
-    ncc: float
-    peak_ratio: float
-    peak_ncc: float = float("nan")
-    stage_ncc: float = float("nan")
-    weight: float = 0.0
-    used: bool = False
+# Bounds of the standard deviation of a step of the stage [px]: encoders are no better, and a tile
+# further off than the upper one is as good as unknown.
+_STEP_SIGMA_PX = (0.1, 500.0)
+# Standard deviation of a step while too few links tell [px].
+_TYPICAL_STEP_PX = 2.0
+# Final width of the loss, and residual from which a link is dropped, in its standard deviations.
+_LOSS_WIDTH, _OUTLIER = 3.0, 5.0
+# No link is dropped for less than this [px].
+_LEAST_OUTLIER_PX = 0.5
+# A link that no loop confirms may differ from the stage by so many of its steps' errors; beyond,
+# it must exceed chance by so many standard deviations.
+_BRIDGE_STEPS, _BRIDGE_EVIDENCE = 4.0, 8.0
+# Spreads of places about the stage model that held-out links choose from, in steps' ones; without
+# bound, errors of the stage add up from tile to tile.
+_PLACE_SPREADS = (0.25, 0.5, 1.0, 2.0, 5.0, float("inf"))
+_FOLDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,133 +56,61 @@ class Placement:
     model : ndarray, shape (2, 2), float64
         Linear map from stage displacements to image displacements, both (y, x) in px.
     links : tuple of Link
-        All links, with their final weights.
+        All links, with their final weights and standard errors.
     residuals_px : dict
         Tile -> root mean square residual of its used links; absent without links.
+    islands : tuple of tuple of (int, int)
+        Tiles that used links hold together, the largest part first.
+    sigma_px : dict
+        Tile -> standard error per axis of its place relative to the largest part.
+    step_sigma_px : float
+        Standard deviation per axis of a step of the stage about the model, as links show it.
     """
 
-    positions_px: dict[Tile, tuple[float, float]]
+    positions_px: dict[Tile, Position]
     model: NDArray[np.float64]
     links: tuple[Link, ...]
     residuals_px: dict[Tile, float]
+    islands: tuple[tuple[Tile, ...], ...] = ()
+    sigma_px: dict[Tile, float] = field(default_factory=dict)
+    step_sigma_px: float = float("nan")
+
+    @property
+    def measured(self) -> frozenset[Tile]:
+        """Tiles whose place in the largest part links tell."""
+        main = self.islands[0] if self.islands else ()
+        return frozenset(main) if len(main) > 1 else frozenset()
 
 
-def fit_stage_model(
-    links: Sequence[Link], stage_px: Mapping[Tile, tuple[float, float]]
-) -> NDArray[np.float64]:
-    """Fit how a displacement of the stage appears in the image: rotation, scale and shear.
-
-    Parameters
-    ----------
-    links : sequence of Link
-        Measured shifts; a part of them may be wrong.
-    stage_px : mapping
-        Tile -> (y, x) that the stage reports, in px.
-
-    Returns
-    -------
-    ndarray, shape (2, 2), float64
-        Image displacement = model @ stage displacement. The identity along a direction in which
-        no link is available.
-
-    Notes
-    -----
-    Starts from the median shift per direction and re-weights with a Cauchy loss. Few links, or
-    links that disagree, leave the model near the identity: the expected turn, scale and shear of
-    some percent are a normal prior of it, as in ridge regression. Otherwise two wrong links could
-    throw all tiles without links far off.
-    """
-    steps, shifts, weights = _link_arrays(links, stage_px)
-    model = np.eye(2)
-    if not len(steps):
-        return model
-    # One robust vote per lattice direction survives up to half of the links being wrong.
-    down = np.array([link.b[0] != link.a[0] for link in links])
-    groups = [group for group in (down, ~down) if group.any()]
-    model = _least_squares(
-        np.array([np.median(steps[group], axis=0) for group in groups]),
-        np.array([np.median(shifts[group], axis=0) for group in groups]),
-        np.ones(len(groups)),
-    )
-    for _ in range(20):
-        residual = np.linalg.norm(shifts - steps @ model.T, axis=1)
-        scale = max(0.2, 1.4826 * float(np.median(residual)))
-        trust = weights / (1 + (residual / (2 * scale)) ** 2)
-        model = _least_squares(steps, shifts, trust, _spread(residual) / _MODEL_SIGMA)
-    return model
-
-
-def stage_model_error(
-    links: Sequence[Link], stage_px: Mapping[Tile, tuple[float, float]], model: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Estimate how far the columns of a fitted stage model may be off.
+@dataclass(frozen=True, slots=True)
+class StagePrior:
+    """What is known of the stage before a slice is looked at, such as from other slices.
 
     Parameters
     ----------
-    links : sequence of Link
-        Links that the model was fitted to.
-    stage_px : mapping
-        Tile -> (y, x) that the stage reports, in px.
     model : ndarray, shape (2, 2), float64
-        The model.
-
-    Returns
-    -------
-    ndarray, shape (2,), float64
-        Standard error of each column; the spread of the prior without links along that axis.
-        Somewhat too large, as links that share a tile are taken for independent.
+        Linear map from stage displacements to image displacements.
+    step_sigma_px : float
+        Standard deviation per axis of a step about it.
+    n_links : float
+        How many links of this slice that knowledge is worth.
+    fixed_px : mapping
+        Tile -> (y, x, standard deviation) in px where somebody has said where it lies, relative
+        to where the stage puts it by the model.
     """
-    steps, shifts, weights = _link_arrays(links, stage_px)
-    spread = _spread(np.linalg.norm(shifts - steps @ model.T, axis=1))
-    known = (weights[:, None] * steps**2).sum(axis=0)
-    return np.asarray(1 / np.sqrt(known / spread**2 + 1 / _MODEL_SIGMA**2))
 
-
-def _spread(residual: Vector) -> float:
-    """Estimate per axis how links scatter about the model; two fit any and tell nothing."""
-    freedom = max(len(residual) - 2, 0)
-    # The median length of a vector of two normal components, each of that standard deviation.
-    square = (float(np.median(residual)) / 1.1774) ** 2 if freedom else 0.0
-    return float(np.sqrt((freedom * square + _TYPICAL_SPREAD_PX**2) / (freedom + 1)))
-
-
-def _least_squares(
-    steps: Vector, shifts: Vector, weights: Vector, pull_px: float = 0.0
-) -> NDArray[np.float64]:
-    """Solve shifts = steps @ model.T, pulled to the identity as by a step of that length."""
-    weighted = steps * weights[:, None]
-    normal = weighted.T @ steps
-    right = weighted.T @ shifts
-    if np.linalg.cond(normal) > 1e4:  # a single row or column of tiles: turn and scale only
-        return _similarity(steps, shifts, weights, pull_px)
-    pull = pull_px**2 * np.eye(2)
-    return np.asarray(np.linalg.solve(normal + pull, right + pull).T)
-
-
-def _similarity(
-    steps: Vector, shifts: Vector, weights: Vector, pull_px: float
-) -> NDArray[np.float64]:
-    s = steps[:, 0] + 1j * steps[:, 1]
-    d = shifts[:, 0] + 1j * shifts[:, 1]
-    right = (weights * np.conj(s) * d).sum() + pull_px**2
-    factor = right / ((weights * np.abs(s) ** 2).sum() + pull_px**2)
-    return np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-
-
-def _link_arrays(
-    links: Sequence[Link], stage_px: Mapping[Tile, tuple[float, float]]
-) -> tuple[Vector, Vector, Vector]:
-    steps = np.array([np.subtract(stage_px[k.b], stage_px[k.a]) for k in links], float)
-    shifts = np.array([k.shift_px for k in links], float)
-    weights = np.array([max(k.ncc, 0.05) ** 2 for k in links], float)
-    return steps.reshape(-1, 2), shifts.reshape(-1, 2), weights
+    model: NDArray[np.float64]
+    step_sigma_px: float
+    n_links: float = 0.0
+    fixed_px: Mapping[Tile, tuple[float, float, float]] = field(default_factory=dict)
 
 
 def solve_placement(
     links: Sequence[Link],
-    stage_px: Mapping[Tile, tuple[float, float]],
+    stage_px: Mapping[Tile, Position],
     *,
     model: NDArray[np.float64] | None = None,
+    prior: StagePrior | None = None,
 ) -> Placement:
     """Place all tiles so that measured shifts and the stage agree as well as possible.
 
@@ -220,6 +122,8 @@ def solve_placement(
         Tile -> (y, x) that the stage reports, in px; every tile to be placed.
     model : ndarray, shape (2, 2), optional
         Stage model; None fits it to the links.
+    prior : StagePrior, optional
+        What is known of the stage besides; its model counts when `model` is None.
 
     Returns
     -------
@@ -227,88 +131,220 @@ def solve_placement(
 
     Notes
     -----
-    Weighted least squares over all tiles with a pull of every tile towards the fitted stage model,
-    whose strength follows from how far links depart from it. Links have a Geman-McClure loss whose
-    width shrinks from step to step (graduated non-convexity, Yang et al. 2020,
-    doi:10.1109/LRA.2020.2965893); then outlying links are dropped and the system is solved once
-    more. The idea of a global solution is that of Preibisch et al. 2009,
-    doi:10.1093/bioinformatics/btp184.
+    Weighted least squares over all tiles. The stage tells of steps between neighbours, robustly
+    and as precisely as links show it to be, and of places as far as held-out links confirm it.
+    Links have a Geman-McClure loss whose width shrinks from step to step (graduated
+    non-convexity, Yang et al. 2020, doi:10.1109/LRA.2020.2965893); then outlying links are
+    dropped and the system is solved once more. The idea of a global solution is that of Preibisch
+    et al. 2009, doi:10.1093/bioinformatics/btp184.
     """
-    tiles = sorted(stage_px)
-    if model is None:
-        model = fit_stage_model(links, stage_px)
-    prior = np.array([stage_px[tile] for tile in tiles], float) @ model.T
+    system = _System.of(links, stage_px, model, prior)
     if not links:
-        return _placement(tiles, prior, model, (), {})
-    index = {tile: number for number, tile in enumerate(tiles)}
-    ends = np.array([(index[link.a], index[link.b]) for link in links])
-    steps, shifts, base = _link_arrays(links, stage_px)
-    stage_sigma = _stage_sigma(shifts - steps @ model.T)
-    positions, weights, residual = _iterate(ends, shifts, base, prior, stage_sigma)
-    scale = _scale(residual)
-    used = residual <= max(_OUTLIER_PX, 3 * scale)
-    positions = _solve(ends[used], shifts[used], weights[used], prior, stage_sigma)
-    final = tuple(
-        replace(link, weight=float(weight) if keep else 0.0, used=bool(keep))
-        for link, weight, keep in zip(links, weights, used, strict=True)
+        return system.placement(system.place, (), np.zeros(0), float("inf"))
+    positions, weights = system.relaxed()
+    residual = system.residuals(positions)
+    used = residual <= np.maximum(_OUTLIER * system.sigma, _LEAST_OUTLIER_PX)
+    used &= ~_doubtful_bridges(links, used, system.departures / system.step_sigma)
+    weights = np.where(used, weights, 0.0)
+    spread = system.place_spread(positions, weights)
+    for _ in range(3):  # what the stage got wrong must not bend what links tell
+        positions = system.solve(weights, found=positions, place_sigma=spread)
+    return system.placement(positions, tuple(links), weights, spread)
+
+
+@dataclass(frozen=True, slots=True)
+class _System:
+    """The equations of one slice, arrays in the order of its tiles and links."""
+
+    tiles: list[Tile]
+    place: Vector  # where the stage model puts the tiles
+    model: NDArray[np.float64]
+    ends: NDArray[np.int64]
+    shifts: Vector
+    sigma: Vector  # of the links
+    steps: NDArray[np.int64]  # pairs of neighbours, of which the stage tells
+    step_sigma: float
+    fixed: dict[int, tuple[float, float, float]]
+
+    @classmethod
+    def of(
+        cls,
+        links: Sequence[Link],
+        stage_px: Mapping[Tile, Position],
+        model: NDArray[np.float64] | None,
+        prior: StagePrior | None,
+    ) -> _System:
+        tiles = sorted(stage_px)
+        index = {tile: number for number, tile in enumerate(tiles)}
+        if model is None:
+            model = prior.model if prior is not None else fit_stage_model(links, stage_px)
+        place = np.array([stage_px[tile] for tile in tiles], float) @ model.T
+        ends = np.array([(index[k.a], index[k.b]) for k in links], np.int64).reshape(-1, 2)
+        shifts = np.array([k.shift_px for k in links], float).reshape(-1, 2)
+        steps = np.array([(index[a], index[b]) for a, b in neighbours(tiles)], np.int64).reshape(
+            -1, 2
+        )
+        departure = shifts - (place[ends[:, 1]] - place[ends[:, 0]])
+        known = {index[t]: at for t, at in (prior.fixed_px if prior else {}).items() if t in index}
+        return cls(
+            tiles,
+            place,
+            model,
+            ends,
+            shifts,
+            LinkError.of(links).sigma_px(links),
+            steps,
+            _step_sigma(departure, prior),
+            known,
+        )
+
+    @property
+    def departures(self) -> Vector:
+        """How far links lie from where the stage model has them [px]."""
+        return self.residuals(self.place)
+
+    def residuals(self, positions: Vector) -> Vector:
+        return _lengths(positions, self.ends, self.shifts)
+
+    def solve(
+        self, weights: Vector, *, found: Vector | None = None, place_sigma: float = float("inf")
+    ) -> Vector:
+        """Solve for given trust in the links; `found` tells which steps of the stage are off."""
+        moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
+        trust = np.full(len(self.steps), 1 / self.step_sigma**2)
+        places = np.full(len(self.tiles), 1 / place_sigma**2)
+        if found is not None:
+            off = _lengths(found, self.steps, moves) / (3 * self.step_sigma)
+            trust /= (1 + off**2) ** 2
+            if np.isfinite(place_sigma):
+                away = found - self.place
+                away -= np.median(away, axis=0)
+                places /= (1 + (away**2).sum(axis=1) / (3 * place_sigma) ** 2) ** 2
+        solved = solve_steps(
+            np.concatenate([self.ends, self.steps]),
+            np.concatenate([self.shifts, moves]),
+            np.concatenate([weights / self.sigma**2, trust]),
+            Pull(self.place, places, self.fixed),
+        )
+        # Steps leave the place of the whole open: its middle is where the stage says.
+        return solved if self.fixed else solved + (self.place - solved).mean(axis=0)
+
+    def relaxed(self) -> tuple[Vector, Vector]:
+        """Solve with a loss that forgives large residuals ever less, from the stage's places on.
+
+        If at first even the largest departure from the stage is forgiven, tiles that jumped keep
+        their links, which agree; if less is, wrong links do not smear their error over their
+        neighbours. Of the two the one counts that more links, and steps of the stage, agree with.
+        """
+        scaled = self.residuals(self.place) / self.sigma
+        widths = (float(scaled.max()), 3 * float(np.median(scaled)))
+        found = [self._relaxed_from(max(_LOSS_WIDTH, width)) for width in widths]
+        return min(found, key=lambda one: self._loss(one[0]))
+
+    def _relaxed_from(self, width: float) -> tuple[Vector, Vector]:
+        scaled = self.residuals(self.place) / self.sigma
+        while True:
+            weights = 1 / (1 + (scaled / width) ** 2) ** 2
+            positions = self.solve(weights)
+            scaled = self.residuals(positions) / self.sigma
+            if width <= _LOSS_WIDTH:
+                return positions, weights
+            width = max(_LOSS_WIDTH, width / 1.4)
+
+    def _loss(self, positions: Vector) -> float:
+        moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
+        off = np.concatenate(
+            [
+                self.residuals(positions) / self.sigma,
+                _lengths(positions, self.steps, moves) / self.step_sigma,
+            ]
+        )
+        return float((off**2 / (off**2 + _LOSS_WIDTH**2)).sum())
+
+    def place_spread(self, positions: Vector, weights: Vector) -> float:
+        """Choose how far the stage's places themselves are to be believed, by left-out links."""
+        if weights.astype(bool).sum() < _FOLDS:
+            return float("inf")
+        losses = []
+        for spread in _PLACE_SPREADS:
+            loss = 0.0
+            for fold in range(_FOLDS):
+                part = weights.copy()
+                part[fold::_FOLDS] = 0
+                at = self.solve(part, found=positions, place_sigma=spread * self.step_sigma)
+                left = (self.residuals(at) / self.sigma)[fold::_FOLDS][weights[fold::_FOLDS] > 0]
+                loss += float(np.log1p(left**2).sum())
+            losses.append(loss)
+        # Errors that add up are the weaker assumption: what is hardly better is not chosen.
+        best = int(np.argmin(losses))
+        clear = losses[best] < losses[-1] - 2.0
+        return _PLACE_SPREADS[best] * self.step_sigma if clear else float("inf")
+
+    def placement(
+        self, positions: Vector, links: tuple[Link, ...], weights: Vector, place_sigma: float
+    ) -> Placement:
+        used = weights > 0
+        final = tuple(
+            replace(link, weight=float(w), used=bool(w > 0), sigma_px=float(s))
+            for link, w, s in zip(links, weights, self.sigma, strict=True)
+        )
+        parts = islands_of(self.tiles, [k for k in final if k.used])
+        index = {tile: number for number, tile in enumerate(self.tiles)}
+        information = np.concatenate(
+            [weights / self.sigma**2, np.full(len(self.steps), 1 / self.step_sigma**2)]
+        )
+        sigma = spread_of_tiles(
+            np.concatenate([self.ends, self.steps]),
+            information,
+            np.full(len(self.tiles), 1 / place_sigma**2),
+            [index[tile] for tile in parts[0]],
+        )
+        residual = self.residuals(positions)
+        return Placement(
+            {t: (float(y), float(x)) for t, (y, x) in zip(self.tiles, positions, strict=True)},
+            self.model,
+            final,
+            _tile_residuals(final, residual[: len(final)] * used),
+            parts,
+            dict(zip(self.tiles, sigma.tolist(), strict=True)),
+            self.step_sigma,
+        )
+
+
+def _doubtful_bridges(
+    links: Sequence[Link], used: NDArray[np.bool_], departure: Vector
+) -> NDArray[np.bool_]:
+    """Find links in no loop that contradict the stage without overwhelming evidence."""
+    kept = {(link.a, link.b) for link, is_used in zip(links, used, strict=True) if is_used}
+    in_loop = {pair for loop in loops_of(kept) for pair, _ in loop}
+    return np.array(
+        [
+            (link.a, link.b) not in in_loop
+            and far > _BRIDGE_STEPS
+            and not link.evidence >= _BRIDGE_EVIDENCE
+            for link, far in zip(links, departure.tolist(), strict=True)
+        ]
     )
-    residual = _residuals(positions, ends, shifts)
-    return _placement(tiles, positions, model, final, _tile_residuals(final, residual))
 
 
-def _iterate(
-    ends: NDArray[np.int64], shifts: Vector, base: Vector, prior: Vector, stage_sigma: float
-) -> tuple[Vector, Vector, Vector]:
-    """Solve with a loss that forgives large residuals ever less, from the stage's positions on.
-
-    Starting from an unweighted solution instead, one wrong link in four is enough to smear its
-    error over its neighbours and to look as good as they do.
-    """
-    positions = prior
-    weights = base
-    residual = _residuals(positions, ends, shifts)
-    width = max(_LOSS_WIDTH_PX, 3 * float(np.median(residual)))
-    for _ in range(15):
-        weights = base / (1 + (residual / width) ** 2) ** 2
-        positions = _solve(ends, shifts, weights, prior, stage_sigma)
-        residual = _residuals(positions, ends, shifts)
-        width = max(_LOSS_WIDTH_PX, width / 1.4)
-    return positions, weights, residual
-
-
-def _residuals(positions: Vector, ends: NDArray[np.int64], shifts: Vector) -> Vector:
+def _lengths(positions: Vector, ends: NDArray[np.int64], shifts: Vector) -> Vector:
     moved = positions[ends[:, 1]] - positions[ends[:, 0]]
     return np.asarray(np.linalg.norm(moved - shifts, axis=1))
 
 
-def _scale(residual: Vector) -> float:
-    return max(0.1, 1.4826 * float(np.median(residual)))
-
-
-def _stage_sigma(departure: Vector) -> float:
-    """Spread of one stage position, from the departures of differences of two."""
-    # Of few links the median is small by luck at times: two thirds of them are asked as well.
-    half, most = np.percentile(np.abs(departure), (50, 65))
-    spread = max(1.4826 * float(half), 1.07 * float(most)) / np.sqrt(2)
-    return float(np.clip(spread, *_STAGE_SIGMA_PX))
-
-
-def _solve(
-    ends: NDArray[np.int64], shifts: Vector, weights: Vector, prior: Vector, stage_sigma: float
-) -> Vector:
-    """Solve the normal equations of one re-weighting; both axes share the matrix."""
-    a, b = ends.T
-    links = weights / _LINK_SIGMA_PX**2
-    pull = 1.0 / stage_sigma**2
-    # Tiles are numbered along the rows, so no link reaches further than a row of tiles.
-    band = np.zeros((int(np.abs(b - a).max(initial=0)) + 1, len(prior)))
-    band[0] = pull
-    right = pull * prior
-    for end, sign in ((a, -1.0), (b, 1.0)):
-        np.add.at(band[0], end, links)
-        np.add.at(right, end, sign * links[:, None] * shifts)
-    np.add.at(band, (np.abs(b - a), np.minimum(a, b)), -links)
-    return np.asarray(solveh_banded(band, right, lower=True, check_finite=False))
+def _step_sigma(departure: Vector, prior: StagePrior | None) -> float:
+    """Estimate the error of a step of the stage per axis, from links and what was known."""
+    known, worth = (
+        (_TYPICAL_STEP_PX, 1.0) if prior is None else (prior.step_sigma_px, max(prior.n_links, 1.0))
+    )
+    spread = 0.0
+    if len(departure):
+        # Of few links the median is small by luck at times: two thirds of them are asked as well.
+        half, most = np.percentile(np.abs(departure), (50, 65))
+        spread = max(1.4826 * float(half), 1.07 * float(most))
+    n = len(departure)
+    pooled = np.sqrt((n * spread**2 + worth * known**2) / (n + worth))
+    return float(np.clip(pooled, *_STEP_SIGMA_PX))
 
 
 def _tile_residuals(links: Sequence[Link], residual: Vector) -> dict[Tile, float]:
@@ -320,24 +356,8 @@ def _tile_residuals(links: Sequence[Link], residual: Vector) -> dict[Tile, float
     return {tile: float(np.sqrt(np.mean(found))) for tile, found in squares.items()}
 
 
-def _placement(
-    tiles: Sequence[Tile],
-    positions: Vector,
-    model: NDArray[np.float64],
-    links: tuple[Link, ...],
-    residuals: dict[Tile, float],
-) -> Placement:
-    rows = positions.tolist()
-    return Placement(
-        {tile: (row[0], row[1]) for tile, row in zip(tiles, rows, strict=True)},
-        model,
-        links,
-        residuals,
-    )
-
-
 def held_out_residuals(
-    links: Sequence[Link], stage_px: Mapping[Tile, tuple[float, float]], *, folds: int = 8
+    links: Sequence[Link], stage_px: Mapping[Tile, Position], *, folds: int = _FOLDS
 ) -> tuple[float, float, float]:
     """Ask links that were left out which positions explain them best.
 
@@ -360,7 +380,7 @@ def held_out_residuals(
     found: list[list[float]] = [[], [], []]
     for fold in range(min(folds, len(links))):
         rest = [link for number, link in enumerate(links) if number % folds != fold]
-        part = _connected_parts(rest)
+        part = connected_parts(rest)
         tested = [
             link
             for link in links[fold::folds]
@@ -376,42 +396,3 @@ def held_out_residuals(
                 column.append(float(np.linalg.norm(value - np.array(link.shift_px))))
     stage, model, positions = (float(np.median(f)) if f else float("nan") for f in found)
     return stage, model, positions
-
-
-def _connected_parts(links: Sequence[Link]) -> dict[Tile, Tile]:
-    """Name for every linked tile one tile that stands for all that are linked with it."""
-    parent: dict[Tile, Tile] = {}
-
-    def root(tile: Tile) -> Tile:
-        while parent.setdefault(tile, tile) != tile:
-            tile = parent[tile]
-        return tile
-
-    for link in links:
-        parent[root(link.a)] = root(link.b)
-    return {tile: root(tile) for tile in list(parent)}
-
-
-def fit_lattice(
-    positions_px: Mapping[Tile, tuple[float, float]], tile_yx: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Summarise positions by one matrix.
-
-    Parameters
-    ----------
-    positions_px : mapping
-        Tile (iy, ix) -> (y, x) of its first pixel.
-    tile_yx : (int, int)
-        Lateral shape of a tile, the step along a direction in which there is but one tile.
-
-    Returns
-    -------
-    ndarray, shape (2, 2), float64
-        A of (row, col) = A (iy, ix), the lattice model of Lefebvre et al. 2017.
-    """
-    tiles = np.array(list(positions_px), float)
-    positions = np.array(list(positions_px.values()), float)
-    centred = tiles - tiles.mean(axis=0)
-    ridge = np.diag(np.where(np.ptp(tiles, axis=0) == 0, 1.0, 0.0))
-    right = centred.T @ (positions - positions.mean(axis=0)) + ridge @ np.diag(tile_yx)
-    return np.asarray(np.linalg.solve(centred.T @ centred + ridge, right).T)

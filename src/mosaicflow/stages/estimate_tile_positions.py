@@ -9,27 +9,18 @@ from typing import TYPE_CHECKING
 from mosaicflow.io.tables import format_slice_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mosaicflow.io.grids import MosaicGrid
     from mosaicflow.io.report import StageReport
-    from mosaicflow.mosaic.placement import Link, Placement
+    from mosaicflow.mosaic.link import Link
+    from mosaicflow.mosaic.placement import Placement
 
 __all__ = ["estimate_tile_positions"]
 
-# Features of this many tiles are enough to see what they have in common.
-_PATTERN_TILES = 48
-_CACHE_BYTES = 400_000_000
-# Without loops of links: gain in correlation from which measured shifts are believed.
-_LEAST_NCC_GAIN = 0.05
-# Scale of the steps that is worth a warning; more where few links or a rough stage blur it.
-_LEAST_SCALE_ERROR = 0.015
-# Tiles of bare gel at the rim have no links, as a rule; more than this share needs a look.
-_MOST_ALONE = 0.25
+# Share by which the lattice or the stage must explain left-out links better than the solution
+# does, to be kept in its place: chance alone makes them differ by some percent.
+_CLEARLY_BETTER = 0.8
 
 
 def estimate_tile_positions(
@@ -39,7 +30,7 @@ def estimate_tile_positions(
     illumination: Path | None = None,
     use_motor_positions_for_stitching: bool = True,
     stitch_overlap_fraction: float = 0.2,
-    max_blend_refinement_px: float = 10.0,
+    max_blend_refinement_px: float | None = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
@@ -60,8 +51,9 @@ def estimate_tile_positions(
         lattice.
     stitch_overlap_fraction : float
         Overlap of that lattice, as a part of a tile.
-    max_blend_refinement_px : float
-        Largest departure of a measured shift from the fitted stage model [native px].
+    max_blend_refinement_px : float | None
+        Largest departure of a measured shift from the fitted stage model [native px]; empty: as
+        far as the data show the stage to stray.
     seed : int
         Seed of the choice of tiles that chance is learnt from.
     threads : int
@@ -75,7 +67,15 @@ def estimate_tile_positions(
 
     from mosaicflow.io.grids import MosaicGrid
     from mosaicflow.io.threads import map_threads
-    from mosaicflow.mosaic.linking import TileLinker, nominal_positions, reported_positions
+    from mosaicflow.mosaic.lattice import nominal_positions, reported_positions
+    from mosaicflow.mosaic.linking import TileLinker
+    from mosaicflow.stages._tile_tables import (
+        report_placement,
+        write_lattice,
+        write_links,
+        write_positions,
+    )
+    from mosaicflow.stages._tile_views import tile_views
 
     source = MosaicGrid(grid)
     source.require_tiles()
@@ -87,19 +87,25 @@ def estimate_tile_positions(
         unknown = [tile for tile in source.tiles if tile not in reported]
         _warn_of_unreported(report, unknown, len(source.tiles))
     linker = TileLinker(
-        _feature_reader(source, illumination, threads),
+        tile_views(source, illumination, threads),
         stage_px,
         tile_yx,
-        max_blend_refinement_px,
         lambda function, items: map_threads(function, items, threads),
+        max_blend_refinement_px,
     )
-    links, chance = linker.links(np.random.default_rng(seed))
-    placement, decision = _decide(links, stage_px)
+    linking = linker.links(np.random.default_rng(seed))
+    placement, decision = _decide(list(linking.links), stage_px)
     stem = output_dir / _slice_name(grid, source.slice_id)
-    _write_tables(stem, source, placement, decision)
-    report.metric("chance_ncc", chance, "", "correlation that a link had to reach")
-    _write_metrics(report, source, stage_px, placement, decision)
-    report.write(stem.with_name(f"{stem.name}_tile_positions.csv"))
+    table = stem.with_name(f"{stem.name}_tile_positions.csv")
+    write_positions(table, placement, decision["source"], {})
+    write_links(stem.with_name(f"{stem.name}_tile_links.csv"), placement.links)
+    write_lattice(stem.with_name(f"{stem.name}_transform_xy.npy"), placement, tile_yx)
+    report.metric("search_limit", linking.limit_px, "px", "how far a step of the stage may miss")
+    report.metric("links_sure", linking.n_sure, "", "links that need no other to be believed")
+    report.metric("links_far", linking.n_far, "", "links found only by searching whole tiles")
+    report_placement(report, stage_px, placement, decision)
+    report.section("pitch_um", [pitch * 1000 for pitch in source.pitch_mm])
+    report.write(table)
 
 
 def _slice_name(grid: Path, slice_id: int) -> str:
@@ -118,65 +124,6 @@ def _warn_of_unreported(report: StageReport, tiles: list[tuple[int, int]], n_til
         )
 
 
-def _warn_of_unmeasured(report: StageReport, placement: Placement, n_tiles: int) -> None:
-    measured = {tile for link in placement.links for tile in (link.a, link.b)}
-    alone = n_tiles - len(measured)
-    if n_tiles > 1 and alone > _MOST_ALONE * n_tiles:
-        report.warn(
-            f"the overlaps of {alone} of {n_tiles} tiles could not be measured: these tiles lie "
-            "where the stage, or the lattice of the others, puts them"
-        )
-
-
-def _feature_reader(
-    source: MosaicGrid, illumination: Path | None, threads: int
-) -> Callable[[tuple[int, int]], NDArray[np.float32]]:
-    """Give a function from tile to features: depth bands, flat-fielded, band-passed."""
-    import numpy as np
-
-    from mosaicflow.correction.depth import band_means
-    from mosaicflow.correction.illumination_samples import slice_bands
-    from mosaicflow.correction.shading import Shading
-    from mosaicflow.io.flatfields import load_flat_field
-    from mosaicflow.io.grids import BoundedCache
-    from mosaicflow.io.threads import map_threads
-    from mosaicflow.mosaic.features import common_pattern, tile_features
-
-    tiles = source.tiles
-    kept: dict[tuple[int, int], NDArray[np.float32]] = {}
-
-    def some_tiles() -> Iterator[NDArray[np.float32]]:
-        for tile in tiles[:: -(-len(tiles) // 4)]:
-            data = source.read(tile)
-            if (len(kept) + 1) * data.nbytes <= _CACHE_BYTES:
-                kept[tile] = data  # reading costs more than all that follows
-            yield data
-
-    bands = slice_bands(some_tiles())
-    shading = Shading(np.ones(source.tile_shape[1:], np.float32), None)
-    if illumination is not None:
-        found = load_flat_field(illumination)
-        shading = Shading.for_tiles(found.gain, found.offset, source.tile_shape[1:])
-
-    def load(tile: tuple[int, int]) -> NDArray[np.float32]:
-        data = kept.pop(tile, None)
-        data = source.read(tile) if data is None else data
-        return tile_features(shading.remove(band_means(data, bands)))
-
-    cache = BoundedCache(load, _CACHE_BYTES)
-    sampled = tiles[:: -(-len(tiles) // _PATTERN_TILES)]
-    pattern = common_pattern(map_threads(cache.__getitem__, sampled, threads))
-    if pattern is None:
-        return cache.__getitem__
-    common = pattern
-
-    def features(tile: tuple[int, int]) -> NDArray[np.float32]:
-        own: NDArray[np.float32] = cache[tile]
-        return np.where(own != 0, own - common, np.float32(0))
-
-    return features
-
-
 def _decide(
     links: list[Link], stage_px: Mapping[tuple[int, int], tuple[float, float]]
 ) -> tuple[Placement, dict[str, Any]]:
@@ -192,12 +139,13 @@ def _decide(
     ncc = float(np.median([link.ncc for link in links])) if links else float("nan")
     known = [link.stage_ncc for link in links if np.isfinite(link.stage_ncc)]
     stage_ncc = float(np.median(known)) if known else float("nan")
-    if np.isfinite(solved):
-        residuals = {"optimised": solved, "lattice": model, "stage": stage}
-        source = min(residuals, key=residuals.__getitem__)
-    else:
-        # No loop of links, so none can be left out: the images themselves must gain clearly.
-        source = "optimised" if ncc > stage_ncc + _LEAST_NCC_GAIN else "stage"
+    source = "optimised" if placement.measured else "stage"
+    if np.isfinite(solved) and source == "optimised":
+        # Links that beat chance hold the solution; it must not explain others worse than they do
+        # that were there before.
+        others = {"lattice": model, "stage": stage}
+        best = min(others, key=others.__getitem__)
+        source = best if others[best] < _CLEARLY_BETTER * solved else source
     if source != "optimised":
         model_yx = placement.model if source == "lattice" else np.eye(2)
         unused = tuple(replace(link, used=False, weight=0.0) for link in placement.links)
@@ -210,107 +158,3 @@ def _decide(
         "ncc": ncc,
         "stage_ncc": stage_ncc,
     }
-
-
-def _write_tables(
-    stem: Path, source: MosaicGrid, placement: Placement, decision: Mapping[str, Any]
-) -> None:
-    import numpy as np
-
-    from mosaicflow.io.tables import write_csv
-    from mosaicflow.mosaic.placement import fit_lattice
-
-    n_links = {
-        tile: sum(link.used for link in placement.links if tile in (link.a, link.b))
-        for tile in placement.positions_px
-    }
-    fallback = "lattice" if decision["source"] == "optimised" else decision["source"]
-    write_csv(
-        stem.with_name(f"{stem.name}_tile_positions.csv"),
-        ["iy", "ix", "row_px", "col_px", "z_px", "valid", "n_links", "residual_px", "source"],
-        (
-            {
-                "iy": tile[0],
-                "ix": tile[1],
-                "row_px": round(y, 6),
-                "col_px": round(x, 6),
-                "z_px": 0.0,
-                "valid": True,
-                "n_links": n_links[tile],
-                "residual_px": _rounded(placement.residuals_px.get(tile)),
-                "source": "optimised" if n_links[tile] else fallback,
-            }
-            for tile, (y, x) in sorted(placement.positions_px.items())
-        ),
-    )
-    write_csv(
-        stem.with_name(f"{stem.name}_tile_links.csv"),
-        ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc", "peak_ratio", "weight", "used"],
-        (
-            {
-                "iy_a": link.a[0],
-                "ix_a": link.a[1],
-                "iy_b": link.b[0],
-                "ix_b": link.b[1],
-                "dy_px": round(link.shift_px[0], 6),
-                "dx_px": round(link.shift_px[1], 6),
-                "ncc": round(link.ncc, 6),
-                "peak_ratio": round(link.peak_ratio, 6),
-                "weight": round(link.weight, 6),
-                "used": link.used,
-            }
-            for link in placement.links
-        ),
-    )
-    partial = stem.with_name(f".{stem.name}_transform_xy.tmp.npy")
-    np.save(partial, fit_lattice(placement.positions_px, source.tile_shape[1:]))
-    partial.replace(stem.with_name(f"{stem.name}_transform_xy.npy"))
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
-
-
-def _write_metrics(
-    report: StageReport,
-    source: MosaicGrid,
-    stage_px: Mapping[tuple[int, int], tuple[float, float]],
-    placement: Placement,
-    decision: Mapping[str, Any],
-) -> None:
-    import numpy as np
-
-    from mosaicflow.mosaic.linking import neighbours
-    from mosaicflow.mosaic.placement import stage_model_error
-
-    used = [link for link in placement.links if link.used]
-    residuals = list(placement.residuals_px.values())
-    scales = np.linalg.norm(placement.model, axis=0)
-    uncertain = stage_model_error(placement.links, stage_px, placement.model)
-    if (np.abs(scales - 1) > np.maximum(_LEAST_SCALE_ERROR, 2 * uncertain)).any():
-        report.warn(
-            f"steps in the image are {scales[0]:.3f} (y) and {scales[1]:.3f} (x) of the reported "
-            "ones: the pixel pitch or the overlap may be declared wrong"
-        )
-    report.metric("source", str(decision["source"]), "", "positions that explain held-out links")
-    for name, value in decision.items():
-        if name.endswith("_px") and np.isfinite(value):
-            report.metric(name, value, "px", "median residual of left-out links")
-    for name in ("ncc", "stage_ncc"):
-        if np.isfinite(decision[name]):
-            report.metric(f"median_{name}", decision[name], "", "of overlaps, placed and reported")
-    if residuals:
-        report.metric(
-            "rms_residual", float(np.sqrt(np.mean(np.square(residuals)))), "px", "of used links"
-        )
-    report.metric("links_used", len(used), "", "links in the final solution")
-    report.metric("links_possible", len(neighbours(stage_px)), "", "neighbouring pairs")
-    theta = float(np.rad2deg(np.arctan2(placement.model[1, 0], placement.model[0, 0])))
-    report.metric("theta", theta, "deg", "rotation of the camera against the stage")
-    report.metric("scale_y", float(scales[0]), "", "image step over reported step along y")
-    report.metric("scale_x", float(scales[1]), "", "image step over reported step along x")
-    alone = len(stage_px) - len({tile for link in used for tile in (link.a, link.b)})
-    report.metric("tiles_without_link", alone, "", "tiles placed by the stage model alone")
-    _warn_of_unmeasured(report, placement, len(stage_px))
-    report.section("pitch_um", [pitch * 1000 for pitch in source.pitch_mm])
-    report.section("stage_model", placement.model)

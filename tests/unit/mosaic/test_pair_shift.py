@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mosaicflow.mosaic.correlation import correlate_tiles
 from mosaicflow.mosaic.features import tile_features
-from mosaicflow.mosaic.pair_shift import measure_shift, overlap_ncc, peak_heights
+from mosaicflow.mosaic.overlap import overlap_ncc
+from mosaicflow.mosaic.pair_shift import measure_shift
 
 
 @pytest.fixture
@@ -103,31 +105,34 @@ def test_correlation_is_highest_at_the_true_shift(pair):
     assert np.isnan(overlap_ncc(first, second, (95.0, 0.0)))
 
 
+def highest(first, second, expected_px, reach_px):
+    return float(np.nanmax(correlate_tiles(first, second, expected_px, reach_px).ncc))
+
+
 def test_the_search_is_the_correlation_of_the_overlap_at_every_shift(pair):
     """Box sums and short transforms against the definition, one shift at a time."""
     first, second = pair((60.0, 2.0))
-    height = peak_heights(first, second, (58.0, 0.0), (0, 1, 3))
-    expected = []
-    for reach in (0, 1, 3):
-        values = []
-        for dy in range(58 - reach, 59 + reach):
-            for dx in range(-reach, reach + 1):
-                a = first[:, dy:, max(0, dx) : 96 + min(0, dx)]
-                b = second[:, : 96 - dy, max(0, -dx) : 96 - max(0, dx)]
-                values.append((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
-        expected.append(max(values))
-    np.testing.assert_allclose(height, expected, atol=1e-5)
+    found = correlate_tiles(first, second, (58, 0), 3)
+    for i, dy in enumerate(range(55, 62)):
+        for j, dx in enumerate(range(-3, 4)):
+            a = first[:, dy:, max(0, dx) : 96 + min(0, dx)]
+            b = second[:, : 96 - dy, max(0, -dx) : 96 - max(0, dx)]
+            a, b = (p - p.mean(axis=(1, 2), keepdims=True) for p in (a, b))
+            expected = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+            assert found.ncc[i, j] == pytest.approx(expected, abs=1e-5)
+            assert found.pixels[i, j] == a[0].size
+    assert found.first == (55, -3)
 
 
 def test_holes_do_not_change_what_is_found(pair):
     first, second = (images.copy() for images in pair((60.0, 2.0)))
-    whole = peak_heights(first, second, (60.0, 2.0), (4,))
+    whole = highest(first, second, (60, 2), 4)
     first[:, 70:80, 30:34] = 0
     found = measure_shift(first, second, (58.0, 0.0), 5)
     np.testing.assert_allclose(found.shift_px, (60.0, 2.0), atol=0.05)  # px
-    assert found.peak_ncc == pytest.approx(whole[0], abs=0.02)
+    assert found.peak_ncc == pytest.approx(whole, abs=0.02)
 
 
-def test_tiles_without_content_have_no_peaks(pair):
+def test_tiles_without_content_cannot_be_compared(pair):
     first, _ = pair((48.0, 0.0))
-    assert peak_heights(first, np.zeros_like(first), (48.0, 0.0), (5,)) is None
+    assert correlate_tiles(first, np.zeros_like(first), (48, 0), 5) is None

@@ -5,15 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaicflow.mosaic.linking import neighbours
-from mosaicflow.mosaic.placement import (
-    Link,
-    fit_lattice,
-    fit_stage_model,
-    held_out_residuals,
-    solve_placement,
-    stage_model_error,
-)
+from mosaicflow.mosaic.lattice import fit_lattice, neighbours
+from mosaicflow.mosaic.link import Link
+from mosaicflow.mosaic.placement import held_out_residuals, solve_placement
+from mosaicflow.mosaic.stage_model import fit_stage_model, stage_model_error
 
 seeds = st.integers(0, 1000)
 lattices = st.tuples(st.integers(1, 6), st.integers(1, 6)).filter(lambda n: n[0] * n[1] > 1)

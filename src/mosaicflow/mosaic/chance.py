@@ -1,0 +1,68 @@
+"""How well tiles match that have nothing to do with each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Chance", "passing_by_chance"]
+
+# Mean and spread of the highest evidence of unrelated tiles of speckle, for where there are too few
+# strangers to learn from.
+_TYPICAL_MEAN, _TYPICAL_SPREAD = 0.13, 0.04
+_FEWEST_STRANGERS = 6
+_LEAST_SPREAD = 0.01
+# Share of unrelated pairs that may look sure, as that is itself learnt from few.
+_CHANCE_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Highest evidence that strangers reach within several distances of the expected shift.
+
+    Parameters
+    ----------
+    reaches_px : tuple of float
+        Distances, ascending.
+    means, spreads : tuple of float
+        Mean and standard deviation, over the strangers, of the highest evidence within each.
+    """
+
+    reaches_px: tuple[float, ...]
+    means: tuple[float, ...]
+    spreads: tuple[float, ...]
+
+    @classmethod
+    def learnt(cls, reaches_px: Sequence[float], heights: Sequence[Sequence[float]]) -> Chance:
+        """Learn from strangers: one row of heights per pair, one column per distance."""
+        table = np.array(heights, dtype=np.float64).reshape(-1, len(reaches_px))
+        means, spreads = [], []
+        for column in table.T:
+            seen = column[np.isfinite(column)]
+            if len(seen) < _FEWEST_STRANGERS:
+                means.append(_TYPICAL_MEAN)
+                spreads.append(_TYPICAL_SPREAD)
+            else:
+                means.append(float(seen.mean()))
+                # The spread of few is itself uncertain, by its share over the root of 2 n.
+                spread = float(seen.std()) * (1 + 1 / np.sqrt(2 * len(seen)))
+                spreads.append(max(spread, _LEAST_SPREAD))
+        return cls(tuple(map(float, reaches_px)), tuple(means), tuple(spreads))
+
+    def excess(self, height: float, reach_px: float) -> float:
+        """By how many standard deviations evidence exceeds what chance gives within a distance."""
+        at = np.log(max(reach_px, 1.0))
+        reaches = np.log(self.reaches_px)
+        mean = float(np.interp(at, reaches, self.means))
+        return (height - mean) / float(np.interp(at, reaches, self.spreads))
+
+
+def passing_by_chance(n_pairs: int) -> float:
+    """Most links that unrelated tiles are likely to give: the mean and 3.5 standard deviations."""
+    mean = _CHANCE_SHARE * n_pairs
+    return mean + 3.5 * float(np.sqrt(mean))

@@ -1,0 +1,209 @@
+"""How well two tiles match at every shift by whole pixels, all shifts at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.fft import irfft2, next_fast_len, rfft2
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]
+    Surface = NDArray[np.float64]
+
+__all__ = ["LEAST_WIDTH_PX", "MARGIN_PX", "Matches", "correlate_tiles", "overlap_bounds"]
+
+# Of an overlap this narrow, tiles 300 px long still tell the shift; half of it does not [px].
+LEAST_WIDTH_PX = 4
+# An overlap at least this wide leaves out `MARGIN_PX` on both sides, where filters looked beyond
+# the tiles and fractional shifts reach for data; a narrower one has no pixel to spare [px].
+_WIDE_ENOUGH_PX = 14
+MARGIN_PX = 3
+# A correlation over less than this share of the smaller strip is chance: doubled, a narrow
+# overlap in a wide search is never seen.
+_LEAST_OVERLAP = 0.02
+_FEWEST_PIXELS = 48
+# Bands are averaged to this many for the search over all shifts.
+_SEARCH_BANDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Correlation of two tiles at the shifts around an expected one.
+
+    Parameters
+    ----------
+    first : (int, int)
+        Shift (y, x) in px of the first element.
+    ncc : ndarray, shape (2 reach + 1, 2 reach + 1), float64
+        Correlation coefficient of the overlap; NaN where it cannot be told.
+    pixels : ndarray, same shape, float64
+        Pixels of the overlap that both tiles know.
+    """
+
+    first: tuple[int, int]
+    ncc: Surface
+    pixels: Surface
+
+
+def correlate_tiles(
+    first: Image, second: Image, start: tuple[int, int], reach: int
+) -> Matches | None:
+    """Correlate two tiles at all shifts from `start` - `reach` to `start` + `reach`.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (bands, y, x), float32
+        Features of both tiles; zeros where there is no data.
+    start : (int, int)
+        Position of `second` minus position of `first` in the middle of the search, (y, x) in px.
+    reach : int
+        Departure from it that is looked at, per axis [px].
+
+    Returns
+    -------
+    Matches or None
+        None when the tiles cannot meet or one of them is empty.
+
+    Notes
+    -----
+    Normalised correlation of zero-padded strips about the mean of each overlap; the normalisation
+    follows Padfield, "Masked object registration in the Fourier domain", IEEE Trans. Image
+    Process. 21 (2012), doi:10.1109/TIP.2011.2181402.
+    """
+    strips = _strips(first, second, start, reach)
+    if strips is None:
+        return None
+    a, b, offset = strips
+    # A lag is the shift between the strips, a shift that between the tiles.
+    lags = [
+        _Lags(n_a, n_b, at - reach - off, at + reach - off)
+        for n_a, n_b, at, off in zip(a.shape[1:], b.shape[1:], start, offset, strict=True)
+    ]
+    ncc, pixels = _ncc_surface(_fewer_bands(a), _fewer_bands(b), (lags[0], lags[1]))
+    wide = [
+        np.array([overlap_bounds(n_a, n_b, at + d) is not None for d in range(-reach, reach + 1)])
+        for n_a, n_b, at in zip(first.shape[1:], second.shape[1:], start, strict=True)
+    ]
+    ncc[~np.outer(*wide)] = np.nan
+    return Matches((start[0] - reach, start[1] - reach), ncc, pixels)
+
+
+def overlap_bounds(n_a: int, n_b: int, shift: int) -> tuple[int, int] | None:
+    """Part of the first tile that the second one covers; None if too narrow."""
+    low, high = max(0, shift), min(n_a, n_b + shift)
+    if high - low >= _WIDE_ENOUGH_PX:
+        low, high = max(0, shift + MARGIN_PX), min(n_a, n_b + shift - MARGIN_PX)
+    return (low, high) if high - low >= LEAST_WIDTH_PX else None
+
+
+def _strips(
+    first: Image, second: Image, start: tuple[int, int], reach: int
+) -> tuple[Image, Image, tuple[int, int]] | None:
+    """Cut the parts of both tiles that can meet; also the offset between the cuts."""
+    cut_a, cut_b, offset = [], [], []
+    for n_a, n_b, shift in zip(first.shape[1:], second.shape[1:], start, strict=True):
+        a0, a1 = max(0, shift - reach), min(n_a, n_b + shift + reach)
+        b0, b1 = max(0, -shift - reach), min(n_b, n_a - shift + reach)
+        if min(a1 - a0, b1 - b0) < LEAST_WIDTH_PX:
+            return None
+        cut_a.append(slice(a0, a1))
+        cut_b.append(slice(b0, b1))
+        offset.append(a0 - b0)
+    a = first[:, cut_a[0], cut_a[1]]
+    b = second[:, cut_b[0], cut_b[1]]
+    if not a.any() or not b.any():
+        return None
+    return a, b, (offset[0], offset[1])
+
+
+def _fewer_bands(images: Image) -> Image:
+    step = -(-len(images) // _SEARCH_BANDS)
+    if step == 1:
+        return images
+    groups = [images[start : start + step] for start in range(0, len(images), step)]
+    return np.stack([group.sum(axis=0) for group in groups])
+
+
+@dataclass(frozen=True, slots=True)
+class _Lags:
+    """The lags of interest along one axis of two strips."""
+
+    n_a: int
+    n_b: int
+    low: int
+    high: int
+
+    @property
+    def size(self) -> int:
+        """Length of a transform in which no other lag wraps round onto those of interest."""
+        least = max(self.n_a, self.n_b, self.n_b + self.high, self.n_a - self.low)
+        return int(next_fast_len(least, real=True))
+
+    @property
+    def values(self) -> NDArray[np.int64]:
+        return np.arange(self.low, self.high + 1)
+
+    @property
+    def met(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Start and stop of the part of the first strip that meets the second, per lag."""
+        lags = self.values
+        start = np.clip(lags, 0, self.n_a)
+        return start, np.clip(lags + self.n_b, start, self.n_a)
+
+    @property
+    def mirrored(self) -> _Lags:
+        """Lags of the first strip as seen from the second."""
+        return _Lags(self.n_b, self.n_a, -self.high, -self.low)
+
+
+def _ncc_surface(a: Image, b: Image, lags: tuple[_Lags, _Lags]) -> tuple[Surface, Surface]:
+    """Correlation coefficient of the overlap for each lag, all bands together, and its pixels."""
+    size = (lags[0].size, lags[1].size)
+    wanted = np.ix_(lags[0].values % size[0], lags[1].values % size[1])
+
+    def correlate(p: NDArray[np.floating], q: NDArray[np.floating]) -> Surface:
+        spectrum = (rfft2(p, size) * np.conj(rfft2(q, size))).sum(axis=0)
+        return np.asarray(irfft2(spectrum, size)[wanted], dtype=np.float64)
+
+    known_a, known_b = (a != 0).any(axis=0), (b != 0).any(axis=0)
+    square_a, square_b = (np.einsum("kyx,kyx->yx", part, part) for part in (a, b))
+    cross = correlate(a, b)
+    if known_a.all() and known_b.all():
+        there = (lags[0].mirrored, lags[1].mirrored)
+        count = np.outer(*(stop - start for start, stop in (lag.met for lag in lags))).astype(float)
+        sums = [
+            (_box_sums(p, lags), _box_sums(q, there)[::-1, ::-1]) for p, q in zip(a, b, strict=True)
+        ]
+        energy_a, energy_b = _box_sums(square_a, lags), _box_sums(square_b, there)[::-1, ::-1]
+    else:
+        ones_a, ones_b = (known[None].astype(np.float32) for known in (known_a, known_b))
+        count = correlate(ones_a, ones_b)
+        sums = [
+            (correlate(p[None], ones_b), correlate(ones_a, q[None]))
+            for p, q in zip(a, b, strict=True)
+        ]
+        energy_a, energy_b = correlate(square_a[None], ones_b), correlate(ones_a, square_b[None])
+    least = max(_LEAST_OVERLAP * min(known_a.sum(), known_b.sum()), _FEWEST_PIXELS)
+    over = 1 / np.maximum(count, 1)
+    for sum_a, sum_b in sums:
+        cross -= sum_a * sum_b * over
+        energy_a = energy_a - sum_a**2 * over
+        energy_b = energy_b - sum_b**2 * over
+    # Rounding leaves something of an empty overlap's energy: less than this is nothing.
+    dim_a, dim_b = (1e-7 * float(square.sum()) for square in (square_a, square_b))
+    good = (count >= least) & (energy_a > dim_a) & (energy_b > dim_b)
+    norm = np.sqrt(np.where(good, energy_a * energy_b, 1.0))
+    return np.where(good, cross / norm, np.nan), count
+
+
+def _box_sums(image: NDArray[np.floating], lags: tuple[_Lags, _Lags]) -> Surface:
+    """Sum the part of a strip that meets the other one, for each lag."""
+    total = np.zeros((image.shape[0] + 1, image.shape[1] + 1))
+    total[1:, 1:] = image.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    (top, bottom), (left, right) = lags[0].met, lags[1].met
+    lower = total[np.ix_(bottom, right)] - total[np.ix_(bottom, left)]
+    return np.asarray(lower - total[np.ix_(top, right)] + total[np.ix_(top, left)])

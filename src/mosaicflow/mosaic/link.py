@@ -1,0 +1,69 @@
+"""A measured shift between two neighbouring tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Tile = tuple[int, int]
+
+__all__ = ["Link", "Option", "Tile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Measured shift between two neighbouring tiles.
+
+    Parameters
+    ----------
+    a, b : (int, int)
+        Lattice indices (iy, ix).
+    shift_px : (float, float)
+        Position of `b` minus position of `a`, (y, x).
+    ncc, peak_ratio : float
+        How well and how clearly they match.
+    evidence : float
+        By how many standard deviations the match exceeds what unrelated tiles reach in the same
+        search; NaN when not measured.
+    sigma_px : float
+        Standard error per axis as the noise of the pixels alone would make it; NaN when unknown.
+    stage_ncc : float
+        How well they match where the stage says; NaN when not measured.
+    weight : float
+        Weight in the solution.
+    used : bool
+        Whether it took part in the final solution.
+    """
+
+    a: Tile
+    b: Tile
+    shift_px: tuple[float, float]
+    ncc: float
+    peak_ratio: float
+    evidence: float = float("nan")
+    sigma_px: float = float("nan")
+    stage_ncc: float = float("nan")
+    weight: float = 0.0
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One shift by whole pixels that a pair of tiles may have.
+
+    Parameters
+    ----------
+    shift_px : (int, int)
+        Position of the second tile minus that of the first, (y, x).
+    excess : float
+        Standard deviations by which its evidence exceeds chance.
+    height, ncc : float
+        Evidence itself and correlation, of the search that found it.
+    ratio : float
+        Its evidence over that of the best other candidate.
+    """
+
+    shift_px: tuple[int, int]
+    excess: float
+    height: float
+    ncc: float
+    ratio: float = 1.0

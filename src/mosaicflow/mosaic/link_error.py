@@ -1,0 +1,90 @@
+"""How precise measured shifts are: what loops leave over, told apart by link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaicflow.mosaic.loops import link_sigma, loops_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.mosaic.link import Link
+
+    Vector = NDArray[np.float64]
+
+__all__ = ["LinkError"]
+
+# Factors on the error that the noise of pixels alone would make, and errors common to all links
+# [px], that loops choose from: noise is smoothed with the image, and distortion is no noise.
+_FACTORS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 9.0)
+_FLOORS_PX = tuple(0.02 * 1.35**k for k in range(19))
+# Without loops: typical of tiles with speckle and a little distortion.
+_TYPICAL = (3.0, 0.2)
+_FEWEST_LOOPS = 2
+# Times what the best tenth of the loops shows, at most.
+_MOST_TIMES_BEST = 2.0
+# What the pixels alone would make is believed up to this [px].
+_MOST_PX = 2.0
+# Loops weigh as much as this many more that show the typical error: few may close by luck.
+_PRIOR_LOOPS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkError:
+    """Standard error of a link: a factor on that of its pixels, and one common to all.
+
+    Parameters
+    ----------
+    factor : float
+        On the standard error that the noise of the pixels alone makes.
+    floor_px : float
+        Common to all links.
+    """
+
+    factor: float
+    floor_px: float
+
+    @classmethod
+    def of(cls, links: Sequence[Link]) -> LinkError:
+        """Learn both from the loops of four links; typical values where there are too few."""
+        known = {(k.a, k.b): k for k in links}
+        loops = loops_of(known)
+        if len(loops) < _FEWEST_LOOPS:
+            return cls(*_TYPICAL)
+        left = np.array(
+            [sum((s * np.array(known[p].shift_px) for p, s in loop), np.zeros(2)) for loop in loops]
+        )
+        noise = np.array([[_pixel_noise(known[p]) ** 2 for p, _ in loop] for loop in loops])
+        best, most = _TYPICAL, -np.inf
+        # Three wrong links in ten open three loops in four: the best loops set a limit.
+        limit = max(_TYPICAL[1], _MOST_TIMES_BEST * (link_sigma(links) or 0.0))
+        for factor in _FACTORS:
+            for floor in (f for f in _FLOORS_PX if f <= limit):
+                variance = (factor**2 * noise + floor**2).sum(axis=1)
+                likely = _likelihood(left, variance) - _PRIOR_LOOPS * 0.5 * (
+                    np.log(max(floor, 1e-3) / _TYPICAL[1]) ** 2 / 4
+                )
+                if likely > most:
+                    best, most = (factor, floor), likely
+        return cls(*best)
+
+    def sigma_px(self, links: Sequence[Link]) -> Vector:
+        """Give the standard error per axis of each link [px]."""
+        noise = np.array([_pixel_noise(link) for link in links], dtype=np.float64)
+        return np.asarray(np.sqrt((self.factor * noise) ** 2 + self.floor_px**2))
+
+
+def _pixel_noise(link: Link) -> float:
+    return min(link.sigma_px, _MOST_PX) if np.isfinite(link.sigma_px) else 0.0
+
+
+def _likelihood(left: Vector, variance: Vector) -> float:
+    """Log-likelihood under Student's t with three degrees of freedom: some links are wrong."""
+    scaled = left**2 / variance[:, None]
+    return float((-2 * np.log1p(scaled / 3)).sum() - np.log(variance).sum())

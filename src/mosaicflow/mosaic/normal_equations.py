@@ -1,0 +1,119 @@
+"""Least squares over steps between tiles: the solver and its errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import cho_solve_banded, cholesky_banded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
+
+__all__ = ["Pull", "solve_steps", "spread_of_tiles"]
+
+# Steps leave one common offset open; this hardly bends what they tell [1 / px^2].
+_ANCHOR = 1e-6
+# Tiles whose errors are worked out together: their columns fit into memory [number].
+_TOGETHER = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What is known of places, not of steps.
+
+    Parameters
+    ----------
+    place : ndarray, shape (n, 2), float64
+        Where tiles lie if nothing else is known, (y, x) in px.
+    trust : ndarray, shape (n,), float64
+        Inverse variance of that [1 / px^2]; zero leaves a tile to the steps.
+    fixed : mapping
+        Number of a tile -> (y, x, standard deviation) in px, relative to its place: somebody has
+        said so.
+    """
+
+    place: Vector
+    trust: Vector
+    fixed: Mapping[int, tuple[float, float, float]] = field(default_factory=dict)
+
+
+def solve_steps(ends: NDArray[np.int64], steps: Vector, trust: Vector, pull: Pull) -> Vector:
+    """Find the places that agree best with steps between tiles.
+
+    Parameters
+    ----------
+    ends : ndarray, shape (m, 2), int64
+        Numbers of the two tiles of each step.
+    steps : ndarray, shape (m, 2), float64
+        Place of the second less that of the first, (y, x) in px.
+    trust : ndarray, shape (m,), float64
+        Inverse variance of each [1 / px^2].
+    pull : Pull
+        What is known of places.
+
+    Returns
+    -------
+    ndarray, shape (n, 2), float64
+        Places, (y, x) in px.
+    """
+    own = pull.trust + _ANCHOR
+    right = own[:, None] * pull.place
+    for tile, (y, x, sigma) in pull.fixed.items():
+        own[tile] += 1 / sigma**2
+        right[tile] += (pull.place[tile] + (y, x)) / sigma**2
+    for end, sign in ((ends[:, 0], -1.0), (ends[:, 1], 1.0)):
+        np.add.at(right, end, sign * trust[:, None] * steps)
+    factor = cholesky_banded(_band(ends, trust, own), lower=True, check_finite=False)
+    return np.asarray(cho_solve_banded((factor, True), right, check_finite=False))
+
+
+def _band(ends: NDArray[np.int64], trust: Vector, own: Vector) -> Vector:
+    """Lower band of the normal matrix: tiles are numbered along the rows, so it is narrow."""
+    a, b = ends.T
+    band = np.zeros((int(np.abs(b - a).max(initial=0)) + 1, len(own)))
+    band[0] = own
+    for end in (a, b):
+        np.add.at(band[0], end, trust)
+    np.add.at(band, (np.abs(b - a), np.minimum(a, b)), -trust)
+    return band
+
+
+def spread_of_tiles(
+    ends: NDArray[np.int64], trust: Vector, own: Vector, main: Sequence[int]
+) -> Vector:
+    """Work out how well each place is known relative to the middle of some tiles.
+
+    Parameters
+    ----------
+    ends, trust : ndarray
+        Steps and their inverse variances, as in `solve_steps`.
+    own : ndarray, shape (n,), float64
+        Inverse variance of each tile's own place [1 / px^2].
+    main : sequence of int
+        Numbers of the tiles whose middle counts as known.
+
+    Returns
+    -------
+    ndarray, shape (n,), float64
+        Standard error per axis [px].
+    """
+    n = len(own)
+    factor = cholesky_banded(_band(ends, trust, own + _ANCHOR), lower=True, check_finite=False)
+    middle = np.zeros(n)
+    middle[list(main)] = 1 / len(main)
+    with_middle = cho_solve_banded((factor, True), middle, check_finite=False)
+    variance = np.empty(n)
+    for start in range(0, n, _TOGETHER):
+        some = np.arange(start, min(n, start + _TOGETHER))
+        columns = np.zeros((n, len(some)))
+        columns[some, np.arange(len(some))] = 1
+        solved = cho_solve_banded((factor, True), columns, check_finite=False)
+        variance[some] = solved[some, np.arange(len(some))]
+    variance += float(middle @ with_middle) - 2 * with_middle
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)))

@@ -1,0 +1,277 @@
+"""The overlap of two tiles, compared at fractional shifts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import spline_filter1d
+
+from mosaicflow.mosaic.correlation import (
+    LEAST_WIDTH_PX,
+    MARGIN_PX,
+    correlate_tiles,
+    overlap_bounds,
+)
+from mosaicflow.mosaic.features import band_passed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]
+
+__all__ = ["Refined", "measure_overlap", "overlap_ncc", "refine_shift"]
+
+_ITERATIONS = 12
+_SETTLED_PX = 2e-3
+# Least length of the middle third of an overlap that is measured alone [px].
+_LEAST_MIDDLE_PX = 20
+# Share of signal in an overlap that is believed at least: errors stay finite.
+_LEAST_SIGNAL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """A shift to a fraction of a pixel.
+
+    Parameters
+    ----------
+    shift_px : (float, float)
+        Position of the second tile minus that of the first, (y, x).
+    ncc : float
+        Correlation of the overlap there.
+    sigma_px : float
+        Standard error per axis, if every pixel's noise were its own.
+    """
+
+    shift_px: tuple[float, float]
+    ncc: float
+    sigma_px: float
+
+
+def refine_shift(first: Image, second: Image, start: tuple[int, int]) -> Refined | None:
+    """Improve a shift by whole pixels to the nearest best one.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (bands, y, x), float32
+        Features of both tiles.
+    start : (int, int)
+        Position of `second` minus position of `first`, (y, x) in px.
+
+    Returns
+    -------
+    Refined or None
+        None without an overlap, without contrast, or where no maximum is near, as on the flank
+        of a ridge.
+    """
+    overlap = _Overlap.at(first, second, start)
+    if overlap is None:
+        return None
+    found = _refine(overlap)
+    if found is None:
+        return None
+    shift, sigma = found
+    ncc = overlap.ncc(shift)
+    if not np.isfinite(ncc):
+        return None
+    # Gradients of noise are no slope: of what the fit takes for slope, this share is signal.
+    signal = max(2 * ncc / (1 + ncc), _LEAST_SIGNAL) if ncc > 0 else _LEAST_SIGNAL
+    return Refined(shift, ncc, sigma / signal)
+
+
+def overlap_ncc(first: Image, second: Image, shift_px: tuple[float, float]) -> float:
+    """Correlate two tiles in their overlap at a given shift.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (bands, y, x), float32
+        Features of both tiles.
+    shift_px : (float, float)
+        Position of `second` minus position of `first`, (y, x).
+
+    Returns
+    -------
+    float
+        Correlation coefficient; NaN when there is no overlap or no contrast in it.
+    """
+    overlap = _Overlap.at(first, second, (round(shift_px[0]), round(shift_px[1])))
+    return float("nan") if overlap is None else overlap.ncc(shift_px)
+
+
+def measure_overlap(
+    first: Image, second: Image, start: tuple[int, int], reach: int, *, middle: bool = False
+) -> Refined | None:
+    """Measure a shift from the overlap alone, cut out of both tiles and filtered alike.
+
+    Filters look beyond the border of a tile and see nothing there, in each tile at another place:
+    with features of whole tiles, shifts of narrow overlaps are off by a tenth of a pixel, all to
+    one side.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (bands, y, x), float32
+        Logarithm of both tiles, zero where there is no data.
+    start : (int, int)
+        Position of `second` minus position of `first`, (y, x) in px.
+    reach : int
+        How far the shift may lie from `start`, per axis [px]; 0 where it is known to a pixel.
+    middle : bool
+        Look at the middle third along the overlap only.
+
+    Returns
+    -------
+    Refined or None
+        None as in `refine_shift`.
+    """
+    cut: list[tuple[slice, ...]] = []
+    for n_a, n_b, d in zip(first.shape[1:], second.shape[1:], start, strict=True):
+        low, high = max(0, d), min(n_a, n_b + d)
+        if high - low < LEAST_WIDTH_PX:
+            return None
+        cut.append((slice(low, high), slice(low - d, high - d)))
+    if middle:
+        long = max((0, 1), key=lambda axis: cut[axis][0].stop - cut[axis][0].start)
+        third = (cut[long][0].stop - cut[long][0].start) // 3
+        if third < _LEAST_MIDDLE_PX:
+            return None
+        cut[long] = tuple(slice(part.start + third, part.stop - third) for part in cut[long])
+    a, b = (band_passed(image[:, cut[0][i], cut[1][i]]) for i, image in enumerate((first, second)))
+    near = (0, 0)
+    if reach:
+        matches = correlate_tiles(a, b, (0, 0), reach)
+        if matches is None or np.isnan(matches.ncc).all():
+            return None
+        best = np.unravel_index(int(np.nanargmax(matches.ncc)), matches.ncc.shape)
+        near = (matches.first[0] + int(best[0]), matches.first[1] + int(best[1]))
+    found = refine_shift(a, b, near)
+    if found is None:
+        return None
+    return replace(found, shift_px=(start[0] + found.shift_px[0], start[1] + found.shift_px[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Overlap:
+    """The overlap of two tiles on the pixels of the first, ready for fractional shifts."""
+
+    first: Image
+    spline: Image  # B-spline coefficients of the second tile, MARGIN_PX wider on each side
+    known: NDArray[np.bool_]
+    start: tuple[int, int]
+
+    @classmethod
+    def at(cls, first: Image, second: Image, start: tuple[int, int]) -> _Overlap | None:
+        """Cut the overlap at a whole-pixel shift; None when it is too narrow."""
+        cut_a, cut_b = [], []
+        for n_a, n_b, d in zip(first.shape[1:], second.shape[1:], start, strict=True):
+            bounds = overlap_bounds(n_a, n_b, d)
+            if bounds is None:
+                return None
+            low, high = bounds
+            cut_a.append(slice(low, high))
+            cut_b.append(slice(low - d - MARGIN_PX, high - d + MARGIN_PX))
+        a, b = first[:, cut_a[0], cut_a[1]], _cut_mirrored(second, cut_b)
+        known = (a != 0) & (b[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX] != 0)
+        spline = spline_filter1d(spline_filter1d(b, axis=1, mode="mirror"), axis=2, mode="mirror")
+        return cls(a, spline.astype(np.float32), known, start)
+
+    def second(self, shift: tuple[float, float]) -> Image:
+        """Second tile at a fractional shift less than MARGIN_PX - 1 px away from `start`."""
+        result = self.spline
+        for axis, (d, start) in enumerate(zip(shift, self.start, strict=True), start=1):
+            result = _sampled(result, MARGIN_PX - (d - start), self.first.shape[axis], axis)
+        return result
+
+    def ncc(self, shift: tuple[float, float]) -> float:
+        """Correlation at a shift; NaN without contrast."""
+        a, b = (part[self.known].astype(np.float64) for part in (self.first, self.second(shift)))
+        if a.size < 16:
+            return float("nan")
+        a, b = a - a.mean(), b - b.mean()
+        norm = np.sqrt((a @ a) * (b @ b))
+        return float(a @ b / norm) if norm > 0 else float("nan")
+
+
+def _cut_mirrored(image: Image, cut: Sequence[slice]) -> Image:
+    """Cut a part of an image that may reach beyond it; mirrored there."""
+    inside = [
+        slice(max(0, c.start), min(n, c.stop)) for c, n in zip(cut, image.shape[1:], strict=True)
+    ]
+    part = image[:, inside[0], inside[1]]
+    beyond = [(i.start - c.start, c.stop - i.stop) for i, c in zip(inside, cut, strict=True)]
+    return np.pad(part, [(0, 0), *beyond], mode="symmetric") if np.any(beyond) else part
+
+
+def _sampled(spline: Image, start: float, length: int, axis: int) -> Image:
+    """Evaluate cubic B-splines at `start`, `start` + 1, ... along one axis."""
+    whole = int(np.floor(start))
+    t = start - whole
+    taps = ((1 - t) ** 3 / 6, 2 / 3 - t * t + t**3 / 2, 1 / 6 + (t + t * t - t**3) / 2, t**3 / 6)
+    result = np.zeros(())
+    for number, weight in enumerate(taps):
+        part = [slice(None)] * spline.ndim
+        part[axis] = slice(whole - 1 + number, whole - 1 + number + length)
+        result = result + np.float32(weight) * spline[tuple(part)]
+    return np.asarray(result, dtype=np.float32)
+
+
+def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float] | None:
+    """Move the second tile by fractions of a pixel until its difference to the first is least.
+
+    Lucas-Kanade with gradients of both tiles; the steps end where the residual no longer
+    correlates with the gradient, so the speckle of the two tiles does not bias the result.
+    """
+    start = np.array(overlap.start, dtype=np.float64)
+    shift = start.copy()
+    inner = (slice(None), slice(1, -1), slice(1, -1))
+    known = overlap.known[inner]
+    mask = None if known.all() else known
+    gradient_a, first = _gradient(overlap.first), overlap.first[inner]
+    normal, difference = np.zeros((2, 2)), first
+    for _ in range(_ITERATIONS):
+        b = overlap.second((shift[0], shift[1]))
+        g_y, g_x = (p + q for p, q in zip(gradient_a, _gradient(b), strict=True))
+        difference = first - b[inner]
+        # In a narrow overlap filters have seen other things beyond the border of each tile.
+        difference -= difference.mean()
+        if mask is not None:
+            g_y *= mask
+            g_x *= mask
+        normal = np.array(
+            [[np.vdot(g_y, g_y), np.vdot(g_y, g_x)], [np.vdot(g_y, g_x), np.vdot(g_x, g_x)]],
+            dtype=np.float64,
+        )
+        if np.linalg.det(normal) <= 1e-9 * np.trace(normal) ** 2:
+            break
+        right = np.array([np.vdot(g_y, difference), np.vdot(g_x, difference)], dtype=np.float64)
+        # The gradients are sums of four differences. A larger shift moves the content of the
+        # second tile down and right.
+        step = -4 * np.linalg.solve(normal, right)
+        shift += np.clip(step, -0.5, 0.5)
+        if np.abs(shift - start).max() > MARGIN_PX - 1.5:
+            return None
+        if np.abs(step).max() < _SETTLED_PX:
+            break
+    return (float(shift[0]), float(shift[1])), _standard_error(normal, difference, known)
+
+
+def _standard_error(
+    normal: NDArray[np.float64], difference: Image, known: NDArray[np.bool_]
+) -> float:
+    """Estimate the error per axis of a least-squares shift from what differs there [px]."""
+    if np.linalg.det(normal) <= 1e-9 * np.trace(normal) ** 2:
+        return float("inf")
+    power = float(np.mean(np.square(difference[known], dtype=np.float64)))
+    variance = 16 * power * np.linalg.inv(normal)
+    return float(np.sqrt(np.trace(variance) / 2))
+
+
+def _gradient(images: Image) -> tuple[Image, Image]:
+    """Twice the central differences along y and x, without the outermost pixels."""
+    return (
+        images[:, 2:, 1:-1] - images[:, :-2, 1:-1],
+        images[:, 1:-1, 2:] - images[:, 1:-1, :-2],
+    )

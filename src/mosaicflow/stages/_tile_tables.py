@@ -1,0 +1,193 @@
+"""What is written of the places of tiles: tables, metrics and warnings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.io.tables import write_csv
+from mosaicflow.mosaic.lattice import fit_lattice, neighbours
+from mosaicflow.mosaic.stage_model import stage_model_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mosaicflow.io.report import StageReport
+    from mosaicflow.mosaic.link import Link, Tile
+    from mosaicflow.mosaic.placement import Placement
+
+__all__ = ["report_placement", "write_lattice", "write_links", "write_positions"]
+
+# Scale of the steps that is worth a warning; more where few links or a rough stage blur it.
+_LEAST_SCALE_ERROR = 0.015
+# Islands that a warning names; the table names all.
+_NAMED = 4
+
+
+def write_positions(
+    path: Path, placement: Placement, source: str, files: Mapping[Tile, str]
+) -> None:
+    """Write where each tile lies, how that is known and how well.
+
+    Parameters
+    ----------
+    path : Path
+        zNN_tile_positions.csv.
+    placement : Placement
+        The slice.
+    source : str
+        Positions that were kept: optimised, lattice or stage.
+    files : mapping
+        Tile -> its file or folder, relative to the raw folder.
+    """
+    fallback = "lattice" if source == "optimised" else source
+    measured = placement.measured if source == "optimised" else frozenset()
+    island = {tile: n for n, part in enumerate(placement.islands) for tile in part}
+    n_links = dict.fromkeys(placement.positions_px, 0)
+    for link in placement.links:
+        for tile in (link.a, link.b):
+            n_links[tile] += link.used
+    columns = ["iy", "ix", "row_px", "col_px", "z_px", "valid", "n_links", "residual_px"]
+    write_csv(
+        path,
+        [*columns, "source", "sigma_px", "island", "file"],
+        (
+            {
+                "iy": tile[0],
+                "ix": tile[1],
+                "row_px": round(y, 6),
+                "col_px": round(x, 6),
+                "z_px": 0.0,
+                "valid": True,
+                "n_links": n_links[tile],
+                "residual_px": rounded(placement.residuals_px.get(tile)),
+                "source": "optimised" if tile in measured else fallback,
+                "sigma_px": rounded(placement.sigma_px.get(tile)),
+                "island": island.get(tile),
+                "file": files.get(tile),
+            }
+            for tile, (y, x) in sorted(placement.positions_px.items())
+        ),
+    )
+
+
+def write_links(path: Path, links: Sequence[Link]) -> None:
+    """Write every measured shift that chance does not explain (zNN_tile_links.csv)."""
+    columns = ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc", "peak_ratio"]
+    write_csv(
+        path,
+        [*columns, "weight", "used", "evidence", "sigma_px", "stage_ncc"],
+        (
+            {
+                "iy_a": link.a[0],
+                "ix_a": link.a[1],
+                "iy_b": link.b[0],
+                "ix_b": link.b[1],
+                "dy_px": round(link.shift_px[0], 6),
+                "dx_px": round(link.shift_px[1], 6),
+                "ncc": round(link.ncc, 6),
+                "peak_ratio": round(link.peak_ratio, 6),
+                "weight": round(link.weight, 6),
+                "used": link.used,
+                "evidence": rounded(link.evidence),
+                "sigma_px": rounded(link.sigma_px),
+                "stage_ncc": rounded(link.stage_ncc),
+            }
+            for link in links
+        ),
+    )
+
+
+def write_lattice(path: Path, placement: Placement, tile_yx: tuple[int, int]) -> None:
+    """Write the 2 x 2 matrix from lattice index to px (zNN_transform_xy.npy)."""
+    partial = path.with_name(f".{path.stem}.tmp.npy")
+    np.save(partial, fit_lattice(placement.positions_px, tile_yx))
+    partial.replace(path)
+
+
+def rounded(value: float | None) -> float | None:
+    """Six decimals; nothing where nothing is known."""
+    return None if value is None or not np.isfinite(value) else round(value, 6)
+
+
+def report_placement(
+    report: StageReport,
+    stage_px: Mapping[Tile, tuple[float, float]],
+    placement: Placement,
+    decision: Mapping[str, Any],
+) -> None:
+    """Add what a placement rests on to the metrics of its slice."""
+    used = [link for link in placement.links if link.used]
+    report.metric("source", str(decision["source"]), "", "positions that explain held-out links")
+    for name, value in decision.items():
+        if name.endswith("_px") and np.isfinite(value):
+            report.metric(name, value, "px", "median residual of left-out links")
+    for name in ("ncc", "stage_ncc"):
+        if np.isfinite(decision[name]):
+            report.metric(f"median_{name}", decision[name], "", "of overlaps, placed and reported")
+    residuals = list(placement.residuals_px.values())
+    if residuals:
+        report.metric(
+            "rms_residual", float(np.sqrt(np.mean(np.square(residuals)))), "px", "of used links"
+        )
+    if used:
+        sigma = float(np.median([link.sigma_px for link in used]))
+        report.metric("link_sigma", sigma, "px", "standard error of a link, from loops")
+        report.metric(
+            "stage_step_sigma", placement.step_sigma_px, "px", "error of a step of the stage"
+        )
+    report.metric("links_used", len(used), "", "links in the final solution")
+    report.metric("links_possible", len(neighbours(stage_px)), "", "neighbouring pairs")
+    _report_model(report, stage_px, placement)
+    _report_islands(report, placement, len(stage_px))
+    report.section("stage_model", placement.model)
+
+
+def _report_model(
+    report: StageReport, stage_px: Mapping[Tile, tuple[float, float]], placement: Placement
+) -> None:
+    scales = np.linalg.norm(placement.model, axis=0)
+    uncertain = stage_model_error(placement.links, stage_px, placement.model)
+    if (np.abs(scales - 1) > np.maximum(_LEAST_SCALE_ERROR, 2 * uncertain)).any():
+        report.warn(
+            f"steps in the image are {scales[0]:.3f} (y) and {scales[1]:.3f} (x) of the reported "
+            "ones: the pixel pitch or the overlap may be declared wrong"
+        )
+    theta = float(np.rad2deg(np.arctan2(placement.model[1, 0], placement.model[0, 0])))
+    report.metric("theta", theta, "deg", "rotation of the camera against the stage")
+    report.metric("scale_y", float(scales[0]), "", "image step over reported step along y")
+    report.metric("scale_x", float(scales[1]), "", "image step over reported step along x")
+
+
+def _report_islands(report: StageReport, placement: Placement, n_tiles: int) -> None:
+    """Name what no link joins to the largest part: its place is assumed."""
+    others = placement.islands[1:] if placement.measured else placement.islands
+    apart = sum(len(part) for part in others)
+    report.metric("islands", len(others), "", "tiles or groups that no trusted overlap joins")
+    report.metric("tiles_in_islands", apart, "", "tiles placed by the stage model, not measured")
+    linked = {tile for link in placement.links if link.used for tile in (link.a, link.b)}
+    report.metric(
+        "tiles_without_link", n_tiles - len(linked), "", "tiles placed by the stage model alone"
+    )
+    if not apart or n_tiles == 1:
+        return
+    sigma = {tile: placement.sigma_px.get(tile, float("nan")) for part in others for tile in part}
+    report.metric(
+        "island_sigma",
+        float(np.median(list(sigma.values()))),
+        "px",
+        "standard error of their places",
+    )
+    names = ", ".join(
+        f"({part[0][0]}, {part[0][1]})"
+        + (f" and {len(part) - 1} more" if len(part) > 1 else "")
+        + f" +- {sigma[part[0]]:.1f} px"
+        for part in others[:_NAMED]
+    )
+    more = f" and {len(others) - _NAMED} more islands" if len(others) > _NAMED else ""
+    report.warn(
+        f"the overlaps of {apart} of {n_tiles} tiles could not be measured, or join no others: "
+        f"these tiles lie where the stage model puts them: (iy, ix) = {names}{more}"
+    )
