@@ -223,6 +223,15 @@ params {
     // Write a picture of the three central planes
     stack_preview: Boolean = true
 
+    // ---- Files for other programs ----
+    // Files for other programs to write of the volume; none without a name (mrc | nifti | ome-tiff | mesh |
+    // session)
+    export_formats: List<String> = []
+    // Level of the volume's pyramid that is exported, 0 is the finest
+    export_level: Integer = 0
+    // Values of the exported volume: as they are, or scaled to whole numbers up to 65535 (float32 | uint16)
+    export_dtype: String = 'float32'
+
     // ---- Output stores ----
     // Codec of the chunks (blosc | blosc-lz4 | blosc-zstd | zstd | lz4 | gzip | none)
     compressor: String = 'blosc'

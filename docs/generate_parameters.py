@@ -22,7 +22,14 @@ from typing import Any
 
 from docstring_parser import parse
 
-from mosaicflow.engine.limits import LIMITS, choices_of, expected, is_optional, plain_type
+from mosaicflow.engine.limits import (
+    LIMITS,
+    choices_of,
+    expected,
+    is_optional,
+    item_choices_of,
+    plain_type,
+)
 from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
 from mosaicflow.stages._options import StoreOptions
 from mosaicflow.stages._table import STAGES
@@ -60,8 +67,13 @@ class Setting:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """Values allowed, if only some are."""
-        return choices_of(self.hint)
+        """Values allowed, if only some are; of a list, of its items."""
+        return choices_of(self.hint) or item_choices_of(self.hint)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes several values."""
+        return typing.get_origin(self.plain) is tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,7 @@ TITLES = {
     "register_pairwise": "Registration of slices",
     "solve_alignment": "Alignment",
     "stack": "Volume",
+    "export": "Files for other programs",
 }
 
 
@@ -146,8 +159,8 @@ def _stage_settings(stage: str, names: list[str], readers: dict[str, list[str]])
 
 def nextflow_type(setting: Setting) -> str:
     """Name the type in the workflow language."""
-    if typing.get_origin(setting.plain) is tuple:
-        return "List<Float>"
+    if setting.is_list:
+        return "List<String>" if setting.choices else "List<Float>"
     names = {str: "String", int: "Integer", float: "Float", bool: "Boolean", Path: "Path"}
     name = "String" if setting.choices else names[setting.plain]
     return name + ("?" if is_optional(setting.hint) else "")
@@ -160,8 +173,13 @@ def nextflow_value(value: object) -> str:
     if isinstance(value, str):
         return f"'{value}'"
     if isinstance(value, tuple):
-        return f"[{', '.join(nextflow_value(float(item)) for item in value)}]"
+        return f"[{', '.join(map(nextflow_value, _plain_list(value)))}]"
     return repr(value)
+
+
+def _plain_list(value: tuple[Any, ...]) -> list[Any]:
+    """Give a list as JSON has it: 10 is a number like 10.5."""
+    return [item if isinstance(item, str) else float(item) for item in value]
 
 
 def render_block(groups: list[Group]) -> str:
@@ -211,8 +229,9 @@ def _schema_group(group: Group) -> dict[str, Any]:
 
 
 def _schema_entry(setting: Setting) -> dict[str, Any]:
-    if typing.get_origin(setting.plain) is tuple:
-        entry: dict[str, Any] = {"type": "array", "items": {"type": "number"}}
+    if setting.is_list:
+        items = {"type": "string", "enum": list(setting.choices)} if setting.choices else {}
+        entry: dict[str, Any] = {"type": "array", "items": items or {"type": "number"}}
     else:
         names = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
         entry = {"type": "string" if setting.choices else names[setting.plain]}
@@ -222,10 +241,10 @@ def _schema_entry(setting: Setting) -> dict[str, Any]:
         entry["format"] = "directory-path" if setting.name == "output" else "path"
     elif setting.plain is Path:
         entry["format"] = "file-path"
-    if setting.choices:
+    if setting.choices and not setting.is_list:
         entry["enum"] = list(setting.choices)
     if (limit := LIMITS.get(setting.name)) is not None:
-        if typing.get_origin(setting.plain) is tuple:
+        if setting.is_list:
             entry |= {"items": {"type": "number"} | limit.schema(), "minItems": 1}
         else:
             entry |= limit.schema()
@@ -233,7 +252,7 @@ def _schema_entry(setting: Setting) -> dict[str, Any]:
         entry["errorMessage"] = expected(setting.name, setting.hint)
     if setting.default is not None:
         default = setting.default
-        entry["default"] = [float(v) for v in default] if isinstance(default, tuple) else default
+        entry["default"] = _plain_list(default) if isinstance(default, tuple) else default
     return entry | {"description": setting.text}
 
 
@@ -255,6 +274,7 @@ def render_page(groups: list[Group]) -> str:
 
 def _row(setting: Setting) -> str:
     kind = ", ".join(f"`{c}`" if c else "empty" for c in setting.choices)
+    kind = f"list of {kind}" if kind and setting.is_list else kind
     kind = kind or nextflow_type(setting).removesuffix("?").lower()
     default = "" if setting.default is None else f"`{nextflow_value(setting.default)}`"
     if setting.name == "input":

@@ -8,6 +8,8 @@ def publishedFolder(name) {
         return 'mosaic_grids'
     if( name.endsWith('.metrics.json') )
         return 'metrics'
+    if( name ==~ /.*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)/ )
+        return 'exports'
     if( name ==~ /.*_transform(_xy)?\.(json|tfm|npy)/ )
         return 'transforms'
     if( name.endsWith('.png') )
@@ -19,5 +21,5 @@ def publishedFolder(name) {
 
 // All folders at the top of the output tree.
 def publishedFolders() {
-    return ['mosaic_grids', 'slices', 'transforms', 'tables', 'metrics', 'previews', 'pipeline_info']
+    return ['mosaic_grids', 'slices', 'transforms', 'tables', 'metrics', 'previews', 'exports', 'pipeline_info']
 }

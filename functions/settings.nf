@@ -50,6 +50,7 @@ def stageSettings(given) {
             'apply_rotation_only', 'pyramid_resolutions', 'pyramid_n_levels', 'pyramid_make_isotropic',
             'stack_preview'
         ]),
+        export: given.subMap(['export_formats', 'export_level', 'export_dtype']),
     ]
 }
 

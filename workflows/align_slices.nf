@@ -1,4 +1,5 @@
 include { inOrder                } from '../functions/slices'
+include { EXPORT                 } from '../modules/export'
 include { REGISTER_PAIRWISE      } from '../modules/register_pairwise'
 include { SOLVE_ALIGNMENT        } from '../modules/solve_alignment'
 include { ESTIMATE_DEPTH_PROFILE } from '../modules/estimate_depth_profile'
@@ -36,6 +37,11 @@ workflow ALIGN_SLICES {
     slices = outcomes.map { found -> found.slices }
     lit = ESTIMATE_DEPTH_PROFILE(slices, solved.alignment)
     stacked = STACK(slices, solved.alignment, lit.profile, name, settings.stack)
+    exports_ch = channel.empty()
+    if( settings.export.export_formats ) {
+        exported = EXPORT(stacked.volume, settings.export)
+        exports_ch = exported.files
+    }
 
     emit:
     volume   = stacked.volume
@@ -43,5 +49,5 @@ workflow ALIGN_SLICES {
         .combine(unmatched.map { records -> [unmatched: records] })
         .combine(solved.alignment.map { file -> [alignment: file] })
         .map { parts -> parts.inject([:]) { all, part -> all + part } }
-    files    = registered.transform.mix(registered.failure).map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, lit.profile, lit.files, stacked.files).flatten()
+    files    = registered.transform.mix(registered.failure).map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, lit.profile, lit.files, stacked.files, exports_ch).flatten()
 }

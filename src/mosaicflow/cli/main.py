@@ -18,6 +18,7 @@ _COMMANDS = (
     "screenshot",
     "view",
     "convert",
+    "export",
 )
 
 

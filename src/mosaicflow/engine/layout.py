@@ -15,6 +15,7 @@ _RULES = (
     (re.compile(r"mosaic_grid_.*\.ome\.zarr"), "mosaic_grids"),
     (re.compile(r".*\.ome\.zarr"), ""),
     (re.compile(r".*\.metrics\.json"), "metrics"),
+    (re.compile(r".*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)"), "exports"),
     (re.compile(r".*_transform(_xy)?\.(json|tfm|npy)"), "transforms"),
     (re.compile(r".*\.png"), "previews"),
     (re.compile(r".*\.(json|csv|npz)"), "tables"),
@@ -23,7 +24,10 @@ _RULES = (
 
 # Folders at the top of the output tree.
 PUBLISHED = frozenset(
-    {"mosaic_grids", "slices", "transforms", "tables", "metrics", "previews", "pipeline_info"}
+    {
+        *("mosaic_grids", "slices", "transforms", "tables", "metrics", "previews", "exports"),
+        "pipeline_info",
+    }
 )
 
 

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LIMITS", "Limit", "choices_of", "expected", "is_optional", "plain_type"]
+__all__ = [
+    "LIMITS",
+    "Limit",
+    "choices_of",
+    "expected",
+    "is_optional",
+    "item_choices_of",
+    "plain_type",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +161,7 @@ LIMITS: dict[str, Limit] = {
     "auto_exclude_z_corr": Limit(least=-1, most=1),
     "stack_blend_depth_um": _FROM_0,
     "pyramid_resolutions": _ABOVE_0,
+    "export_level": _FROM_0,
     "pyramid_n_levels": _FROM_0,
     "n_levels": _FROM_0,
     "sharding_factor": _FROM_1,
@@ -185,6 +194,12 @@ def choices_of(hint: Any) -> tuple[str, ...]:  # noqa: ANN401  # a type
     return typing.get_args(plain) if typing.get_origin(plain) is typing.Literal else ()
 
 
+def item_choices_of(hint: Any) -> tuple[str, ...]:  # noqa: ANN401  # a type
+    """List the words that a list may have, if it is one of words."""
+    plain = plain_type(hint)
+    return choices_of(typing.get_args(plain)[0]) if typing.get_origin(plain) is tuple else ()
+
+
 def expected(name: str, hint: Any) -> str:  # noqa: ANN401  # a type
     """Say what a parameter may be.
 
@@ -203,6 +218,8 @@ def expected(name: str, hint: Any) -> str:  # noqa: ANN401  # a type
     choices = choices_of(hint)
     if choices:
         return f"expected one of: {', '.join(choice or chr(39) * 2 for choice in choices)}"
+    if words := item_choices_of(hint):
+        return f"expected a list of: {', '.join(words)}"
     plain = plain_type(hint)
     limit = str(LIMITS.get(name, ""))
     if name in LIMITS and LIMITS[name].pattern:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from mosaicflow.engine.limits import LIMITS, Limit, choices_of, expected, plain_type
+from mosaicflow.engine.limits import LIMITS, choices_of, expected, plain_type
 from mosaicflow.errors import ParameterError
 from mosaicflow.stages._table import STAGES
 
@@ -209,8 +209,9 @@ def _checked(name: str, value: object, source: str) -> Any:  # noqa: ANN401  # a
         checked = _converted(value, hint)
     except ValueError:
         checked = _WRONG
-    limit = LIMITS.get(name, Limit())
-    if checked is _WRONG or (checked is not None and not limit.allows(checked)):
+    limit = LIMITS.get(name)
+    outside = checked is not None and limit is not None and not limit.allows(checked)
+    if checked is _WRONG or outside:
         raise ParameterError(f"{where} is {_shown(value)}, {expected(name, hint)}")
     if isinstance(checked, Path) and not checked.is_file():
         raise ParameterError(f"{where} is '{checked}', which is not a file")

@@ -233,6 +233,9 @@ class _Planner:
         profile = "depth_profile.json"
         self.add("estimate_depth_profile", "", placed, output=profile)
         self.add("stack", "", {**placed, "depth_profile": profile}, output=volume)
+        if self.parameters.setting("export", "export_formats"):
+            stem = volume.removesuffix(".ome.zarr")
+            self.add("export", "", {"volume": volume}, makes=[f"{stem}_export.metrics.json"])
 
     def pairs(self, ids: Sequence[str]) -> list[tuple[str, str]]:
         span = self.parameters.engine("graph_span")

@@ -191,6 +191,8 @@ def _block(
     return report.block(
         {"schema": 1},
         kind="volume",
+        # Slices, gaps and synthetic planes are counted in these; levels have their own pitches.
+        plane_pitch_um=solved.pitch_um[0],
         reference_id=solved.reference_id,
         slices=slices,
         intensity=intensity,

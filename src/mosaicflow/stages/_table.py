@@ -62,6 +62,7 @@ STAGES: dict[str, Stage] = {
         Stage("solve_alignment", "run"),
         Stage("estimate_depth_profile", "run"),
         Stage("stack", "run"),
+        Stage("export", "run"),
     )
 }
 

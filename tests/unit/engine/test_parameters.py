@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mosaicflow.engine.limits import LIMITS
+from mosaicflow.engine.limits import LIMITS, choices_of
 from mosaicflow.engine.parameters import (
     ENGINE_PARAMETERS,
     Parameters,
@@ -77,6 +77,8 @@ def test_a_setting_reaches_the_stages_that_know_it():
             r"'10,25', expected a list of numbers above 0, such as \[",
         ),
         ("pyramid_resolutions", [], "expected a list of numbers above 0"),
+        ("export_formats", ["mrc", "png"], "expected a list of: mrc, nifti, ome-tiff"),
+        ("export_formats", "mrc", "expected a list of: mrc, nifti, ome-tiff"),
         ("pyramid_resolutions", [10, 0], "expected a list of numbers above 0"),
         ("fix_illum_enabled", "perhaps", "fix_illum_enabled is 'perhaps', expected true or false"),
         ("ngff_version", "0.3", r"ngff_version is '0\.3', expected one of: 0\.4, 0\.5"),
@@ -107,6 +109,8 @@ def test_a_wrong_setting_is_named_with_the_value_and_what_is_allowed(name, value
         ("orientation", "+slow,-fast"),
         ("smoothness_flatfield", None),
         ("auto_exclude_z_corr", -0.5),
+        ("export_formats", ()),
+        ("export_formats", ("mrc", "ome-tiff")),
     ],
 )
 def test_a_value_at_the_edge_is_taken(name, value):
@@ -126,7 +130,7 @@ def test_every_number_has_a_limit():
         name
         for stage in STAGES
         for name, (hint, _) in stage_settings(stage).items()
-        if "int" in str(hint) or "float" in str(hint)
+        if not choices_of(hint) and ("int" in str(hint) or "float" in str(hint))
     }
     assert numbers <= set(LIMITS)
 

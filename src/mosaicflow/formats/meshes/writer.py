@@ -1,4 +1,4 @@
-"""Writing meshes as obj, stl, ply, tsi and q."""
+"""Writing meshes as obj, stl, ply, glb, tsi and q."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from mosaicflow.formats.ground.output import finished_file
 from mosaicflow.formats.ground.records import number_table
 from mosaicflow.formats.ground.source import extension_of
+from mosaicflow.formats.meshes.glb_output import write_glb
 from mosaicflow.formats.meshes.stl import FACET, HEADER_BYTES
 from mosaicflow.formats.meshes.text import COLORS
 from mosaicflow.formats.meshes.topology import write_topology_file
@@ -67,7 +68,7 @@ def write_meshes(
     sampling, shape, relion_5_format
         Not used: a mesh keeps its own coordinates.
     file_format : str, optional
-        obj, stl, ply, tsi or q; from the extension if not given.
+        obj, stl, ply, glb, tsi or q; from the extension if not given.
 
     Raises
     ------
@@ -143,7 +144,7 @@ def _write(path: FilePath, kind: str, mesh: _Mesh) -> None:
             data["inclusions"] = np.stack([np.arange(len(places)), types[places], places], axis=1)
         write_topology_file(path, data, tsi_format=kind == "tsi")
         return
-    writers = {"obj": _write_obj, "stl": _write_stl, "ply": _write_ply}
+    writers = {"obj": _write_obj, "stl": _write_stl, "ply": _write_ply, "glb": _write_glb}
     if kind not in writers:
         raise ValueError(f"{path}: '{kind}' is no mesh format, use {', '.join(writers)}")
     with finished_file(path) as draft:
@@ -182,6 +183,10 @@ def _write_stl(path: Path, mesh: _Mesh) -> None:
         out.write(b"binary STL by mosaicflow".ljust(HEADER_BYTES - 4))
         out.write(len(facets).to_bytes(4, "little"))
         out.write(facets.tobytes())
+
+
+def _write_glb(path: Path, mesh: _Mesh) -> None:
+    write_glb(path, mesh.vertices, mesh.faces)
 
 
 def _write_ply(path: Path, mesh: _Mesh) -> None:

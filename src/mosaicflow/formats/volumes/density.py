@@ -52,24 +52,49 @@ class Density:
 
         Complex values have none: largest below smallest, which MRC2014 defines as "not known".
         """
-        if self.dtype.kind == "c":
+        moments = Moments()
+        if self.dtype.kind != "c":
+            for block in _blocks(self.values):
+                moments.add(block)
+        return moments.summary()
+
+
+class Moments:
+    """Smallest, largest and mean value and the deviation from it, of blocks as they come."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean = self._squares = 0.0
+        self._smallest, self._largest = np.inf, -np.inf
+
+    def add(self, block: NDArray[Any]) -> None:
+        """Count the finite values of a block."""
+        values = block[np.isfinite(block)].astype(np.float64, copy=False)
+        if not values.size:
+            return
+        self._smallest = min(self._smallest, float(values.min()))
+        self._largest = max(self._largest, float(values.max()))
+        self._join(values.size, float(values.mean()), float(values.var()))
+
+    def add_zeros(self, count: int) -> None:
+        """Count that many zeros."""
+        self._smallest, self._largest = min(self._smallest, 0.0), max(self._largest, 0.0)
+        self._join(count, 0.0, 0.0)
+
+    def _join(self, count: int, mean: float, variance: float) -> None:
+        # Joined block by block: sums of squares would cancel far from zero.
+        step = mean - self._mean
+        total = self._count + count
+        self._squares += variance * count + step**2 * self._count * count / total
+        self._mean += step * count / total
+        self._count = total
+
+    def summary(self) -> tuple[float, float, float, float]:
+        """Return smallest, largest, mean and deviation; as MRC has them where nothing counted."""
+        if not self._count:
             return 0.0, -1.0, -2.0, -1.0
-        count, mean, squares = 0, 0.0, 0.0
-        smallest, largest = np.inf, -np.inf
-        for block in _blocks(self.values):
-            values = block[np.isfinite(block)].astype(np.float64, copy=False)
-            if not values.size:
-                continue
-            smallest, largest = min(smallest, values.min()), max(largest, values.max())
-            # Joined block by block: sums of squares would cancel far from zero.
-            step = values.mean() - mean
-            total = count + values.size
-            squares += values.var() * values.size + step**2 * count * values.size / total
-            mean += step * values.size / total
-            count = total
-        if not count:
-            return 0.0, -1.0, -2.0, -1.0
-        return float(smallest), float(largest), float(mean), float(np.sqrt(squares / count))
+        deviation = float(np.sqrt(self._squares / self._count))
+        return self._smallest, self._largest, self._mean, deviation
 
 
 def exact_dtype(values: NDArray[Any], possible: Sequence[str]) -> np.dtype[Any]:

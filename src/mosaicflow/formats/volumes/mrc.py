@@ -14,12 +14,21 @@ from mosaicflow.formats.ground.source import map_values, read_head
 from mosaicflow.formats.volumes.volume import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mosaicflow.formats.ground.source import FilePath
     from mosaicflow.formats.volumes.density import Density
 
-__all__ = ["HEADER_BYTES", "MODES", "open_mrc", "read_mrc_dtype", "read_mrc_header", "write_mrc"]
+__all__ = [
+    "HEADER_BYTES",
+    "MODES",
+    "mrc_header",
+    "open_mrc",
+    "read_mrc_dtype",
+    "read_mrc_header",
+    "write_mrc",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +42,7 @@ MODES: dict[int, np.dtype[Any]] = {
     12: np.dtype(np.float16),
 }
 _VERSION = 20140
+_LABEL_BYTES, _MOST_LABELS = 80, 10
 _LITTLE_ENDIAN_STAMP = b"\x44\x44\x00\x00"
 
 
@@ -197,19 +207,53 @@ def write_mrc(path: Path, density: Density) -> None:
     density : Density
         Values of a type that `MODES` has.
     """
-    mode = next(number for number, dtype in MODES.items() if dtype == density.dtype)
     with path.open("wb") as target:
-        target.write(_header(density, mode))
+        target.write(
+            mrc_header(
+                density.shape,
+                density.dtype,
+                (density.sampling, density.origin),
+                density.statistics(),
+            )
+        )
         for section in density.sections():
             target.write(section.astype(density.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
-def _header(density: Density, mode: int) -> bytes:
-    shape, rate, origin = density.shape, density.sampling, density.origin
+def mrc_header(
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    place: tuple[tuple[float, float, float], tuple[float, float, float]],
+    statistics: tuple[float, float, float, float],
+    *,
+    notes: Sequence[str] = (),
+) -> bytes:
+    """Return the header of an MRC2014 file, little-endian.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along x, y, z.
+    dtype : dtype
+        Of the values, one that `MODES` has.
+    place : (tuple of float, tuple of float)
+        Voxel size, and position of the first voxel, (x, y, z), angstrom.
+    statistics : tuple of float
+        Smallest, largest and mean value, deviation.
+    notes : sequence of str, optional
+        Up to nine lines of 80 characters; what is beyond is left out.
+
+    Returns
+    -------
+    bytes
+        1024 of them.
+    """
+    rate, origin = place
+    mode = next(number for number, known in MODES.items() if known == dtype)
     start = [round(o / r) if r else 0 for o, r in zip(origin, rate, strict=True)]
     start = [int(np.clip(value, -(2**31), 2**31 - 1)) for value in start]
     cell = [n * r for n, r in zip(shape, rate, strict=True)]
-    smallest, largest, mean, deviation = density.statistics()
+    smallest, largest, mean, deviation = statistics
     head = bytearray(HEADER_BYTES)
     struct.pack_into("<10i6f3i3f2i", head, 0, *shape, mode, *start, *shape, *cell,
                      90.0, 90.0, 90.0, 1, 2, 3, smallest, largest, mean, 1, 0)  # fmt: skip
@@ -217,7 +261,10 @@ def _header(density: Density, mode: int) -> bytes:
     struct.pack_into("<3f", head, 196, *origin)
     head[208:216] = b"MAP " + _LITTLE_ENDIAN_STAMP
     struct.pack_into("<f", head, 216, deviation)
-    label = b"written by mosaicflow"
-    struct.pack_into("<i", head, 220, 1)
-    head[224 : 224 + len(label)] = label
+    labels = ["written by mosaicflow", *notes][:_MOST_LABELS]
+    struct.pack_into("<i", head, 220, len(labels))
+    for number, label in enumerate(labels):
+        text = label.encode("ascii", "replace")[:_LABEL_BYTES]
+        first = 224 + _LABEL_BYTES * number
+        head[first : first + len(text)] = text
     return bytes(head)

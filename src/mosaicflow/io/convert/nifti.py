@@ -35,6 +35,7 @@ __all__ = ["opened_nifti", "write_nifti"]
 _MM_PER_UNIT = {"mm": 1.0, "micron": 1e-3, "meter": 1e3, "unknown": 1.0}
 _DATA_OFFSET = 352
 _LONGEST_AXIS = 32767
+_DESCRIPTION_BYTES = 79
 # An affine in float32 and a pitch in float32 of the same file differ by this much.
 _DUST = 1e-5
 
@@ -164,10 +165,7 @@ def write_nifti(output: Path, source: VolumeSource, resolution_mm: Sequence[floa
         with raw_path.open("wb") as file:
             header.write_to(file)
         dtype = source.dtype.newbyteorder("<")
-        raw = RawVoxels(raw_path, dtype, source.shape, _DATA_OFFSET)
-        raw.allocate()
-        for region in source.regions():
-            raw[region] = source.read(region)
+        RawVoxels(raw_path, dtype, source.shape, _DATA_OFFSET).fill(source)
         if raw_path is spool:
             # Without a date in the header, so that the same volume gives the same file.
             with spool.open("rb") as file, gzip.GzipFile(partial, "wb", 5, mtime=0) as packed:
@@ -181,7 +179,8 @@ def _header(source: VolumeSource, resolution_mm: Sequence[float]) -> Any:  # noq
     header.set_data_shape(source.shape[::-1])
     header.set_zooms(pitch_xyz)
     header.set_xyzt_units("mm")
-    header.set_slope_inter(1.0, 0.0)
+    header.set_slope_inter(source.slope, 0.0)
+    header["descrip"] = "; ".join(source.notes).encode("ascii", "replace")[:_DESCRIPTION_BYTES]
     header["vox_offset"] = _DATA_OFFSET
     header["magic"] = b"n+1"
     found = source.orientation

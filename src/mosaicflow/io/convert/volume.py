@@ -41,6 +41,10 @@ class VolumeSource:
         Pitch per axis; None when the file does not tell.
     orientation : Orientation or None
         Where the voxels lie in the world, when the file tells.
+    slope : float
+        Factor from the stored numbers to the values they stand for.
+    notes : tuple of str
+        What a reader of a copy should know, in short lines.
     """
 
     shape: tuple[int, ...]
@@ -49,6 +53,8 @@ class VolumeSource:
     read: Callable[[grid.Region], NDArray[Any]]
     resolution_mm: tuple[float, ...] | None = None
     orientation: Orientation | None = None
+    slope: float = 1.0
+    notes: tuple[str, ...] = ()
 
     def regions(self) -> list[grid.Region]:
         """Return regions that cover the volume, each some tens of megabytes."""
@@ -90,6 +96,17 @@ class RawVoxels:
         """Make the file as long as it will be."""
         with self.path.open("ab") as file:
             file.truncate(self.end)
+
+    def fill(self, source: VolumeSource) -> None:
+        """Make the file as long as it will be and write every voxel of a volume into it.
+
+        What is zero anyway takes no room on the disk, where the file system allows that.
+        """
+        self.allocate()
+        for region in source.regions():
+            voxels = source.read(region)
+            if voxels.any():
+                self[region] = voxels
 
     @property
     def end(self) -> int:

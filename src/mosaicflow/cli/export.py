@@ -1,0 +1,59 @@
+"""``mosaicflow export``: a volume as files of other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["export"]
+
+
+def export(
+    volume: str,
+    output: Path,
+    *,
+    formats: tuple[Literal["mrc", "nifti", "ome-tiff", "mesh", "session"], ...],
+    level: int = 0,
+    dtype: Literal["float32", "uint16"] = "float32",
+    threads: int = 1,
+    overwrite: bool = False,
+) -> None:
+    """Write a volume as files that other programs open, at its true size and place.
+
+    Parameters
+    ----------
+    volume : str
+        OME-Zarr store (folder, .zip, URL).
+    output : Path
+        Folder for the files, which are called like the volume.
+    formats : tuple of str
+        mrc, nifti, ome-tiff: the values; mesh: the tissue's surface (ply, stl, obj, glb);
+        session: surface, outlines of the slices and a description.
+    level : int, optional
+        Level of the volume's pyramid, 0 is the finest.
+    dtype : {"float32", "uint16"}, optional
+        Values as they are, or scaled to whole numbers up to 65535.
+    threads : int, optional
+        Tiles compressed at the same time.
+    overwrite : bool, optional
+        Replace existing files.
+    """
+    import re
+    import warnings
+
+    from mosaicflow.io.report import StageReport
+    from mosaicflow.io.zarr.errors import StoreExistsError, explained
+    from mosaicflow.stages._export import ExportSettings, exported_names, write_exports
+
+    stem = re.sub(r"(\.ome)?\.zarr(\.zip)?$", "", volume.rstrip("/").rpartition("/")[2])
+    there = [name for name in exported_names(stem, formats) if (output / name).exists()]
+    if there and not overwrite:
+        raise StoreExistsError(
+            f"{output / there[0]}: exists", remedy="give another folder, or --overwrite"
+        )
+    report = StageReport("export", {}, {})
+    with explained(volume):
+        settings = ExportSettings(formats, level, dtype)
+        write_exports(volume, output, stem, settings, report, threads=threads)
+    for text in report.warnings:
+        warnings.warn(text, stacklevel=2)

@@ -1,0 +1,227 @@
+"""A level of a volume as other programs are to see it: values, place, and what must be marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.errors import FormatError, InputError, ParameterError
+from mosaicflow.formats.volumes.density import Moments
+from mosaicflow.io.convert.orientation import Orientation
+from mosaicflow.io.convert.volume import VolumeSource
+from mosaicflow.io.zarr import open_level, read_omezarr_info
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mosaicflow.io.zarr import LevelReader
+    from mosaicflow.io.zarr.grid import Region
+    from mosaicflow.io.zarr.location import StorePath
+
+__all__ = ["ExportedLevel", "PlaneSpan", "as_exported", "open_export"]
+
+_UM_PER_MM = 1e3
+_LARGEST_UINT16 = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSpan:
+    """A run of planes in depth.
+
+    Parameters
+    ----------
+    start_um, stop_um : float
+        Upper face of its first plane and lower face of its last.
+    slice_id : int or None
+        Slice that it belongs to, if any.
+    """
+
+    start_um: float
+    stop_um: float
+    slice_id: int | None = None
+
+
+@dataclass(frozen=True)
+class ExportedLevel:
+    """One level of a volume and where it lies.
+
+    Parameters
+    ----------
+    reader : LevelReader
+        Voxels, axes (z, y, x).
+    origin_um : tuple of float
+        Centre of the first voxel, (z, y, x).
+    gaps, synthetic, slices : tuple of PlaneSpan
+        Planes that no slice covers, planes that were made up, and the slices.
+    """
+
+    reader: LevelReader
+    origin_um: tuple[float, float, float]
+    gaps: tuple[PlaneSpan, ...] = ()
+    synthetic: tuple[PlaneSpan, ...] = ()
+    slices: tuple[PlaneSpan, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along (z, y, x)."""
+        z, y, x = self.reader.shape
+        return z, y, x
+
+    @property
+    def pitch_um(self) -> tuple[float, float, float]:
+        """Voxel pitch (z, y, x)."""
+        z, y, x = (float(np.round(_UM_PER_MM * v, 9)) for v in self.reader.resolution_mm)
+        return z, y, x
+
+    def source(self) -> VolumeSource:
+        """Return its values as float32, with its place and the notes about it."""
+        reader = self.reader
+
+        def read(region: Region) -> NDArray[Any]:
+            return reader[region].astype(np.float32, copy=False)
+
+        pitch_mm = tuple(value / _UM_PER_MM for value in self.pitch_um)
+        affine = np.diag([*pitch_mm[::-1], 1.0])
+        affine[:3, 3] = [value / _UM_PER_MM for value in self.origin_um[::-1]]
+        return VolumeSource(
+            self.shape,
+            np.dtype(np.float32),
+            reader.chunks,
+            read,
+            pitch_mm,
+            Orientation(affine, 1, self.shape),
+            notes=self.notes,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which depths hold nothing that was seen."""
+        named = (("no data", self.gaps), ("made up", self.synthetic))
+        return tuple(
+            f"z {span.start_um:g} to {span.stop_um:g} um: {what}"
+            for what, spans in named
+            for span in spans
+        )
+
+
+def open_export(volume: StorePath, level: int = 0) -> ExportedLevel:
+    """Open a level of a volume for export.
+
+    Parameters
+    ----------
+    volume : path or URL
+        OME-Zarr store of three axes (z, y, x).
+    level : int
+        Level of its pyramid, 0 is the finest.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such level.
+    FormatError
+        If it is no volume.
+    """
+    n_levels = len(read_omezarr_info(volume).levels)
+    if not 0 <= level < n_levels:
+        raise ParameterError(
+            f"{volume}: there is no level {level}", remedy=f"use 0 to {n_levels - 1}"
+        )
+    reader, finest = open_level(volume, level), open_level(volume)
+    if reader.ndim != 3:
+        raise FormatError(f"{volume}: found shape {reader.shape}, expected (z, y, x)")
+    if reader.dtype.kind not in "biuf":
+        raise FormatError(f"{volume}: found values of type {reader.dtype}, expected numbers")
+    origin = reader.translation_um or (0.0, 0.0, 0.0)
+    finest_um = _UM_PER_MM * finest.resolution_mm[0]
+    top_um = (finest.translation_um or (0.0,))[0] - finest_um / 2
+    # Planes are counted as they were drawn, and the finest level may have another pitch.
+    plane_um = float(reader.attrs.get("plane_pitch_um", finest_um))
+
+    def spans(key: str) -> tuple[PlaneSpan, ...]:
+        planes = (_planes_of(entry, volume) for entry in reader.attrs.get(key, ()))
+        return tuple(
+            PlaneSpan(top_um + plane_um * first, top_um + plane_um * stop, slice_id)
+            for first, stop, slice_id in planes
+        )
+
+    z, y, x = origin
+    return ExportedLevel(
+        reader, (z, y, x), spans("gaps"), spans("synthetic_planes"), spans("slices")
+    )
+
+
+def _planes_of(entry: Any, volume: StorePath) -> tuple[int, int, int | None]:  # noqa: ANN401
+    """Read a plane, a pair first and stop, or a slice, from the volume's attributes."""
+    try:
+        if isinstance(entry, dict):
+            return int(entry["first_plane"]), int(entry["stop_plane"]), int(entry["slice_id"])
+        first, stop = (entry, entry + 1) if isinstance(entry, int) else entry
+        return int(first), int(stop), None
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{volume}: planes {entry!r:.60} in its attributes: {error!r}") from error
+
+
+def _statistics_of(source: VolumeSource) -> tuple[float, float, float, float]:
+    """Return smallest, largest and mean value of a volume and the deviation, read box by box."""
+    moments = Moments()
+    for region in source.regions():
+        voxels = source.read(region)
+        if voxels.any():
+            moments.add(voxels)
+        else:
+            moments.add_zeros(voxels.size)
+    return moments.summary()
+
+
+def _scaled_to_uint16(source: VolumeSource, largest: float) -> VolumeSource:
+    """Return a volume in whole numbers; 0 stays 0, and what is not 0 does not become it.
+
+    Parameters
+    ----------
+    source : VolumeSource
+        Without negative values.
+    largest : float
+        Value that becomes 65535.
+
+    Returns
+    -------
+    VolumeSource
+        Its `slope` times a number is the value.
+    """
+    slope = largest / _LARGEST_UINT16 if largest > 0 else 1.0
+
+    def read(region: Region) -> NDArray[Any]:
+        values = source.read(region)
+        numbers = np.rint(np.nan_to_num(values, nan=0.0, posinf=largest) / slope)
+        dim = (values != 0) & (numbers == 0) & ~np.isnan(values)
+        numbers[dim] = 1
+        clipped: NDArray[np.uint16] = np.minimum(numbers, _LARGEST_UINT16).astype(np.uint16)
+        return clipped
+
+    notes = (f"value = number x {slope:.9g}", *source.notes)
+    return replace(source, dtype=np.dtype(np.uint16), read=read, slope=slope, notes=notes)
+
+
+def as_exported(
+    level: ExportedLevel, dtype: str
+) -> tuple[VolumeSource, tuple[float, float, float, float]]:
+    """Return a level's values in the type asked for, and their statistics in that type.
+
+    Raises
+    ------
+    InputError
+        If there are negative values and whole numbers are asked for.
+    """
+    source = level.source()
+    smallest, largest, mean, deviation = _statistics_of(source)
+    if dtype == "float32":
+        return source, (smallest, largest, mean, deviation)
+    if smallest < 0 and largest >= smallest:
+        raise InputError(
+            f"{level.reader.location}: has negative values, down to {smallest:g}",
+            remedy="export float32",
+        )
+    scaled = _scaled_to_uint16(source, largest)
+    return scaled, _statistics_of(scaled)
