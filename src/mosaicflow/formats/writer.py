@@ -439,7 +439,7 @@ def _label_type(count: int) -> type[np.number[Any]]:
 
 
 def _voxel_counts(shape: ArrayLike | None) -> NDArray[np.int64]:
-    counts = number_table(np.atleast_2d(shape), "shape", 3, np.int64)[0]  # type: ignore[arg-type]
+    counts = number_table(np.atleast_2d(np.asarray(shape)), "shape", 3, np.int64)[0]
     if counts.min() < 1:
         raise ValueError(f"shape {counts.tolist()}, numbers of voxels (x, y, z) are expected")
     return np.asarray(counts)

@@ -991,6 +991,8 @@ def test_the_real_map_of_many_values_is_no_segmentation(shared_data):
         open_file(shared_data("em_maps/EMD-3001.map"))
 
 
+# What mrcfile warns of besides (see pyproject.toml) pytest.warns tells again, as its own.
+@pytest.mark.filterwarnings("ignore:Setting the dtype on a NumPy array:DeprecationWarning")
 def test_the_real_vesicle_labels(shared_data):
     path = shared_data("em_segmentation/t74_vesicle3_bin6.Labels.mrc")
     container = open_file(path)

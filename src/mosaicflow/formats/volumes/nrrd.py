@@ -228,10 +228,10 @@ def _sampling(path: FilePath, fields: dict[str, Any]) -> tuple[float, float, flo
     if spacings is None and "spacedirections" in fields:
         directions = np.asarray(fields["spacedirections"], dtype=np.float64)
         spacings = np.linalg.norm(np.atleast_2d(directions), axis=1)
-    lengths = np.abs(np.atleast_1d(np.asarray([] if spacings is None else spacings, dtype=float)))
+    given = np.abs(np.atleast_1d(np.asarray([] if spacings is None else spacings, dtype=float)))
     # NaN is NRRD's word for an axis without spacing.
-    lengths = np.where(np.isnan(lengths) | (lengths == 0), 1.0, lengths).tolist()
-    lengths = [*lengths, 1.0, 1.0, 1.0][:3]
+    known = np.where(np.isnan(given) | (given == 0), 1.0, given)
+    lengths = [*known.tolist(), 1.0, 1.0, 1.0][:3]
     if not np.all(np.isfinite(lengths)):
         raise FormatError(path, f"spacings {lengths}")
     return (lengths[0], lengths[1], lengths[2])

@@ -55,12 +55,11 @@ class StorePipeline(zarrs.ZarrsCodecPipeline):
         batch_info: Iterable[Any],
         out: NDBuffer,
         drop_axes: tuple[int, ...] = (),
-    ) -> None:
+    ) -> Any:  # noqa: ANN401  # newer versions of zarr are told what became of each chunk
         """Decode chunks into a buffer (called by zarr)."""
         if _FORKED and self.python_impl is not None:
-            await self.python_impl.read(batch_info, out, drop_axes)
-        else:
-            await super().read(batch_info, out, drop_axes)
+            return await self.python_impl.read(batch_info, out, drop_axes)
+        return await super().read(batch_info, out, drop_axes)
 
     async def write(
         self,
