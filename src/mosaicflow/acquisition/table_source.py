@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from mosaicflow.errors import InputError
 from mosaicflow.io.tables import parse_slice_id, read_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from mosaicflow.acquisition.problems import ProblemLog
@@ -57,10 +58,22 @@ def collect_table_tiles(
         raise InputError(f"{table.name}: the table has no row, expected one per tile")
     drafts = [_row(row, f"{table.name}, row {n}") for n, row in enumerate(rows, start=2)]
     drafts = [draft for draft in drafts if settings.wants(draft.slice_id)]
-    paths = [draft.path for draft in drafts]
-    if repeated := sorted({path for path in paths if paths.count(path) > 1}):
+    counts = Counter(draft.path for draft in drafts)
+    if repeated := sorted(path for path, count in counts.items() if count > 1):
         raise InputError(f"{table.name}: {repeated[0]} is listed more than once")
+    _check_inside(root, counts, table)
     return _described(root, drafts, settings, log)
+
+
+def _check_inside(root: Path, paths: Iterable[str], table: Path) -> None:
+    whole = root.resolve()
+    for path in paths:
+        if not (target := (root / path).resolve()).is_relative_to(whole):
+            raise InputError(
+                f"{table.name}: {path} is a link to {target}, expected a tile in the raw folder",
+                remedy="give the folder that holds the tiles as input, and the table as"
+                " --tile_table",
+            )
 
 
 def _row(row: Mapping[str, str], place: str) -> Draft:

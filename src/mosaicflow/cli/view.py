@@ -74,12 +74,14 @@ def _serve(path: str, choice: StoreChoice, port: int, *, browser: bool) -> None:
             remedy="unpack it, or make a folder of it with mosaicflow convert",
         )
     with contextlib.ExitStack() as stack:
-        url = str(location)
+        url, server = str(location), None
         if not location.is_url:
-            folder = location.path / location.prefix
-            url = stack.enter_context(StoreServer(folder, port)).url
+            server = stack.enter_context(StoreServer(location.path / location.prefix, port))
+            url = server.url
         viewer = neuroglancer_viewer(path, url, choice)  # its page is there as long as it is
         page = viewer.get_viewer_url()
+        if server is not None:
+            server.allow_page(page)
         sys.stdout.write(f"{page}\nserving {url}; stop with Ctrl-C\n")
         sys.stdout.flush()
         if browser:

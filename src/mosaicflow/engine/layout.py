@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicflow.errors import InputError
+
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 __all__ = ["PUBLISHED", "RunFolder", "published_folder"]
 
@@ -87,6 +91,41 @@ class RunFolder:
     def path(self, name: str) -> Path:
         """Give the published path of an output by its base name."""
         return self.root / self.place(name)
+
+    def places(self, name: object) -> bool:
+        """Whether a name that a record gives is one that a run would publish below this root.
+
+        A folder of results may come from somebody else; what its records name is removed.
+        """
+        try:
+            known = isinstance(name, str) and self.place(name.rpartition("/")[2]) == name
+        except ValueError:
+            return False
+        return known and self._holds((self.root / str(name)).parent)
+
+    def refuse_links(self) -> None:
+        """Raise where a link would have this run read, write or remove outside its own folder."""
+        for path in self._links():
+            if path.is_relative_to(self.private) or not self._holds(path):
+                raise InputError(
+                    f"{path}: is a link to {os.path.realpath(path)}; results are read, written and"
+                    " removed below --output only",
+                    remedy="remove the link, or move the whole output folder and start it there",
+                )
+
+    def _holds(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root))
+
+    def _links(self) -> Iterator[Path]:
+        """Find the links in the folders of a run; those inside stores are their readers' matter."""
+        for top in sorted({self.private.name, *PUBLISHED}):
+            if (self.root / top).is_symlink():
+                yield self.root / top
+            for folder, folders, files in os.walk(self.root / top):
+                yield from (
+                    path for name in (*folders, *files) if (path := Path(folder, name)).is_symlink()
+                )
+                folders[:] = [name for name in folders if not name.endswith(".ome.zarr")]
 
     @staticmethod
     def place(name: str) -> str:

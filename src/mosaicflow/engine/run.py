@@ -8,6 +8,7 @@ import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.about import write_about
@@ -22,7 +23,6 @@ from mosaicflow.io.tables import parse_slice_id, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from mosaicflow.engine.parameters import Parameters
     from mosaicflow.engine.plan import Plan
@@ -167,6 +167,7 @@ def _check_folders(raw: Path, root: Path) -> None:
 def _locked(folder: RunFolder) -> Iterator[None]:
     """Keep a second run out of the same folder, and clear what a killed one left."""
     is_new = not folder.root.exists()
+    folder.refuse_links()
     try:
         folder.finished.mkdir(parents=True, exist_ok=True)
         lock = (folder.private / "lock").open("w")
@@ -185,6 +186,8 @@ def _locked(folder: RunFolder) -> Iterator[None]:
         shutil.rmtree(folder.scratch, ignore_errors=True)
         for partial in folder.finished.glob(".*.tmp"):
             partial.unlink()
+        for no_record in filter(Path.is_dir, folder.finished.iterdir()):
+            shutil.rmtree(no_record)
         try:
             yield
         finally:

@@ -164,7 +164,7 @@ def _key(stage: str, arguments: Mapping[str, Any]) -> str | None:
 def _up_to_date(task: Task, folder: RunFolder, key: str | None) -> bool:
     if task.stage == "inspect_acquisition":  # the raw folder itself is what may have changed
         return False
-    state = _read_state(_state_file(task, folder))
+    state = _read_state(_state_file(task, folder), folder)
     outputs = state["outputs"]
     if task.output and RunFolder.place(task.output) not in outputs:
         return False  # the same result is now wanted under another name
@@ -176,14 +176,20 @@ def _state_file(task: Task, folder: RunFolder) -> Path:
     return folder.finished / f"{task.name.replace(' ', '_')}.json"
 
 
-def _read_state(state_file: Path) -> dict[str, Any]:
-    """Read what a task published; nothing where it never ran or that can no longer be read."""
+def _read_state(state_file: Path, folder: RunFolder) -> dict[str, Any]:
+    """Read what a task published; nothing where it never ran or that cannot be trusted.
+
+    What a record names is removed when it no longer belongs to its inputs, so one with a single
+    name that no run publishes counts as absent.
+    """
     try:
         state = json.loads(state_file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError, RecursionError):
         state = {}
-    known = isinstance(state, dict) and isinstance(state.get("outputs"), dict)
-    return state if known else {"key": None, "outputs": {}}
+    outputs = state.get("outputs") if isinstance(state, dict) else None
+    if isinstance(outputs, dict) and all(map(folder.places, outputs)):
+        return {"key": state.get("key"), "outputs": outputs}
+    return {"key": None, "outputs": {}}
 
 
 def _extent(path: Path) -> list[int] | None:
@@ -217,12 +223,12 @@ def forget_others(root: Path, tasks: Iterable[Task]) -> None:
         if state_file.stem not in known:
             _forget(state_file, folder)
     for record in folder.failure_records():
-        record.unlink()
+        _remove(record, folder)
 
 
 def _forget(state_file: Path, folder: RunFolder) -> None:
     """Remove what a task left that no longer belongs to its inputs."""
-    for name in _read_state(state_file)["outputs"]:
+    for name in _read_state(state_file, folder)["outputs"]:
         _remove(folder.root / name, folder)
     state_file.unlink(missing_ok=True)  # last: what it lists is known until it is gone
 
@@ -275,7 +281,8 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
     made.sort(key=lambda path: (path.name.endswith(".metrics.json"), path.name))
     outputs = [folder.place(path.name) for path in made]
     state_file = _state_file(task, folder)
-    replaced = [name for name in _read_state(state_file)["outputs"] if name not in outputs]
+    before = _read_state(state_file, folder)["outputs"]
+    replaced = [name for name in before if name not in outputs]
     write_json(state_file, {"key": None, "outputs": dict.fromkeys([*outputs, *replaced])})
     for name in replaced:
         _remove(folder.root / name, folder)
@@ -294,7 +301,8 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
 
 def published_outputs(task: Task) -> list[str]:
     """List what a finished task published, as paths below the output folder."""
-    return list(_read_state(_state_file(task, RunFolder(task.root)))["outputs"])
+    folder = RunFolder(task.root)
+    return list(_read_state(_state_file(task, folder), folder)["outputs"])
 
 
 def all_outputs(root: Path) -> tuple[str, ...]:
@@ -302,5 +310,5 @@ def all_outputs(root: Path) -> tuple[str, ...]:
     folder = RunFolder(root)
     found = [record.relative_to(root).as_posix() for record in folder.failure_records()]
     for state_file in folder.finished.glob("*.json"):
-        found += _read_state(state_file)["outputs"]
+        found += _read_state(state_file, folder)["outputs"]
     return tuple(sorted(found))

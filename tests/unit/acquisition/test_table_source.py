@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import tifffile
@@ -119,3 +121,28 @@ def test_two_tiles_at_one_place_stop(images):
 
     with pytest.raises(InputError, match=r"a\.tif: b\.tif has the same place"):
         found(images).raise_on_stop()
+
+
+def test_a_row_that_leads_out_of_the_raw_folder_through_a_link_is_refused(images, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (images / "a.tif").rename(elsewhere / "a.tif")
+    (images / "link").symlink_to(elsewhere)
+    (images / "inner").symlink_to(images)
+
+    table(images, "inner/b.tif,0,0,0,,")
+    assert len(found(images).slices[0].used) == 1
+
+    table(images, "link/a.tif,0,0,0,,", "b.tif,0,0,1,,")
+    with pytest.raises(InputError, match=r"tile_table.csv: link/a.tif is a link to .*elsewhere"):
+        found(images)
+
+
+def test_a_table_of_a_hundred_thousand_rows_is_read_in_seconds(images):
+    rows = [f"b.tif,0,0,{n},," for n in range(99_999)]
+
+    table(images, *rows, "c.tif,0,1,0,,")
+    start = time.process_time()
+    with pytest.raises(InputError, match=r"b.tif is listed more than once"):
+        found(images)
+
+    assert time.process_time() - start < 10  # s; counting each row anew took minutes

@@ -428,7 +428,8 @@ def test_gltf_buffers_beside_the_file_are_read_and_others_are_not(tmp_path):
     path = tmp_path / "a.gltf"
     path.write_text(json.dumps(gltf_document(data, "part.bin")))
     assert len(open_file(path)[0].faces) == 1
-    for uri in ("../part.bin", "/etc/hostname", "http://localhost/part.bin"):
+    (tmp_path / "link.bin").symlink_to("/etc/hostname")
+    for uri in ("../x", " ../x", "/etc/hostname", "http://localhost/part.bin", "link.bin"):
         path.write_text(json.dumps(gltf_document(data, uri)))
         with pytest.raises(FormatError, match="outside"):
             open_file(path)

@@ -159,20 +159,22 @@ def ask(url: str, method: str = "GET", **headers: str):
     return response.status, dict(response.headers), body
 
 
-def test_the_server_lets_pages_in_and_sends_ranges(store, flavour):
+def test_the_server_lets_the_viewers_page_in_and_sends_ranges(store, flavour):
     name = ".zattrs" if flavour == "0.4" else "zarr.json"
     content = (store / name).read_bytes()
     with StoreServer(store) as server:
-        status, headers, body = ask(f"{server.url}/{name}")
+        server.allow_page("http://127.0.0.1:4711/v/abc/")
+        status, headers, body = ask(f"{server.url}/{name}", Origin="http://127.0.0.1:4711")
         assert (status, body) == (200, content)
-        assert headers["Access-Control-Allow-Origin"] == "*"
+        assert headers["Access-Control-Allow-Origin"] == "http://127.0.0.1:4711"
         status, headers, body = ask(f"{server.url}/{name}", Range="bytes=3-9")
         assert (status, body) == (206, content[3:10])
         assert headers["Content-Range"] == f"bytes 3-9/{len(content)}"
         assert ask(f"{server.url}/{name}", Range="bytes=-5")[2] == content[-5:]
         assert ask(f"{server.url}/{name}", Range="bytes=5-")[2] == content[5:]
         assert ask(f"{server.url}/{name}", Range="bytes=99999-")[0] == 416
-        status, headers, _ = ask(f"{server.url}/{name}", "OPTIONS")
+        page = {"Origin": "http://127.0.0.1:4711"}
+        status, headers, _ = ask(f"{server.url}/{name}", "OPTIONS", **page)
         assert (status, headers["Access-Control-Allow-Headers"]) == (204, "Range")
         assert ask(f"{server.url}/0/9/9/9")[0] == 404
         assert ask(f"{server.url}/0")[0] in {301, 404}

@@ -106,6 +106,7 @@ def test_a_landmark_is_where_neuroglancer_sees_it(tmp_path, browser, flavour):
     writer.finalize(0.01)
     with StoreServer(path) as server:
         viewer = neuroglancer_viewer(path, server.url)
+        server.allow_page(viewer.get_viewer_url())
         browser.get(viewer.get_viewer_url())
         volume = viewer.volume("volume").result(PATIENCE_S)
         assert [unit.multiplier for unit in volume.dimension_units] == pytest.approx([1e-5] * 3)

@@ -111,7 +111,7 @@ def _check_document(path: FilePath, document: dict[str, Any], content: bytes) ->
 def _check_uri(path: FilePath, folder: Path, uri: str | None) -> None:
     if uri is None or uri.startswith("data:"):
         return
-    target = (folder / uri).resolve()
+    target = (folder / uri.strip()).resolve()  # trimesh strips it too
     if "://" in uri or not target.is_relative_to(folder):
         raise FormatError(path, f"the buffer '{uri:.80}' lies outside of the file's folder")
     if not target.is_file():
@@ -120,7 +120,7 @@ def _check_uri(path: FilePath, folder: Path, uri: str | None) -> None:
 
 def _outside_bytes(folder: Path, buffer: dict[str, Any]) -> int:
     uri = buffer.get("uri")
-    return 0 if uri is None or uri.startswith("data:") else (folder / uri).stat().st_size
+    return 0 if uri is None or uri.startswith("data:") else (folder / uri.strip()).stat().st_size
 
 
 def _check_nodes(path: FilePath, nodes: list[dict[str, Any]]) -> None:

@@ -92,8 +92,22 @@ class Location:
         return Location(f"{self.address.rstrip('/').rpartition('/')[0]}/{name}")
 
     def key(self, name: str) -> str:
-        """Return the key of a member inside the store that `store` returns."""
-        return f"{self.prefix}/{name}".strip("/")
+        """Return the key of a member inside the store that `store` returns.
+
+        Raises
+        ------
+        FormatError
+            When the name, as a store's metadata may give it, leads out of the store; before
+            anything is opened there.
+        """
+        key = f"{self.prefix}/{name}".strip("/")
+        if name.startswith("/") or "\0" in key or ".." in key.replace("\\", "/").split("/"):
+            raise _leads_out(self, name)
+        if self.is_folder:
+            root = os.path.realpath(self.address)  # which may be a link itself: the user gave it
+            if os.path.commonpath((root, os.path.realpath(os.path.join(root, key)))) != root:
+                raise _leads_out(self, name)
+        return key
 
     def store(self, *, read_only: bool = True) -> Store:
         """Open the zarr store at this location."""
@@ -145,7 +159,7 @@ class Location:
             except (FileNotFoundError, IsADirectoryError):
                 return None
         file = self.path / self.key(name)
-        return file.read_bytes() if file.is_file() else None
+        return file.read_bytes() if os.path.isfile(file) else None  # a name may be too long for any
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return one JSON member, or None when it does not exist."""
@@ -210,6 +224,13 @@ class Location:
                 return None
         walk = os.walk(self.path / self.prefix)
         return sum(os.lstat(os.path.join(d, f)).st_size for d, _, files in walk for f in files)
+
+
+def _leads_out(location: Location, name: str) -> FormatError:
+    return FormatError(
+        f"{location}: {name!r} lies outside of the store, by its path or through a link",
+        remedy="copy what is meant into the store, or open it by its own path",
+    )
 
 
 def locate(path: StorePath | Location) -> Location:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.errors import MosaicflowError
@@ -66,6 +68,7 @@ def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> lis
     problems += _level_problems(info)
     problems += _lattice_problems(info)
     if chunks:
+        problems += _link_problems(info.location)
         problems += _chunk_problems(info)
     return problems
 
@@ -123,6 +126,18 @@ def _lattice_problems(info: OmeZarrInfo) -> Iterator[Problem]:
     elif any(n % size for n, size in zip(tile[-2:], level.chunks[-2:], strict=True)):
         text = f"chunks of {level.chunks} cross the borders of tiles of {tile}"
         yield Problem("warning", level.path, text)
+
+
+def _link_problems(location: Location) -> Iterator[Problem]:
+    """Find files that are links out of the store: what they show is not the store's."""
+    if not location.is_folder:
+        return
+    root = Path(os.path.realpath(location.address))
+    for folder, folders, files in os.walk(root):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                text = f"is a link out of the store, to {path.resolve()}"
+                yield Problem("error", str(path.relative_to(root)), text)
 
 
 def _chunk_problems(info: OmeZarrInfo) -> Iterator[Problem]:
