@@ -21,6 +21,9 @@ def stage_command(name: str) -> None:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"{__version__}\n")
         sys.exit(0)
-    from mosaicflow.cli.app import exit_code_of, stage_app
+    from mosaicflow.cli.signals import interruptible
 
-    sys.exit(exit_code_of(stage_app(name)))
+    with interruptible():
+        from mosaicflow.cli.app import exit_code_of, stage_app
+
+        sys.exit(exit_code_of(stage_app(name)))

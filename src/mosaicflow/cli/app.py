@@ -1,6 +1,6 @@
 """What all commands share: how options are read, and how a run ends.
 
-Exit codes: 0 done, 1 failed on data or a bug, 2 wrong usage.
+Exit codes: 0 done, 1 failed on data or a bug, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mosaicflow import __version__
+from mosaicflow.cli.signals import was_heard
 from mosaicflow.errors import MosaicflowError, ParameterError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def new_app(name: str) -> App:
         version_flags=["--version"],
         help_flags=["--help", "-h"],
         help_format="plaintext",
+        suppress_keyboard_interrupt=False,  # it would leave without a word
         default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
     )
 
@@ -62,12 +64,11 @@ def exit_code_of(app: App) -> int:
     try:
         result = app(sys.argv[1:], exit_on_error=True, result_action="return_value")
     except MosaicflowError as error:
+        if was_heard():
+            raise
         line = " ".join(str(error).split())
         sys.stderr.write(f"error: {line}\n")
         return 2 if isinstance(error, ParameterError) else 1
-    except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted; nothing unfinished was left under a final name\n")
-        return 130
     return result if isinstance(result, int) else 0
 
 

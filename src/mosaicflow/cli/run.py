@@ -66,7 +66,12 @@ def run(
     count = threads or len(os.sched_getaffinity(0))
     result = run_pipeline(raw, root, parameters, count)
     sys.stdout.write("\n".join(_lines(result)) + "\n")
-    return 0
+    if result.bugs:
+        sys.stderr.write(
+            f"error: a bug in mosaicflow ended {', '.join(result.bugs)}: everything else is"
+            " done; please report it with these files\n"
+        )
+    return 1 if result.bugs else 0
 
 
 def _lines(result: RunResult) -> list[str]:

@@ -62,6 +62,7 @@ def _serve(path: str, choice: StoreChoice, port: int, *, browser: bool) -> None:
     import threading
     import webbrowser
 
+    from mosaicflow.cli.signals import Terminated, forget_signal
     from mosaicflow.errors import StoreError
     from mosaicflow.io.viewing.server import StoreServer
     from mosaicflow.io.viewing.viewers import neuroglancer_viewer
@@ -86,5 +87,9 @@ def _serve(path: str, choice: StoreChoice, port: int, *, browser: bool) -> None:
         sys.stdout.flush()
         if browser:
             webbrowser.open(page)
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             threading.Event().wait()
+        except Terminated:
+            raise
+        except KeyboardInterrupt:  # the way out that was named
+            forget_signal()

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.polynomial.legendre import legvander
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from mosaicflow.errors import QualityError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -168,6 +170,11 @@ def fit_surface(
     -------
     Surface or None
         None when there is no layer of water above the tissue.
+
+    Raises
+    ------
+    QualityError
+        When no column gets brighter with depth, as in a slice of negative values.
     """
     known = volume.any(axis=0)
     if not known.any():
@@ -178,6 +185,12 @@ def fit_surface(
     above, below = mean[: max(1, start - 2)].mean(), mean[start + 2 :].max(initial=0.0)
     if below < _LEAST_CONTRAST * above:
         return None
+    if not steepness.max() > 0:
+        raise QualityError(
+            f"no column gets brighter with depth; its values reach from {volume.min():g} to"
+            f" {volume.max():g}, intensities above zero are expected",
+            remedy="was a dark image subtracted twice? use the values as the camera gave them",
+        )
     coefficients = np.zeros((2, 2))
     coefficients[0, 0] = start
     if model == "global":

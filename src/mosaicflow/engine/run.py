@@ -51,6 +51,8 @@ class RunResult:
         Pairs of finished slices within reach of each other.
     unmatched : dict of str to str
         Pair (``zII_zJJ``) -> reason, of pairs that could not be compared.
+    bugs : tuple of str
+        Records, relative to `root`, of slices and pairs that a fault of mosaicflow ended.
     warnings : tuple of str
         What the stages want the reader to know.
     outputs : tuple of str
@@ -68,6 +70,7 @@ class RunResult:
     excluded: dict[int, str]
     n_pairs: int
     unmatched: dict[str, str]
+    bugs: tuple[str, ...]
     warnings: tuple[str, ...]
     outputs: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
@@ -122,6 +125,7 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
             excluded=_excluded(folder, failures),
             n_pairs=sum(o.stage == "register_pairwise" and o.state != "absent" for o in outcomes),
             unmatched=unmatched,
+            bugs=_bugs(folder),
             warnings=warnings_of(root, outputs),
             outputs=outputs,
             outcomes=outcomes,
@@ -235,6 +239,13 @@ def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
         else:
             of_pairs[path.name.removesuffix("_failure.json")] = reason
     return of_slices, of_pairs
+
+
+def _bugs(folder: RunFolder) -> tuple[str, ...]:
+    """List the records that hold a traceback."""
+    records = folder.failure_records()
+    found = [path for path in records if "traceback" in read_json(path)]
+    return tuple(path.relative_to(folder.root).as_posix() for path in found)
 
 
 def _excluded(folder: RunFolder, failures: Mapping[int, str]) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -9,6 +10,7 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING
 
 from mosaicflow.engine.tasks import execute
@@ -46,6 +48,7 @@ class Workers:
         os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
+        _start_server()
         self._pool = ProcessPoolExecutor(count, context, _start)
 
     def __enter__(self) -> Self:
@@ -60,6 +63,7 @@ class Workers:
         if error is not None:
             for process in list(self._pool._processes.values()):
                 process.kill()  # unfinished work lies in private folders only
+            _kill_server()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def warm_up(self) -> None:
@@ -76,16 +80,37 @@ class Workers:
         """
         try:
             return self._pool.submit(execute, task).result()
-        except BrokenProcessPool as error:
+        except (BrokenProcessPool, EOFError, ConnectionError) as error:  # of the server: the last
             raise MosaicflowError(
                 f"a worker process was killed while '{task.name}' or a task beside it ran",
                 remedy="the machine may be out of memory: run with fewer --threads",
             ) from error
 
 
+def _start_server() -> None:
+    """Start the process that workers are forked from, deaf to signals: the parent answers them."""
+    signals = {signal.SIGINT, signal.SIGTERM}
+    resource_tracker.ensure_running()  # first, because its start lets signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kill_server() -> None:
+    """End the server too: what it still has to start would find nothing of this process."""
+    pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]  # has no other name
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _start() -> None:
     """Prepare a worker: the parent handles Ctrl-C, and a dead parent ends the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The pool ends its workers by SIGTERM where one of them was killed.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
 
 

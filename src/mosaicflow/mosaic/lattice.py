@@ -79,7 +79,7 @@ def fit_lattice(
     positions_px : mapping
         Tile (iy, ix) -> (y, x) of its first pixel.
     tile_yx : (int, int)
-        Lateral shape of a tile, the step along a direction in which there is but one tile.
+        Lateral shape of a tile, the step along an axis that no two tiles show.
 
     Returns
     -------
@@ -89,6 +89,20 @@ def fit_lattice(
     tiles = np.array(list(positions_px), float)
     positions = np.array(list(positions_px.values()), float)
     centred = tiles - tiles.mean(axis=0)
-    ridge = np.diag(np.where(np.ptp(tiles, axis=0) == 0, 1.0, 0.0))
-    right = centred.T @ (positions - positions.mean(axis=0)) + ridge @ np.diag(tile_yx)
-    return np.asarray(np.linalg.solve(centred.T @ centred + ridge, right).T)
+    moved = positions - positions.mean(axis=0)
+    normal = centred.T @ centred
+    # Tiles in one line, a diagonal one too, show one direction: in the other the axes' own steps
+    # hold, without shear.
+    extent = np.diag(normal)
+    steps = np.array(tile_yx, float)
+    np.divide((centred * moved).sum(axis=0), extent, out=steps, where=extent > 0)
+    ridge = _directions_without_tiles(normal)
+    right = centred.T @ moved + ridge @ np.diag(steps)
+    return np.asarray(np.linalg.solve(normal + ridge, right).T)
+
+
+def _directions_without_tiles(normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Project on what the sum of squared indices (2, 2) is zero along; its values are fractions."""
+    size, vectors = np.linalg.eigh(normal)
+    absent = vectors[:, size <= 1e-9 * max(size.max(), 1.0)]
+    return np.asarray(absent @ absent.T)

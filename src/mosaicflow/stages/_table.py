@@ -6,6 +6,8 @@ import errno
 import importlib
 import os
 import re
+import shutil
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -68,7 +70,11 @@ STAGES: dict[str, Stage] = {
 
 
 def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | None = None) -> bool:
-    """Run one stage; turn an expected failure into a record when one is asked for.
+    """Run one stage; turn a failure into a record when one is asked for.
+
+    Whatever goes wrong in one slice or pair is its own matter: a record of something that nobody
+    expected holds the traceback. Only what would stop all of them is raised: a senseless setting,
+    a full disk, too little memory.
 
     Parameters
     ----------
@@ -97,20 +103,55 @@ def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | No
         reason = _without_folders(error.args[0], arguments)
         write_json(failure_record, {**ids, "stage": name, "reason": reason, "remedy": error.remedy})
         return False
-    except (OSError, RuntimeError) as error:
-        if not _is_disk_full(error):
+    except Exception as error:  # a fault of ours
+        if (lack := _lack(name, error)) is not None:
+            raise lack from error
+        if failure_record is None:
             raise
-        raise StoreError(
-            f"{name}: no space left on the disk",
-            remedy="free some, or choose another disk, and run again: what is finished is kept",
-        ) from error
+        write_json(failure_record, {**ids, "stage": name, **_bug(error, arguments)})
+        _discard(arguments.get("output"))
+        return False
     return True
 
 
-def _is_disk_full(error: Exception) -> bool:
+def _discard(output: Path | None) -> None:
+    """Remove what a stage finished before it failed: no slice is both there and lost."""
+    if output is not None and output.is_dir():
+        shutil.rmtree(output)
+    elif output is not None:
+        output.unlink(missing_ok=True)
+
+
+def _lack(name: str, error: Exception) -> StoreError | None:
+    """Explain what a machine does not have enough of; None for any other error."""
+    number = error.errno if isinstance(error, OSError) else None
     # The Rust codecs tell it in words.
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or os.strerror(errno.ENOSPC) in str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
+        return StoreError(
+            f"{name}: no space left on the disk",
+            remedy="free some, or choose another disk, and run again: what is finished is kept",
+        )
+    if number == errno.EFBIG:
+        return StoreError(
+            f"{name}: a file became larger than this place allows",
+            remedy="raise the limit (ulimit -f), or choose another disk",
+        )
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return StoreError(
+            f"{name}: not enough memory ({error})",
+            remedy="run with fewer --threads, or where there is more: what is finished is kept",
+        )
+    return None
+
+
+def _bug(error: Exception, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe an error that nobody expected, for whoever is to mend it."""
+    said = _without_folders(f"{type(error).__name__}: {error}", arguments)
+    return {
+        "reason": f"internal error ({said})",
+        "remedy": "this is a bug in mosaicflow: please report it with this file",
+        "traceback": traceback.format_exception(error),
+    }
 
 
 def _ids_of(record: Path, stage: Stage) -> dict[str, int]:

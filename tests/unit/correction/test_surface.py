@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mosaicflow.correction.surface import Surface, detect_surface, fit_surface, rise
+from mosaicflow.errors import QualityError
 
 SHAPE = (64, 40, 48)
 
@@ -85,6 +86,18 @@ def test_columns_without_data_do_not_count():
 def test_without_water_there_is_no_face():
     assert fit_surface(block(np.full(SHAPE[1:], -5.0)), SHAPE[1:]) is None
     assert fit_surface(np.zeros(SHAPE, np.float32), SHAPE[1:]) is None
+
+
+@pytest.mark.parametrize("model", ["plane_waviness", "plane", "global"])
+def test_a_slice_of_negative_values_is_refused_in_words(model):
+    with pytest.raises(QualityError, match="no column gets brighter with depth"):
+        fit_surface(block(tilted()) - 10, SHAPE[1:], model)
+
+
+def test_a_slice_whose_water_is_around_zero_is_fitted():
+    face = tilted()
+    surface = fit_surface(block(face) - 0.05, SHAPE[1:])
+    assert np.abs(surface.depth(slice(0, SHAPE[1]), slice(0, SHAPE[2])) - face).max() < 1
 
 
 def test_a_reduced_slice_gives_the_surface_of_the_full_one():

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mosaicflow.cli.run import run as cli_run
 from mosaicflow.engine.layout import PUBLISHED
 from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.parameters import Parameters
@@ -215,6 +217,42 @@ def test_a_pair_that_cannot_be_compared_stops_nobody(acquisition, run_copy, monk
     assert record["slices"]["placed"] == 2
     warnings = read_json(run_copy / "metrics/alignment.metrics.json")["warnings"]
     assert any(text.startswith("pair 0-1: README.txt: ") for text in warnings)
+
+
+def test_a_bug_in_one_slice_costs_that_slice_and_the_run_ends_with_1(
+    acquisition, raw_copy, tmp_path, monkeypatch, capsys
+):
+    plan = plan_run
+
+    def with_a_bug(*arguments):
+        found = plan(*arguments)
+        task = found.tasks["crop_interface z01"]
+        settings = {**task.settings, "crop_depth_um": "deep"}  # passes no command line
+        found.tasks[task.name] = replace(task, settings=settings)
+        return found
+
+    monkeypatch.setattr("mosaicflow.engine.run.plan_run", with_a_bug)
+    root = tmp_path / "out"
+    assert cli_run(input=raw_copy, output=root, params_file=acquisition.params, threads=2) == 1
+    said = capsys.readouterr()
+    assert "slice 1 is not in the volume: crop_interface: internal error (TypeError" in said.out
+    assert "1 of 2 slices" in said.out
+    assert "a bug in mosaicflow ended tables/z01_failure.json" in said.err
+    record = read_json(root / "tables/z01_failure.json")
+    assert record["traceback"][0].startswith("Traceback")
+    assert is_finished(root / "3d_volume.ome.zarr")
+    monkeypatch.undo()  # mended
+    assert cli_run(input=raw_copy, output=root, params_file=acquisition.params, threads=2) == 0
+    assert not (root / "tables/z01_failure.json").exists()
+
+
+def test_two_tiles_on_the_diagonal_are_a_slice(acquisition, raw_copy, tmp_path):
+    for tile in ("tile_x00_y01_z01", "tile_x01_y00_z01"):
+        shutil.rmtree(raw_copy / "z01" / tile)
+    parameters = Parameters.read(acquisition.params, {})
+    result = run_pipeline(raw_copy, tmp_path / "out", parameters, 2)
+    assert result.failures == {}
+    assert is_finished(result.volume)
 
 
 def test_a_second_run_in_the_same_folder_is_refused(acquisition, tmp_path):

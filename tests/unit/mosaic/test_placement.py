@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -223,3 +224,33 @@ def test_a_direction_with_one_tile_steps_by_a_tile(size):
     found = fit_lattice(stage(*size), (100, 120))
     expected = [80.0 if n > 1 else length for n, length in zip(size, (100, 120), strict=True)]
     np.testing.assert_allclose(found, np.diag(expected), atol=1e-9)
+
+
+ALL_TILES = [(iy, ix) for iy in range(3) for ix in range(3)]
+
+
+@pytest.mark.parametrize("n_tiles", range(1, 10))
+def test_whatever_tiles_are_left_of_a_slice_its_lattice_is_found(n_tiles):
+    """All 511 subsets of 3 x 3 tiles; in one line, a diagonal one too, they show one step."""
+    matrix = np.array([[80.0, -1.5], [1.2, 90.0]])
+    for tiles in combinations(ALL_TILES, n_tiles):
+        found = fit_lattice({tile: tuple(matrix @ tile) for tile in tiles}, (100, 120))
+        moved = np.subtract(tiles, tiles[0])
+        np.testing.assert_allclose(moved @ found.T, moved @ matrix.T, atol=1e-9)
+        if np.linalg.matrix_rank(moved) == 2:
+            np.testing.assert_allclose(found, matrix, atol=1e-9)
+        # Where the tiles do not show it a step is about that of the other tiles, without shear.
+        assert (np.abs(np.diag(found) / (90, 105) - 1) < 0.2).all()
+        assert np.abs(found[[0, 1], [1, 0]]).max() < 5
+
+
+@pytest.mark.parametrize("n_tiles", range(1, 10))
+def test_whatever_tiles_are_left_of_a_slice_are_placed(n_tiles):
+    """All 511 subsets of 3 x 3 tiles: each ends within the stage's own error of where it was."""
+    truth = stage(3, 3)
+    for number, tiles in enumerate(combinations(ALL_TILES, n_tiles)):
+        left = {tile: truth[tile] for tile in tiles}
+        reported = {tile: tuple(p) for tile, p in jittered(left, 2.0, number).items()}
+        placement = solve_placement(links_of(left, 0.02, number), reported)
+        assert set(placement.positions_px) == set(tiles)
+        assert errors(placement, left).max() < 12  # px: six sigma of the stage

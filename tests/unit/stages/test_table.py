@@ -70,11 +70,39 @@ def test_a_record_whose_name_tells_no_slice_is_refused_before_the_work(tmp_path)
         run_stage("normalize", arguments, tmp_path / "failure.json")
 
 
-def test_a_bug_is_never_turned_into_a_record(tmp_path):
-    record = tmp_path / "z00_failure.json"
-    with pytest.raises(TypeError):
-        run_stage("normalize", {"nonsense": 1}, record)
-    assert not record.exists()
+def test_a_bug_in_one_slice_is_a_record_with_its_traceback(tmp_path, monkeypatch):
+    def stumble(*, output, threads=1):
+        output.mkdir()
+        raise RuntimeError(f"{output}: impossible")
+
+    monkeypatch.setattr("mosaicflow.stages.normalize.normalize", stumble)
+    record, output = tmp_path / "z00_failure.json", tmp_path / "slice.ome.zarr"
+    assert run_stage("normalize", {"output": output}, record) is False
+    assert not output.exists()
+    found = read_json(record)
+    assert (found["slice_id"], found["stage"]) == (0, "normalize")
+    assert found["reason"] == "internal error (RuntimeError: slice.ome.zarr: impossible)"
+    assert "please report it" in found["remedy"]
+    assert "in stumble" in "".join(found["traceback"])
+    with pytest.raises(RuntimeError, match="impossible"):  # without a place for a record
+        run_stage("normalize", {"output": output})
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("3 GiB"), r"not enough memory \(3 GiB\): run with fewer --threads"),
+        (OSError(errno.ENOMEM, "no memory"), "not enough memory"),
+        (OSError(errno.EFBIG, "too large"), "a file became larger than this place allows"),
+    ],
+)
+def test_what_the_machine_lacks_stops_the_run_in_one_line(tmp_path, monkeypatch, error, message):
+    def lack(**_arguments):
+        raise error
+
+    monkeypatch.setattr("mosaicflow.stages.normalize.normalize", lack)
+    with pytest.raises(StoreError, match=message):
+        run_stage("normalize", {}, tmp_path / "z00_failure.json")
 
 
 @pytest.mark.parametrize(

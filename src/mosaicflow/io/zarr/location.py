@@ -100,7 +100,8 @@ class Location:
             When the name, as a store's metadata may give it, leads out of the store; before
             anything is opened there.
         """
-        key = f"{self.prefix}/{name}".strip("/")
+        parts = [part for part in f"{self.prefix}/{name}".split("/") if part not in ("", ".")]
+        key = "/".join(parts)
         if name.startswith("/") or "\0" in key or ".." in key.replace("\\", "/").split("/"):
             raise _leads_out(self, name)
         if self.is_folder:

@@ -1,0 +1,64 @@
+"""How a command ends that is interrupted: one line, and the exit code that shells expect."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+__all__ = ["Terminated", "forget_signal", "interruptible", "was_heard"]
+
+_HEARD: list[int] = []  # a property of the process, as signals are
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived, which schedulers send at the end of a job's time."""
+
+
+def was_heard() -> bool:
+    """Whether a signal has arrived: what goes wrong from then on is its consequence."""
+    return bool(_HEARD)
+
+
+def forget_signal() -> None:
+    """Go on after a Ctrl-C that was the planned end of a command."""
+    _HEARD.clear()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into one line and the exit codes 130 and 143."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _stop)
+    try:
+        yield
+    except BaseException:  # also what an import or a library makes of the interruption
+        if not _HEARD:
+            raise
+    finally:
+        # The result is there, or the end is decided: tidying up takes a moment only.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _HEARD:
+        sys.stderr.write(_LINES[_HEARD[0]])
+        sys.exit(128 + _HEARD[0])
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    if _HEARD:  # the first one did not get through, or whoever sends it is in a hurry
+        os._exit(128 + number)
+    _HEARD.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+_LINES = {
+    int(signal.SIGINT): "error: interrupted; nothing unfinished was left under a final name\n",
+    int(signal.SIGTERM): "error: stopped by signal 15; what is finished is kept\n",
+}
