@@ -6,6 +6,8 @@ import dataclasses
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mosaicflow.acquisition.stage_model import place_tiles
 from mosaicflow.acquisition.tiles import (
     Geometry,
@@ -29,6 +31,10 @@ __all__ = ["SliceContext", "assemble_slice"]
 _SHAPE_TOLERANCE = 0.02
 _PITCH_TOLERANCE = 0.01
 _MOST_PLACES = 1_000_000
+# Places, or areas of a tile, per tile: a mosaic that is 99 % empty is a mistake in a number. Real
+# ones stay below 3; doubled, the longest wait before the mistake shows doubles.
+_MOST_AREA = 100
+_LARGEST_INDEX = 1_000_000
 _PLAUSIBLE_PITCH_UM = (0.05, 1000.0)
 _UNKNOWN_AXIS = StageAxis(sign=0, step_mm=None, overlap=None)
 _NOWHERE = StageModel(_UNKNOWN_AXIS, _UNKNOWN_AXIS, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
@@ -78,6 +84,7 @@ def assemble_slice(
     SliceTiles
         Every tile found is in it, used or not. When nothing can be built, `failure` says why.
     """
+    _unplace_absurd(drafts, log)
     _stop_on_shared_place(drafts, log)
     geometry = _agree_on_geometry(drafts, log)
     _check_missing(drafts, context.slice_id, settings, log)
@@ -90,6 +97,7 @@ def assemble_slice(
     fov_mm = (tile_yx[0] * pitch_yx[0] / 1000, tile_yx[1] * pitch_yx[1] / 1000)
     placed = [d for d in drafts if d.index is not None]
     stage = place_tiles(placed, fov_mm, context.overlap, log)
+    _check_extent(placed, fov_mm, log)
     origin, shape = _lattice(placed, context.slice_id, log)
     failure, remedy = _failure(context.slice_id, log)
     return SliceTiles(
@@ -142,6 +150,34 @@ def _failure(slice_id: int, log: ProblemLog) -> tuple[str, str]:
             place = f"{problem.path}: " if problem.path else ""
             return place + problem.message, problem.remedy
     return "", ""
+
+
+def _unplace_absurd(drafts: Sequence[Draft], log: ProblemLog) -> None:
+    for draft in drafts:
+        if draft.index is not None and max(map(abs, draft.index)) > _LARGEST_INDEX:
+            draft.unplace(
+                log, "its number is no lattice index",
+                "correct the name, or the table, that gives this index",
+            )  # fmt: skip
+
+
+def _check_extent(placed: Sequence[Draft], fov_mm: tuple[float, float], log: ProblemLog) -> None:
+    """Stop where one wild position would make a mosaic that is nearly all empty."""
+    known = [d for d in placed if d.centre_mm is not None]
+    centres = np.array([d.centre_mm for d in known])
+    if len(known) < 2 or not min(fov_mm) > 0:
+        return
+    times = float(np.prod(np.ptp(centres, axis=0) / fov_mm + 1)) / len(known)
+    if times > _MOST_AREA:
+        off = np.abs(centres - np.median(centres, axis=0)).max(axis=1)
+        farthest = known[int(off.argmax())]
+        y, x = farthest.centre_mm or (0.0, 0.0)
+        farthest.stop(
+            log, "implausible_lattice",
+            f"the mosaic would be {times:.3g} times the area of its {len(known)} tiles, expected "
+            f"at most {_MOST_AREA} times; this tile lies farthest off, at ({y:.6g}, {x:.6g}) mm",
+            remedy="correct its position or leave it out",
+        )  # fmt: skip
 
 
 def _stop_on_shared_place(drafts: Sequence[Draft], log: ProblemLog) -> None:
@@ -254,11 +290,12 @@ def _lattice(
         max(iy for iy, _ in indices) - origin[0] + 1,
         max(ix for _, ix in indices) - origin[1] + 1,
     )
-    if shape[0] * shape[1] > _MOST_PLACES:
+    most = min(_MOST_PLACES, _MOST_AREA * len(indices))
+    if shape[0] * shape[1] > most:
         log.add(
             "implausible_lattice", "stop",
             f"the tile indices span {shape[0]} x {shape[1]} places for {len(indices)} tiles, "
-            f"expected at most {_MOST_PLACES} places",
+            f"expected at most {most} places",
             slice_id=slice_id, path=max(placed, key=lambda d: d.index or (0, 0)).path,
             remedy="correct the name, or the table, that gives this index",
         )  # fmt: skip

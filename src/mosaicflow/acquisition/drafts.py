@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -118,6 +120,14 @@ def with_retries(call: Callable[[], Result]) -> Result:
 
 
 def raw_file(path: Path) -> RawFile:
-    """Describe a file as the file system has it now."""
+    """Describe a file as the file system has it now.
+
+    Raises
+    ------
+    OSError
+        When there is none, or it is a folder, pipe or device: reading that may never end.
+    """
     status = with_retries(path.stat)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a file", str(path))
     return RawFile(path.name, status.st_size, status.st_mtime_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -17,6 +18,12 @@ __all__ = ["LatticeFit", "fill_steps", "fit_lattice", "index_positions"]
 
 # A tile's eight neighbours in a lattice, itself, and some spare for uneven lattices.
 _NEIGHBOURS = 13
+# Steps to the four neighbours, and how far off, in steps, one may lie: beyond half a step it would
+# be another's neighbour, and rows bend by a tenth.
+_STEPS = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])
+_SLACK = 0.35
+# Growth of the known tiles after which the steps are fitted anew.
+_GROWTH = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +142,18 @@ def index_positions(
     steps = np.stack([_typical_step(position, axis, tile_size) for axis in (0, 1)], axis=1)
     index = np.zeros((len(position), 2), dtype=np.int64)
     known = np.zeros(len(position), dtype=bool)
-    while not known.all():
-        _walk(position, steps, index, known)
-        if known.sum() > 2:
-            steps = _refined(position[known], index[known], steps)
+    n_known = n_refined = 0
+    near = _neighbours(position, steps)
+    for seed in range(len(position)):
+        if known[seed]:
+            continue
+        # A tile cut off from the others is placed by the lattice found so far.
+        index[seed] = index[0] + _whole_steps(position[seed] - position[0], steps)
+        n_known += _walk(seed, near, index, known)
+        # A few more tiles do not change the steps: refining after each would take hours on many.
+        if n_known > max(2, _GROWTH * n_refined):
+            steps, n_refined = _refined(position[known], index[known], steps), n_known
+            near = _neighbours(position, steps)
     return [(int(iy), int(ix)) for iy, ix in index - index.min(axis=0)]
 
 
@@ -161,28 +176,40 @@ def _typical_step(
     return np.asarray(np.median(steps[single], axis=0), dtype=np.float64)
 
 
+def _neighbours(
+    position: NDArray[np.float64], steps: NDArray[np.float64]
+) -> Callable[[int], Iterator[tuple[int, NDArray[np.int64]]]]:
+    """Give for each tile those that lie about one step away, and the step."""
+    moved = np.linalg.solve(steps, position.T).T
+    tree = cKDTree(moved)
+
+    def near(tile: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        found = tree.query_ball_point(moved[tile] + _STEPS, _SLACK, p=np.inf)
+        return (
+            (other, step) for others, step in zip(found, _STEPS, strict=True) for other in others
+        )
+
+    return near
+
+
 def _walk(
-    position: NDArray[np.float64],
-    steps: NDArray[np.float64],
+    seed: int,
+    near: Callable[[int], Iterator[tuple[int, NDArray[np.int64]]]],
     index: NDArray[np.int64],
     known: NDArray[np.bool_],
-) -> None:
-    # A tile cut off from the others is placed by the lattice found so far.
-    seed = int(np.flatnonzero(~known)[0])
-    if known.any():
-        anchor = int(np.flatnonzero(known)[0])
-        index[seed] = index[anchor] + _whole_steps(position[seed] - position[anchor], steps)
+) -> int:
+    """Follow steps from a tile of known index; count the tiles that are reached."""
     known[seed] = True
-    queue = [seed]
+    queue = deque([seed])
+    n_reached = 0
     while queue:
-        tile = queue.pop(0)
-        unknown = np.flatnonzero(~known)
-        moved = np.linalg.solve(steps, (position[unknown] - position[tile]).T).T
-        whole = np.rint(moved)
-        near = (np.abs(whole).sum(axis=1) == 1) & (np.abs(moved - whole).max(axis=1) < 0.35)
-        index[unknown[near]] = index[tile] + whole[near].astype(np.int64)
-        known[unknown[near]] = True
-        queue += [int(tile) for tile in unknown[near]]
+        tile = queue.popleft()
+        n_reached += 1
+        reached = [(other, step) for other, step in near(tile) if not known[other]]
+        for other, step in sorted(reached, key=lambda pair: pair[0]):
+            index[other], known[other] = index[tile] + step, True
+            queue.append(other)
+    return n_reached
 
 
 def _whole_steps(difference: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from mosaicflow.acquisition.oct_checks import check_sizes
 from mosaicflow.acquisition.oct_folders import TileFolder, find_tile_folders
 from mosaicflow.acquisition.scan_info import ScanInfo, parse_scan_info
 from mosaicflow.acquisition.tiles import Geometry, RawFile
-from mosaicflow.errors import FormatError
+from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.tables import read_json
 
 if TYPE_CHECKING:
@@ -264,5 +264,5 @@ def _json_or_none(path: Path) -> Any:  # noqa: ANN401  # any JSON value
     # These files are optional hints of other software, so a damaged one is the same as none.
     try:
         return read_json(path) if path.is_file() else None
-    except FormatError:
+    except InputError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ def check_slices(slices: Sequence[SliceTiles], settings: InspectSettings, log: P
     log : ProblemLog
         Takes what was wrong.
     """
-    built = [tiles for tiles in slices if not tiles.failure]
+    built = [tiles for tiles in slices if not tiles.failure and min(tiles.pitch_um) > 0]
     if built:
         _check_pitch(built, settings, log)
         _check_shape(built, log)
     ids = [tiles.slice_id for tiles in slices]
-    absent = sorted(set(range(ids[0], ids[-1] + 1)) - set(ids))
+    gaps = (n for before, after in pairwise(ids) for n in range(before + 1, after))
+    absent = list(islice(gaps, _LISTED + 1))
     if absent and not settings.debug_slices:
         listed = ", ".join(str(slice_id) for slice_id in absent[:_LISTED])
         more = " ..." if len(absent) > _LISTED else ""

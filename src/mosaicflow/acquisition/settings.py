@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["InspectSettings", "Layout", "parse_slice_ranges"]
 
 Layout = Literal["auto", "flat", "per_slice", "acquisition", "archived", "tiff", "table"]
+# Ten times the thickest specimen at the thinnest cut; all ids of a range are listed in memory.
+_ID_DIGITS = 6
 _DTYPES = ("<f4", ">f4", "<f8", "<i2", ">i2", "<u2", ">u2", "|u1", "|i1")
 
 
@@ -130,6 +132,8 @@ def parse_slice_ranges(text: str) -> frozenset[int] | None:
         match = re.fullmatch(r"z?(\d+)(?:\s*-\s*z?(\d+))?", part)
         if match is None:
             raise ParameterError(f"debug_slices has {part!r}, expected ids such as '3,5-8'")
+        if max(map(len, filter(None, match.groups()))) > _ID_DIGITS:
+            raise ParameterError(f"debug_slices has {part[:40]!r}, expected ids up to 999999")
         first, last = int(match[1]), int(match[2] or match[1])
         ids.update(range(first, last + 1))
     return frozenset(ids) or None

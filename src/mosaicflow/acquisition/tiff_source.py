@@ -140,6 +140,9 @@ def describe_image(draft: Draft, path: Path, settings: InspectSettings, log: Pro
     """
     try:
         planes = [path / name for name in image_names(path)] if path.is_dir() else [path]
+        if not planes:
+            draft.skip(log, "unreadable_tile", "is a folder without images")
+            return
         draft.files = tuple(raw_file(plane) for plane in planes)
         if empty := [file.name for file in draft.files if not file.bytes]:
             draft.skip(log, "empty_image", f"{empty[0]} has no bytes")

@@ -14,6 +14,8 @@ __all__ = ["CONFIGURATION_NAME", "parse_tile_configuration", "read_tile_configur
 
 CONFIGURATION_NAME = "TileConfiguration.txt"
 _ASSIGNMENT = re.compile(r"(\w+)\s*=\s*(.+)")
+# A mosaic of a million tiles a side; beyond, sums of positions lose whole pixels.
+_LARGEST_PX = 1e9
 _TILE = re.compile(r"(?P<name>[^;]+);[^;]*;\s*\((?P<numbers>[^()]*)\)")
 
 
@@ -68,6 +70,8 @@ def _corner(text: str, dim: int, place: str) -> tuple[float, ...]:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise FormatError(f"{place}: ({text}) is not a list of numbers") from error
+    if not all(abs(number) < _LARGEST_PX for number in numbers):  # NaN neither
+        raise FormatError(f"{place}: ({text}), expected pixels below {_LARGEST_PX:g}")
     if len(numbers) != dim:
         raise FormatError(f"{place}: ({text}) has {len(numbers)} numbers, dim is {dim}")
     return numbers[::-1]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Limit:
     def allows(self, value: object) -> bool:
         """Whether a value of the right type is inside."""
         if isinstance(value, str):
-            return not self.pattern or re.search(self.pattern, value) is not None
+            return not self.pattern or re.fullmatch(self.pattern, value) is not None
         if isinstance(value, tuple):
             return bool(value) and all(map(self.allows, value))
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -59,7 +59,7 @@ class Limit:
 
     def _in_range(self, value: float) -> bool:
         return (
-            math.isfinite(value)
+            abs(value) <= sys.float_info.max  # no NaN, and no whole number beyond all floats
             and (self.least is None or value >= self.least)
             and (self.above is None or value > self.above)
             and (self.most is None or value <= self.most)
@@ -95,6 +95,8 @@ class Limit:
 
 _FROM_0, _FROM_1, _ABOVE_0 = Limit(least=0), Limit(least=1), Limit(above=0)
 _FRACTION, _TURN = Limit(least=0, most=1), Limit(least=0, most=180)
+# 2**32 voxels along an axis are far beyond any disk; each level is an array of its own.
+_LEVELS = Limit(least=0, most=32)
 _SLICES = r"z?\d+(\s*-\s*z?\d+)?"
 
 LIMITS: dict[str, Limit] = {
@@ -162,8 +164,8 @@ LIMITS: dict[str, Limit] = {
     "stack_blend_depth_um": _FROM_0,
     "pyramid_resolutions": _ABOVE_0,
     "export_level": _FROM_0,
-    "pyramid_n_levels": _FROM_0,
-    "n_levels": _FROM_0,
+    "pyramid_n_levels": _LEVELS,
+    "n_levels": _LEVELS,
     "sharding_factor": _FROM_1,
 }
 

@@ -283,8 +283,9 @@ def _read_file(path: Path | None) -> dict[str, Any]:
         raise ParameterError(f"{path}: {found}, expected a YAML file with parameters")
     try:
         text = path.read_text(encoding="utf-8")
+        _check_depth(path, text)
         loaded, node = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # or thousands of digits
         raise ParameterError(f"{path}: cannot be read as YAML ({error})") from error
     if loaded is None or node is None:
         remedy = "leave the file out to run on the defaults"
@@ -298,6 +299,20 @@ def _read_file(path: Path | None) -> dict[str, Any]:
     return {str(name): value for name, value in loaded.items()}
 
 
+def _check_depth(path: Path, text: str) -> None:
+    """Refuse what is nested so deep that reading it would never end."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_DEPTH:
+            raise ParameterError(f"{path}: values nested {depth} deep, expected name: value")
+
+
+# A list of numbers is two deep; PyYAML is slow, and recurses, with depth.
+_MOST_DEPTH = 20
 # Of the folders `read_locations` takes care; copying is Nextflow's business.
 _NO_SETTINGS = frozenset({"input", "output", "publish_mode"})
 

@@ -48,7 +48,11 @@ class Workers:
         os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
-        _start_server()
+        try:
+            _start_server()
+        except KeyboardInterrupt:
+            _kill_server()  # nobody will ask it for anything
+            raise
         self._pool = ProcessPoolExecutor(count, context, _start)
 
     def __enter__(self) -> Self:

@@ -222,5 +222,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  # JSON has no narrower type
         raise FormatError(
             f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise FormatError(f"{path}: JSON nested too deep") from error
+    except (OSError, ValueError) as error:  # no UTF-8; a number of thousands of digits
         raise InputError(f"{path}: cannot be read ({error})") from error

@@ -42,7 +42,7 @@ def interrupted(run, how, ready):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
     os.killpg(run.pid, how)
-    out, errors = run.communicate(timeout=60)
+    out, errors = run.communicate(timeout=200)
     assert not [word for word in NOISE if word in errors], errors
     lines = [line for line in errors.splitlines() if line.startswith("error")]
     return out, lines

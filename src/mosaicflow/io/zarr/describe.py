@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
-from mosaicflow.io.zarr.validate import Problem, validate_omezarr
+from mosaicflow.io.zarr.validate import Problem, are_lengths, validate_omezarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,8 +90,13 @@ def _level_lines(info: OmeZarrInfo) -> list[str]:
 def _lattice_lines(block: dict[str, Any]) -> list[str]:
     lines = [f"kind       {block['kind']}"] if "kind" in block else []
     grid, tile = block.get("grid_shape"), block.get("tile_shape")
-    if grid and tile:
-        missing = block.get("missing_tiles") or []
+    if are_lengths(grid, 2) and are_lengths(tile, 3):
+        given = block.get("missing_tiles")
+        missing = (
+            [one for one in given if isinstance(one, list) and len(one) == 2]
+            if isinstance(given, list)
+            else []
+        )
         text = f"lattice    {_sizes(grid)} tiles (y x) of {_sizes(tile)} px"
         text += f", {len(missing)} of {math.prod(grid)} missing"
         if missing:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.errors import FormatError, StoreError
+from mosaicflow.errors import FormatError, MosaicflowError, StoreError
 from mosaicflow.io.zarr.codecs import describe_codec
 from mosaicflow.io.zarr.errors import AssumedUnitWarning, NotAStoreError, OmeZarrWarning
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.metadata import Axis, Multiscale, multiscales_of, parse_multiscale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "LevelInfo",
@@ -29,6 +29,11 @@ __all__ = [
 
 # Pitch assumed where a file gives none, as for a plain Zarr array.
 _UNKNOWN_PITCH_UM = 1.0
+# Voxels along an axis: a metre at a tenth of a nanometre; products of five must not wrap unseen.
+_LONGEST = 10**10
+# Bytes of one file in memory: it is decoded whole. Codecs stop at 2 GiB; doubled, a number that
+# was hit by one flipped bit may take all memory of a machine.
+_MOST_CHUNK_BYTES = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,19 @@ def read_omezarr_info(path: StorePath | Location, *, allow_bare: bool = True) ->
     FormatError
         The metadata cannot be understood.
     """
-    root = find_root(locate(path))
+    location = locate(path)
+    try:
+        return _understood(find_root(location), allow_bare=allow_bare)
+    except (MosaicflowError, OSError, Warning):
+        raise
+    # Metadata by anybody may hold anything anywhere.
+    except Exception as error:
+        raise FormatError(
+            f"{location}: metadata is malformed ({error!r:.200})", remedy="write the store again"
+        ) from error
+
+
+def _understood(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
     if root.is_array:
         return _bare_array(root)
     if multiscales_of(root.attributes):
@@ -376,20 +393,38 @@ def _level(location: Location, path: str, document: Mapping[str, Any]) -> LevelI
         else:
             chunks, shards = _v3_chunks(document)
             dtype = np.dtype(document["data_type"]).name
-        return LevelInfo(
+        level = LevelInfo(
             path=path,
-            shape=tuple(document["shape"]),
-            chunks=chunks,
-            shards=shards,
+            shape=_extents(document["shape"], least=0),
+            chunks=_extents(chunks, least=1),
+            shards=None if shards is None else _extents(shards, least=1),
             dtype=dtype,
             codec=describe_codec(document),
             scale_um=(),
         )
-    except (KeyError, TypeError) as error:
+        _check_chunks(level)
+        return level
+    except (LookupError, TypeError, ValueError, AttributeError, SyntaxError) as error:  # of numpy
         raise FormatError(
             f"{location}: metadata of array {path!r} is malformed ({error!r})",
             remedy="write the store again",
         ) from error
+
+
+def _check_chunks(level: LevelInfo) -> None:
+    outer = level.shards or level.chunks
+    if not len(level.shape) == len(level.chunks) == len(outer):
+        raise ValueError(f"shape {level.shape} and chunks {level.chunks}")
+    if math.prod(outer) * np.dtype(level.dtype).itemsize > _MOST_CHUNK_BYTES:
+        raise ValueError(f"chunks of {outer}, expected {_MOST_CHUNK_BYTES} bytes at most")
+
+
+def _extents(values: Sequence[Any], *, least: int) -> tuple[int, ...]:
+    """Check lengths of an array: whole numbers that a file system and an index can hold."""
+    extents = tuple(values)
+    if any(type(n) is not int or not least <= n <= _LONGEST for n in extents):
+        raise ValueError(f"lengths {str(extents)[:80]}")
+    return extents
 
 
 def _v3_chunks(document: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...] | None]:

@@ -169,6 +169,8 @@ class Location:
             return None
         try:
             value = json.loads(content.decode("utf-8"))
+        except RecursionError as error:
+            raise FormatError(f"{self}/{name}: JSON nested too deep") from error
         except json.JSONDecodeError as error:
             raise FormatError(
                 f"{self}/{name}: not valid JSON at line {error.lineno}, column {error.colno}"
@@ -177,6 +179,8 @@ class Location:
             ) from error
         except UnicodeDecodeError as error:
             raise FormatError(f"{self}/{name}: not UTF-8 text at byte {error.start}") from error
+        except ValueError as error:  # a number of thousands of digits
+            raise FormatError(f"{self}/{name}: cannot be read as JSON ({error})") from error
         if not isinstance(value, dict):
             raise FormatError(f"{self}/{name}: found a JSON {type(value).__name__}, not an object")
         return value

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from mosaicflow.errors import MosaicflowError
-from mosaicflow.io.zarr.info import OmeZarrInfo, find_root, read_omezarr_info
+from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, find_root, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.reader import damaged_chunks
 from mosaicflow.io.zarr.workspace import open_array
@@ -17,7 +18,11 @@ from mosaicflow.io.zarr.workspace import open_array
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Problem", "validate_omezarr"]
+__all__ = ["Problem", "are_lengths", "validate_omezarr"]
+
+
+# Empty chunks may be absent, yet one in a hundred is there in any image that somebody made.
+_CHUNKS_PER_FILE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,8 @@ def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> lis
     problems += _level_problems(info)
     problems += _lattice_problems(info)
     if chunks:
-        problems += _link_problems(info.location)
-        problems += _chunk_problems(info)
+        strange = list(_link_problems(info.location))
+        problems += strange or _chunk_problems(info)
     return problems
 
 
@@ -118,6 +123,10 @@ def _lattice_problems(info: OmeZarrInfo) -> Iterator[Problem]:
     tile, lattice = block.get("tile_shape"), block.get("grid_shape")
     if not (tile and lattice):
         return
+    if not (are_lengths(tile, 3) and are_lengths(lattice, 2)):
+        text = f"tiles of {tile!r:.80} on a lattice of {lattice!r:.80}, expected numbers"
+        yield Problem("error", "mosaicflow.tile_shape", text)
+        return
     found = level.shape[-2:]
     expected = tuple(n * size for n, size in zip(lattice, tile[-2:], strict=True))
     if found != expected:
@@ -128,8 +137,14 @@ def _lattice_problems(info: OmeZarrInfo) -> Iterator[Problem]:
         yield Problem("warning", level.path, text)
 
 
+def are_lengths(value: object, most: int) -> TypeGuard[list[int]]:
+    """Whether a value of a document is a list of two or more extents."""
+    lengths = value if isinstance(value, list) and 2 <= len(value) <= most else [0]
+    return all(type(length) is int and length > 0 for length in lengths)
+
+
 def _link_problems(location: Location) -> Iterator[Problem]:
-    """Find files that are links out of the store: what they show is not the store's."""
+    """Find what is no file of the store: links out of it, and pipes that are read for ever."""
     if not location.is_folder:
         return
     root = Path(os.path.realpath(location.address))
@@ -138,10 +153,27 @@ def _link_problems(location: Location) -> Iterator[Problem]:
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 text = f"is a link out of the store, to {path.resolve()}"
                 yield Problem("error", str(path.relative_to(root)), text)
+            elif not (path.is_file() or path.is_dir()):
+                yield Problem("error", str(path.relative_to(root)), "is no file")
 
 
 def _chunk_problems(info: OmeZarrInfo) -> Iterator[Problem]:
     for level in info.levels:
         array = open_array(info.location, level.path, info.zarr_format)
+        if excess := _excess(info.location, level):
+            yield Problem("error", level.path, excess)
+            continue
         for key, message in damaged_chunks(array):
             yield Problem("error", f"{level.path}/{key}".strip("/"), f"cannot decode ({message})")
+
+
+def _excess(location: Location, level: LevelInfo) -> str:
+    """Say that far more chunks are announced than files are there; empty where that is not so."""
+    if not location.is_folder:
+        return ""
+    outer = level.shards or level.chunks
+    announced = math.prod(-(-n // size) for n, size in zip(level.shape, outer, strict=True))
+    files = sum(len(names) for *_, names in os.walk(location.path / location.key(level.path)))
+    if announced <= _CHUNKS_PER_FILE * (files + 100):
+        return ""
+    return f"{announced} chunks are announced and {files} files are there: not checked"

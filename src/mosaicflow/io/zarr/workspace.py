@@ -10,7 +10,7 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mosaicflow.errors import StoreError
+from mosaicflow.errors import FormatError, MosaicflowError, StoreError
 from mosaicflow.io.zarr.codecs import (
     check_compressor,
     compressor_for,
@@ -109,16 +109,23 @@ def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[An
     """Open one array of a store for reading, with the fast codecs."""
     import zarr
 
-    store = location.store()
+    store, key = location.store(), location.key(path)
 
     def make() -> zarr.Array[Any]:
-        return zarr.open_array(
-            store, path=location.key(path), mode="r", zarr_format=2 if zarr_format == 2 else 3
-        )
+        return zarr.open_array(store, path=key, mode="r", zarr_format=2 if zarr_format == 2 else 3)
 
-    array = with_fast_pipeline(make)
+    try:
+        array = with_fast_pipeline(make)
+    except (OSError, MosaicflowError):
+        raise
+    # The library meets metadata of any content, and fails on it in any way it likes.
+    except Exception as error:
+        raise FormatError(
+            f"{location}: array {path!r} cannot be opened ({error!r:.200})",
+            remedy="write the store again",
+        ) from error
     if array.shards is not None:
-        member = location.key(f"{path}/zarr.json".strip("/"))
+        member = f"{key}/zarr.json".strip("/")
         check_ranges(location.address, member, location.patience_s)
     return array
 
