@@ -34,7 +34,8 @@ _MOST_PLACES = 1_000_000
 # Places, or areas of a tile, per tile: a mosaic that is 99 % empty is a mistake in a number. Real
 # ones stay below 3; doubled, the longest wait before the mistake shows doubles.
 _MOST_AREA = 100
-_LARGEST_INDEX = 1_000_000
+# Beyond, sums of indices are not exact; what is merely far off is told as such.
+_LARGEST_INDEX = 10**15
 _PLAUSIBLE_PITCH_UM = (0.05, 1000.0)
 _UNKNOWN_AXIS = StageAxis(sign=0, step_mm=None, overlap=None)
 _NOWHERE = StageModel(_UNKNOWN_AXIS, _UNKNOWN_AXIS, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
@@ -97,8 +98,8 @@ def assemble_slice(
     fov_mm = (tile_yx[0] * pitch_yx[0] / 1000, tile_yx[1] * pitch_yx[1] / 1000)
     placed = [d for d in drafts if d.index is not None]
     stage = place_tiles(placed, fov_mm, context.overlap, log)
-    _check_extent(placed, fov_mm, log)
     origin, shape = _lattice(placed, context.slice_id, log)
+    _check_extent(placed, fov_mm, log)
     failure, remedy = _failure(context.slice_id, log)
     return SliceTiles(
         slice_id=context.slice_id,
@@ -165,7 +166,10 @@ def _check_extent(placed: Sequence[Draft], fov_mm: tuple[float, float], log: Pro
     """Stop where one wild position would make a mosaic that is nearly all empty."""
     known = [d for d in placed if d.centre_mm is not None]
     centres = np.array([d.centre_mm for d in known])
-    if len(known) < 2 or not min(fov_mm) > 0:
+    told = any(
+        p.action == "stop" and p.slice_id == d.slice_id for d in placed[:1] for p in log.problems
+    )
+    if told or len(known) < 2 or not min(fov_mm) > 0:
         return
     times = float(np.prod(np.ptp(centres, axis=0) / fov_mm + 1)) / len(known)
     if times > _MOST_AREA:

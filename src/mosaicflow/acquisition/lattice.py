@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -18,12 +18,11 @@ __all__ = ["LatticeFit", "fill_steps", "fit_lattice", "index_positions"]
 
 # A tile's eight neighbours in a lattice, itself, and some spare for uneven lattices.
 _NEIGHBOURS = 13
-# Steps to the four neighbours, and how far off, in steps, one may lie: beyond half a step it would
-# be another's neighbour, and rows bend by a tenth.
-_STEPS = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])
+# How far off, in steps, a neighbour may lie: beyond half a step it would be another's neighbour,
+# and rows bend by a tenth.
 _SLACK = 0.35
 # Growth of the known tiles after which the steps are fitted anew.
-_GROWTH = 1.1
+_GROWTH = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,23 +137,28 @@ def index_positions(
     list of (iy, ix)
         Indices from 0; two positions may share one.
     """
-    position = np.asarray(positions, dtype=np.float64)
+    every = np.asarray(positions, dtype=np.float64)
+    # Many at one place would be neighbours of many at the next.
+    position, first = np.unique(every, axis=0, return_inverse=True)
+    if len(position) == len(every):
+        position, first = every, np.arange(len(every))
     steps = np.stack([_typical_step(position, axis, tile_size) for axis in (0, 1)], axis=1)
     index = np.zeros((len(position), 2), dtype=np.int64)
     known = np.zeros(len(position), dtype=bool)
     n_known = n_refined = 0
-    near = _neighbours(position, steps)
+    near = _Neighbours.of(position, steps)
     for seed in range(len(position)):
         if known[seed]:
             continue
         # A tile cut off from the others is placed by the lattice found so far.
-        index[seed] = index[0] + _whole_steps(position[seed] - position[0], steps)
-        n_known += _walk(seed, near, index, known)
+        index[seed] = index[0] + np.rint(near.moved[seed] - near.moved[0]).astype(np.int64)
+        n_known += near.walk(seed, index, known)
         # A few more tiles do not change the steps: refining after each would take hours on many.
         if n_known > max(2, _GROWTH * n_refined):
             steps, n_refined = _refined(position[known], index[known], steps), n_known
-            near = _neighbours(position, steps)
-    return [(int(iy), int(ix)) for iy, ix in index - index.min(axis=0)]
+            near = _Neighbours.of(position, steps)
+    moved = (index - index.min(axis=0))[first.ravel()]
+    return [(iy, ix) for iy, ix in moved.tolist()]
 
 
 def _typical_step(
@@ -176,45 +180,47 @@ def _typical_step(
     return np.asarray(np.median(steps[single], axis=0), dtype=np.float64)
 
 
-def _neighbours(
-    position: NDArray[np.float64], steps: NDArray[np.float64]
-) -> Callable[[int], Iterator[tuple[int, NDArray[np.int64]]]]:
-    """Give for each tile those that lie about one step away, and the step."""
-    moved = np.linalg.solve(steps, position.T).T
-    tree = cKDTree(moved)
+@dataclass(frozen=True, slots=True)
+class _Neighbours:
+    """Positions in steps, and who lies about one step off: of tile t from starts[t] on."""
 
-    def near(tile: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        found = tree.query_ball_point(moved[tile] + _STEPS, _SLACK, p=np.inf)
-        return (
-            (other, step) for others, step in zip(found, _STEPS, strict=True) for other in others
+    moved: NDArray[np.float64]
+    starts: list[int]
+    others: list[int]
+    steps: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, position: NDArray[np.float64], steps: NDArray[np.float64]) -> _Neighbours:
+        moved = np.linalg.solve(steps, position.T).T
+        pairs = cKDTree(moved).query_pairs(1 + _SLACK, p=np.inf, output_type="ndarray")
+        delta = moved[pairs[:, 1]] - moved[pairs[:, 0]]
+        whole = np.rint(delta)
+        near = (np.abs(whole).sum(axis=1) == 1) & (np.abs(delta - whole).max(axis=1) < _SLACK)
+        pairs, single = pairs[near], whole[near].astype(np.int64)
+        both = np.concatenate([pairs, pairs[:, ::-1]])
+        order = np.lexsort((both[:, 1], both[:, 0]))
+        starts = np.searchsorted(both[order, 0], np.arange(len(position) + 1))
+        return cls(
+            moved,
+            starts.tolist(),
+            both[order, 1].tolist(),
+            np.concatenate([single, -single])[order],
         )
 
-    return near
-
-
-def _walk(
-    seed: int,
-    near: Callable[[int], Iterator[tuple[int, NDArray[np.int64]]]],
-    index: NDArray[np.int64],
-    known: NDArray[np.bool_],
-) -> int:
-    """Follow steps from a tile of known index; count the tiles that are reached."""
-    known[seed] = True
-    queue = deque([seed])
-    n_reached = 0
-    while queue:
-        tile = queue.popleft()
-        n_reached += 1
-        reached = [(other, step) for other, step in near(tile) if not known[other]]
-        for other, step in sorted(reached, key=lambda pair: pair[0]):
-            index[other], known[other] = index[tile] + step, True
-            queue.append(other)
-    return n_reached
-
-
-def _whole_steps(difference: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.int64]:
-    whole: NDArray[np.int64] = np.rint(np.linalg.solve(steps, difference)).astype(np.int64)
-    return whole
+    def walk(self, seed: int, index: NDArray[np.int64], known: NDArray[np.bool_]) -> int:
+        """Follow steps from a tile of known index; count the tiles that are reached."""
+        known[seed] = True
+        queue = deque([seed])
+        n_reached = 0
+        while queue:
+            tile = queue.popleft()
+            n_reached += 1
+            for at in range(self.starts[tile], self.starts[tile + 1]):
+                other = self.others[at]
+                if not known[other]:
+                    index[other], known[other] = index[tile] + self.steps[at], True
+                    queue.append(other)
+        return n_reached
 
 
 def _refined(

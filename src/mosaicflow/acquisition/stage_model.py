@@ -158,10 +158,11 @@ def _check_step(fit: LatticeFit, draft: Draft, fov_mm: YX, log: ProblemLog) -> N
 
 
 def _replace_outliers(known: Sequence[Draft], fit: LatticeFit, fov_mm: YX, log: ProblemLog) -> None:
-    for draft in known:
+    predicted = fit.predict(np.asarray([draft.index or (0, 0) for draft in known])).tolist()
+    for draft, (wanted_y, wanted_x) in zip(known, predicted, strict=True):
         if draft.centre_mm is None:
             continue
-        wanted = _predicted(fit, draft)
+        wanted = (wanted_y, wanted_x)
         miss = [(a - b) / f for a, b, f in zip(draft.centre_mm, wanted, fov_mm, strict=True)]
         if max(abs(m) for m in miss) > _OUTLIER_FOV:
             y, x = draft.centre_mm
