@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +55,7 @@ def run(
     **settings : str
         Any pipeline parameter.
     """
+    from mosaicflow.engine.disk import say
     from mosaicflow.engine.parameters import Parameters, option_values, read_locations
     from mosaicflow.engine.run import run_pipeline
 
@@ -65,9 +65,9 @@ def run(
     parameters = Parameters.read(params_file, option_values(settings))
     count = threads or len(os.sched_getaffinity(0))
     result = run_pipeline(raw, root, parameters, count)
-    sys.stdout.write("\n".join(_lines(result)) + "\n")
+    say("\n".join(_lines(result)) + "\n", to="stdout")
     if result.bugs:
-        sys.stderr.write(
+        say(
             f"error: a bug in mosaicflow ended {', '.join(result.bugs)}: everything else is"
             " done; please report it with these files\n"
         )

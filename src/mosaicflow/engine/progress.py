@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from mosaicflow.engine.disk import say
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
@@ -73,13 +75,13 @@ class _Lines:
         trace: TracebackType | None,
     ) -> None:
         counts = ", ".join(f"{number} {state}" for state, number in sorted(self._states.items()))
-        sys.stderr.write(f"tasks: {counts or 'none'} of {self._total}\n")
+        say(f"tasks: {counts or 'none'} of {self._total}\n")
 
     def ended(self, outcome: Outcome) -> None:
         self._states[outcome.state] += 1
         if outcome.state in ("done", "failed"):
             number = sum(self._states.values())
-            sys.stderr.write(f"[{number}/{self._total}] {outcome.name}: {_words(outcome)}\n")
+            say(f"[{number}/{self._total}] {outcome.name}: {_words(outcome)}\n")
 
 
 class _Live:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import platform
 import shutil
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.about import write_about
+from mosaicflow.engine.disk import lock_file, say, sync
 from mosaicflow.engine.layout import PUBLISHED, RunFolder
 from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.plan import inspection_task, plan_run
@@ -140,6 +140,7 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
             "stages": _by_stage(outcomes),
         }
         write_about(result, folder, parameters, facts)
+        sync(root)
     return result
 
 
@@ -163,6 +164,8 @@ def _check_folders(raw: Path, root: Path) -> None:
             f"--input {raw} lies where results are written below --output {root}",
             remedy="choose another --output",
         )
+    if root.is_symlink() and not target.exists():
+        raise ParameterError(f"--output {root} is a link to {target}, where nothing is")
     if is_file:
         raise ParameterError(f"--output {root} is a file, expected a folder for the results")
 
@@ -182,7 +185,8 @@ def _locked(folder: RunFolder) -> Iterator[None]:
         ) from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock_file(lock, wait=False):
+                say(f"warning: {folder.root}: this disk knows no locks: start no second run here\n")
         except BlockingIOError:
             raise MosaicflowError(
                 f"{folder.root}: another run is writing here", remedy="wait for it, or stop it"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import inspect
 import json
 import os
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mosaicflow.engine.disk import lock_file, remove_tree, sync
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.stages._table import STAGES, run_stage
 
@@ -236,11 +236,7 @@ def _forget(state_file: Path, folder: RunFolder) -> None:
 def _remove(path: Path, folder: RunFolder) -> None:
     if path.is_dir() and not path.is_symlink():
         # Out of sight first: a half-deleted store must not look whole, nor stay after a kill.
-        folder.scratch.mkdir(parents=True, exist_ok=True)
-        doomed = folder.scratch / f"removed_{path.name}"
-        shutil.rmtree(doomed, ignore_errors=True)
-        path.rename(doomed)
-        shutil.rmtree(doomed)
+        remove_tree(path, folder.scratch / f"removed_{path.name}")
     else:
         path.unlink(missing_ok=True)
 
@@ -249,7 +245,7 @@ def _remove(path: Path, folder: RunFolder) -> None:
 def _only_one(folder: RunFolder) -> Iterator[None]:
     """Let one worker at a time look at the failure records."""
     with (folder.private / "records.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock_file(lock, wait=True)
         yield
 
 
@@ -296,6 +292,7 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
         _publish_record(record, folder)
     shutil.rmtree(scratch)
     extents = {name: _extent(folder.root / name) for name in outputs}
+    sync(folder.root)  # the data first, then the record that makes it count
     write_json(state_file, {"key": key, "outputs": extents})
 
 

@@ -1,0 +1,95 @@
+"""What file systems refuse or forget: locks, folders in use, data that is not on the disk yet."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import sys
+from typing import IO, TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["lock_file", "remove_tree", "say", "sync"]
+
+# Old NFS and Lustre without flock.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+def lock_file(file: IO[str], *, wait: bool) -> bool:
+    """Lock an open file until it is closed.
+
+    Parameters
+    ----------
+    file : file
+        Open for writing.
+    wait : bool
+        Wait for another holder, or raise BlockingIOError.
+
+    Returns
+    -------
+    bool
+        False where the file system knows no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def remove_tree(path: Path, aside: Path) -> None:
+    """Remove a folder that must never be seen half deleted.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    aside : Path
+        A free name in a private folder. What another program still reads there (on NFS a folder
+        with an open file cannot be removed) stays for whoever clears the private folder.
+    """
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        path.rename(aside)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        aside = path  # on another disk, or the last one is in use: it is removed in its place
+    shutil.rmtree(aside, ignore_errors=aside is not path)
+
+
+def sync(folder: Path) -> None:
+    """Wait until all that was written to the folder's disk is on it.
+
+    A record that reaches the disk before the data it names would, after a power cut, pass empty
+    files for a result.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        syncfs = getattr(ctypes.CDLL(None), "syncfs", None)  # of Linux
+        if syncfs is None or syncfs(handle) != 0:
+            os.sync()
+    finally:
+        os.close(handle)
+
+
+def say(text: str, *, to: Literal["stdout", "stderr"] = "stderr") -> None:
+    """Write a line for people; that it cannot be kept (a full disk, a closed pipe) stops no run."""
+    try:
+        stream = getattr(sys, to)
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError, AttributeError):  # AttributeError: closed before the start
+        # Python would try again at its end, fail, and make the exit code 120.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1 if to == "stdout" else 2)
+        os.close(nowhere)
