@@ -191,7 +191,7 @@ class _Neighbours:
 
     @classmethod
     def of(cls, position: NDArray[np.float64], steps: NDArray[np.float64]) -> _Neighbours:
-        moved = np.linalg.solve(steps, position.T).T
+        moved = np.asarray(np.linalg.solve(steps, position.T).T, dtype=np.float64)
         pairs = cKDTree(moved).query_pairs(1 + _SLACK, p=np.inf, output_type="ndarray")
         delta = moved[pairs[:, 1]] - moved[pairs[:, 0]]
         whole = np.rint(delta)

@@ -40,7 +40,7 @@ def start(acquisition, root, *options):
     )
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=200):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
