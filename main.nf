@@ -99,8 +99,8 @@ params {
     fix_camera_shift: Boolean = false
 
     // ---- Working pitch ----
-    // Pitch wanted on all three axes [um]; an axis that is coarser keeps its own. The pitch written is the
-    // true one: a whole number of voxels per tile over the tile's exact extent
+    // Pitch wanted on all three axes [um], or -1 for the native one; an axis that is coarser keeps its own.
+    // The pitch written is the true one: a whole number of voxels per tile over the tile's exact extent
     resolution_um: Float = 10.0
 
     // ---- Flat field ----

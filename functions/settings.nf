@@ -47,7 +47,7 @@ def stageSettings(given) {
         estimate_depth_profile: [:],
         stack: store + given.subMap([
             'stack_blend_enabled', 'stack_blend_depth_um', 'stack_overlap_z_gain', 'apply_pairwise_transforms',
-            'apply_rotation_only', 'pyramid_resolutions', 'pyramid_n_levels', 'pyramid_make_isotropic',
+            'apply_rotation_only', 'resolution_um', 'pyramid_resolutions', 'pyramid_n_levels', 'pyramid_make_isotropic',
             'stack_preview'
         ]),
         export: given.subMap(['export_formats', 'export_level', 'export_dtype']),

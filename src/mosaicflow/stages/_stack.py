@@ -53,6 +53,7 @@ class StackSettings:
     translations: bool
     rotations: bool
     resolutions_um: Sequence[float]
+    native: bool
     n_levels: int | None
     isotropic: bool
     preview: bool
@@ -112,6 +113,7 @@ def stack_slices(
     )
     with writer:
         levels = draw_volume(plans, seams, balanced.light, writer, threads=threads)
+        writer.contrast = levels.contrast()
         _finalize(writer, solved, settings, report)
     drawn = _Drawn(solved, plans, seams, matches, balanced, levels)
     _write_tables(drawn, output.parent)
@@ -159,11 +161,20 @@ def _finalize(
 ) -> None:
     """Write the pyramid; what the writer has to say about it belongs into the report."""
     pitch_mm = tuple(value / 1000 for value in solved.pitch_um)
+    wanted = list(settings.resolutions_um)
+    native_um = max(solved.pitch_um[1:])
+    if settings.native and min(wanted) > native_um:
+        wanted.insert(0, native_um)
+    elif settings.n_levels is None and min(wanted) > 1.05 * native_um:
+        report.warn(
+            f"the finest level has {min(wanted):g} um but the slices {native_um:g} um: add it to "
+            "pyramid_resolutions to keep what they resolve"
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         writer.finalize(
             pitch_mm,
-            settings.resolutions_um,
+            wanted,
             n_levels=settings.n_levels,
             make_isotropic=settings.isotropic,
         )

@@ -34,8 +34,9 @@ def resample_mosaic_grid(
     output : Path
         Mosaic grid to write (mosaic_grid_3d_zNN_resampled.ome.zarr).
     resolution_um : float
-        Pitch wanted on all three axes [um]; an axis that is coarser keeps its own. The pitch
-        written is the true one: a whole number of voxels per tile over the tile's exact extent.
+        Pitch wanted on all three axes [um], or -1 for the native one; an axis that is coarser keeps
+        its own. The pitch written is the true one: a whole number of voxels per tile over the
+        tile's exact extent.
     store : StoreOptions
         How the output is written.
     threads : int

@@ -20,6 +20,7 @@ def stack(
     stack_overlap_z_gain: bool = True,
     apply_pairwise_transforms: bool = True,
     apply_rotation_only: bool = False,
+    resolution_um: float = 10.0,
     pyramid_resolutions: tuple[float, ...] = (10.0, 25.0, 50.0, 100.0),
     pyramid_n_levels: int | None = None,
     pyramid_make_isotropic: bool = True,
@@ -51,6 +52,8 @@ def stack(
         Use what registration found; otherwise the stage's positions alone, for comparison.
     apply_rotation_only : bool
         Of that, use only the rotations.
+    resolution_um : float
+        Pitch of the volume [um]; -1: that of the slices, which then is the finest level.
     pyramid_resolutions : tuple[float, ...]
         Pitches of the levels [um]; those finer than the data are left out.
     pyramid_n_levels : int | None
@@ -82,6 +85,7 @@ def stack(
         translations=apply_pairwise_transforms and not apply_rotation_only,
         rotations=apply_pairwise_transforms,
         resolutions_um=pyramid_resolutions,
+        native=resolution_um == -1,
         n_levels=pyramid_n_levels,
         isotropic=pyramid_make_isotropic,
         preview=stack_preview,

@@ -20,6 +20,7 @@ __all__ = [
     "Multiscale",
     "NgffVersion",
     "PyramidNotes",
+    "add_contrast",
     "build_attributes",
     "multiscales_of",
     "parse_multiscale",
@@ -162,6 +163,35 @@ def build_attributes(
     if ngff_version == "0.4":
         return {"multiscales": [{**image, "version": "0.4"}]}
     return {"ome": {"version": "0.5", "multiscales": [image]}}
+
+
+def add_contrast(
+    attributes: dict[str, Any], window: tuple[float, float], limits: tuple[float, float]
+) -> None:
+    """Tell viewers which values to show as black and white (the ``omero`` block), in place.
+
+    Parameters
+    ----------
+    attributes : dict
+        From `build_attributes`.
+    window : tuple of float
+        Values shown as black and white.
+    limits : tuple of float
+        Smallest and largest value.
+    """
+    start, end = window
+    low, high = limits
+    channel = {
+        "active": True,
+        "coefficient": 1,
+        "color": "FFFFFF",
+        "family": "linear",
+        "inverted": False,
+        "label": "intensity",
+        "window": {"start": start, "end": end, "min": low, "max": high},
+    }
+    holder = attributes.get("ome", attributes)
+    holder["omero"] = {"channels": [channel], "rdefs": {"model": "greyscale"}}
 
 
 def multiscales_of(attributes: Mapping[str, Any]) -> list[Any]:

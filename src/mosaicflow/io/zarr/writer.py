@@ -23,6 +23,7 @@ from mosaicflow.io.zarr.metadata import (
     LevelScale,
     NgffVersion,
     PyramidNotes,
+    add_contrast,
     build_attributes,
 )
 from mosaicflow.io.zarr.pyramid import (
@@ -115,6 +116,8 @@ class OmeZarrWriter:
         if compressor == "lz4" and ngff_version == "0.4":
             _log.warning("%s: plain lz4 is not read by Neuroglancer; blosc is", self._final)
         self.attrs: dict[str, Any] = dict(attrs or {})
+        # What viewers show as black and white, and the least and largest value; None: their choice.
+        self.contrast: tuple[tuple[float, float], tuple[float, float]] | None = None
         self._name = name or self._final.name
         self._overwrite = overwrite
         self._creator = os.getpid()
@@ -349,6 +352,8 @@ class OmeZarrWriter:
 
     def _publish(self, levels: Sequence[LevelScale], notes: PyramidNotes) -> None:
         attributes = build_attributes(self._name, levels, notes, self._spec.storage.ngff_version)
+        if self.contrast is not None:
+            add_contrast(attributes, *self.contrast)
         attributes["mosaicflow"] = self._own_block()
         self._workspace.write_attributes(attributes)
         self._finished = True

@@ -9,7 +9,8 @@ from mosaicflow.alignment.solution import AlignedSlice, Alignment
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_csv, write_json
-from mosaicflow.io.zarr import open_level, read_omezarr_info
+from mosaicflow.io.zarr import open_level, read_omezarr_info, validate_omezarr
+from mosaicflow.stages._options import StoreOptions
 from mosaicflow.stages.stack import stack
 
 INTERVAL = 8
@@ -222,3 +223,49 @@ def test_a_slice_the_alignment_does_not_know_is_refused(flat_slices, tmp_path):
     alignment = write_alignment(tmp_path / "a.json", [exact(0, STILL, 0)], (40, 50), 20)
     with pytest.raises(InputError, match=r"slice 1 is not in alignment\.json"):
         stack(slices=tuple(paths), alignment=alignment, output=tmp_path / "v.ome.zarr")
+
+
+@pytest.fixture
+def fine_slice(write_one_slice, tmp_path):
+    rng = np.random.default_rng(0)
+    data = rng.uniform(0.2, 0.9, (20, 40, 50))
+    data[3, 3, 3] = 50.0  # dirt
+    path = write_one_slice(
+        tmp_path / "slice_z00_n.ome.zarr", data, 0, pitch_mm=(0.01, 0.002, 0.002)
+    )
+    one = AlignedSlice(0, STILL, (1.0, 1.0), 0, 0.9, "graph")
+    alignment = write_alignment(tmp_path / "a.json", [one], (40, 50), 20, (10.0, 2.0, 2.0))
+    return path, alignment
+
+
+def test_the_native_pitch_is_in_the_volume_where_it_was_asked_for(fine_slice, tmp_path):
+    path, alignment = fine_slice
+    output = tmp_path / "v.ome.zarr"
+    stack(slices=(path,), alignment=alignment, output=output, resolution_um=-1.0)
+    info = read_omezarr_info(output)
+    assert [level.scale_um[1] for level in info.levels] == [2.0, 10.0, 25.0, 50.0, 100.0]
+    np.testing.assert_allclose(open_level(output)[:], open_level(path)[:], rtol=1e-6)
+
+
+def test_a_volume_coarser_than_its_slices_says_so(fine_slice, tmp_path):
+    path, alignment = fine_slice
+    stack(slices=(path,), alignment=alignment, output=tmp_path / "v.ome.zarr")
+    metrics = json.loads((tmp_path / "v.metrics.json").read_text())
+    assert any("the finest level has 10 um but the slices 2 um" in t for t in metrics["warnings"])
+
+
+@pytest.mark.parametrize("flavour", ["0.4", "0.5"])
+def test_viewers_find_a_contrast_that_dirt_does_not_decide(fine_slice, tmp_path, flavour):
+    path, alignment = fine_slice
+    output = tmp_path / "v.ome.zarr"
+    store = StoreOptions(ngff_version=flavour)
+    stack(slices=(path,), alignment=alignment, output=output, resolution_um=-1.0, store=store)
+    name = ".zattrs" if flavour == "0.4" else "zarr.json"
+    document = json.loads((output / name).read_text())
+    holder = document if flavour == "0.4" else document["attributes"]["ome"]
+    (channel,) = holder["omero"]["channels"]
+    window = channel["window"]
+    assert window["start"] == pytest.approx(0.21, abs=0.03)
+    assert window["end"] == pytest.approx(0.9, abs=0.03)
+    assert window["min"] <= window["start"] < window["end"] <= window["max"]
+    assert validate_omezarr(output) == []
