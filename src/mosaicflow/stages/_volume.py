@@ -46,6 +46,8 @@ _PART_BYTES = 1_000_000_000
 _SAMPLER_PLANES, _DRAWN_PLANES = 8, 8
 # Blocks of planes under way: one drawn, one being written.
 _OPEN_BLOCKS = 2
+# Tissue is brighter than the gel by this share of the display's range.
+_LEAST_TISSUE = 0.1
 # Seams are compared in this many windows at most.
 _MOST_WINDOWS = 12
 # Values kept of each part of a plane, for the contrast: a thousandth of it is known to a tenth.
@@ -202,22 +204,29 @@ def measure_seams(
         )
         here = map_threads(partial(_seam_patch, (plan, light, index), around), windows, threads)
         if index > 0:
-            levels.append(_compare_patches(index, seams[index - 1], above, here))
+            levels.append(_compare_patches(index, seams[index - 1], (above, here), light))
         above = here
     return levels
 
 
 def _compare_patches(
-    index: int, seam: Seam, above: Sequence[_SeamPatch], here: Sequence[_SeamPatch]
+    index: int,
+    seam: Seam,
+    patches: tuple[Sequence[_SeamPatch], Sequence[_SeamPatch]],
+    light: Light,
 ) -> SeamLevel:
     """Compare the bottom of the slice above with the top of slice number `index`."""
     if seam.overlap <= 0:
         return SeamLevel(index - 1, index, math.nan, math.nan)
-    upper = np.concatenate([patch.bottom for patch in above])
-    lower = np.concatenate([patch.top for patch in here])
+    upper = np.concatenate([patch.bottom for patch in patches[0]])
+    lower = np.concatenate([patch.top for patch in patches[1]])
     valid = (upper != 0) & (lower != 0)
     tissue = tissue_mask(upper, valid, 2.0) | tissue_mask(lower, valid, 2.0)
-    ratio = compare_levels(upper, lower, tissue)
+    # Where gel is known all tissue counts: what is bright fades more, in its own shadow, and the
+    # bright part alone would pass that for a step.
+    least = light.display.black + _LEAST_TISSUE * (light.display.white - light.display.black)
+    compared = (upper > least) & (lower > least) if light.recorded else tissue
+    ratio = compare_levels(upper, lower, compared)
     return SeamLevel(index - 1, index, ratio, correlation(upper, lower, tissue.astype(np.float32)))
 
 
@@ -324,7 +333,8 @@ class PlaneLevels:
     @classmethod
     def empty(cls, n_planes: int) -> PlaneLevels:
         """Start counting."""
-        return cls(np.zeros(n_planes), *(np.zeros(n_planes, np.int64) for _ in range(3)), [])
+        filled, below, above = (np.zeros(n_planes, np.int64) for _ in range(3))
+        return cls(np.zeros(n_planes), filled, below, above, [])
 
     def count(self, plane: int, image: NDArray[np.float32]) -> None:
         """Add a part of a plane."""
