@@ -169,21 +169,21 @@ def depth_scale(
     )
 
 
-def display_share(volume: Volume, gel: NDArray[np.bool_]) -> tuple[float, float]:
-    """Give the shares of the voxels outside the gel that a display from 0 to 1 cannot tell apart.
+def display_share(volume: Volume, seen: NDArray[np.bool_]) -> tuple[float, float]:
+    """Give the shares of the voxels that a display from 0 to 1 shows as black and white.
 
     Parameters
     ----------
     volume : ndarray, shape (z, y, x), float32
         Normalised; zeros are no data.
-    gel : ndarray, shape (y, x), bool
-        Where the gel is: half of its voxels lie below 0, and nothing is lost by that.
+    seen : ndarray, shape (y, x), bool
+        Columns to count: the tissue, as half of the gel lies below 0 and nothing is lost by that.
 
     Returns
     -------
     (float, float)
         Shares below 0 and above 1; 0 without any data.
     """
-    values = volume[:, ~gel]
+    values = volume[:, seen]
     known = max(int(np.count_nonzero(values)), 1)
     return np.count_nonzero(values < 0) / known, np.count_nonzero(values > 1) / known

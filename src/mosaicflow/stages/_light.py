@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mosaicflow.correction.depth_profile import SliceNote
     from mosaicflow.stacking.gains import SeamLevel
     from mosaicflow.stacking.plan import Seam
     from mosaicflow.stages._volume import SlicePlan
 
 __all__ = ["Balance", "balance", "intensity_record", "read_profile", "start_light"]
+
+# Half or twice as bright as the others (log): gains of sound slices are some percent.
+_FAR_OFF = 0.7
 
 
 def read_profile(path: Path | None) -> DepthProfile:
@@ -45,7 +49,7 @@ def start_light(plans: Sequence[SlicePlan], profile: DepthProfile, plane_um: flo
     if profile.source != "measured":
         return Light.as_stored(plans)
     notes = {note.slice_id: note for note in profile.slices}
-    tones = []
+    tones, starts = [], []
     for plan in plans:
         note = notes.get(plan.store.slice_id)
         if note is None or plan.store.scale is None:
@@ -54,11 +58,21 @@ def start_light(plans: Sequence[SlicePlan], profile: DepthProfile, plane_um: flo
                 remedy="run estimate_depth_profile again with these slices",
             )
         level = profile.level_at((np.arange(plan.span.depth) + 0.5) * plane_um)
-        gain = 1.0 if note.shares_tissue else float(np.exp(-note.log_level))
+        gain = _start_gain(note)
+        starts.append(gain)
         # Noise stays while light fades with depth. Less or more fine structure than the other
         # slices have at equal depth is blur or noise: either way the slice shows less.
         tones.append(PlaneTone(gain / level, level**2 * np.exp(-abs(note.detail))))
-    return Light(tones, Display(profile.black, profile.white), recorded=True)
+    return Light(tones, Display(profile.black, profile.white), tuple(starts), recorded=True)
+
+
+def _start_gain(note: SliceNote) -> float:
+    """Bring up a slice that no seam can tell of, or that is so far off that tissue passes for gel.
+
+    All others start as recorded, so that gains are only what seams prove.
+    """
+    far_off = abs(note.log_level) > _FAR_OFF
+    return float(np.exp(-note.log_level)) if far_off or not note.shares_tissue else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,7 @@ class Balance:
     light : Light
         As the slices are drawn.
     gains : ndarray, shape (slices,), float64
-        One factor per slice.
+        One factor per slice, that it started with included.
     steps : ndarray, shape (seams,), float64
         Log ratio at each seam that the gains leave, before it is evened; NaN where unknown.
     """
@@ -90,7 +104,7 @@ def balance(
     tones = with_gains(light.tones, gains.tolist())
     if enabled:
         tones = even_seams(tones, seams, sure_steps(steps).tolist())
-    return Balance(replace(light, tones=tones), gains, steps)
+    return Balance(replace(light, tones=tones), gains * np.array(light.starts), steps)
 
 
 def intensity_record(profile: DepthProfile) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mosaicflow.io.threads import map_threads
 from mosaicflow.stacking.brightness import Display, PlaneTone
 from mosaicflow.stacking.compose import SampledSlice, compose_plane
 from mosaicflow.stacking.gains import SeamLevel, compare_levels
+from mosaicflow.stacking.levels import PlaneLevels
 from mosaicflow.stacking.plan import DepthSpan, Seam, layers_of
 from mosaicflow.stacking.sampling import LateralMap, Sampler, Window, plane_weights
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Light",
-    "PlaneLevels",
     "SlicePlan",
     "draw_volume",
     "measure_seams",
@@ -50,10 +50,6 @@ _OPEN_BLOCKS = 2
 _LEAST_TISSUE = 0.1
 # Seams are compared in this many windows at most.
 _MOST_WINDOWS = 12
-# Values kept of each part of a plane, for the contrast: a thousandth of it is known to a tenth.
-_SAMPLE_PX = 1000
-# Percentiles shown as black and white: dirt and dead pixels do not decide.
-_WINDOW = (2.0, 99.8)
 # Planes on either side of a seam that are averaged to compare brightness.
 _SEAM_PLANES = 10
 
@@ -100,18 +96,22 @@ class Light:
         One per slice.
     display : Display
         What becomes 0 and 1 in the end.
+    starts : tuple of float
+        Gain of each slice that is in its tone already.
     recorded : bool
         Whether the slices' values are taken as they were before `normalize`.
     """
 
     tones: Sequence[PlaneTone]
     display: Display
+    starts: tuple[float, ...]
     recorded: bool = False
 
     @classmethod
     def as_stored(cls, plans: Sequence[SlicePlan]) -> Light:
         """Leave all values as the slices hold them."""
-        return cls([PlaneTone.plain(plan.span.depth) for plan in plans], Display())
+        tones = [PlaneTone.plain(plan.span.depth) for plan in plans]
+        return cls(tones, Display(), (1.0,) * len(tones))
 
 
 def plan_slices(stores: Sequence[SliceStore], alignment: Alignment) -> list[SlicePlan]:
@@ -306,54 +306,6 @@ def _seam_patch(
         # A little smoothing lets the tissue speak louder than the speckle.
         means.append(ndimage.gaussian_filter(mean, 1.0) * sampler.covered.reshape(target.shape))
     return _SeamPatch(*means)
-
-
-@dataclass(frozen=True, slots=True)
-class PlaneLevels:
-    """Brightness of every plane as drawn, and how much of the canvas is filled.
-
-    Parameters
-    ----------
-    total : ndarray, shape (planes,), float64
-        Sum of all values.
-    filled : ndarray, shape (planes,), int64
-        Pixels that are not 0.
-    below, above : ndarray, shape (planes,), int64
-        Pixels below 0 and above 1.
-    sample : list of ndarray
-        Some values of each part of each plane that are not 0.
-    """
-
-    total: NDArray[np.float64]
-    filled: NDArray[np.int64]
-    below: NDArray[np.int64]
-    above: NDArray[np.int64]
-    sample: list[NDArray[np.float32]]
-
-    @classmethod
-    def empty(cls, n_planes: int) -> PlaneLevels:
-        """Start counting."""
-        filled, below, above = (np.zeros(n_planes, np.int64) for _ in range(3))
-        return cls(np.zeros(n_planes), filled, below, above, [])
-
-    def count(self, plane: int, image: NDArray[np.float32]) -> None:
-        """Add a part of a plane."""
-        self.total[plane] += float(image.sum(dtype=np.float64))
-        self.filled[plane] += np.count_nonzero(image)
-        self.below[plane] += np.count_nonzero(image < 0)
-        self.above[plane] += np.count_nonzero(image > 1)
-        some = image[:: max(1, image.size // _SAMPLE_PX)]
-        self.sample.append(some[some != 0])
-
-    def contrast(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
-        """Say what to show as black and white, and the range of the values; None without data."""
-        values = np.concatenate(self.sample) if self.sample else np.empty(0)
-        if not values.size:
-            return None
-        low, high = (float(v) for v in np.percentile(values, _WINDOW))
-        least, most = float(values.min()), float(values.max())
-        # Half of the gel's noise lies below 0, where gel is; it is to be black.
-        return (max(low, 0.0), max(high, low + 1e-6, 1e-6)), (least, max(most, least + 1e-6))
 
 
 def draw_volume(

@@ -53,7 +53,7 @@ def test_without_gel_the_dark_end_is_the_background(volume):
     assert scale.planes.background[20] == pytest.approx(np.percentile(volume[20], 0.1), rel=0.05)
     assert np.isnan(scale.background_noise)
     assert not scale.planes.has_gel
-    below, above = display_share(scale.planes.apply(volume), np.zeros((50, 60), bool))
+    below, above = display_share(scale.planes.apply(volume), np.ones((50, 60), bool))
     # 0.1 % at either end, and some more as the scale is smoothed over depth.
     assert below < 0.03
     assert above < 0.03

@@ -1,0 +1,66 @@
+"""What was drawn: brightness of the planes, their filling, and a contrast to show them with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["PlaneLevels"]
+
+# Values kept of each part of a plane, for the contrast: a thousandth of it is known to a tenth.
+_SAMPLE_PX = 1000
+# Percentiles shown as black and white: dirt and dead pixels do not decide.
+_WINDOW = (2.0, 99.8)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneLevels:
+    """Brightness of every plane as drawn, and how much of the canvas is filled.
+
+    Parameters
+    ----------
+    total : ndarray, shape (planes,), float64
+        Sum of all values.
+    filled : ndarray, shape (planes,), int64
+        Pixels that are not 0.
+    below, above : ndarray, shape (planes,), int64
+        Pixels below 0 and above 1.
+    sample : list of ndarray
+        Some values of each part of each plane that are not 0.
+    """
+
+    total: NDArray[np.float64]
+    filled: NDArray[np.int64]
+    below: NDArray[np.int64]
+    above: NDArray[np.int64]
+    sample: list[NDArray[np.float32]]
+
+    @classmethod
+    def empty(cls, n_planes: int) -> PlaneLevels:
+        """Start counting."""
+        filled, below, above = (np.zeros(n_planes, np.int64) for _ in range(3))
+        return cls(np.zeros(n_planes), filled, below, above, [])
+
+    def count(self, plane: int, image: NDArray[np.float32]) -> None:
+        """Add a part of a plane."""
+        self.total[plane] += float(image.sum(dtype=np.float64))
+        self.filled[plane] += np.count_nonzero(image)
+        self.below[plane] += np.count_nonzero(image < 0)
+        self.above[plane] += np.count_nonzero(image > 1)
+        some = image[:: max(1, image.size // _SAMPLE_PX)]
+        self.sample.append(some[some != 0])
+
+    def contrast(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Say what to show as black and white, and the range of the values; None without data."""
+        values = np.concatenate(self.sample) if self.sample else np.empty(0)
+        if not values.size:
+            return None
+        low, high = (float(v) for v in np.percentile(values, _WINDOW))
+        least, most = float(values.min()), float(values.max())
+        # Half of the gel's noise lies below 0, where gel is; it is to be black.
+        return (max(low, 0.0), max(high, low + 1e-6, 1e-6)), (least, max(most, least + 1e-6))
