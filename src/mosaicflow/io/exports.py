@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.errors import FormatError, InputError, ParameterError
+from mosaicflow.errors import FormatError, ParameterError
 from mosaicflow.formats.volumes.density import Moments
 from mosaicflow.io.convert.orientation import Orientation
 from mosaicflow.io.convert.volume import VolumeSource
@@ -175,53 +175,46 @@ def _statistics_of(source: VolumeSource) -> tuple[float, float, float, float]:
     return moments.summary()
 
 
-def _scaled_to_uint16(source: VolumeSource, largest: float) -> VolumeSource:
-    """Return a volume in whole numbers; 0 stays 0, and what is not 0 does not become it.
+def _scaled_to_uint16(source: VolumeSource, smallest: float, largest: float) -> VolumeSource:
+    """Return a volume in whole numbers; 0 is no data, and what has data does not become it.
 
     Parameters
     ----------
     source : VolumeSource
-        Without negative values.
-    largest : float
-        Value that becomes 65535.
+        Exactly 0 where there is no data.
+    smallest, largest : float
+        Of its values. Without negative ones 0 is also the value 0, otherwise `smallest` becomes 1.
 
     Returns
     -------
     VolumeSource
-        Its `slope` times a number is the value.
+        Its `slope` times a number plus its `intercept` is the value.
     """
-    slope = largest / _LARGEST_UINT16 if largest > 0 else 1.0
+    reach = largest - smallest if smallest < 0 else largest
+    slope = reach / (_LARGEST_UINT16 - (smallest < 0)) if reach > 0 else 1.0
+    intercept = smallest - slope if smallest < 0 else 0.0
 
     def read(region: Region) -> NDArray[Any]:
         values = source.read(region)
-        numbers = np.rint(np.nan_to_num(values, nan=0.0, posinf=largest) / slope)
-        dim = (values != 0) & (numbers == 0) & ~np.isnan(values)
-        numbers[dim] = 1
-        clipped: NDArray[np.uint16] = np.minimum(numbers, _LARGEST_UINT16).astype(np.uint16)
-        return clipped
+        known = (values != 0) & ~np.isnan(values)
+        numbers = np.rint((np.nan_to_num(values, posinf=largest) - intercept) / slope)
+        scaled: NDArray[np.uint16] = np.clip(numbers, 1, _LARGEST_UINT16).astype(np.uint16)
+        return np.where(known, scaled, np.uint16(0))
 
-    notes = (f"value = number x {slope:.9g}", *source.notes)
-    return replace(source, dtype=np.dtype(np.uint16), read=read, slope=slope, notes=notes)
+    shift = f" {intercept:+.9g}" if intercept else ""
+    notes = (f"value = number x {slope:.9g}{shift}, 0 is no data", *source.notes)
+    return replace(
+        source, dtype=np.dtype(np.uint16), read=read, slope=slope, intercept=intercept, notes=notes
+    )
 
 
 def as_exported(
     level: ExportedLevel, dtype: str
 ) -> tuple[VolumeSource, tuple[float, float, float, float]]:
-    """Return a level's values in the type asked for, and their statistics in that type.
-
-    Raises
-    ------
-    InputError
-        If there are negative values and whole numbers are asked for.
-    """
+    """Return a level's values as ``float32`` or ``uint16``, and their statistics in that type."""
     source = level.source()
-    smallest, largest, mean, deviation = _statistics_of(source)
+    statistics = _statistics_of(source)
     if dtype == "float32":
-        return source, (smallest, largest, mean, deviation)
-    if smallest < 0 and largest >= smallest:
-        raise InputError(
-            f"{level.reader.location}: has negative values, down to {smallest:g}",
-            remedy="export float32",
-        )
-    scaled = _scaled_to_uint16(source, largest)
+        return source, statistics
+    scaled = _scaled_to_uint16(source, statistics[0], statistics[1])
     return scaled, _statistics_of(scaled)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.quality.masks import log_otsu
+from mosaicflow.quality.masks import otsu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,8 @@ _SMALLEST_PART = 0.01
 _LEAST_TISSUE = 0.02
 # On its side of the threshold for certain, and still smooth.
 _FIRM = 0.25
+# Below this the transformed values differ by rounding only, and there is nothing to split.
+_FLAT = 1e-3
 # A percentile of millions of voxels is as good from every so-many-th.
 _PERCENTILE_STEP = 7
 # A viewer turns this many smoothly; the surface of a brain at 1 % of its width has half of them.
@@ -87,30 +89,46 @@ def tissue_field(
 
     Notes
     -----
-    Otsu's threshold of the smoothed logarithm of the brightness. Enclosed dark voxels belong to the
+    Otsu's threshold of the smoothed inverse hyperbolic sine of the brightness, which is the
+    logarithm above the noise of the gel and a line within it. Enclosed dark voxels belong to the
     tissue, enclosed voxels without data do not.
     """
-    valid = (values > 0) & ~blank_planes[:, None, None]
+    valid = (values != 0) & ~blank_planes[:, None, None]
     if not valid.any():
         return TissueField(np.full(values.shape, np.float32(-1)), tuple(pitch_um), tuple(origin_um))
-    # Of logarithms: a threshold between a dim and a bright level then lies halfway up the edge, and
-    # does not move outwards as it does in blurred brightness.
-    floor = float(np.percentile(values[valid][::_PERCENTILE_STEP], 1))
-    logs = np.log(np.maximum(values, np.float32(floor)))
-    smooth = _smoothed(np.where(valid, logs, np.float32(0))) / _smoothed(valid)
-    threshold = log_otsu(np.exp(smooth[valid]))
-    inside = valid & (smooth > np.log(threshold)) if threshold > 0 else valid
-    if threshold <= 0 or inside.sum() < _LEAST_TISSUE * valid.sum():
+    # Transformed before it is smoothed: a threshold between a dim and a bright level then lies
+    # about halfway up the edge, and does not move outwards as it does in blurred brightness.
+    stable = np.arcsinh(
+        np.where(valid, values, np.float32(0))
+        / np.float32(_dim_level(values[valid][::_PERCENTILE_STEP]))
+    )
+    smooth = _smoothed(stable) / _smoothed(valid)
+    known = smooth[valid]
+    threshold = otsu(known) if np.ptp(known) > _FLAT else np.inf
+    inside = valid & (smooth > threshold)
+    if inside.sum() < _LEAST_TISSUE * valid.sum():
         field = np.where(valid, np.float32(1), np.float32(-1))
         return TissueField(field, tuple(pitch_um), tuple(origin_um))
     kept = _without_cavities(_large_parts(inside)) & valid
-    above = smooth - np.float32(np.log(threshold))
+    above = smooth - np.float32(threshold)
     # Bright tissue is 1: beside what has no data the surface then lies halfway between the two.
     field = np.clip(above / np.median(above[inside][::_PERCENTILE_STEP]), -1, 1)
     field[kept & ~inside] = _FIRM
     field[inside & ~kept] = -_FIRM
     field[~valid] = -1
     return TissueField(field, tuple(pitch_um), tuple(origin_um))
+
+
+def _dim_level(values: NDArray[np.float32]) -> float:
+    """Return the level below which differences are noise of the gel.
+
+    Where gel lies around 0 its negative half tells; where nothing is negative, the dimmest values.
+    """
+    negative = values[values < 0]
+    if len(negative) > _SMALLEST_PART * len(values):
+        return float(np.sqrt(np.mean(negative.astype(np.float64) ** 2)))
+    positive = values[values > 0]
+    return float(np.percentile(positive, 1)) if len(positive) else 1.0
 
 
 def _smoothed(values: NDArray[Any]) -> NDArray[np.float32]:

@@ -144,8 +144,10 @@ def _write_densities(
     threads: int,
 ) -> None:
     source, statistics = as_exported(level, settings.dtype)
-    report.metric("largest_value", statistics[1] * source.slope, "", "in the volume")
+    largest = statistics[1] * source.slope + source.intercept
+    report.metric("largest_value", largest, "", "in the volume")
     report.metric("value_per_number", source.slope, "", "factor from a stored number to the value")
+    report.metric("value_of_number_0", source.intercept, "", "what is added after that")
     place = (level.pitch_um, level.origin_um)
     if "mrc" in settings.formats:
         write_mrc_volume(folder / f"{stem}.mrc", source, place, statistics)

@@ -26,6 +26,14 @@ def pairs(found):
     }
 
 
+def test_the_volume_is_exported_only_where_that_is_asked_for():
+    assert "export" not in plan().tasks
+    found = plan(export_formats=["mrc", "mesh"], subject_name="mouse7")
+    assert found.tasks["export"].inputs == {"volume": "mouse7.ome.zarr"}
+    assert found.tasks["export"].settings["export_formats"] == ("mrc", "mesh")
+    assert found.after["export"] == ("stack",)
+
+
 def test_every_slice_goes_through_every_stage():
     found = plan()
     for z in ("z00", "z01", "z02"):

@@ -234,6 +234,41 @@ def test_whole_numbers_keep_zero_apart_and_their_factor(tmp_path):
     assert metrics["value_per_number"]["value"] == pytest.approx(slope, rel=1e-5)
 
 
+def signed_ellipsoid():
+    """Gel around 0, half of it below, dim tissue with a bright core, and a rim without data."""
+    values = ellipsoid()
+    where = np.indices(SHAPE).reshape(3, -1).T * PITCH_UM
+    core = np.linalg.norm((where - CENTRE_UM) / RADIUS_UM, axis=1).reshape(SHAPE) < 0.5
+    noise = np.random.default_rng(3).normal(0, 0.05, SHAPE)
+    signed = ((values - 0.05) / 0.75 * np.where(core, 1.0, 0.3) + noise).astype(np.float32)
+    signed[:, :4] = 0
+    return signed
+
+
+def test_whole_numbers_hold_negative_values_apart_from_no_data(tmp_path):
+    values = signed_ellipsoid()
+    store = simple_store(tmp_path / "a.ome.zarr", values)
+    export(volume=store, output_dir=tmp_path, export_formats=("mrc", "nifti"),
+           export_dtype="uint16")  # fmt: skip
+    with mrcfile.open(tmp_path / "a.mrc") as file:
+        numbers = file.data
+        assert b"0 is no data" in b" ".join(file.header.label)
+    np.testing.assert_array_equal(numbers == 0, values == 0)
+    assert (numbers[numbers > 0].min(), numbers.max()) == (1, 65535)
+    slope = np.ptp(values) / 65534
+    found = nibabel.load(tmp_path / "a.nii").get_fdata().T
+    np.testing.assert_allclose(found[values != 0], values[values != 0], atol=slope)
+
+
+def test_gel_around_zero_is_gel_and_dim_tissue_is_tissue(tmp_path):
+    store = simple_store(tmp_path / "a.ome.zarr", signed_ellipsoid())
+    export(volume=store, output_dir=tmp_path, export_formats=("mesh",))
+    mesh = trimesh.load_mesh(tmp_path / "a_surface.ply")
+    expected = np.stack([CENTRE_UM - RADIUS_UM, CENTRE_UM + RADIUS_UM])[:, ::-1]
+    assert np.all(np.abs(mesh.bounds - expected) < PITCH_UM[::-1])  # noise adds to the poles
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * np.prod(RADIUS_UM), rel=0.0535)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_any_type_of_store_becomes_float32(tmp_path, dtype):
     values = (100 * ellipsoid()).astype(dtype)
@@ -356,16 +391,12 @@ def test_the_pyramid_of_the_tiff_halves_the_planes_and_not_what_is_missing(tmp_p
 
 
 def test_what_cannot_be_exported_says_why(tmp_path):
-    values = ellipsoid()
-    values[0, 0, 0] = -1
-    store = simple_store(tmp_path / "a.ome.zarr", values)
+    store = simple_store(tmp_path / "a.ome.zarr", ellipsoid())
     out = tmp_path / "out"
     with pytest.raises(ParameterError, match="export_formats is empty"):
         export(volume=store, output_dir=out)
     with pytest.raises(ParameterError, match="there is no level 1: use 0 to 0"):
         export(volume=store, output_dir=out, export_formats=("mrc",), export_level=1)
-    with pytest.raises(InputError, match="negative values, down to -1"):
-        export(volume=store, output_dir=out, export_formats=("mrc",), export_dtype="uint16")
     with pytest.raises(InputError, match="inside the volume"):
         export(volume=store, output_dir=store / "out", export_formats=("mrc",))
     assert not list(out.glob("a.*"))

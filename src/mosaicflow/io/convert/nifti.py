@@ -179,7 +179,7 @@ def _header(source: VolumeSource, resolution_mm: Sequence[float]) -> Any:  # noq
     header.set_data_shape(source.shape[::-1])
     header.set_zooms(pitch_xyz)
     header.set_xyzt_units("mm")
-    header.set_slope_inter(source.slope, 0.0)
+    header.set_slope_inter(source.slope, source.intercept)
     header["descrip"] = "; ".join(source.notes).encode("ascii", "replace")[:_DESCRIPTION_BYTES]
     header["vox_offset"] = _DATA_OFFSET
     header["magic"] = b"n+1"

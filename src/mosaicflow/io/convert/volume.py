@@ -41,8 +41,8 @@ class VolumeSource:
         Pitch per axis; None when the file does not tell.
     orientation : Orientation or None
         Where the voxels lie in the world, when the file tells.
-    slope : float
-        Factor from the stored numbers to the values they stand for.
+    slope, intercept : float
+        Factor from the stored numbers to the values they stand for, and what is added then.
     notes : tuple of str
         What a reader of a copy should know, in short lines.
     """
@@ -54,6 +54,7 @@ class VolumeSource:
     resolution_mm: tuple[float, ...] | None = None
     orientation: Orientation | None = None
     slope: float = 1.0
+    intercept: float = 0.0
     notes: tuple[str, ...] = ()
 
     def regions(self) -> list[grid.Region]:
