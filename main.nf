@@ -106,10 +106,6 @@ params {
     // ---- Flat field ----
     // Largest number of tile images used, three of a tile; more than 160 tiles add nothing
     fit_max_samples: Integer = 2000
-    // Limit of the iterations of the fit
-    max_iterations: Integer = 500
-    // Weight of the smoothness of the field; empty: scaled with the data
-    smoothness_flatfield: Float?
     // Values above this percentile of a tile are clipped before the fit [%]
     clip_percentile_upper: Float = 99.9
     // Seed of the choice of tiles

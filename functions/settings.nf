@@ -15,8 +15,7 @@ def stageSettings(given) {
         ]),
         resample_mosaic_grid: store + given.subMap(['resolution_um']),
         estimate_illumination: given.subMap([
-            'fit_max_samples', 'max_iterations', 'smoothness_flatfield', 'clip_percentile_upper',
-            'stitch_overlap_fraction', 'seed'
+            'fit_max_samples', 'clip_percentile_upper', 'stitch_overlap_fraction', 'seed'
         ]),
         fix_illumination: store,
         estimate_tile_positions: given.subMap([

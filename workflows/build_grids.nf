@@ -23,8 +23,9 @@ workflow BUILD_GRIDS {
     lit_ch = raw_grids.store.map { id, grid -> tuple(id, grid, []) }
     files_ch = channel.empty()
     if( is_lit ) {
-        // The one place where slices wait for each other before the alignment.
-        all_grids = grids_ch.toList().filter { rows -> rows }.map { rows -> inOrder(rows) }
+        // The one place where slices wait for each other before the alignment. At native pitch:
+        // coarser planes do not show how the field is curved.
+        all_grids = raw_grids.store.toList().filter { rows -> rows }.map { rows -> inOrder(rows) }
         light = ESTIMATE_ILLUMINATION(all_grids, settings.estimate_illumination)
         evened = FIX_ILLUMINATION(grids_ch.combine(light.illumination), settings.fix_illumination)
         made = made + [evened]

@@ -93,7 +93,7 @@ def signal_only(
     ]
 
 
-def contrast_residual(pairs: Sequence[OverlapPair], *, most: int) -> float:
+def contrast_residual(pairs: Sequence[OverlapPair]) -> float:
     """Measure how much of the contrast in overlaps the two tiles do not agree on.
 
     Unlike a log ratio, the figure stays the same when all tiles get brighter by a constant, and
@@ -103,8 +103,6 @@ def contrast_residual(pairs: Sequence[OverlapPair], *, most: int) -> float:
     ----------
     pairs : sequence of OverlapPair
         Overlapping tiles.
-    most : int
-        Places compared per pair, about.
 
     Returns
     -------
@@ -112,7 +110,7 @@ def contrast_residual(pairs: Sequence[OverlapPair], *, most: int) -> float:
         Mean |a - b| over the mean absolute deviation of (a + b) / 2 from its median; NaN without
         overlaps or contrast.
     """
-    found = [overlap_values(pair, most) for pair in pairs]
+    found = [overlap_values(pair) for pair in pairs]
     if not found:
         return float("nan")
     first, second = (

@@ -1,4 +1,4 @@
-"""Deciding between flat fields by what held-out overlaps say."""
+"""Deciding whether a flat field, an offset and a change with depth are worth using."""
 
 from __future__ import annotations
 
@@ -8,45 +8,43 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.correction.background import background_image, contrast_residual, signal_only
-from mosaicflow.correction.illumination import (
-    OverlapEvidence,
-    basic_flat_field,
-    polynomial_flat_field,
-    resize_field,
-)
+from mosaicflow.correction.illumination import OverlapEvidence, unit_mean
+from mosaicflow.correction.joint_field import FieldBasis, estimate_field, tile_population
 from mosaicflow.correction.shading import Shading
 from mosaicflow.mosaic.resampling import resample_tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
     from mosaicflow.correction.illumination import OverlapPair
+    from mosaicflow.correction.joint_field import FieldEstimate
 
     Image = NDArray[np.float32]
 
-__all__ = ["FlatFieldChoice", "choose_flat_field"]
+__all__ = ["DepthChange", "FlatFieldChoice", "choose_depth_change", "choose_flat_field"]
 
-# Fewer tiles than this do not tell shading from tissue by themselves.
-_FEW_SAMPLES = 30
-# Longest side of the images that the common shading is estimated from.
-_COMMON_PX = 64
-# Places in overlaps that are compared, in all.
-_PLACES = 100_000
-# A field with more freedom must explain held-out overlaps better by this share.
-_PARSIMONY = 0.002
-# Below this gain the field is not worth the risk.
-_LEAST_GAIN = 0.05
-
-
+# Highest total order of the log field: what is finer than a fifth of a tile stays. At order 6 a
+# rough field of grain 0.1 tiles leaves 2.1 %, at 10 0.8 %; more costs time and adds nothing.
+_ORDER = 10
+# A change with depth is smoother, and known less well.
+_CHANGE_ORDER = 4
+# Places compared per pair: each is then a mean over about 3 x 3 px of a shrunk tile.
+_PLACES = 400
+# Side of the images that the terms of a tile are fitted to: three px per wave of the last order.
+_TERMS_PX = 32
+# A field is used where it is that much larger than its own error, which is known to a factor 2.
+_LEAST_SIZE = 2.0
 # An offset on top of it must explain held-out overlaps better by this share in every respect.
 _LEAST_OFFSET_GAIN = 0.1
+# A change with depth needs this many bands, and as many tiles as a population has.
+_FEWEST_BANDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class FlatFieldChoice:
-    """The flat field that explains held-out overlaps best, and the evidence.
+    """The flat field that tiles and overlaps speak for, and the evidence.
 
     Parameters
     ----------
@@ -56,11 +54,13 @@ class FlatFieldChoice:
         Background that adds to the signal, with mean 0 (a constant cannot be told from
         brightness); all zero when it was not needed.
     method : str
-        How they were found.
+        How they were found: none, joint, offset or offset+joint.
+    error : float
+        Expected root mean square error of the log field; NaN without evidence.
+    n_tiles, n_overlaps : int
+        Independent tiles and overlaps behind the field.
     residual_before, residual_after : float
         Mean absolute log ratio of held-out overlaps as recorded, and after the correction.
-    residuals : dict of str to float
-        The same figure for every candidate of the flat field.
     offset_residuals : dict of str to float
         What the offset was judged by: log ratio and `contrast_residual` of held-out overlaps
         without and with it; empty when there was none to judge.
@@ -69,9 +69,11 @@ class FlatFieldChoice:
     field: Image
     offset: Image
     method: str
+    error: float
+    n_tiles: int
+    n_overlaps: int
     residual_before: float
     residual_after: float
-    residuals: dict[str, float]
     offset_residuals: dict[str, float]
 
     @property
@@ -86,43 +88,49 @@ class _Gain:
 
     tested: Image
     final: Image
-    method: str
-    residuals: dict[str, float]
+    accepted: bool
+    error: float
+    estimate: FieldEstimate | None
+    before: float
+    after: float
 
 
 def choose_flat_field(
-    samples: Image,
-    pairs: Sequence[OverlapPair],
-    *,
-    smoothness: float | None = None,
-    max_iterations: int = 500,
+    samples: Image, pairs: Sequence[OverlapPair], *, groups: Sequence[Hashable] | None = None
 ) -> FlatFieldChoice:
-    """Estimate the shading in several ways and keep the one that held-out overlaps prefer.
+    """Estimate the shading from tiles and overlaps together; held-out overlaps can only veto it.
 
     Parameters
     ----------
     samples : ndarray, shape (n, y, x), float32
-        Shrunk tile images.
+        Shrunk tile images; zeros count as no data.
     pairs : sequence of OverlapPair
         Overlapping tiles at the same size; every fourth is held out.
-    smoothness : float, optional
-        Weight of the smoothness term of the common shading; None scales it with the data.
-    max_iterations : int
-        Limit of its iterations.
+    groups : sequence, optional
+        For each sample what it shares tissue with; None: nothing.
 
     Returns
     -------
     FlatFieldChoice
     """
-    common = _CommonShading(smoothness, max_iterations)
-    gain = _choose_gain(samples, pairs, common)
+    labels = list(range(len(samples))) if groups is None else list(groups)
+    gain = _choose_gain(samples, pairs, labels)
     none = np.zeros_like(gain.final)
-    before, after = (gain.residuals.get(key, float("nan")) for key in ("none", gain.method))
-    plain = FlatFieldChoice(gain.final, none, gain.method, before, after, gain.residuals, {})
-    background = background_image(samples) if gain.residuals else None
+    plain = FlatFieldChoice(
+        gain.final,
+        none,
+        "joint" if gain.accepted else "none",
+        gain.error,
+        gain.estimate.n_tiles if gain.estimate else 0,
+        gain.estimate.n_overlaps if gain.estimate else 0,
+        gain.before,
+        gain.after,
+        {},
+    )
+    background = background_image(samples) if gain.estimate else None
     if background is None:
         return plain
-    signal = _choose_gain(*signal_only(samples, pairs, background), common)
+    signal = _choose_gain(*signal_only(samples, pairs, background), labels)
     judged = {
         f"{measure} {name}": value
         for name, field, offset in (
@@ -142,7 +150,10 @@ def choose_flat_field(
         plain,
         field=signal.final,
         offset=_mean_zero(background, signal.final),
-        method="offset" if signal.method == "none" else f"offset+{signal.method}",
+        method="offset+joint" if signal.accepted else "offset",
+        error=signal.error,
+        n_tiles=signal.estimate.n_tiles if signal.estimate else 0,
+        n_overlaps=signal.estimate.n_overlaps if signal.estimate else 0,
         residual_after=judged["log ratio with offset"],
     )
 
@@ -164,72 +175,128 @@ def _judge(pairs: Sequence[OverlapPair], field: Image, offset: Image) -> dict[st
         )
         for pair in pairs
     ]
-    evidence = OverlapEvidence.of(corrected, limit=_PLACES)
+    evidence = [OverlapEvidence.of(pair, most=_PLACES) for pair in corrected]
     return {
-        "log ratio": evidence.residual(np.ones_like(field)),
-        "contrast": contrast_residual(corrected, most=_PLACES // max(1, len(pairs))),
+        "log ratio": _residual(evidence, np.zeros_like(field)),
+        "contrast": contrast_residual(corrected),
     }
+
+
+def _residual(evidence: Sequence[OverlapEvidence], log_field: NDArray[np.floating]) -> float:
+    """Mean absolute log ratio that is left after division by a field; NaN without overlaps."""
+    left = [np.abs(part.left(log_field)) for part in evidence if part.log_ratio.size]
+    return float(np.concatenate(left).mean()) if left else float("nan")
+
+
+def _choose_gain(samples: Image, pairs: Sequence[OverlapPair], groups: Sequence[Hashable]) -> _Gain:
+    """Choose a flat field as if nothing were added to the signal."""
+    ones: Image = np.ones(samples.shape[1:], dtype=np.float32)
+    parts = [OverlapEvidence.of(pair, most=_PLACES) for pair in pairs]
+    held_out = [part for part in parts[3::4] if part.log_ratio.size]
+    rest = [part for i, part in enumerate(parts) if i % 4 != 3 and part.log_ratio.size]
+    if not held_out or not rest:
+        nothing = float("nan")
+        return _Gain(ones, ones, False, nothing, None, nothing, nothing)
+    basis = FieldBasis(_ORDER, (samples.shape[1], samples.shape[2]))
+    known = samples > 0
+    logs, whole = _shrunk_logs(np.where(known, samples, 1), known)
+    population = tile_population(logs, whole, basis, groups)
+    tested = estimate_field(population, rest, basis)
+    estimate = estimate_field(population, parts, basis)
+    before = _residual(held_out, np.zeros_like(ones))
+    after = _residual(held_out, tested.log_field)
+    if after >= before or estimate.size < _LEAST_SIZE * estimate.error:
+        error = float(np.hypot(estimate.size, estimate.error))
+        return _Gain(ones, ones, False, error, estimate, before, before)
+    fields = [unit_mean(np.exp(one.log_field)) for one in (tested, estimate)]
+    return _Gain(fields[0], fields[1], True, estimate.error, estimate, before, after)
+
+
+def _shrunk_logs(images: Image, known: NDArray[np.bool_]) -> tuple[Image, NDArray[np.bool_]]:
+    """Take logs of images small enough for a fit to each, and say where they hold data."""
+    factor = max(1.0, max(images.shape[1:]) / _TERMS_PX)
+    shape = (len(images), *(round(length / factor) for length in images.shape[1:]))
+    whole = resample_tile(known.astype(np.float32), shape) > 1 - 1e-3
+    return np.log(resample_tile(np.asarray(images, np.float32), shape)), whole
 
 
 @dataclass(frozen=True, slots=True)
-class _CommonShading:
-    """How the shading that all samples share is estimated."""
+class DepthChange:
+    """How the log flat field changes from middle depth to the deepest plane.
 
-    smoothness: float | None
-    max_iterations: int
+    Parameters
+    ----------
+    change : ndarray, shape (y, x), float32
+        Mean 0; all zero when the data does not ask for it.
+    at : float
+        Mean depth of the bands that the flat field was estimated from, from -1 to 1.
+    size, error : float
+        Root mean square of the estimate, used or not, and its expected error.
+    """
 
-    def estimate(self, samples: Image) -> tuple[Image, str]:
-        """Give the field at the shape of the samples, and the name of the method."""
-        small = _shrunk(samples)
-        if len(samples) < _FEW_SAMPLES:
-            field, name = polynomial_flat_field(small), "polynomial"
-        else:
-            field, name = (
-                basic_flat_field(
-                    small, smoothness=self.smoothness, max_iterations=self.max_iterations
-                ),
-                "basic",
-            )
-        n_y, n_x = samples.shape[1:]
-        return resize_field(field, (n_y, n_x)), name
+    change: Image
+    at: float
+    size: float
+    error: float
 
 
-def _choose_gain(samples: Image, pairs: Sequence[OverlapPair], shading: _CommonShading) -> _Gain:
-    """Choose a flat field as if nothing were added to the signal."""
-    ones: Image = np.ones(samples.shape[1:], dtype=np.float32)
-    most = _PLACES // max(1, len(pairs))
-    parts = [OverlapEvidence.of([pair], limit=most) for pair in pairs]
-    held_out = OverlapEvidence.joined(parts[3::4])
-    evidence = OverlapEvidence.joined([part for i, part in enumerate(parts) if i % 4 != 3])
-    if not held_out.log_ratio.size or not evidence.log_ratio.size:
-        return _Gain(ones, ones, "none", {})
-    common, name = shading.estimate(samples)
-    # From the least freedom to the most. Held-out overlaps lie at the borders as well, so they do
-    # not notice when a higher order swings in the middle of the tile (10 % at order 6).
-    candidates: dict[str, Callable[[OverlapEvidence], Image]] = {
-        "none": lambda _: ones,
-        **{f"overlap-{order}": _refined(ones, order) for order in (2, 3, 4)},
-        name: lambda _: common,
-        **{f"{name}+overlap-{order}": _refined(common, order) for order in (2, 4)},
-    }
-    fields = {key: candidate(evidence) for key, candidate in candidates.items()}
-    residuals = {key: held_out.residual(field) for key, field in fields.items()}
-    best = "none"
-    for key, value in residuals.items():
-        if value < residuals[best] * (1 - _PARSIMONY):
-            best = key
-    if residuals[best] > residuals["none"] * (1 - _LEAST_GAIN):
-        best = "none"
-    final = candidates[best](OverlapEvidence.joined(parts))
-    return _Gain(fields[best], final, best, residuals)
+def choose_depth_change(
+    stacks: Sequence[Image],
+    depths: Sequence[tuple[float, ...]],
+    pairs: Sequence[OverlapPair],
+    *,
+    groups: Sequence[Hashable],
+) -> DepthChange | None:
+    """Estimate one change with depth that all tiles share, and use it where it is beyond doubt.
+
+    Parameters
+    ----------
+    stacks : sequence of ndarray, each shape (bands, y, x), float32
+        Depth-band means of each tile.
+    depths : sequence of tuple of float
+        Middle of each band, from -1 to 1, for each tile.
+    pairs : sequence of OverlapPair
+        Overlapping tiles, with their depths.
+    groups : sequence
+        For each tile what it shares tissue with.
+
+    Returns
+    -------
+    DepthChange or None
+        None where there are too few bands or overlaps to tell.
+    """
+    used = [i for i, stack in enumerate(stacks) if len(stack) >= _FEWEST_BANDS and stack.all()]
+    tested = [pair for pair in pairs if len(pair.depths) >= _FEWEST_BANDS]
+    if not used or len(tested) < 4:
+        return None
+    slopes = np.stack([np.tensordot(_slope(depths[i]), np.log(stacks[i]), 1) for i in used])
+    basis = FieldBasis(_CHANGE_ORDER, (slopes.shape[1], slopes.shape[2]))
+    known = np.ones(slopes.shape, bool)
+    factor = max(1.0, max(slopes.shape[1:]) / _TERMS_PX)
+    shape = (len(slopes), *(round(length / factor) for length in slopes.shape[1:]))
+    small = resample_tile(np.asarray(slopes, np.float32), shape)
+    population = tile_population(
+        small, resample_tile(known.astype(np.float32), shape) > 0, basis, [groups[i] for i in used]
+    )
+    parts = [
+        OverlapEvidence.of(pair, most=_PLACES, weights=_slope(pair.depths).tolist())
+        for pair in tested
+    ]
+    estimate = estimate_field(population, parts, basis)
+    held_out = parts[3::4]
+    check = estimate_field(population, [p for i, p in enumerate(parts) if i % 4 != 3], basis)
+    none = np.zeros_like(check.log_field)
+    helps = _residual(held_out, check.log_field) < _residual(held_out, none)
+    keep = helps and estimate.size >= _LEAST_SIZE * estimate.error
+    return DepthChange(
+        np.asarray(estimate.log_field if keep else none, np.float32),
+        float(np.mean([np.mean(depths[i]) for i in used])),
+        estimate.size,
+        estimate.error,
+    )
 
 
-def _shrunk(samples: Image) -> Image:
-    """Make samples small enough for hundreds of passes over all of them."""
-    factor = max(1.0, max(samples.shape[1:]) / _COMMON_PX)
-    shape = (len(samples), *(round(length / factor) for length in samples.shape[1:]))
-    return resample_tile(samples, shape)
-
-
-def _refined(start: Image, order: int) -> Callable[[OverlapEvidence], Image]:
-    return lambda evidence: evidence.fit(start, order=order)
+def _slope(depths: Sequence[float]) -> NDArray[np.float64]:
+    """Weights of the bands that give the slope of a least-squares line."""
+    off = np.asarray(depths, np.float64) - np.mean(depths)
+    return np.asarray(off / (off @ off), np.float64)

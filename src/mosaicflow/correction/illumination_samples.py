@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.correction.curvature import curved_band_means
 from mosaicflow.correction.depth import band_edges, band_means, interface_plane
 from mosaicflow.correction.illumination import OverlapPair
 from mosaicflow.mosaic.features import tile_features
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     Image = NDArray[np.float32]
     Tile = tuple[int, int]
 
-__all__ = ["TileSample", "choose_tiles", "neighbour_pairs", "sample_tile", "slice_bands"]
+__all__ = [
+    "TileSample",
+    "band_depths",
+    "choose_tiles",
+    "neighbour_pairs",
+    "sample_tile",
+    "slice_bands",
+]
 
 # Fine enough to see by how much two tiles are off; a flat field is smoother by far.
 _LONG_SIDE_PX = 128
@@ -44,11 +52,14 @@ class TileSample:
         Lattice index (iy, ix).
     images : ndarray, shape (bands, y, x), float32
         Means over depth bands below the interface.
+    depths : tuple of float
+        Middle of each band, from -1 (first plane) to 1 (last plane).
     """
 
     grid: int
     tile: Tile
     images: Image
+    depths: tuple[float, ...] = ()
 
 
 def choose_tiles(
@@ -93,8 +104,17 @@ def slice_bands(tiles: Iterable[Image]) -> list[tuple[int, int]]:
     return band_edges(len(profile), first + 3 if first else 0, most=6)
 
 
+def band_depths(bands: Sequence[tuple[int, int]], n_planes: int) -> tuple[float, ...]:
+    """Give the middle of each band, from -1 (first plane) to 1 (last plane)."""
+    return tuple((a + b - 1) / max(1, n_planes - 1) - 1 for a, b in bands)
+
+
 def sample_tile(
-    tile: Image, bands: list[tuple[int, int]], *, clip_percentile_upper: float = 99.9
+    tile: Image,
+    bands: list[tuple[int, int]],
+    *,
+    clip_percentile_upper: float = 99.9,
+    curvature: Image | None = None,
 ) -> Image | None:
     """Shrink one tile to a few smooth images, or reject it.
 
@@ -106,16 +126,21 @@ def sample_tile(
         Depth bands.
     clip_percentile_upper : float
         Brighter values are set to this percentile [%].
+    curvature : ndarray, shape (y, x), float32, optional
+        Planes by which columns appear lower: the bands follow it.
 
     Returns
     -------
     ndarray, shape (bands, y, x), float32, or None
         None when the tile is empty, constant, or saturated in more than 1 % of its voxels.
     """
-    means = band_means(tile, bands)
     largest, smallest = float(tile.max()), float(tile.min())
     if largest == smallest or np.count_nonzero(tile == largest) > 0.01 * tile.size:
         return None
+    if curvature is None:
+        means = band_means(tile, bands)
+    else:
+        means = curved_band_means(tile, bands, curvature)
     means = np.minimum(means, np.percentile(means, clip_percentile_upper)).astype(np.float32)
     n_y, n_x = means.shape[1:]
     factor = max(1.0, max(n_y, n_x) / _LONG_SIDE_PX)
@@ -159,7 +184,11 @@ def neighbour_pairs(
         if shift is not None and shift.ncc >= _LEAST_NCC:
             offset = shift.shift_px
         overlap = all(abs(d) < length - 1 for d, length in zip(offset, shape, strict=True))
-        return OverlapPair(by_index[a].images, by_index[b].images, offset) if overlap else None
+        if not overlap:
+            return None
+        first, second = by_index[a], by_index[b]
+        place = (a[1], b[1])
+        return OverlapPair(first.images, second.images, offset, place, first.depths)
 
     ends = [
         ((grid, tile), (grid, other))

@@ -27,28 +27,42 @@ class Shading:
         Flat field with mean 1.
     offset : ndarray, shape (y, x), float32, or None
         Background that adds to the signal; None where there is none.
+    change : ndarray, shape (y, x), float32, or None
+        Change of the log gain from the middle to the last of the images; None where there is none.
     """
 
     gain: Image
     offset: Image | None
+    change: Image | None = None
 
     @classmethod
-    def for_tiles(cls, gain: Image, offset: Image, tile_yx: tuple[int, int]) -> Shading:
-        """Bring flat field and offset, each (y, x), to the lateral shape of the tiles."""
-        added = resize_image(offset, tile_yx) if offset.any() else None
-        return cls(resize_field(gain, tile_yx), added)
+    def for_tiles(
+        cls, gain: Image, offset: Image, tile_yx: tuple[int, int], change: Image | None = None
+    ) -> Shading:
+        """Bring flat field, offset and change, each (y, x), to the lateral shape of the tiles."""
+        added, changed = (
+            resize_image(image, tile_yx) if image is not None and image.any() else None
+            for image in (offset, change)
+        )
+        return cls(resize_field(gain, tile_yx), added, changed)
 
     def remove(self, images: Image) -> Image:
-        """Correct images (n, y, x) in place and return them.
+        """Correct images (n, y, x), the planes of a tile, in place and return them.
 
         Zeros are no data and stay zero; whatever else holds data stays above zero.
         """
         if self.offset is None:
-            images *= 1 / self.gain
+            self._divide(images)
             return images
         known = images != 0
         images -= self.offset
-        images *= 1 / self.gain
+        self._divide(images)
         np.maximum(images, np.finfo(np.float32).tiny, out=images)
         images *= known
         return images
+
+    def _divide(self, images: Image) -> None:
+        images *= 1 / self.gain
+        if self.change is not None:
+            for depth, image in zip(np.linspace(-1, 1, len(images)), images, strict=True):
+                image *= np.exp(np.float32(-depth) * self.change)

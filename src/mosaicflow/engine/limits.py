@@ -136,8 +136,6 @@ LIMITS: dict[str, Limit] = {
     "galvo_confidence_threshold": _FRACTION,
     "resolution_um": Limit(above=0, also=-1, words="above 0, or -1 for the native pitch"),
     "fit_max_samples": _FROM_1,
-    "max_iterations": _FROM_1,
-    "smoothness_flatfield": _FROM_0,
     "clip_percentile_upper": Limit(above=0, most=100),
     "seed": _FROM_0,
     "max_blend_refinement_px": _FROM_0,

@@ -152,7 +152,8 @@ class _Planner:
         return f"mosaic_grid_3d_z{z}.ome.zarr"
 
     def illumination(self, ids: Sequence[str]) -> None:
-        grids = tuple(self.working_grid(z) for z in ids)
+        # At native pitch: coarser planes do not show how the field is curved.
+        grids = tuple(f"mosaic_grid_3d_z{z}.ome.zarr" for z in ids)
         self.add("estimate_illumination", "", {"grids": grids}, output="illumination.npz")
 
     def slice(self, z: str) -> None:

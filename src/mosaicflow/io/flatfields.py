@@ -22,7 +22,7 @@ __all__ = ["FlatField", "load_flat_field", "save_flat_field"]
 
 @dataclass(frozen=True, slots=True)
 class FlatField:
-    """Static shading: recorded = true * gain + offset.
+    """Static shading: recorded = true * gain + offset, and the curvature of the field.
 
     Parameters
     ----------
@@ -30,10 +30,18 @@ class FlatField:
         Flat field with mean 1.
     offset : ndarray, shape (y, x), float32
         Dark field.
+    change : ndarray, shape (y, x), float32
+        Change of the log flat field from middle depth to the deepest plane; the first plane
+        changes the other way.
+    curvature_um : ndarray, shape (y, x), float32
+        Depth by which a flat face appears lower than at the highest place; all zero where none
+        was measured beyond its error.
     """
 
     gain: NDArray[np.float32]
     offset: NDArray[np.float32]
+    change: NDArray[np.float32]
+    curvature_um: NDArray[np.float32]
 
 
 def save_flat_field(
@@ -45,9 +53,11 @@ def save_flat_field(
         partial,
         flatfield=field.gain,
         darkfield=field.offset,
+        depth_change=field.change,
+        curvature_um=field.curvature_um,
         n_tiles=np.int64(n_tiles),
         params=np.str_(json.dumps(params, sort_keys=True)),
-        per_z=np.bool_(False),
+        per_z=np.bool_(field.change.any()),
     )
     partial.replace(path)
 
@@ -59,7 +69,10 @@ def load_flat_field(path: Path) -> FlatField:
         with path.open("rb") as file, zipfile.ZipFile(file):
             file.seek(0)
             content = np.load(file, allow_pickle=False)
-            return FlatField(content["flatfield"], content["darkfield"])
+            gain = content["flatfield"]
+            none = np.zeros_like(gain)  # files of before had neither
+            change = content.get("depth_change", none)
+            return FlatField(gain, content["darkfield"], change, content.get("curvature_um", none))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise FormatError(
             f"{path}: not an illumination file ({error})",

@@ -50,7 +50,9 @@ def fix_illumination(
 
     source = MosaicGrid(grid)
     field = load_flat_field(illumination)
-    shading = Shading.for_tiles(field.gain, field.offset, source.tile_shape[1:])
+    shading = Shading.for_tiles(
+        field.gain, field.offset, source.tile_shape[1:], change=field.change
+    )
     n_y, n_x = source.tile_shape[1:]
     writer = OmeZarrWriter(
         output,

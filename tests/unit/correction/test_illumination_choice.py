@@ -10,16 +10,14 @@ def rms(found, truth):
 
 @pytest.mark.parametrize(
     ("n", "strength", "limit"),
-    [(6, 0.15, 0.007), (4, 0.15, 0.007), (3, 0.15, 0.02), (4, 0.35, 0.03)],
+    [(6, 0.15, 0.007), (4, 0.15, 0.007), (3, 0.15, 0.02), (4, 0.35, 0.01)],
 )
-def test_held_out_overlaps_choose_a_field_close_to_the_truth(shaded, n, strength, limit):
+def test_tiles_and_overlaps_give_a_field_close_to_the_truth(shaded, n, strength, limit):
     data = shaded(n=n, strength=strength)
     choice = choose_flat_field(data.samples, data.pairs)
     assert choice.accepted
     assert rms(choice.field, data.field) <= limit
     assert choice.residual_after < 0.95 * choice.residual_before
-    assert choice.residual_after == choice.residuals[choice.method]
-    assert choice.residual_before == choice.residuals["none"]
 
 
 @pytest.mark.parametrize("n", [2, 4, 6])
@@ -53,4 +51,4 @@ def test_the_same_data_gives_the_same_field(shaded):
     data = shaded(n=3)
     first, second = (choose_flat_field(data.samples, data.pairs) for _ in range(2))
     np.testing.assert_array_equal(first.field, second.field)
-    assert first.residuals == second.residuals
+    assert first.error == second.error

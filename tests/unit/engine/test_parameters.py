@@ -107,7 +107,7 @@ def test_a_wrong_setting_is_named_with_the_value_and_what_is_allowed(name, value
         ("exclude_first_slices", "2"),
         ("tile_grid", "7 x 9"),
         ("orientation", "+slow,-fast"),
-        ("smoothness_flatfield", None),
+        ("pixel_size_um", None),
         ("auto_exclude_z_corr", -0.5),
         ("export_formats", ()),
         ("export_formats", ("mrc", "ome-tiff")),
@@ -140,7 +140,7 @@ def test_what_is_effective_includes_the_defaults():
     assert found["graph_span"] == 1
     assert found["pyramid_resolutions"] == [10.0]
     assert found["crop_depth_um"] == 600.0
-    assert "smoothness_flatfield" not in found
+    assert "pixel_size_um" not in found
     assert list(found) == sorted(found)
 
 
@@ -215,7 +215,7 @@ def test_options_are_read_like_a_file_but_names_stay_names():
         "fix_illum_enabled": "false",
         "subject_name": "007",
         "pyramid_resolutions": "[10, 25]",
-        "smoothness_flatfield": "null",
+        "pixel_size_um": "null",
     }
     values = option_values(options)
     assert values == {
@@ -223,7 +223,7 @@ def test_options_are_read_like_a_file_but_names_stay_names():
         "fix_illum_enabled": False,
         "subject_name": "007",
         "pyramid_resolutions": [10, 25],
-        "smoothness_flatfield": None,
+        "pixel_size_um": None,
     }
     assert given(**values).given["pyramid_resolutions"] == (10.0, 25.0)
 
