@@ -169,23 +169,17 @@ params {
     registration_initial_alignment: String = 'both'
 
     // ---- Alignment ----
-    // Pairs at least this trusted are used in full
-    transform_confidence_high: Float = 0.6
-    // Pairs below this are not used; between the two only their rotation is
-    transform_confidence_low: Float = 0.3
     // Leave out pairs whose registration failed; otherwise what it found and turned down is judged by its
-    // confidence like any other pair
+    // standard errors like any other pair
     skip_error_transforms: Boolean = true
     // A pair with a larger rotation is not used [deg]
     max_rotation_deg: Float = 5.0
     // A pair with a lower correlation is not used; 0: all are
     load_transform_min_zcorr: Float = 0.0
-    // Standard error of a reliable stage position [um]
+    // Standard error of a reliable stage position [um]; pairs that show the same tissue correct it
     stage_sigma_um: Float = 15.0
     // Place the faces by slice number and interval; otherwise by the measured depths, fitted jointly
-    use_expected_z_overlap: Boolean = true
-    // Largest depth correction [planes], with measured depths
-    stack_blend_z_refine_vox: Integer = 5
+    use_expected_z_overlap: Boolean = false
     // What a stage step at an excluded slice counts: itself, a median of others, or nothing; auto keeps
     // reliable stage readings and takes the local median for others (auto | keep | local_median | median |
     // zero)

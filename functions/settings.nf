@@ -37,9 +37,9 @@ def stageSettings(given) {
             'registration_max_translation', 'registration_max_rotation', 'registration_initial_alignment'
         ]),
         solve_alignment: given.subMap([
-            'resolution_um', 'slicing_interval_mm', 'transform_confidence_high', 'transform_confidence_low',
+            'resolution_um', 'slicing_interval_mm',
             'skip_error_transforms', 'max_rotation_deg', 'load_transform_min_zcorr', 'stage_sigma_um',
-            'use_expected_z_overlap', 'stack_blend_z_refine_vox', 'common_space_excluded_slice_mode',
+            'use_expected_z_overlap', 'common_space_excluded_slice_mode',
             'common_space_excluded_slice_window', 'auto_exclude_enabled', 'auto_exclude_consecutive',
             'auto_exclude_z_corr', 'strict'
         ]),

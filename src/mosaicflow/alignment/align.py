@@ -8,10 +8,8 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import spsolve
 
-from mosaicflow.alignment.graph import solve_graph, stage_poses
+from mosaicflow.alignment.graph import measured_trust, solve_graph, stage_poses, within_reach
 from mosaicflow.alignment.solution import AlignedSlice
 
 if TYPE_CHECKING:
@@ -19,9 +17,10 @@ if TYPE_CHECKING:
 
     from mosaicflow.alignment.graph import GraphSettings, GraphSlice, LoopError, Pose
     from mosaicflow.alignment.links import Link
+    from mosaicflow.alignment.sections import Faces
     from mosaicflow.alignment.solution import SliceFrame
 
-__all__ = ["DepthRules", "SlicePlacement", "place_by_evidence", "solve_depths", "to_aligned"]
+__all__ = ["Placements", "SlicePlacement", "place_by_evidence", "to_aligned"]
 
 # A link counts as held-out evidence only if the others fix at least this part of it.
 _MIN_REDUNDANCY = 0.3
@@ -39,7 +38,7 @@ class SlicePlacement:
     pose : Pose
         Its placement.
     source : str
-        ``reference``, ``graph``, ``rotation``, ``stage`` or ``previous``.
+        ``reference``, ``graph``, ``stage`` or ``previous``.
     confidence : float
         Mean confidence of its links, weighted by their precision.
     reasons : tuple of str
@@ -55,12 +54,34 @@ class SlicePlacement:
     evidence: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Placements:
+    """Where all slices go, and how sure that is.
+
+    Parameters
+    ----------
+    slices : mapping
+        By slice id.
+    step_sigma_px : mapping
+        Standard error per axis of the step from the slice before, by slice id; not of the first.
+    settings : GraphSettings
+        How far the stage was trusted in the end.
+    links : tuple of Link
+        All links, with what of them was used.
+    """
+
+    slices: Mapping[int, SlicePlacement]
+    step_sigma_px: Mapping[int, float]
+    settings: GraphSettings
+    links: tuple[Link, ...]
+
+
 def place_by_evidence(
     slices: Sequence[GraphSlice],
     links: Sequence[Link],
     reference_id: int,
     settings: GraphSettings,
-) -> dict[int, SlicePlacement]:
+) -> Placements:
     """Solve the graph, and return a slice to the stage where the graph explains less.
 
     A slice's links are predicted twice: by the stage, and by the graph solved without the link in
@@ -80,16 +101,19 @@ def place_by_evidence(
 
     Returns
     -------
-    dict of int to SlicePlacement
-        By slice id.
+    Placements
     """
+    settings = measured_trust(slices, links, settings)
+    links = within_reach(slices, links, settings)
     usable = [link for link in links if link.use != "none"]
-    poses, loops = solve_graph(slices, usable, reference_id, settings)
+    solution = solve_graph(slices, usable, reference_id, settings)
+    loops = solution.loops
     evidence = {one.slice_id: _weigh(one.slice_id, usable, loops, links) for one in slices}
     worse = {i for i, found in evidence.items() if _stage_is_better(found)}
     if worse:
         usable = [link for link in usable if not worse & {link.fixed_id, link.moving_id}]
-        poses, _ = solve_graph(slices, usable, reference_id, settings)
+        solution = solve_graph(slices, usable, reference_id, settings)
+    poses = solution.poses
     upright = stage_poses(slices)
     segments = [one.segment for one in slices]
     placed = {}
@@ -108,7 +132,7 @@ def place_by_evidence(
                 "moved_from_stage_px": [round(float(value), 4) for value in move],
             },
         )
-    return placed
+    return Placements(placed, solution.step_sigma_px, settings, tuple(links))
 
 
 def _weigh(
@@ -157,10 +181,8 @@ def _stage_is_better(evidence: Mapping[str, Any]) -> bool:
 def _source(is_reference: bool, own: Sequence[Link], reliable: bool) -> str:
     if is_reference:
         return "reference"
-    if any(link.use == "full" for link in own):
-        return "graph"
     if own:
-        return "rotation"
+        return "graph"
     return "stage" if reliable else "previous"
 
 
@@ -187,74 +209,11 @@ def _reasons(
     return tuple(reasons)
 
 
-@dataclass(frozen=True, slots=True)
-class DepthRules:
-    """When measured depths are believed.
-
-    Parameters
-    ----------
-    use_expected : bool
-        Keep every face where its number puts it.
-    limit_planes : float
-        Largest correction [planes].
-    pitch_um : float
-        Planes of the canvas.
-    """
-
-    use_expected: bool
-    limit_planes: float
-    pitch_um: float
-
-
-def solve_depths(ids: Sequence[int], links: Sequence[Link], rules: DepthRules) -> dict[int, float]:
-    """Fit one depth correction per slice to all measured drifts at once.
-
-    The corrections do not add up along the stack: their mean and slope are removed, so the length
-    of the volume stays that of the section count.
-
-    Parameters
-    ----------
-    ids : sequence of int
-        Slices in use, sorted.
-    links : sequence of Link
-        Usable pairs with a measured drift.
-    rules : DepthRules
-        Limits.
-
-    Returns
-    -------
-    dict of int to float
-        Correction [planes]; all 0 when the expected depths are to be used.
-    """
-    measured = [link for link in links if math.isfinite(link.drift[1])]
-    if rules.use_expected or len(ids) < 3 or not measured:
-        return dict.fromkeys(ids, 0.0)
-    index = {i: k for k, i in enumerate(ids)}
-    ends = np.array([(index[link.fixed_id], index[link.moving_id]) for link in measured])
-    target = np.array([link.drift[0] for link in measured]) / rules.pitch_um
-    sigma = np.maximum([link.drift[1] / rules.pitch_um for link in measured], 0.1)
-    rows = np.repeat(np.arange(len(measured)), 2)
-    signs = np.tile([-1.0, 1.0], len(measured))
-    design = sparse.csr_array((signs, (rows, ends.ravel())), shape=(len(measured), len(ids)))
-    loose = sparse.eye_array(len(ids)) / max(rules.limit_planes, 1.0) ** 2
-    weight = sigma**-2
-    for _ in range(20):
-        weighted = design.T * weight
-        fit = spsolve((weighted @ design + loose).tocsc(), weighted @ target)
-        residual = (target - design @ fit) / sigma
-        weight = sigma**-2 / (1 + (residual / 2) ** 2)
-    spread = np.arange(len(ids)) - (len(ids) - 1) / 2
-    slope = float(spread @ fit / (spread @ spread))
-    corrections = np.clip(
-        fit - fit.mean() - slope * spread, -rules.limit_planes, rules.limit_planes
-    )
-    return {i: float(corrections[k]) for i, k in index.items()}
-
-
 def to_aligned(
     placed: Mapping[int, SlicePlacement],
     frames: Mapping[int, SliceFrame],
-    planes: Mapping[int, int],
+    faces: Faces,
+    plane_um: float,
 ) -> list[AlignedSlice]:
     """Combine lateral placements and depths into entries of ``alignment.json``."""
     return [
@@ -262,7 +221,8 @@ def to_aligned(
             slice_id=i,
             transform=replace(one.pose.transform),
             scale_yx=frames[i].scale_yx,
-            z_plane=planes[i],
+            z_plane=faces.depth_um[i] / plane_um,
+            section=faces.sections.get(i),
             confidence=one.confidence,
             source=one.source,
             reasons=one.reasons,

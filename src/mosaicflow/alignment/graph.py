@@ -25,13 +25,27 @@ if TYPE_CHECKING:
 
     from mosaicflow.alignment.links import Link
 
-__all__ = ["GraphSettings", "GraphSlice", "LoopError", "Pose", "solve_graph", "stage_poses"]
+__all__ = [
+    "GraphSettings",
+    "GraphSlice",
+    "GraphSolution",
+    "LoopError",
+    "Pose",
+    "measured_trust",
+    "solve_graph",
+    "stage_poses",
+    "within_reach",
+]
 
 YX = tuple[float, float]
 
 _PLAIN_STEPS = 5
 # A stage this many times less certain keeps unlinked slices in place and moves no linked one.
 _FREE = 30.0
+# What is claimed of the stage counts as this many measured steps.
+_CLAIM = 2.0
+# A step that likeness alone sees this many standard errors off the stage is chance.
+_REACH = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,112 @@ class LoopError:
     redundancy: float
 
 
+@dataclass(frozen=True, slots=True)
+class GraphSolution:
+    """All slices placed at once.
+
+    Parameters
+    ----------
+    poses : mapping of int to Pose
+        By slice id.
+    loops : list of LoopError
+        One per link.
+    step_sigma_px : mapping of int to float
+        Standard error per axis of the step from the slice before, by slice id.
+    """
+
+    poses: Mapping[int, Pose]
+    loops: list[LoopError]
+    step_sigma_px: Mapping[int, float]
+
+
+def measured_trust(
+    slices: Sequence[GraphSlice], links: Sequence[Link], settings: GraphSettings
+) -> GraphSettings:
+    """Take the errors of stage and angle from the pairs that saw the same tissue twice.
+
+    Parameters
+    ----------
+    slices : sequence of GraphSlice
+        Sorted by id.
+    links : sequence of Link
+        Graded links.
+    settings : GraphSettings
+        What is claimed of the stage.
+
+    Returns
+    -------
+    GraphSettings
+        With what was measured; from steps and not from positions, so that a chain that drifts
+        does not talk the stage down.
+    """
+    of = {one.slice_id: one for one in slices}
+    steps: list[float] = []
+    turns: list[float] = []
+    for link in links:
+        a, b = of[link.fixed_id], of[link.moving_id]
+        if link.use == "none" or link.distance_planes or a.segment != b.segment:
+            continue
+        if link.sigma_px < settings.stage_sigma_px:
+            steps += _off_stage(link, a, b)
+        if link.sigma_deg < settings.angle_sigma_deg:
+            turns.append(link.angle_deg)
+    return replace(
+        settings,
+        stage_sigma_px=_pooled(steps, settings.stage_sigma_px),
+        angle_sigma_deg=_pooled(turns, settings.angle_sigma_deg),
+    )
+
+
+def within_reach(
+    slices: Sequence[GraphSlice], links: Sequence[Link], settings: GraphSettings
+) -> list[Link]:
+    """Leave out pairs that know less than the stage.
+
+    That is where neither shift nor rotation is as certain as the stage's own, and where different
+    tissue looks alike in a place where no stage would put a slice.
+    """
+    of = {one.slice_id: one for one in slices}
+    limit = _REACH * math.sqrt(2) * settings.stage_sigma_px
+    step_px = math.sqrt(2) * settings.stage_sigma_px
+    step_deg = math.sqrt(2) * settings.angle_sigma_deg
+
+    def verdict(link: Link) -> str:
+        a, b = of[link.fixed_id], of[link.moving_id]
+        if link.use == "none" or a.segment != b.segment:
+            return ""
+        if link.sigma_px > step_px and link.sigma_deg > step_deg:
+            return "less certain than the stage"
+        off = math.hypot(*_off_stage(link, a, b))
+        if link.distance_planes and off > limit:
+            return f"different tissue matches {off:.1f} px off, beyond {_REACH:.0f} sigma"
+        return ""
+
+    return [
+        replace(link, use="none", reason=why) if (why := verdict(link)) else link for link in links
+    ]
+
+
+def _off_stage(link: Link, a: GraphSlice, b: GraphSlice) -> tuple[float, float]:
+    """How far a link puts its slices from where the stage does [px]."""
+    y, x = (
+        (b.stage_yx[axis] + link.moving_yx[axis] - b.center_yx[axis])
+        - (a.stage_yx[axis] + link.fixed_yx[axis] - a.center_yx[axis])
+        for axis in (0, 1)
+    )
+    return y, x
+
+
+def _pooled(steps: Sequence[float], claimed: float) -> float:
+    """Give the standard error of one end of a step; what is claimed counts as some of them."""
+    seen = np.array(steps)
+    if len(seen) > 4:
+        limit = max(3 * 1.4826 * float(np.median(np.abs(seen))), claimed)
+        seen = np.clip(seen, -limit, limit)
+    total = _CLAIM * claimed**2 + float((seen**2).sum()) / 2
+    return math.sqrt(total / (_CLAIM + len(seen)))
+
+
 def stage_poses(slices: Sequence[GraphSlice]) -> dict[int, Pose]:
     """Place every slice where the stage says, upright."""
     return {one.slice_id: Pose(0.0, one.center_yx, one.stage_yx) for one in slices}
@@ -122,7 +242,7 @@ def solve_graph(
     links: Sequence[Link],
     reference_id: int,
     settings: GraphSettings,
-) -> tuple[dict[int, Pose], list[LoopError]]:
+) -> GraphSolution:
     """Place all slices at once.
 
     Parameters
@@ -130,7 +250,7 @@ def solve_graph(
     slices : sequence of GraphSlice
         Sorted by id.
     links : sequence of Link
-        Those with ``use`` 'full' or 'rotation', between slices in `slices`.
+        Those that count, between slices in `slices`.
     reference_id : int
         This slice ends upright, where the stage has it.
     settings : GraphSettings
@@ -138,10 +258,7 @@ def solve_graph(
 
     Returns
     -------
-    poses : dict of int to Pose
-        By slice id.
-    loops : list of LoopError
-        One per link.
+    GraphSolution
     """
     problem = _Problem(slices, links, reference_id, settings)
     # How well the links agree is asked where the stage has no say: else a stage that is off would
@@ -149,7 +266,8 @@ def solve_graph(
     free = replace(settings, stage_sigma_px=_FREE * settings.stage_sigma_px)
     _, agreement = _descend(_Problem(slices, links, reference_id, free), {})
     state, spreads = _descend(problem, {"shift": agreement["shift"]})
-    return problem.anchored(state), problem.loop_errors(state, spreads)
+    loops = problem.loop_errors(state, spreads)
+    return GraphSolution(problem.anchored(state), loops, problem.step_sigma(state, spreads))
 
 
 def _descend(
@@ -231,8 +349,6 @@ class _Problem:
         turn = 1 / math.radians(link.sigma_deg)
         angle = state[3 * j + 2] + math.radians(link.angle_deg) - state[3 * i + 2]
         rows.add(angle * turn, {3 * j + 2: turn, 3 * i + 2: -turn}, "turn")
-        if link.use != "full":
-            return
         lever_i, d_i = _lever(self.slices[i], link.fixed_yx, state[3 * i + 2])
         lever_j, d_j = _lever(self.slices[j], link.moving_yx, state[3 * j + 2])
         scale = 1 / self.sigma(link)
@@ -313,12 +429,9 @@ class _Problem:
         errors = []
         position = 0
         for link in self.links:
-            count = 3 if link.use == "full" else 1
+            count = 3
             own = np.arange(position, position + count)
             position += count
-            if count == 1:
-                errors.append(LoopError(math.nan, math.nan, 0.0))
-                continue
             block = rows[own].toarray()
             root = np.sqrt(weight[own])
             leverage = (block @ normal.solve(block.T)) * root[:, None] * root[None, :]
@@ -333,6 +446,27 @@ class _Problem:
                 LoopError(stage, float(np.hypot(*without[1:])) * self.sigma(link), redundancy)
             )
         return errors
+
+    def step_sigma(
+        self, state: NDArray[np.float64], spreads: Mapping[str, float]
+    ) -> dict[int, float]:
+        """Say how well each slice is known against the one before it."""
+        residual, jacobian = self.linearize(state)
+        weight = self.weights(residual, spreads)
+        normal = splu(((jacobian.T * weight) @ jacobian).tocsc())
+        found = {}
+        for k, (_, other) in enumerate(itertools.pairwise(self.slices)):
+            # Where the middle of the lower slice lies in the upper one: a turn of it counts too.
+            middle = state[3 * k + 3 : 3 * k + 5] - state[3 * k : 3 * k + 2]
+            lever = np.array([-middle[1], middle[0]])
+            step = np.zeros((self.n_unknowns, 2))
+            for axis in (0, 1):
+                step[3 * k + 3 + axis, axis] = 1.0
+                step[3 * k + axis, axis] = -1.0
+                step[3 * k + 2, axis] = -lever[axis]
+            covariance = step.T @ normal.solve(step)
+            found[other.slice_id] = math.sqrt(max(float(np.trace(covariance)) / 2, 0.0))
+        return found
 
     def anchored(self, state: NDArray[np.float64]) -> dict[int, Pose]:
         """Move the whole so that the reference is upright where the stage has it."""

@@ -16,6 +16,7 @@ __all__ = [
     "band_pass",
     "bin_mean",
     "correlation",
+    "filled_depth",
     "gradient_magnitude",
     "smooth_valid",
     "tissue_mask",
@@ -46,6 +47,23 @@ def bin_mean(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     binned = rows.reshape(*stack, new_y, new_x, factor).sum(axis=-1)
     result: NDArray[np.float32] = (binned / np.float32(factor**2)).astype(np.float32)
     return result
+
+
+def filled_depth(planes: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Count the planes of each column down to the last one with data.
+
+    Parameters
+    ----------
+    planes : ndarray, shape (z, y, x), float32
+        A slice; 0 is no data, but for single zeros inside a column, which are dark tissue.
+
+    Returns
+    -------
+    ndarray, shape (y, x), int64
+    """
+    last = np.argmax(planes[::-1] != 0, axis=0)
+    depth: NDArray[np.int64] = np.where(planes.any(axis=0), len(planes) - last, 0)
+    return depth
 
 
 def band_pass(

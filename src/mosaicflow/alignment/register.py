@@ -40,12 +40,21 @@ Initial = Literal["none", "gradient", "com", "both"]
 # Longest side of the image in which all shifts and angles are tried.
 _COARSE_PX = 128
 # Wider images are registered at half size: they hold structure enough for 0.02 px, in a third of
-# the time.
-_FINE_PX = 512
-# Structures above this many px at full resolution are shading, not anatomy.
-_SHADING_PX = 32
+# the time. At 512 px neighbours of 5 x 5 tiles were 0.45 px apart, as the band below was lost.
+_FINE_PX = 1024
+# Coarsest structure compared [px at full resolution], from fine to coarse; the one with the least
+# error is taken.
+_BANDS_PX = 4, 8, 16, 32
+# Shadows of what lies above, blur and rests of shading are coarse and differ between the slices.
+# They move a fit by this times the square of the band [px]: 0.6 px with 32 and 0.02 with 4 between
+# simulated slices.
+_COARSE_ERROR = 0.0006
 # Speckle is gone after smoothing by this many px at full resolution.
 _SPECKLE_PX = 2
+# What two slices do not share moves the fit: by this many px where it is as strong as what they do.
+_UNSHARED_PX = 0.05
+# What interpolation, seams and rests of distortion leave [px].
+_LEAST_SIGMA_PX = 0.012
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +209,30 @@ def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:
         return _rejected(pair, "the images are too narrow to compare", 0.0)
     pair = _in_whole_blocks(pair, factors[0])
     guess = _first_guess(_level(pair, factors[0], pair.stage_motion), pair, settings)
-    # The finest level comes twice: its background filters must see the overlap as it really is,
-    # and a start that is off by 0.3 px leaves a bias of 0.05 px.
-    found = _descend(pair, [*factors, factors[-1]], guess, settings)
+    found = _descend(pair, factors[:-1] or factors, guess, settings, _BANDS_PX[-1])
+    if found is not None:
+        found = _best_band(pair, factors[-1], found.motion, settings)
     if found is None:
         return _rejected(pair, "too few pixels with data in both slices", 0.0)
     return _judge(pair, found, settings)
+
+
+def _best_band(
+    pair: SlicePair, factor: int, start: Motion, settings: RegistrationSettings
+) -> _Descent | None:
+    """Refine on the finest level with the structures that leave the least error."""
+    best: _Descent | None = None
+    for band in _BANDS_PX:
+        if best is not None and best.sigma_px <= _COARSE_ERROR * band**2:
+            break
+        # Twice, as background filters must see the overlap as it really is: a start that is off
+        # by 0.3 px leaves a bias of 0.05 px.
+        found = _descend(pair, [factor, factor], start, settings, band)
+        if found is None:
+            return None
+        if best is None or found.sigma_px < best.sigma_px:
+            best = found
+    return best
 
 
 def _in_whole_blocks(pair: SlicePair, factor: int) -> SlicePair:
@@ -234,16 +261,29 @@ class _Descent:
     level: _Level
     motion: Motion
     refined: RefinedMotion
+    band_px: int
+
+    @property
+    def sigma_px(self) -> float:
+        """Standard error, with what the two slices do not share [px of the full images]."""
+        refined = self.refined.sigma_px * self.level.factor
+        unshared = _UNSHARED_PX * (max(self.refined.correlation, 0.1) ** -2 - 1)
+        coarse = _COARSE_ERROR * self.band_px**2
+        return math.sqrt(refined**2 + unshared**2 + coarse**2 + _LEAST_SIGMA_PX**2)
 
 
 def _descend(
-    pair: SlicePair, factors: Sequence[int], start: Motion, settings: RegistrationSettings
+    pair: SlicePair,
+    factors: Sequence[int],
+    start: Motion,
+    settings: RegistrationSettings,
+    band_px: int,
 ) -> _Descent | None:
     """Refine from level to level; None when the images do not share enough pixels."""
     found = None
     motion = start
     for factor in factors:
-        level = _level(pair, factor, motion)
+        level = _level(pair, factor, motion, band_px)
         scaled = motion.scaled(factor)
         weight = _overlap(level, scaled)
         if weight.sum() < 64:
@@ -252,7 +292,7 @@ def _descend(
             level.fixed, level.moving, weight, scaled, rotate=settings.transform == "euler"
         )
         motion = refined.motion.scaled(1 / factor)
-        found = _Descent(level, motion, refined)
+        found = _Descent(level, motion, refined, band_px)
     return found
 
 
@@ -266,7 +306,7 @@ def _pyramid(pair: SlicePair, finest_bin: int) -> list[int]:
     return [2**k for k in exponents if k != coarsest - 1 or k <= 1]
 
 
-def _level(pair: SlicePair, factor: int, motion: Motion) -> _Level:
+def _level(pair: SlicePair, factor: int, motion: Motion, band_px: int = _BANDS_PX[-1]) -> _Level:
     plain = bin_mean(pair.fixed, factor), bin_mean(pair.moving, factor)
     valid = (
         bin_mean(pair.fixed_valid.astype(np.float32), factor) > 0.999,
@@ -279,7 +319,8 @@ def _level(pair: SlicePair, factor: int, motion: Motion) -> _Level:
         valid[0] & _warp_mask(valid[1], start, valid[0]),
         valid[1] & _warp_mask(valid[0], _inverse(start, valid), valid[1]),
     )
-    low, high = max(1.0, _SPECKLE_PX / factor), max(4.0, _SHADING_PX / factor)
+    low = max(1.0, _SPECKLE_PX / factor)
+    high = max(2 * low, band_px / factor)
     fixed, moving = (
         band_pass(image, mask, low, high) for image, mask in zip(plain, shared, strict=True)
     )
@@ -288,7 +329,7 @@ def _level(pair: SlicePair, factor: int, motion: Motion) -> _Level:
         tissue_mask(plain[1], valid[1], max(1.0, 8 / factor)),
     )
     # Filters see only half their neighbourhood where the data ends: keep away from there.
-    inner = _shrink(valid[0]), _shrink(valid[1])
+    inner = _shrink(valid[0], low), _shrink(valid[1], low)
     return _Level(factor, fixed, moving, valid, inner, tissue, plain)
 
 
@@ -313,9 +354,12 @@ def _inverse(motion: Motion, frames: tuple[NDArray[np.bool_], NDArray[np.bool_]]
     return Motion(-motion.angle_deg, (float(at[0]), float(at[1])))
 
 
-def _shrink(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    share = ndimage.uniform_filter(mask.astype(np.float32), 5, mode="constant")
-    result: NDArray[np.bool_] = share > 0.99
+def _shrink(mask: NDArray[np.bool_], sigma_px: float) -> NDArray[np.bool_]:
+    """Keep what lies further from the end of the data than a Gaussian reaches."""
+    # Two pixels instead of six let the end of the data pull fine structure by 0.15 px.
+    size = 2 * round(3 * sigma_px) + 1
+    share = ndimage.uniform_filter(mask.astype(np.float32), size, mode="constant")
+    result: NDArray[np.bool_] = share > 1 - 0.5 / size**2
     return result
 
 
@@ -446,9 +490,7 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
         before,
         confidence(after, size, motion.angle_deg, settings),
         held_out,
-        sigma_px=math.sqrt(
-            (found.refined.sigma_px * level.factor) ** 2 + spread[0] ** 2 / 8 + 0.02**2
-        ),
+        sigma_px=math.hypot(found.sigma_px, spread[0] / math.sqrt(8)),
         sigma_deg=math.sqrt(found.refined.sigma_deg**2 + spread[1] ** 2 / 4 + 0.003**2),
     )
     failure = _why_not(fit, settings)

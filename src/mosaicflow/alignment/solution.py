@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AlignedSlice",
     "Alignment",
+    "Gap",
     "LeftOut",
+    "Section",
     "SliceFrame",
-    "face_planes",
     "fit_canvas",
     "frame_of",
 ]
@@ -70,6 +71,79 @@ def frame_of(
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """Tissue between two faces.
+
+    Parameters
+    ----------
+    thickness_um, sigma_um : float or None
+        Its thickness and the standard error; None above the first face.
+    source : str
+        ``measured`` from the images of the slices, or ``assumed`` from the cutting interval.
+    """
+
+    thickness_um: float | None = None
+    sigma_um: float | None = None
+    source: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the entries in ``alignment.json``."""
+        return {
+            "thickness_um": None if self.thickness_um is None else round(self.thickness_um, 4),
+            "thickness_sigma_um": None if self.sigma_um is None else round(self.sigma_um, 4),
+            "thickness_source": self.source or None,
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Section | None:
+        """Read the entries; None where there are none."""
+        thickness, sigma = record.get("thickness_um"), record.get("thickness_sigma_um")
+        if thickness is None or sigma is None:
+            return None
+        return cls(float(thickness), float(sigma), str(record.get("thickness_source") or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Two neighbours in the stack that no tissue seen by both joins.
+
+    Parameters
+    ----------
+    first_plane, stop_plane : int
+        Planes [first, stop) that no slice covers; equal where there are none.
+    fixed_id, moving_id : int
+        The slices above and below.
+    sigma_px : float or None
+        Standard error per axis of the lower side's place against the upper's.
+    sigma_um : float or None
+        Standard error of the distance of their faces.
+    """
+
+    first_plane: int
+    stop_plane: int
+    fixed_id: int | None = None
+    moving_id: int | None = None
+    sigma_px: float | None = None
+    sigma_um: float | None = None
+
+    @property
+    def planes(self) -> list[int]:
+        """First plane and the one after the last."""
+        return [self.first_plane, self.stop_plane]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the entry in ``alignment.json``."""
+        return {
+            "first_plane": self.first_plane,
+            "stop_plane": self.stop_plane,
+            "fixed_id": self.fixed_id,
+            "moving_id": self.moving_id,
+            "sigma_px": None if self.sigma_px is None else round(self.sigma_px, 4),
+            "sigma_um": None if self.sigma_um is None else round(self.sigma_um, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class AlignedSlice:
     """Where one slice goes.
 
@@ -82,33 +156,48 @@ class AlignedSlice:
     scale_yx : tuple of float
         Canvas pixels per slice pixel; a slice pixel `p` has the coordinate
         ``(p + 0.5) * scale - 0.5`` at the canvas's pitch.
-    z_plane : int
-        Canvas plane of its block face.
+    z_plane : float
+        Canvas plane of its block face, to a fraction of a plane.
     confidence : float
         Between 0 and 1.
     source : str
-        ``reference``, ``graph``, ``rotation`` (position by the stage), ``stage`` or ``previous``.
+        ``reference``, ``graph``, ``manual``, ``rotation`` (position by the stage, on demand),
+        ``stage`` or ``previous``.
     reasons : tuple of str
         Why it is not better.
     evidence : mapping
         Numbers that decided between image and stage.
+    section : Section or None
+        Tissue between the face of the slice before and its own; None for the first.
     """
 
     slice_id: int
     transform: Rigid2D
     scale_yx: YX
-    z_plane: int
+    z_plane: float
     confidence: float
     source: str
     reasons: tuple[str, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    section: Section | None = None
+
+    @property
+    def first_plane(self) -> int:
+        """Canvas plane that is nearest to its face."""
+        return math.floor(self.z_plane + 0.5)
+
+    @property
+    def sunk_planes(self) -> float:
+        """How far its face lies below that plane, -0.5 to 0.5."""
+        return self.z_plane - self.first_plane
 
     def to_json(self) -> dict[str, Any]:
         """Give the slice's entry in ``alignment.json``."""
         return {
             "slice_id": self.slice_id,
             **self.transform.to_json(),
-            "z_plane": self.z_plane,
+            "z_plane": round(self.z_plane, 6),
+            **(self.section or Section()).to_json(),
             "confidence": round(self.confidence, 6),
             "source": self.source,
             "reasons": list(self.reasons),
@@ -125,7 +214,8 @@ class AlignedSlice:
                 slice_id=int(record["slice_id"]),
                 transform=Rigid2D.from_json(record, where),
                 scale_yx=(scale_y, scale_x),
-                z_plane=int(record["z_plane"]),
+                z_plane=float(record["z_plane"]),
+                section=Section.from_json(record),
                 confidence=float(record.get("confidence") or 0.0),
                 source=str(record.get("source", "")),
                 reasons=tuple(str(reason) for reason in record.get("reasons", ())),
@@ -186,8 +276,8 @@ class Alignment:
         Sorted by id.
     left_out : tuple of LeftOut
         Sorted by id.
-    gaps : tuple of tuple of int
-        Ranges of planes [first, stop) that no slice covers.
+    gaps : tuple of Gap
+        Where nothing that two slices show alike joins the stack.
     depths : str
         ``expected`` or ``measured``: where the face planes come from.
     """
@@ -199,7 +289,7 @@ class Alignment:
     interval_planes: float
     slices: tuple[AlignedSlice, ...]
     left_out: tuple[LeftOut, ...] = ()
-    gaps: tuple[tuple[int, int], ...] = ()
+    gaps: tuple[Gap, ...] = ()
     depths: str = "expected"
 
     def to_json(self) -> dict[str, Any]:
@@ -215,7 +305,7 @@ class Alignment:
             "depths": self.depths,
             "slices": [one.to_json() for one in self.slices],
             "left_out": [one.to_json() for one in self.left_out],
-            "gaps": [{"first_plane": a, "stop_plane": b} for a, b in self.gaps],
+            "gaps": [gap.to_json() for gap in self.gaps],
             "synthetic": [],
         }
 
@@ -241,38 +331,13 @@ class Alignment:
                 interval_planes=float(record["interval_planes"]),
                 slices=tuple(AlignedSlice.from_json(one, where) for one in record["slices"]),
                 left_out=tuple(LeftOut(**one) for one in record.get("left_out", ())),
-                gaps=tuple((g["first_plane"], g["stop_plane"]) for g in record.get("gaps", ())),
+                gaps=tuple(Gap(**gap) for gap in record.get("gaps", ())),
                 depths=str(record.get("depths", "expected")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"{where}: cannot be read ({error!r})", remedy="write it with solve_alignment"
             ) from error
-
-
-def face_planes(
-    ids: Sequence[int], interval_planes: float, corrections: Mapping[int, float] | None = None
-) -> dict[int, int]:
-    """Give the canvas plane of every block face.
-
-    Parameters
-    ----------
-    ids : sequence of int
-        Slices in use, sorted; an id left out leaves its interval free, never glued shut.
-    interval_planes : float
-        Planes per section; summed as a float and rounded once.
-    corrections : mapping, optional
-        Measured departures per id [planes].
-
-    Returns
-    -------
-    dict of int to int
-        Plane by id; the first is 0.
-    """
-    shift = corrections or {}
-    planes = {i: round((i - ids[0]) * interval_planes + shift.get(i, 0.0)) for i in ids}
-    first = min(planes.values())
-    return {i: plane - first for i, plane in planes.items()}
 
 
 def fit_canvas(

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.acquisition.slice_config import CONFIG_COLUMNS
-from mosaicflow.alignment.align import (
-    DepthRules,
-    SlicePlacement,
-    place_by_evidence,
-    solve_depths,
-    to_aligned,
-)
+from mosaicflow.alignment.align import Placements, place_by_evidence, to_aligned
 from mosaicflow.alignment.graph import GraphSettings, GraphSlice
 from mosaicflow.alignment.ledger import (
     Failure,
@@ -35,12 +29,14 @@ from mosaicflow.alignment.links import (
     unjoined,
     without_detours,
 )
+from mosaicflow.alignment.sections import DepthRules, solve_depths
 from mosaicflow.alignment.shifts import ExcludedMode, StepTable, parse_steps, place_slices
 from mosaicflow.alignment.solution import (
+    AlignedSlice,
     Alignment,
+    Gap,
     LeftOut,
     SliceFrame,
-    face_planes,
     fit_canvas,
     frame_of,
 )
@@ -100,7 +96,6 @@ class AlignmentRules:
     steps: StepRules
     exclude: ExcludeRules
     expected_depths: bool
-    depth_limit_planes: int
     strict: bool
 
 
@@ -243,14 +238,15 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
         [link for link in links if {link.fixed_id, link.moving_id} <= set(used)]
     )
     placed, frames = _place(used, links, inputs, rules, pitch, report)
-    depth_rules = DepthRules(rules.expected_depths, rules.depth_limit_planes, pitch[0])
+    links = list(placed.links)
     measured = [link for link in links if link.use != "none"]
-    corrections = solve_depths(used, measured, depth_rules)
-    planes = face_planes(used, rules.interval_um / pitch[0], corrections)
+    faces = solve_depths(used, measured, DepthRules(rules.expected_depths, rules.interval_um))
     reference = used[len(used) // 2]
-    aligned, canvas = fit_canvas(to_aligned(placed, frames, planes), frames, reference)
-    depths = {one.slice_id: _canvas_depth(inputs.slices[one.slice_id], pitch[0]) for one in aligned}
-    n_planes = max(planes[i] + depths[i] for i in used)
+    drawn = to_aligned(placed.slices, frames, faces, pitch[0])
+    aligned, canvas = fit_canvas(drawn, frames, reference)
+    n_planes = max(
+        one.first_plane + _canvas_depth(inputs.slices[one.slice_id], pitch[0]) for one in aligned
+    )
     left_out = [*census.left_out, *(LeftOut(i, "excluded", why) for i, why in dropped.items())]
     alignment = Alignment(
         reference_id=reference,
@@ -260,10 +256,16 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
         interval_planes=rules.interval_um / pitch[0],
         slices=aligned,
         left_out=tuple(sorted(left_out, key=lambda one: one.slice_id)),
-        gaps=_gaps(planes, depths),
+        gaps=_gaps(aligned, inputs.slices, pitch[0], placed.step_sigma_px, links),
         depths="expected" if rules.expected_depths else "measured",
     )
     _check_counts(inputs, alignment)
+    report.metric(
+        "stage_sigma",
+        placed.settings.stage_sigma_px * pitch[1],
+        "um",
+        "error of the stage, measured",
+    )
     _report(report, alignment, links, [*inputs.warnings, *inputs.pair_failures, *census.warnings])
     listed = {int(row["slice_id"]) for row in inputs.config}
     unlisted = [{"slice_id": format_slice_id(i), "use": "true"} for i in used if i not in listed]
@@ -285,7 +287,7 @@ def _place(
     rules: AlignmentRules,
     pitch: tuple[float, float, float],
     report: StageReport,
-) -> tuple[dict[int, SlicePlacement], dict[int, SliceFrame]]:
+) -> tuple[Placements, dict[int, SliceFrame]]:
     """Sum the stage's steps and let the links correct them."""
     reference = used[len(used) // 2]
     signs = {inputs.slices[i].stage_sign for i in used}
@@ -340,12 +342,34 @@ def _auto_exclude(
     return dict(sorted(found.items()))
 
 
-def _gaps(planes: Mapping[int, int], depths: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+def _gaps(
+    aligned: Sequence[AlignedSlice],
+    stores: Mapping[int, SliceStore],
+    plane_um: float,
+    sigma_px: Mapping[int, float],
+    links: Sequence[Link],
+) -> tuple[Gap, ...]:
+    """Mark where planes are empty or no tissue that two slices show alike joins the stack."""
+    apart = {moving for _, moving in unjoined(links, [one.slice_id for one in aligned])}
+    ordered = sorted(aligned, key=lambda one: (one.z_plane, one.slice_id))
     covered, gaps = 0, []
-    for i in sorted(planes, key=lambda i: planes[i]):
-        if planes[i] > covered:
-            gaps.append((covered, planes[i]))
-        covered = max(covered, planes[i] + depths[i])
+    for number, one in enumerate(ordered):
+        store, face = stores[one.slice_id], one.first_plane
+        if number and (one.slice_id in apart or face > covered):
+            above, section = ordered[number - 1], one.section
+            gaps.append(
+                Gap(
+                    min(covered, face),
+                    face,
+                    above.slice_id,
+                    one.slice_id,
+                    sigma_px.get(one.slice_id),
+                    None if section is None else section.sigma_um,
+                )
+            )
+        filled = 1.0 if store.shape[0] == 1 else float(np.median(store.filled_planes()))
+        planes = filled if store.shape[0] == 1 else filled * store.pitch_um[0] / plane_um
+        covered = max(covered, face + max(1, math.floor(planes + 0.5)))
     return tuple(gaps)
 
 
@@ -387,7 +411,12 @@ def _report(
     if drifts:
         report.metric("z_offset_std", float(np.std(drifts)), "voxels", "spread of measured depths")
         report.metric("z_offset_range", float(np.ptp(drifts)), "voxels", "range of measured depths")
-    report.metric("gap_planes", sum(b - a for a, b in alignment.gaps), "planes", "empty planes")
+    empty = sum(gap.stop_plane - gap.first_plane for gap in alignment.gaps)
+    report.metric("gap_planes", empty, "planes", "empty planes")
+    sections = [one.section for one in alignment.slices if one.section is not None]
+    measured = sum(one.source == "measured" for one in sections)
+    report.metric("sections_measured", measured, "", "faces whose depth below the last is measured")
+    report.metric("sections", len(sections), "", "faces below the first")
 
 
 def _report_links(report: StageReport, alignment: Alignment, links: Sequence[Link]) -> None:
@@ -397,12 +426,13 @@ def _report_links(report: StageReport, alignment: Alignment, links: Sequence[Lin
     loose = unjoined(links, [one.slice_id for one in alignment.slices])
     text = "neighbours that no pair with common tissue joins"
     report.metric("unjoined_neighbours", len(loose), "", text)
-    if loose:
-        names = ", ".join(f"{one}-{other}" for one, other in loose)
-        report.warn(
-            f"slices {names} are joined by no pair that shows the same tissue: the stage and the "
-            "likeness of different tissue place them, to some px"
-        )
+    for gap in alignment.gaps:
+        if gap.sigma_px is not None and (gap.fixed_id, gap.moving_id) in loose:
+            deep = "" if gap.sigma_um is None else f" and {gap.sigma_um:.1f} um in depth"
+            report.warn(
+                f"slices {gap.fixed_id}-{gap.moving_id} are joined by no pair that shows the same "
+                f"tissue: their places are known to {gap.sigma_px:.1f} px per axis{deep}"
+            )
     text = "median distance by which links miss when predicted without themselves"
     for name, limit in (("loop_error_stage_px", None), ("loop_error_graph_px", _LOOP_ERROR_PX)):
         values = [one.evidence[name] for one in alignment.slices]

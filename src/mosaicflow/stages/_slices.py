@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from mosaicflow.alignment.images import bin_mean
+from mosaicflow.alignment.images import bin_mean, filled_depth
 from mosaicflow.correction.intensity import PlaneScale
 from mosaicflow.correction.surface import Surface
 from mosaicflow.errors import FormatError, InputError
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Projection", "SliceStore", "at_pitch", "check_near_pitch", "open_slice", "project"]
+__all__ = [
+    "Projection",
+    "SliceStore",
+    "at_pitch",
+    "averaged",
+    "check_near_pitch",
+    "open_slice",
+    "project",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +67,38 @@ class SliceStore:
     scale: PlaneScale | None = None
 
     def settled(
-        self, rows: slice, columns: slice, *, recorded: bool = False
+        self,
+        rows: slice,
+        columns: slice,
+        *,
+        recorded: bool = False,
+        sunk_planes: float = 0.0,
     ) -> NDArray[np.float32]:
         """Read a part over the whole depth, with the block face exactly in plane 0.
 
-        With `recorded` the values are those from before `normalize`.
+        With `recorded` the values are those from before `normalize`; with `sunk_planes` (-0.5 to
+        0.5) the face lies that much below plane 0.
         """
         data = np.array(self.level[:, rows, columns], dtype=np.float32)
         if recorded and self.scale is not None:
             data = self.scale.undo(data)
-        if self.face is None or len(data) == 1:
+        if len(data) == 1 or (self.face is None and not sunk_planes):
             return data
-        depth = self.face.depth(rows, columns)
-        return settle_face(data, (depth - np.rint(depth)).astype(np.float32))
+        depth = np.zeros(data.shape[1:]) if self.face is None else self.face.depth(rows, columns)
+        return settle_face(data, (depth - np.rint(depth) - sunk_planes).astype(np.float32))
+
+    def filled_planes(self) -> NDArray[np.int64]:
+        """Count the planes that columns spread over the slice fill, from the face down."""
+        n_z, n_y, n_x = self.shape
+        usable = min(int(self.level.attrs.get("usable_planes", n_z)), n_z)
+        if self.face is None or usable == n_z:
+            return np.full(1, usable)
+        rows = range(0, n_y, max(1, n_y // _FACE_ROWS))
+        depth = np.concatenate(
+            [self.face.depth(slice(y, y + 1), slice(0, n_x)).ravel() for y in rows]
+        )
+        sunk = np.rint(depth).astype(np.int64)
+        return np.asarray(np.minimum(usable + sunk.max() - sunk, n_z), np.int64)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -109,6 +136,10 @@ def open_slice(path: Path) -> SliceStore:
     )
 
 
+# A binned pixel counts where all it is made from does.
+_WHOLE = 0.999
+# Rows of a face that are looked at to learn its shape: it has a few waves at most.
+_FACE_ROWS = 64
 # Pitches that differ by a smaller share misplace nothing by a tenth of a pixel in a thousand.
 _SAME = 1e-4
 # Slices of nearly one pitch are compared on the pixels of the upper one; of their planes, which are
@@ -140,14 +171,29 @@ class Projection:
     images : ndarray, shape (n, y, x), float32
         One image per row of weights, binned.
     valid : ndarray, shape (y, x), bool
-        Where any plane holds data.
+        Where the column holds data down to the deepest plane that any row uses.
     planes : ndarray, shape (z, y, x), float32
-        All planes, binned coarsely; empty when not asked for.
+        All planes, binned; empty when not asked for.
     """
 
     images: NDArray[np.float32]
     valid: NDArray[np.bool_]
     planes: NDArray[np.float32]
+
+
+def averaged(planes: NDArray[np.float32], weights: NDArray[np.float64]) -> Projection:
+    """Average planes that are in memory, (z, y, x), by rows of weights, (n, z)."""
+    table = weights.astype(np.float32)
+    images = (table @ planes.reshape(len(planes), -1)).reshape(-1, *planes.shape[1:])
+    return Projection(images, _is_deep(planes, weights), planes[:0])
+
+
+def _is_deep(planes: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+    used = np.flatnonzero(weights.any(axis=0))
+    deepest = int(used[-1]) if used.size else 0
+    # A plane less: the last of a column may be zero for lack of light.
+    deep: NDArray[np.bool_] = filled_depth(planes[: deepest + 1]) >= max(deepest, 1)
+    return deep
 
 
 def at_pitch(found: Projection, ratio_yx: tuple[float, float]) -> Projection:
@@ -183,7 +229,7 @@ def _drawn(image: NDArray[np.float32], ratio_yx: tuple[float, float]) -> NDArray
 
 
 def project(
-    level: LevelReader,
+    store: SliceStore,
     weights: NDArray[np.float64],
     *,
     image_bin: int = 1,
@@ -192,10 +238,12 @@ def project(
 ) -> Projection:
     """Average planes block by block, so that a slice of any width fits into memory.
 
+    They are read as the volume will show them: with the block face exactly in plane 0.
+
     Parameters
     ----------
-    level : LevelReader
-        The slice, (z, y, x).
+    store : SliceStore
+        The slice.
     weights : ndarray, shape (n, z), float64
         Weight of every plane in each image.
     image_bin, plane_bin : int
@@ -208,23 +256,26 @@ def project(
     -------
     Projection
     """
-    n_z, n_y, n_x = level.shape
+    n_z, n_y, n_x = store.shape
     grain = max(image_bin, plane_bin)
-    step = [grain * max(1, -(-chunk // grain)) for chunk in level.chunks[1:]]
+    step = [grain * max(1, -(-chunk // grain)) for chunk in store.level.chunks[1:]]
     images = np.zeros((len(weights), n_y // image_bin, n_x // image_bin), np.float32)
     valid = np.zeros(images.shape[1:], np.bool_)
     keep = plane_bin or max(n_y, n_x) + 1
     planes = np.zeros((n_z, n_y // keep, n_x // keep), np.float32)
-    table = np.vstack([weights, np.ones(n_z)]).astype(np.float32)
+    table = weights.astype(np.float32)
 
     def reduce(corner: tuple[int, int]) -> None:
         y, x = corner
-        block = np.asarray(level[:, y : y + step[0], x : x + step[1]], dtype=np.float32)
-        flat = (table @ block.reshape(n_z, -1)).reshape(-1, *block.shape[1:])
-        small = bin_mean(flat, image_bin)
-        part = _part(corner, image_bin, small.shape)
-        images[:, *part] = small[:-1]
-        valid[part] = small[-1] != 0
+        ends = min(y + step[0], n_y), min(x + step[1], n_x)
+        block = store.settled(slice(y, ends[0]), slice(x, ends[1]))
+        if len(weights):
+            flat = (table @ block.reshape(n_z, -1)).reshape(-1, *block.shape[1:])
+            small = bin_mean(flat, image_bin)
+            part = _part(corner, image_bin, small.shape)
+            images[:, *part] = small
+            deep = _is_deep(block, weights).astype(np.float32)
+            valid[part] = bin_mean(deep, image_bin) > _WHOLE
         if plane_bin:
             coarse = bin_mean(block, plane_bin)
             planes[:, *_part(corner, plane_bin, coarse.shape)] = coarse

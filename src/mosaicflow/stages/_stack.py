@@ -208,7 +208,7 @@ def _block(
         slices=slices,
         intensity=intensity,
         left_out=[one.to_json() for one in solved.left_out],
-        gaps=[list(gap) for gap in solved.gaps],
+        gaps=[gap.planes for gap in solved.gaps if gap.stop_plane > gap.first_plane],
         synthetic_planes=[],
     )
 
@@ -224,6 +224,9 @@ def _write_tables(drawn: _Drawn, folder: Path) -> None:
             "moving_z_start",
             "correlation",
             "correlation_fallback_used",
+            "thickness_um",
+            "thickness_sigma_um",
+            "thickness_source",
         ),
         [
             {
@@ -234,6 +237,7 @@ def _write_tables(drawn: _Drawn, folder: Path) -> None:
                 "moving_z_start": 0,
                 "correlation": round(match.correlation, 6),
                 "correlation_fallback_used": False,
+                **_thickness(seam, drawn.alignment),
             }
             for seam, match in zip(drawn.seams, drawn.matches, strict=True)
         ],
@@ -244,6 +248,17 @@ def _write_tables(drawn: _Drawn, folder: Path) -> None:
         ("z_index", "slice_id", "raw_level", "applied_gain"),
         _intensities(drawn),
     )
+
+
+def _thickness(seam: Seam, alignment: Alignment) -> dict[str, object]:
+    """Give the tissue between the faces of neighbours in id; others have none of their own."""
+    by_id = {one.slice_id: one for one in alignment.slices}
+    known = by_id[seam.moving.slice_id].section
+    ids = sorted(by_id)
+    before = ids[ids.index(seam.moving.slice_id) - 1]
+    if known is None or before != seam.fixed.slice_id:
+        return {}
+    return known.to_json()
 
 
 _DECISION_COLUMNS = (
@@ -339,7 +354,7 @@ def _report(report: StageReport, drawn: _Drawn) -> None:
         report.warn("there is one slice only: nothing was stacked")
     report.metric("slices_stacked", len(drawn.plans), "", "slices in the volume")
     report.metric("slices_left_out", len(alignment.left_out), "", "slices without image")
-    gaps = sum(stop - first for first, stop in alignment.gaps)
+    gaps = sum(gap.stop_plane - gap.first_plane for gap in alignment.gaps)
     report.metric("gap_planes", gaps, "planes", "planes that no slice covers")
     area = math.prod(alignment.canvas_yx)
     shares = [

@@ -68,12 +68,19 @@ class SlicePlan:
         Planes of the volume it covers.
     planes : list of tuple
         How its canvas planes average its own.
+    sunk_planes : float
+        How far the slice's face lies below the first of them [its own planes].
     """
 
     store: SliceStore
     lateral: LateralMap
     span: DepthSpan
     planes: list[tuple[int, NDArray[np.float32]]]
+    sunk_planes: float = 0.0
+
+    def settled(self, source: Window, *, recorded: bool) -> NDArray[np.float32]:
+        """Read a window (z, y, x) with the face where the volume has it."""
+        return self.store.settled(*source.slices, recorded=recorded, sunk_planes=self.sunk_planes)
 
     def mixed(self, data: NDArray[np.float32], number: int) -> NDArray[np.float32]:
         """Average the slice's own planes (z, y, x) into one canvas plane below its face."""
@@ -156,11 +163,12 @@ def _plan(store: SliceStore, one: AlignedSlice, alignment: Alignment) -> SlicePl
     depth = 1
     if n_z > 1:
         depth = max(1, math.floor(n_z * store.pitch_um[0] / canvas_um[0] + 0.5))
-    depth = min(depth, alignment.n_planes - one.z_plane)
+    depth = min(depth, alignment.n_planes - one.first_plane)
     weights = plane_weights(n_z, store.pitch_um[0], depth, canvas_um[0])
     usable = store.level.attrs.get("usable_planes", n_z) * store.pitch_um[0] / canvas_um[0]
-    span = DepthSpan(store.slice_id, one.z_plane, depth, max(1, math.floor(usable + 0.5)))
-    return SlicePlan(store, LateralMap(matrix, offset, (n_y, n_x)), span, weights)
+    span = DepthSpan(store.slice_id, one.first_plane, depth, max(1, math.floor(usable + 0.5)))
+    sunk = one.sunk_planes * canvas_um[0] / store.pitch_um[0]
+    return SlicePlan(store, LateralMap(matrix, offset, (n_y, n_x)), span, weights, sunk)
 
 
 def measure_seams(
@@ -289,7 +297,7 @@ def _seam_patch(
     source = plan.lateral.source(target)
     if source is None:
         return _SeamPatch(empty, empty)
-    data = plan.store.settled(*source.slices, recorded=light.recorded)
+    data = plan.settled(source, recorded=light.recorded)
     sampler = Sampler(plan.lateral, target, source, np.asarray(data.any(axis=0)))
     means = []
     for row, seam in enumerate(around):
@@ -427,6 +435,6 @@ class _Column:
         source = plan.lateral.source(self._target)
         if source is None:
             return None
-        data = plan.store.settled(*source.slices, recorded=self._light.recorded)
+        data = plan.settled(source, recorded=self._light.recorded)
         sampler = Sampler(plan.lateral, self._target, source, np.asarray(data.any(axis=0)))
         return SampledSlice(sampler, partial(plan.mixed, data), self._light.tones[index])

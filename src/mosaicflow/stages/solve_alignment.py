@@ -19,14 +19,11 @@ def solve_alignment(
     output_dir: Path,
     resolution_um: float = 10.0,
     slicing_interval_mm: float = 0.2,
-    transform_confidence_high: float = 0.6,
-    transform_confidence_low: float = 0.3,
     skip_error_transforms: bool = True,
     max_rotation_deg: float = 5.0,
     load_transform_min_zcorr: float = 0.0,
     stage_sigma_um: float = 15.0,
-    use_expected_z_overlap: bool = True,
-    stack_blend_z_refine_vox: int = 5,
+    use_expected_z_overlap: bool = False,
     common_space_excluded_slice_mode: Literal[
         "auto", "keep", "local_median", "median", "zero"
     ] = "auto",
@@ -59,24 +56,19 @@ def solve_alignment(
         Pitch of the volume [um]; -1: that of the slices.
     slicing_interval_mm : float
         Thickness of a section [mm].
-    transform_confidence_high : float
-        Pairs at least this trusted are used in full.
-    transform_confidence_low : float
-        Pairs below this are not used; between the two only their rotation is.
     skip_error_transforms : bool
         Leave out pairs whose registration failed; otherwise what it found and turned down is
-        judged by its confidence like any other pair.
+        judged by its standard errors like any other pair.
     max_rotation_deg : float
         A pair with a larger rotation is not used [deg].
     load_transform_min_zcorr : float
         A pair with a lower correlation is not used; 0: all are.
     stage_sigma_um : float
-        Standard error of a reliable stage position [um].
+        Standard error of a reliable stage position [um]; pairs that show the same tissue correct
+        it.
     use_expected_z_overlap : bool
         Place the faces by slice number and interval; otherwise by the measured depths, fitted
         jointly.
-    stack_blend_z_refine_vox : int
-        Largest depth correction [planes], with measured depths.
     common_space_excluded_slice_mode : {'auto', 'keep', 'local_median', 'median', 'zero'}
         What a stage step at an excluded slice counts: itself, a median of others, or nothing; auto
         keeps reliable stage readings and takes the local median for others.
@@ -113,15 +105,12 @@ def solve_alignment(
         interval_um=1000 * slicing_interval_mm,
         stage_sigma_um=stage_sigma_um,
         links=LinkRules(
-            transform_confidence_low,
-            transform_confidence_high,
             max_rotation_deg,
             load_transform_min_zcorr,
         ),
         steps=StepRules(common_space_excluded_slice_mode, common_space_excluded_slice_window),
         exclude=ExcludeRules(auto_exclude_enabled, auto_exclude_consecutive, auto_exclude_z_corr),
         expected_depths=use_expected_z_overlap,
-        depth_limit_planes=stack_blend_z_refine_vox,
         strict=strict,
     )
     inputs = AlignmentInputs.read(

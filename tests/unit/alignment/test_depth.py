@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, shift
 
-from mosaicflow.alignment.depth import expected_plane, fit_drift, match_planes
+from mosaicflow.alignment.depth import (
+    expected_plane,
+    fit_drift,
+    match_planes,
+    measure_drift,
+    shadow_strength,
+)
 
 
 def test_the_face_of_the_next_slice_lies_one_interval_down():
@@ -37,7 +43,9 @@ def test_slices_without_common_tissue_are_compared_where_they_are_nearest():
 
 def test_damaged_top_planes_are_used_only_when_there_are_no_others():
     match = match_planes(42, 42, lag_planes=40, first_index=4)
-    assert (match.moving_z, match.n_planes, match.distance_planes) == (1, 1, 0)
+    assert (match.moving_z, match.n_planes, match.distance_planes) == (0, 2, 0)
+    match = match_planes(46, 46, lag_planes=40, first_index=4)
+    assert (match.moving_z, match.n_planes) == (3, 3)
 
 
 def test_slices_one_plane_deep_are_compared_plane_to_plane():
@@ -72,5 +80,50 @@ def test_a_measured_plane_25_for_expected_24_is_a_drift_of_one():
 def test_too_little_common_tissue_measures_nothing():
     rng = np.random.default_rng(1)
     planes = column(rng, 24)
-    found = fit_drift(planes, planes, lag_planes=20, first_index=4, max_drift_planes=10)
-    assert (found.drift_planes, found.sigma_planes) == (0.0, np.inf)
+    found = fit_drift(planes, planes, lag_planes=40, first_index=4, max_drift_planes=10)
+    assert found.sigma_planes == np.inf
+
+
+def block_of(rng, n_planes, size=90):
+    noise = rng.standard_normal((n_planes, size, size))
+    return (1 + 3 * gaussian_filter(noise, (1.5, 1.2, 1.2))).clip(0.2).astype(np.float32)
+
+
+@pytest.mark.parametrize("overlap", [4, 6, 12])
+@pytest.mark.parametrize("drift", [-0.6, 0.0, 0.7])
+def test_depth_is_measured_in_thin_overlaps_too(overlap, drift):
+    rng = np.random.default_rng(overlap)
+    tissue = block_of(rng, 60)
+    interval = 14.0
+    n_planes = int(interval) + overlap
+    moving = shift(tissue, (-(interval + drift), 0, 0), order=1)[:n_planes]
+    fixed = tissue[:n_planes] * rng.gamma(25, 1 / 25, (n_planes, 90, 90)).astype(np.float32)
+    moving = moving * rng.gamma(25, 1 / 25, moving.shape).astype(np.float32)
+    found = measure_drift(fixed, moving, lag_planes=interval, first_index=4, max_drift_planes=10)
+    assert found.sigma_planes < 0.5
+    assert found.drift_planes == pytest.approx(drift, abs=0.2)  # planes
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.03, 0.1])
+def test_the_shadow_of_what_was_cut_off_is_measured(strength):
+    rng = np.random.default_rng(8)
+    tissue = column(rng, 40, 20_000)
+
+    def under(first, n):
+        """Tissue from a plane on, darkened by what lies between."""
+        part = tissue[first : first + n].copy()
+        above = np.zeros_like(part[0])
+        for plane, true in zip(part, tissue[first : first + n], strict=True):
+            plane -= strength * above
+            above += true
+        return part
+
+    found = shadow_strength(under(0, 24), under(12, 24), 12.0)
+    assert found == pytest.approx(strength, abs=0.01)
+
+
+def test_noise_has_no_depth():
+    rng = np.random.default_rng(3)
+    fixed, moving = rng.gamma(25, 1 / 25, (2, 24, 80, 80)).astype(np.float32)
+    found = measure_drift(fixed, moving, lag_planes=12, first_index=4, max_drift_planes=6)
+    assert found.sigma_planes == np.inf

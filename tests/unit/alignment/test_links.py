@@ -56,15 +56,12 @@ def test_pixels_of_another_pitch_are_scaled_about_their_corners():
     ("changes", "use", "reason"),
     [
         ({"confidence": 0.85}, "full", ""),
-        ({"confidence": 0.6}, "full", ""),
-        ({"confidence": 0.45}, "rotation", "rotation_only"),
-        ({"confidence": 0.3}, "rotation", "rotation_only"),
-        ({"confidence": 0.29}, "none", "low_confidence"),
+        ({"confidence": 0.1}, "full", ""),  # sigma decides how much it counts
         ({"angle_deg": 7.0}, "none", "too large"),
         ({"use": "none", "reason": "ran to a limit"}, "none", "status_error: ran to a limit"),
     ],
 )
-def test_confidence_decides_what_is_used(changes, use, reason):
+def test_what_is_wrong_is_not_used(changes, use, reason):
     found = grade_link(link(**changes), RULES)
     assert found.use == use
     assert reason in found.reason
@@ -90,10 +87,13 @@ def test_what_registration_turned_down_can_be_asked_for():
     assert (left.use, left.reason) == ("none", "status_error: r")
 
 
-def test_distance_through_tissue_makes_a_link_less_certain():
-    near = parse_link({**RECORD, "sigma_px": 0.1}, "x", canvas_um=10.0)
-    far = parse_link({**RECORD, "sigma_px": 0.1, "distance_planes": 20}, "x", canvas_um=10.0)
-    assert far.sigma_px > 5 * near.sigma_px
+def test_of_the_pairs_across_a_gap_only_the_nearest_counts():
+    near = link(fixed_id=1, moving_id=3, distance_planes=18.0)
+    far = link(fixed_id=0, moving_id=3, distance_planes=38.0)
+    links = [link(fixed_id=0, moving_id=1), near, far, link(fixed_id=3, moving_id=4)]
+    found = without_detours(links)
+    assert [one.use for one in found] == ["full", "full", "none", "full"]
+    assert "nearer" in found[2].reason
 
 
 def test_no_record_makes_a_link_infinitely_sure():

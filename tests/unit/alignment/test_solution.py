@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from mosaicflow.alignment.solution import (
     AlignedSlice,
     Alignment,
+    Gap,
     LeftOut,
+    Section,
     SliceFrame,
-    face_planes,
     fit_canvas,
 )
 from mosaicflow.alignment.transform import Rigid2D
@@ -26,19 +27,11 @@ def placed(slice_id, y, x, angle=0.0, plane=0):
     return AlignedSlice(slice_id, transform, (1.0, 1.0), plane, 0.8, "graph", ("r",), {"n": 1})
 
 
-def test_four_slices_of_60_planes_every_20_make_120():
-    planes = face_planes([0, 1, 2, 3], 20.0)
-    assert max(planes.values()) + 60 == 120
-
-
-def test_an_absent_slice_leaves_its_interval_open():
-    assert face_planes([4, 5, 8], 20.0) == {4: 0, 5: 20, 8: 80}
-
-
-@given(st.integers(2, 200), st.floats(5, 40))
-def test_faces_are_rounded_once(n, interval):
-    planes = face_planes(range(n), interval)
-    assert all(abs(planes[i] - i * interval) <= 0.5 + 1e-9 for i in range(n))
+@given(st.floats(0, 5000))
+def test_a_face_lies_in_its_nearest_plane_and_the_rest_is_kept(plane):
+    one = placed(0, 0.0, 0.0, plane=plane)
+    assert one.first_plane + one.sunk_planes == pytest.approx(plane)
+    assert -0.5 <= one.sunk_planes <= 0.5
 
 
 def test_the_canvas_holds_all_slices_and_keeps_the_reference_on_whole_pixels():
@@ -67,15 +60,17 @@ def test_shifts_in_a_wrong_unit_are_caught():
 
 
 def test_the_file_comes_back_as_it_went():
+    lower = placed(5, 1.25, 2.5, angle=0.5, plane=20.25)
+    lower = replace(lower, section=Section(202.5, 0.75, "measured"))
     alignment = Alignment(
         reference_id=4,
         pitch_um=(10.0, 10.0, 10.0),
         canvas_yx=(41, 31),
         n_planes=30,
         interval_planes=20.0,
-        slices=(placed(4, 1.0, 2.0), placed(5, 1.25, 2.5, angle=0.5, plane=20)),
+        slices=(placed(4, 1.0, 2.0), lower),
         left_out=(LeftOut(6, "failed", "why", "stitch_3d"),),
-        gaps=((12, 20),),
+        gaps=(Gap(12, 20, 4, 5, 1.5, 7.1),),
         depths="measured",
     )
     assert Alignment.from_json(alignment.to_json(), "alignment.json") == alignment
