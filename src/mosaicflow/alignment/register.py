@@ -49,6 +49,8 @@ _BANDS_PX = 4, 8, 16, 32
 # They move a fit by this times the square of the band [px]: 0.6 px with 32 and 0.02 with 4 between
 # simulated slices.
 _COARSE_ERROR = 0.0006
+# A wider border [px] would cost more tissue than the last of the filters' reach is worth.
+_WIDEST_BORDER_PX = 10.0
 # Speckle is gone after smoothing by this many px at full resolution.
 _SPECKLE_PX = 2
 # What two slices do not share moves the fit: by this many px where it is as strong as what they do.
@@ -329,7 +331,8 @@ def _level(pair: SlicePair, factor: int, motion: Motion, band_px: int = _BANDS_P
         tissue_mask(plain[1], valid[1], max(1.0, 8 / factor)),
     )
     # Filters see only half their neighbourhood where the data ends: keep away from there.
-    inner = _shrink(valid[0], low), _shrink(valid[1], low)
+    border = max(3 * low, min(high, _WIDEST_BORDER_PX))
+    inner = _shrink(valid[0], border), _shrink(valid[1], border)
     return _Level(factor, fixed, moving, valid, inner, tissue, plain)
 
 
@@ -354,10 +357,10 @@ def _inverse(motion: Motion, frames: tuple[NDArray[np.bool_], NDArray[np.bool_]]
     return Motion(-motion.angle_deg, (float(at[0]), float(at[1])))
 
 
-def _shrink(mask: NDArray[np.bool_], sigma_px: float) -> NDArray[np.bool_]:
-    """Keep what lies further from the end of the data than a Gaussian reaches."""
+def _shrink(mask: NDArray[np.bool_], border_px: float) -> NDArray[np.bool_]:
+    """Keep what lies further from the end of the data than the filters reach."""
     # Two pixels instead of six let the end of the data pull fine structure by 0.15 px.
-    size = 2 * round(3 * sigma_px) + 1
+    size = 2 * round(border_px) + 1
     share = ndimage.uniform_filter(mask.astype(np.float32), size, mode="constant")
     result: NDArray[np.bool_] = share > 1 - 0.5 / size**2
     return result

@@ -214,7 +214,8 @@ def at_pitch(found: Projection, ratio_yx: tuple[float, float]) -> Projection:
     if max(abs(ratio - 1) for ratio in ratio_yx) < _SAME:
         return found
     valid = _drawn(found.valid.astype(np.float32), ratio_yx) > 1 - _SAME
-    images = np.stack([_drawn(image, ratio_yx) for image in found.images]) * valid
+    drawn = [_drawn(image, ratio_yx) * valid for image in found.images]
+    images = np.stack(drawn) if drawn else np.zeros((0, *valid.shape), np.float32)
     planes = np.array([_drawn(plane, ratio_yx) for plane in found.planes], np.float32)
     return Projection(images, valid, planes if found.planes.size else found.planes)
 
