@@ -149,7 +149,7 @@ def _window_blocks(plan: SlicePlan, target: Window) -> tuple[F32, F32]:
     detail = np.zeros_like(values)
     source = plan.lateral.source(target)
     if source is not None:
-        data = plan.store.settled(*source.slices, recorded=True)
+        data = plan.settled(source, recorded=True)
         sampler = Sampler(plan.lateral, target, source, np.asarray(data.any(axis=0)))
         for depth in range(plan.span.depth):
             plane = sampler(plan.mixed(data, depth)).reshape(target.shape)
