@@ -394,7 +394,7 @@ def _report(
     for one in alignment.left_out:
         report.warn(f"slice {one.slice_id} {one.status}: {one.reason}")
     sources = [one.source for one in alignment.slices]
-    for name in ("graph", "rotation", "stage", "previous"):
+    for name in ("graph", "stage", "previous"):
         report.metric(f"slices_by_{name}", sources.count(name), "", f"slices placed by {name}")
     report.metric("slices_placed", len(sources), "", "slices in the volume")
     report.metric("slices_left_out", len(alignment.left_out), "", "slices listed with a reason")
