@@ -320,9 +320,7 @@ def _measure_drift(
     fit: PairFit,
     lag_planes: float,
 ) -> DriftFit:
-    """Slide the aligned slices along depth."""
-    if fit.failure:
-        return NOT_MEASURED
+    """Slide the slices along depth, aligned as found or else as the stage has them."""
     longest = max(job.plane_bin * max(one.shape[1:]) for one in planes)
     coarse = max(job.plane_bin, _power_of_two(longest / _DEPTH_PX))
     upper, lower = (bin_mean(one, coarse // job.plane_bin) for one in planes)
