@@ -118,6 +118,11 @@ params {
     // data show the stage to stray
     max_blend_refinement_px: Float?
 
+    // ---- Stage model and corrections by hand ----
+    // Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, sigma_px, lock,
+    // exclude); rows of kind tile count here
+    overrides: Path?
+
     // ---- Stitching ----
     // Weight of a tile in an overlap: linear falls towards the tile's border, average is equal, none takes
     // the last tile (linear | average | none)
@@ -258,7 +263,10 @@ workflow {
     }
 
     built = BUILD_GRIDS(tiles_ch, settings, params.fix_illum_enabled)
-    reconstructed = RECONSTRUCT_SLICES(built.grids, built.unlit, settings, params.compensate_psf_enabled)
+    reconstructed = RECONSTRUCT_SLICES(
+        built.grids, built.unlit, tiles_ch.map { id, list, _entries -> tuple(id, list) }, params.overrides ?: [],
+        settings, params.compensate_psf_enabled
+    )
 
     failures_ch = built.failures.mix(reconstructed.failures).groupTuple()
         .map { id, records -> tuple(id, firstRecord(records, settings.keySet().toList())) }

@@ -113,6 +113,7 @@ TITLES = {
     "resample_mosaic_grid": "Working pitch",
     "estimate_illumination": "Flat field",
     "estimate_tile_positions": "Tile positions",
+    "pool_tile_positions": "Stage model and corrections by hand",
     "stitch_3d": "Stitching",
     "crop_interface": "Block face",
     "normalize": "Brightness",

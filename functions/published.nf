@@ -14,7 +14,7 @@ def publishedFolder(name) {
         return 'transforms'
     if( name.endsWith('.png') )
         return 'previews'
-    if( name ==~ /.*\.(json|csv|npz)/ )
+    if( name ==~ /.*\.(json|csv|npz|bdv\.xml)|z\d+_TileConfiguration\.txt/ )
         return 'tables'
     return '.'
 }

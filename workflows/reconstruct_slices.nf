@@ -1,4 +1,6 @@
+include { sliceIdOf               } from '../functions/slices'
 include { ESTIMATE_TILE_POSITIONS } from '../modules/estimate_tile_positions'
+include { POOL_TILE_POSITIONS     } from '../modules/pool_tile_positions'
 include { STITCH_3D               } from '../modules/stitch_3d'
 include { CORRECT_AXIAL           } from '../modules/correct_axial'
 include { CROP_INTERFACE          } from '../modules/crop_interface'
@@ -9,12 +11,27 @@ workflow RECONSTRUCT_SLICES {
     take:
     grids_ch    // [ id, grid ]
     native_ch   // [ id, grid at native pitch, flat field or [] ]
+    tiles_ch    // [ id, tile list ]
+    overrides   // table of places that somebody knows better, or []
     settings
     has_psf     // whether the axial profile of the beam is removed
 
     main:
-    placed = ESTIMATE_TILE_POSITIONS(native_ch, settings.estimate_tile_positions)
-    stitched = STITCH_3D(grids_ch.join(placed.positions), settings.stitch_3d)
+    measured = ESTIMATE_TILE_POSITIONS(native_ch, settings.estimate_tile_positions)
+    // The stage model waits for the links of all slices.
+    linked = measured.links.join(tiles_ch)
+        .toSortedList { a, b -> a[0].toInteger() <=> b[0].toInteger() }
+        .filter { rows -> rows }
+        .multiMap { rows ->
+            links: rows.collect { row -> row[1] }
+            stages: rows.collect { row -> row[2] }
+            tiles: rows.collect { row -> row[3] }
+        }
+    placed = POOL_TILE_POSITIONS(
+        linked.links, linked.stages, linked.tiles, overrides, settings.pool_tile_positions
+    )
+    positions_ch = placed.positions.flatten().map { table -> tuple(sliceIdOf(table), table) }
+    stitched = STITCH_3D(grids_ch.join(positions_ch), settings.stitch_3d)
     made = [stitched]
     slices_ch = stitched.store
     if( has_psf ) {
@@ -29,6 +46,6 @@ workflow RECONSTRUCT_SLICES {
     emit:
     slices   = normalized.store
     stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
-    failures = made.inject(placed.failure) { all, step -> all.mix(step.failure) }
-    files    = made.inject(placed.positions.map { _id, table -> table }.mix(placed.files)) { all, step -> all.mix(step.files) }.flatten()
+    failures = made.inject(measured.failure) { all, step -> all.mix(step.failure) }
+    files    = made.inject(measured.links.flatMap { _id, table, stage -> [table, stage] }.mix(measured.files, placed.positions, placed.model, placed.files)) { all, step -> all.mix(step.files) }.flatten()
 }

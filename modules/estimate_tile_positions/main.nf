@@ -1,6 +1,6 @@
 include { optionsOf } from '../../functions/settings'
 
-// Place the tiles of one slice by what their overlaps show.
+// Measure how the tiles of one slice lie beside each other.
 process ESTIMATE_TILE_POSITIONS {
     tag "z${id}"
     label 'slice'
@@ -11,9 +11,9 @@ process ESTIMATE_TILE_POSITIONS {
     val settings
 
     output:
-    tuple val(id), path("z${id}_tile_positions.csv"), optional: true, emit: positions
+    tuple val(id), path("z${id}_tile_links.csv"), path("z${id}_tile_stage.json"), optional: true, emit: links
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "z${id}_{tile_positions.metrics.json,tile_links.csv,transform_xy.npy}", optional: true, emit: files
+    path "z${id}_tile_links.metrics.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -29,7 +29,8 @@ process ESTIMATE_TILE_POSITIONS {
 
     stub:
     """
-    touch z${id}_tile_positions.csv z${id}_tile_links.csv z${id}_transform_xy.npy
-    echo '{}' > z${id}_tile_positions.metrics.json
+    touch z${id}_tile_links.csv
+    echo '{}' > z${id}_tile_stage.json
+    echo '{}' > z${id}_tile_links.metrics.json
     """
 }

@@ -88,10 +88,10 @@ class GridWriter:
             writer.finalize(pitch_mm)
         return path
 
-    def cut(self, scene, positions_px, tile_yx, **options):
-        """Write the grid whose tiles lie at `positions_px` in `scene`."""
+    def cut(self, scene, positions_px, tile_yx, *, strange=None, **options):
+        """Write the grid whose tiles lie at `positions_px` in `scene`; `strange` ones do not."""
         tiles = {tile: cut(scene, corner, tile_yx) for tile, corner in positions_px.items()}
-        return self(tiles, **options)
+        return self({**tiles, **(strange or {})}, **options)
 
 
 @pytest.fixture

@@ -146,7 +146,10 @@ def _passed_settings() -> dict[str, set[str]]:
 
 
 # They are files, so the workflow stages them.
-STAGED = {"inspect_acquisition": {"positions", "tile_table", "slice_config"}}
+STAGED = {
+    "pool_tile_positions": {"overrides"},
+    "inspect_acquisition": {"positions", "tile_table", "slice_config"},
+}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -22,7 +22,7 @@ _RULES = (
     (re.compile(r".*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)"), "exports"),
     (re.compile(r".*_transform(_xy)?\.(json|tfm|npy)"), "transforms"),
     (re.compile(r".*\.png"), "previews"),
-    (re.compile(r".*\.(json|csv|npz)"), "tables"),
+    (re.compile(r".*\.(json|csv|npz|bdv\.xml)|z\d+_TileConfiguration\.txt"), "tables"),
     (re.compile(r".*\.txt"), ""),
 )
 

@@ -66,7 +66,10 @@ ENGINE_PARAMETERS: dict[str, EngineParameter] = {
 
 # What connects stages with each other is not a setting.
 _NOT_SETTINGS = frozenset({"threads", "store"})
-_PATH_SETTINGS = frozenset({"positions", "tile_table", "slice_config"})
+_PATH_SETTINGS = {
+    "inspect_acquisition": {"positions", "tile_table", "slice_config"},
+    "pool_tile_positions": {"overrides"},
+}
 
 
 @cache
@@ -102,7 +105,7 @@ def _is_setting(stage: str, name: str, hint: Any) -> bool:  # noqa: ANN401  # a 
     if name in _NOT_SETTINGS:
         return False
     is_path = "Path" in str(hint)
-    return not is_path or (stage == "inspect_acquisition" and name in _PATH_SETTINGS)
+    return not is_path or name in _PATH_SETTINGS.get(stage, ())
 
 
 def option_values(options: Mapping[str, str]) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def plan_run(
         planner.grid(slice_id)
     if parameters.engine("fix_illum_enabled"):
         planner.illumination(ids)
+    planner.positions(ids)
     for slice_id in ids:
         planner.slice(slice_id)
     planner.across(ids)
@@ -156,24 +157,35 @@ class _Planner:
         grids = tuple(f"mosaic_grid_3d_z{z}.ome.zarr" for z in ids)
         self.add("estimate_illumination", "", {"grids": grids}, output="illumination.npz")
 
+    def light(self) -> dict[str, str | tuple[str, ...]]:
+        return {"illumination": "illumination.npz"} if self.lit else {}
+
+    def positions(self, ids: Sequence[str]) -> None:
+        for z in ids:
+            self.add(
+                "estimate_tile_positions",
+                f"z{z}",
+                {"grid": f"mosaic_grid_3d_z{z}.ome.zarr", **self.light()},
+                makes=[f"z{z}_tile_links.csv", f"z{z}_tile_stage.json"],
+                record=f"z{z}_failure.json",
+            )
+        names = {"links": "tile_links.csv", "stages": "tile_stage.json", "tiles": "tiles.json"}
+        self.add(
+            "pool_tile_positions",
+            "",
+            {key: tuple(f"z{z}_{name}" for z in ids) for key, name in names.items()},
+            makes=["stage_model.json", *(f"z{z}_tile_positions.csv" for z in ids)],
+        )
+
     def slice(self, z: str) -> None:
         of, record = f"z{z}", f"z{z}_failure.json"
-        light: dict[str, str | tuple[str, ...]] = {}
-        if self.lit:
-            light = {"illumination": "illumination.npz"}
         grid = self.working_grid(z)
         if self.lit:
             fixed = f"mosaic_grid_3d_z{z}_illum_fix.ome.zarr"
-            self.add("fix_illumination", of, {"grid": grid, **light}, output=fixed, record=record)
+            inputs = {"grid": grid, **self.light()}
+            self.add("fix_illumination", of, inputs, output=fixed, record=record)
             grid = fixed
         positions = f"z{z}_tile_positions.csv"
-        self.add(
-            "estimate_tile_positions",
-            of,
-            {"grid": f"mosaic_grid_3d_z{z}.ome.zarr", **light},
-            makes=[positions],
-            record=record,
-        )
         current = f"slice_z{z}_stitch_3d.ome.zarr"
         self.add(
             "stitch_3d", of, {"grid": grid, "positions": positions}, output=current, record=record

@@ -181,7 +181,7 @@ def _add_registration(
     tile: TilePosition,
     pitch_um: tuple[float, float, float],
 ) -> None:
-    """Scale samples to px of x first, then move the tile to its place; the last is applied first."""
+    """Scale samples to px of x, then move the tile to its place; the last is applied first."""
     view = ET.SubElement(registrations, "ViewRegistration", timepoint="0", setup=str(number))
     scale = [pitch / pitch_um[2] for pitch in pitch_um]
     z, y, x = (corner * factor for corner, factor in zip(tile.corner_px, scale, strict=True))

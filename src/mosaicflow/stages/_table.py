@@ -55,6 +55,7 @@ STAGES: dict[str, Stage] = {
         Stage("estimate_illumination", "run"),
         Stage("fix_illumination", "slice"),
         Stage("estimate_tile_positions", "slice"),
+        Stage("pool_tile_positions", "run"),
         Stage("stitch_3d", "slice"),
         Stage("correct_axial", "slice"),
         Stage("crop_interface", "slice"),

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.io.tables import write_csv
+from mosaicflow.io.tables import read_csv, read_json, write_csv, write_json
 from mosaicflow.mosaic.lattice import fit_lattice, neighbours
+from mosaicflow.mosaic.link import Link
 from mosaicflow.mosaic.stage_model import stage_model_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from mosaicflow.io.grids import MosaicGrid
     from mosaicflow.io.report import StageReport
-    from mosaicflow.mosaic.link import Link, Tile
+    from mosaicflow.mosaic.link import Tile
     from mosaicflow.mosaic.placement import Placement
 
-__all__ = ["report_placement", "write_lattice", "write_links", "write_positions"]
+__all__ = [
+    "SliceLinks",
+    "read_slice_links",
+    "report_placement",
+    "write_lattice",
+    "write_links",
+    "write_positions",
+    "write_stage",
+]
 
 # Scale of the steps that is worth a warning; more where few links or a rough stage blur it.
 _LEAST_SCALE_ERROR = 0.015
@@ -97,6 +108,77 @@ def write_links(path: Path, links: Sequence[Link]) -> None:
             }
             for link in links
         ),
+    )
+
+
+def write_stage(
+    path: Path, source: MosaicGrid, stage_px: Mapping[Tile, tuple[float, float]]
+) -> None:
+    """Write where the stage has the tiles of a slice (zNN_tile_stage.json)."""
+    document = {
+        "slice_id": source.slice_id,
+        "tile_shape": list(source.tile_shape),
+        "pitch_um": [1000 * pitch for pitch in source.pitch_mm],
+        "stage_px": [[iy, ix, y, x] for (iy, ix), (y, x) in sorted(stage_px.items())],
+    }
+    write_json(path, document)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLinks:
+    """What is known of the tiles of one slice before they are placed.
+
+    Parameters
+    ----------
+    name : str
+        Its name in files, such as z07.
+    slice_id : int
+        Its number.
+    tile_shape : (int, int, int)
+        Samples of a tile (z, y, x).
+    pitch_um : (float, float, float)
+        Native sample spacing (z, y, x).
+    stage_px : mapping
+        Tile -> (y, x) where the stage has it.
+    links : tuple of Link
+        Measured shifts.
+    """
+
+    name: str
+    slice_id: int
+    tile_shape: tuple[int, int, int]
+    pitch_um: tuple[float, float, float]
+    stage_px: Mapping[Tile, tuple[float, float]]
+    links: tuple[Link, ...]
+
+
+def read_slice_links(links: Path, stage: Path) -> SliceLinks:
+    """Read zNN_tile_links.csv and zNN_tile_stage.json of one slice."""
+    known = read_json(stage)
+    rows = read_csv(links, ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc"])
+    return SliceLinks(
+        links.name.split("_", 1)[0],
+        int(known["slice_id"]),
+        tuple(known["tile_shape"]),
+        tuple(known["pitch_um"]),
+        {(int(iy), int(ix)): (float(y), float(x)) for iy, ix, y, x in known["stage_px"]},
+        tuple(_link(row) for row in rows),
+    )
+
+
+def _link(row: Mapping[str, str]) -> Link:
+    def number(name: str) -> float:
+        return float(row.get(name) or "nan")
+
+    return Link(
+        (int(row["iy_a"]), int(row["ix_a"])),
+        (int(row["iy_b"]), int(row["ix_b"])),
+        (float(row["dy_px"]), float(row["dx_px"])),
+        float(row["ncc"]),
+        number("peak_ratio"),
+        evidence=number("evidence"),
+        sigma_px=number("sigma_px"),
+        stage_ncc=number("stage_ncc"),
     )
 
 

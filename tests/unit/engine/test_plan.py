@@ -81,7 +81,16 @@ def test_every_input_is_made_by_a_task_that_ends_before(
         z = task.name.split()[-1]
         made[name] = {
             task.output,
-            f"{z}_tile_positions.csv" if task.stage == "estimate_tile_positions" else "",
+            *(
+                (f"{z}_tile_links.csv", f"{z}_tile_stage.json")
+                if task.stage == "estimate_tile_positions"
+                else ()
+            ),
+            *(
+                base.replace("_tile_links", "_tile_positions")
+                for base in task.inputs.get("links", ())
+                if task.stage == "pool_tile_positions"
+            ),
             "shifts_xy_clean.csv" if task.stage == "detect_rehoming" else "",
             "rehoming_config.csv" if task.stage == "detect_rehoming" else "",
             "alignment.json" if task.stage == "solve_alignment" else "",
@@ -143,6 +152,7 @@ def test_only_slices_and_pairs_may_fail_alone():
             "estimate_depth_profile",
             "estimate_illumination",
             "detect_rehoming",
+            "pool_tile_positions",
         ):
             assert task.record == ""
         else:

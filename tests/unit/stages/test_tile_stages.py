@@ -11,6 +11,7 @@ from mosaicflow.io.slices import SliceVolume
 from mosaicflow.io.tables import read_csv, write_csv
 from mosaicflow.io.zarr import validate_omezarr
 from mosaicflow.stages.estimate_tile_positions import estimate_tile_positions
+from mosaicflow.stages.pool_tile_positions import pool_tile_positions
 from mosaicflow.stages.stitch_3d import stitch_3d
 
 TABLES = ("z03_tile_positions.csv", "z03_tile_links.csv", "z03_transform_xy.npy")
@@ -33,7 +34,15 @@ def place(tmp_path):
     def call(grid, name="place", **options):
         folder = tmp_path / name
         folder.mkdir()
+        overrides = options.pop("overrides", None)
         estimate_tile_positions(grid=grid, output_dir=folder, **options)
+        pool_tile_positions(
+            links=tuple(folder.glob("*_tile_links.csv")),
+            stages=tuple(folder.glob("*_tile_stage.json")),
+            tiles=(),
+            overrides=overrides,
+            output_dir=folder,
+        )
         return folder
 
     return call
@@ -65,7 +74,13 @@ def test_tables_are_numbered_as_their_grid_is(mosaic, place):
         "z0003_tile_positions.csv",
         "z0003_tile_positions.metrics.json",
         "z0003_tile_links.csv",
+        "z0003_tile_links.metrics.json",
+        "z0003_tile_stage.json",
         "z0003_transform_xy.npy",
+        "z0003_TileConfiguration.txt",
+        "z0003_tiles.bdv.xml",
+        "stage_model.json",
+        "stage_model.metrics.json",
     }
 
 
@@ -99,8 +114,72 @@ def test_an_empty_slice_is_placed_by_the_stage(write_grid, place):
     assert positions_of(folder) == {
         (0, 0): (0, 0), (0, 1): (0, 15), (1, 0): (15, 0), (1, 1): (15, 15),
     }  # fmt: skip
-    report = read_metrics(folder / "z03_tile_positions.metrics.json")
+    report = read_metrics(folder / "z03_tile_links.metrics.json")
     assert "no reported positions" in report["warnings"][0]
+
+
+def table_of(folder):
+    return {(int(r["iy"]), int(r["ix"])): r for r in read_csv(folder / TABLES[0])}
+
+
+def test_a_tile_that_no_overlap_joins_is_named_as_an_island(mosaic, place, write_grid):
+    """One tile shows something else: it lies where the stage model puts it, and this is said."""
+    scene = np.random.default_rng(3).gamma(2, 0.5, (12, 60, 60)).astype(np.float32)
+    grid, truth, _ = mosaic(strange={(2, 2): scene})
+    folder = place(grid)
+    table = table_of(folder)
+    assert table[2, 2]["island"] == "1"
+    assert table[2, 2]["source"] == "lattice"
+    others = [row for tile, row in table.items() if tile != (2, 2)]
+    assert {row["source"] for row in others} == {"optimised"}
+    assert {row["island"] for row in others} == {"0"}
+    assert float(table[2, 2]["sigma_px"]) > 3 * max(float(row["sigma_px"]) for row in others)
+    report = read_metrics(folder / "z03_tile_positions.metrics.json")
+    assert report["metrics"]["islands"]["value"] == 1
+    assert any("(2, 2) +-" in text for text in report["warnings"])
+    assert errors(positions_of(folder), truth).max() < 6  # px, of a stage that misses by 2
+
+
+def test_a_tile_that_somebody_placed_stays_there(mosaic, place, tmp_path):
+    grid, truth, _ = mosaic()
+    table = tmp_path / "overrides.csv"
+    write_csv(
+        table,
+        ["kind", "slice_id", "iy", "ix", "dy_px", "dx_px", "lock"],
+        [
+            {"kind": "tile", "slice_id": 3, "iy": 0, "ix": 0, "dy_px": 0, "dx_px": 0, "lock": True},
+            {"kind": "tile", "slice_id": 3, "iy": 2, "ix": 2, "dy_px": 9, "dx_px": 4, "lock": True},
+        ],
+    )
+    free, held = place(grid), place(grid, "held", overrides=table)
+    stage = {
+        (iy, ix): (y, x)
+        for iy, ix, y, x in json.loads((held / "z03_tile_stage.json").read_text())["stage_px"]
+    }
+    found = positions_of(held)
+    step = np.subtract(found[2, 2], found[0, 0])
+    said = np.subtract(stage[2, 2], stage[0, 0]) + (9, 4)
+    np.testing.assert_allclose(step, said, atol=0.05)  # px
+    assert errors(positions_of(free), truth).max() < 0.5
+    metrics = read_metrics(held / "z03_tile_positions.metrics.json")["metrics"]
+    assert metrics["overrides"]["value"] == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"kind": "tiel"}, "kind is 'tiel'"),
+        ({"kind": "tile"}, "without iy and ix"),
+        ({"kind": "tile", "iy": 9, "ix": 9, "dy_px": 1}, "has no tile"),
+        ({"kind": "tile", "iy": 0, "ix": 0, "dy_px": "far"}, "expected a number"),
+    ],
+)
+def test_a_row_of_overrides_that_cannot_be_followed_is_named(mosaic, place, tmp_path, row, message):
+    table = tmp_path / "overrides.csv"
+    columns = ["kind", "slice_id", "iy", "ix", "dy_px", "dx_px"]
+    write_csv(table, columns, [{"slice_id": 3, **row}])
+    with pytest.raises(InputError, match=message):
+        place(mosaic()[0], overrides=table)
 
 
 def test_tables_do_not_depend_on_the_threads(mosaic, place):
@@ -213,6 +292,6 @@ def test_one_tile_without_position_does_not_cost_the_others_theirs(mosaic, place
     del content["mosaicflow"]["tile_positions_mm"]["1,1"]
     attributes.write_text(json.dumps(content))
     folder = place(grid)
-    report = read_metrics(folder / "z03_tile_positions.metrics.json")
+    report = read_metrics(folder / "z03_tile_links.metrics.json")
     assert any("1 of 9 tiles have no reported position" in text for text in report["warnings"])
     assert errors(positions_of(folder), truth).max() < 0.25  # px

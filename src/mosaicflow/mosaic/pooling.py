@@ -1,0 +1,206 @@
+"""One stage model for all slices of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.mosaic.placement import StagePrior, held_out_residuals, solve_placement
+from mosaicflow.mosaic.stage_model import fit_stage_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.mosaic.link import Link
+    from mosaicflow.mosaic.placement import Placement
+
+    Tile = tuple[int, int]
+    Position = tuple[float, float]
+
+__all__ = ["PooledStage", "place_slice", "pool_stage"]
+
+# A slice with so many links whose own model explains them so much better than that of all slices
+# keeps its own: its camera or its region was turned.
+_OWN_LINKS, _OWN_GAIN = 12, 0.8
+# Share by which the lattice or the stage must explain left-out links better than the solution
+# does, to be kept in its place: chance alone makes them differ by some percent.
+_CLEARLY_BETTER = 0.8
+# Rows run to and fro differ by what the stage has of play: shown by so many steps between rows, by
+# so many standard errors, and by so much [px].
+_FEWEST_ROWS, _BACKLASH_ERRORS, _LEAST_BACKLASH_PX = 8, 4.0, 0.1
+# Links of a slice that the knowledge of the other slices is worth at most.
+_MOST_WORTH = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class PooledStage:
+    """What the links of all slices tell of the stage.
+
+    Parameters
+    ----------
+    model : ndarray, shape (2, 2), float64
+        Image step = model @ stage step.
+    step_sigma_px : float
+        Standard deviation per axis of a step about the model.
+    backlash_px : (float, float)
+        (y, x) by which rows of odd number lie off those of even number; zero where not sure.
+    n_links : int
+        Links that it was learnt from.
+    """
+
+    model: NDArray[np.float64]
+    step_sigma_px: float
+    backlash_px: tuple[float, float]
+    n_links: int
+
+
+def pool_stage(
+    slices: Sequence[tuple[Mapping[Tile, Position], Sequence[Link]]],
+) -> PooledStage:
+    """Learn step, turn, skew and play of the stage from all slices together.
+
+    Parameters
+    ----------
+    slices : sequence of (mapping, sequence of Link)
+        Where the stage has the tiles of each slice, and their links.
+
+    Returns
+    -------
+    PooledStage
+    """
+    # Tiles of different slices must not be taken for one another: rows are numbered on.
+    stage_px: dict[Tile, Position] = {}
+    links: list[Link] = []
+    first = 0
+    for places, found in slices:
+        first += first % 2  # rows keep their direction
+        stage_px |= {(iy + first, ix): at for (iy, ix), at in places.items()}
+        links += [replace(k, a=(k.a[0] + first, k.a[1]), b=(k.b[0] + first, k.b[1])) for k in found]
+        first = max((iy for iy, _ in stage_px), default=0) + 2
+    model = fit_stage_model(links, stage_px)
+    off = np.array(
+        [np.subtract(k.shift_px, model @ np.subtract(stage_px[k.b], stage_px[k.a])) for k in links]
+    ).reshape(-1, 2)
+    spread = 2.0
+    if len(off):
+        spread = float(np.sqrt((len(off) * _robust(off) ** 2 + 4.0) / (len(off) + 1)))
+    return PooledStage(model, spread, _backlash(links, off), len(links))
+
+
+def _robust(off: NDArray[np.float64]) -> float:
+    half, most = np.percentile(np.abs(off), (50, 65))
+    return max(1.4826 * float(half), 1.07 * float(most))
+
+
+def _backlash(links: Sequence[Link], off: NDArray[np.float64]) -> tuple[float, float]:
+    """Compare steps from even to odd rows with those from odd to even ones."""
+    signed = [
+        (1 if k.a[0] % 2 == 0 else -1) * d
+        for k, d in zip(links, off, strict=True)
+        if k.b[0] != k.a[0]
+    ]
+    even = sum(k.a[0] % 2 == 0 for k in links if k.b[0] != k.a[0])
+    if min(even, len(signed) - even) < _FEWEST_ROWS:
+        return 0.0, 0.0
+    middle = np.median(signed, axis=0)
+    spread = 1.4826 * np.median(np.abs(signed - middle), axis=0)
+    error = 1.2533 * spread / np.sqrt(len(signed))
+    sure = np.abs(middle) > np.maximum(_BACKLASH_ERRORS * error, _LEAST_BACKLASH_PX)
+    y, x = np.where(sure, middle, 0.0)
+    return float(y), float(x)
+
+
+def place_slice(
+    links: Sequence[Link],
+    stage_px: Mapping[Tile, Position],
+    pooled: PooledStage,
+    fixed_px: Mapping[Tile, tuple[float, float, float]],
+) -> tuple[Placement, dict[str, Any]]:
+    """Place the tiles of one slice; keep that only if it explains left-out links as well.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        Measured shifts of the slice.
+    stage_px : mapping
+        Tile -> (y, x) where the stage has it.
+    pooled : PooledStage
+        What all slices tell of the stage.
+    fixed_px : mapping
+        Tile -> (y, x, standard deviation) in px where somebody said that it lies, relative to
+        where the stage alone puts it.
+
+    Returns
+    -------
+    (Placement, dict)
+        And how it was decided.
+    """
+    back = np.array(pooled.backlash_px)
+    moved = {
+        t: tuple(np.linalg.solve(pooled.model, back) * (t[0] % 2) + at)
+        for t, at in stage_px.items()
+    }
+    model = _model_for(links, moved, pooled)
+    worth = min(_MOST_WORTH, float(max(pooled.n_links - len(links), 1)))
+    # A person spoke of the stage as it is; the solver counts from the stage model.
+    places = {t: model @ at for t, at in moved.items()}
+    middle = np.mean([places[t] - np.array(stage_px[t]) for t in places], axis=0)
+    said = {
+        t: (
+            float(y + stage_px[t][0] + middle[0] - places[t][0]),
+            float(x + stage_px[t][1] + middle[1] - places[t][1]),
+            sigma,
+        )
+        for t, (y, x, sigma) in fixed_px.items()
+        if t in places
+    }
+    prior = StagePrior(model, pooled.step_sigma_px, worth, said)
+    placement = solve_placement(links, moved, prior=prior)
+    stage, lattice, solved = held_out_residuals(links, stage_px)
+    source = "optimised" if placement.measured else "stage"
+    if np.isfinite(solved) and source == "optimised" and not said:
+        others = {"lattice": lattice, "stage": stage}
+        best = min(others, key=others.__getitem__)
+        source = best if others[best] < _CLEARLY_BETTER * solved else source
+    if source != "optimised" and not said:
+        # Without a link in this slice the model of the others is still the better guess.
+        known = source == "lattice" or pooled.n_links >= _OWN_LINKS
+        unused = tuple(replace(k, used=False, weight=0.0) for k in placement.links)
+        placement = replace(
+            solve_placement([], moved if known else stage_px, model=model if known else np.eye(2)),
+            links=unused,
+        )
+        source = "lattice" if known else source
+    return placement, _decision(source, (stage, lattice, solved), links)
+
+
+def _model_for(
+    links: Sequence[Link], stage_px: Mapping[Tile, Position], pooled: PooledStage
+) -> NDArray[np.float64]:
+    if len(links) < _OWN_LINKS:
+        return pooled.model
+    own = fit_stage_model(links, stage_px)
+    steps = np.array([np.subtract(stage_px[k.b], stage_px[k.a]) for k in links])
+    shifts = np.array([k.shift_px for k in links])
+    mine, all_slices = (
+        float(np.median(np.linalg.norm(shifts - steps @ m.T, axis=1))) for m in (own, pooled.model)
+    )
+    return own if mine < _OWN_GAIN * all_slices else pooled.model
+
+
+def _decision(
+    source: str, residuals: tuple[float, float, float], links: Sequence[Link]
+) -> dict[str, Any]:
+    known = [link.stage_ncc for link in links if np.isfinite(link.stage_ncc)]
+    return {
+        "source": source,
+        "held_out_residual_stage_px": residuals[0],
+        "held_out_residual_model_px": residuals[1],
+        "held_out_residual_positions_px": residuals[2],
+        "ncc": float(np.median([link.ncc for link in links])) if links else float("nan"),
+        "stage_ncc": float(np.median(known)) if known else float("nan"),
+    }

@@ -1,0 +1,122 @@
+"""Stage `pool_tile_positions`: where each tile lies, with one stage model for all slices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mosaicflow.mosaic.placement import Placement
+    from mosaicflow.stages._tile_tables import SliceLinks
+
+__all__ = ["pool_tile_positions"]
+
+
+def pool_tile_positions(
+    *,
+    links: tuple[Path, ...],
+    stages: tuple[Path, ...],
+    tiles: tuple[Path, ...],
+    output_dir: Path,
+    overrides: Path | None = None,
+    resolution_um: float = 10.0,
+    threads: int = 1,
+) -> None:
+    """Place the tiles of all slices by their links and by one model of the stage.
+
+    Writes stage_model.json and, for every slice, zNN_tile_positions.csv, zNN_transform_xy.npy,
+    zNN_TileConfiguration.txt and zNN_tiles.bdv.xml.
+
+    Parameters
+    ----------
+    links : tuple[Path, ...]
+        Measured shifts (zNN_tile_links.csv) of every slice.
+    stages : tuple[Path, ...]
+        Where the stage has the tiles (zNN_tile_stage.json) of the same slices.
+    tiles : tuple[Path, ...]
+        Tile lists (zNN_tiles.json), which name the files.
+    output_dir : Path
+        Folder to write to.
+    overrides : Path | None
+        Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, sigma_px,
+        lock, exclude); rows of kind tile count here.
+    resolution_um : float
+        Pitch whose pixels the table of overrides counts in [um].
+    threads : int
+        Not used: the tables are small.
+    """
+    arguments = dict(locals())
+
+    from mosaicflow.io.report import StageReport
+    from mosaicflow.io.tables import write_json
+    from mosaicflow.mosaic.pooling import place_slice, pool_stage
+    from mosaicflow.stages._overrides import apply_exclusions, read_overrides, tile_places
+    from mosaicflow.stages._tile_tables import read_slice_links, report_placement
+
+    report = StageReport.of("pool_tile_positions", arguments)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    stage_of = {path.name.split("_", 1)[0]: path for path in stages}
+    found = [read_slice_links(p, stage_of[p.name.split("_", 1)[0]]) for p in sorted(links)]
+    rows = () if overrides is None else read_overrides(overrides)
+    found = [apply_exclusions(one, rows) for one in found]
+    pooled = pool_stage([(one.stage_px, one.links) for one in found])
+    file_of = {path.name.split("_", 1)[0]: _files(path) for path in tiles}
+    for one in found:
+        said = tile_places(one, rows, resolution_um)
+        placement, decision = place_slice(one.links, one.stage_px, pooled, said)
+        table = output_dir / f"{one.name}_tile_positions.csv"
+        _write_slice(table, one, placement, (str(decision["source"]), file_of.get(one.name, {})))
+        own = StageReport(report.step_name, report.inputs, report.parameters)
+        report_placement(own, one.stage_px, placement, decision)
+        own.metric("overrides", len(said), "", "tiles that somebody placed")
+        own.section("pitch_um", list(one.pitch_um))
+        own.write(table)
+    report.metric("stage_step_sigma", pooled.step_sigma_px, "px", "error of a step of the stage")
+    report.metric("links", pooled.n_links, "", "links of all slices")
+    report.metric("backlash_y", pooled.backlash_px[0], "px", "play between rows to and fro")
+    report.metric("backlash_x", pooled.backlash_px[1], "px", "play between rows to and fro")
+    model = output_dir / "stage_model.json"
+    write_json(
+        model,
+        {
+            "matrix": pooled.model.tolist(),
+            "step_sigma_px": pooled.step_sigma_px,
+            "backlash_px": list(pooled.backlash_px),
+            "n_links": pooled.n_links,
+            "slices": [one.slice_id for one in found],
+        },
+    )
+    report.write(model)
+
+
+def _files(path: Path) -> dict[tuple[int, int], str]:
+    """Lattice index of a tile -> its path from the raw folder."""
+    from mosaicflow.acquisition.tiles import read_slice_tiles
+
+    found = read_slice_tiles(path)
+    return {index: tile.path for index, tile in found.used.items()}
+
+
+def _write_slice(
+    table: Path,
+    one: SliceLinks,
+    placement: Placement,
+    known: tuple[str, Mapping[tuple[int, int], str]],
+) -> None:
+    from mosaicflow.formats.placements import TilePosition, bdv_xml, tile_configuration
+    from mosaicflow.io.tables import write_text
+    from mosaicflow.stages._tile_tables import write_lattice, write_positions
+
+    source, files = known
+    write_positions(table, placement, source, files)
+    tile_yx = (one.tile_shape[1], one.tile_shape[2])
+    write_lattice(table.with_name(f"{one.name}_transform_xy.npy"), placement, tile_yx)
+    listed = [
+        TilePosition(files[tile], (0.0, y, x), one.tile_shape)
+        for tile, (y, x) in sorted(placement.positions_px.items())
+        if tile in files
+    ]
+    write_text(table.with_name(f"{one.name}_TileConfiguration.txt"), tile_configuration(listed))
+    write_text(table.with_name(f"{one.name}_tiles.bdv.xml"), bdv_xml(listed, one.pitch_um))
