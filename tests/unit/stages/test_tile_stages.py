@@ -158,7 +158,7 @@ def test_a_tile_that_somebody_placed_stays_there(mosaic, place, tmp_path):
     }
     found = positions_of(held)
     step = np.subtract(found[2, 2], found[0, 0])
-    said = np.subtract(stage[2, 2], stage[0, 0]) + (9, 4)
+    said = np.add((9, 4), np.subtract(stage[2, 2], stage[0, 0]))
     np.testing.assert_allclose(step, said, atol=0.05)  # px
     assert errors(positions_of(free), truth).max() < 0.5
     metrics = read_metrics(held / "z03_tile_positions.metrics.json")["metrics"]
