@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaicflow.errors import FormatError, ParameterError
-from mosaicflow.formats.volumes.density import Moments
 from mosaicflow.io.convert.orientation import Orientation
 from mosaicflow.io.convert.volume import VolumeSource
 from mosaicflow.io.zarr import open_level, read_omezarr_info
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
     from mosaicflow.io.zarr.grid import Region
     from mosaicflow.io.zarr.location import StorePath
 
-__all__ = ["ExportedLevel", "PlaneSpan", "as_exported", "open_export"]
+__all__ = ["ExportedLevel", "PlaneSpan", "open_export"]
 
 _UM_PER_MM = 1e3
-_LARGEST_UINT16 = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,60 +159,3 @@ def _planes_of(entry: Any, volume: StorePath) -> tuple[int, int, int | None]:  #
         return int(first), int(stop), None
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{volume}: planes {entry!r:.60} in its attributes: {error!r}") from error
-
-
-def _statistics_of(source: VolumeSource) -> tuple[float, float, float, float]:
-    """Return smallest, largest and mean value of a volume and the deviation, read box by box."""
-    moments = Moments()
-    for region in source.regions():
-        voxels = source.read(region)
-        if voxels.any():
-            moments.add(voxels)
-        else:
-            moments.add_zeros(voxels.size)
-    return moments.summary()
-
-
-def _scaled_to_uint16(source: VolumeSource, smallest: float, largest: float) -> VolumeSource:
-    """Return a volume in whole numbers; 0 is no data, and what has data does not become it.
-
-    Parameters
-    ----------
-    source : VolumeSource
-        Exactly 0 where there is no data.
-    smallest, largest : float
-        Of its values. Without negative ones 0 is also the value 0, otherwise `smallest` becomes 1.
-
-    Returns
-    -------
-    VolumeSource
-        Its `slope` times a number plus its `intercept` is the value.
-    """
-    reach = largest - smallest if smallest < 0 else largest
-    slope = reach / (_LARGEST_UINT16 - (smallest < 0)) if reach > 0 else 1.0
-    intercept = smallest - slope if smallest < 0 else 0.0
-
-    def read(region: Region) -> NDArray[Any]:
-        values = source.read(region)
-        known = (values != 0) & ~np.isnan(values)
-        numbers = np.rint((np.nan_to_num(values, posinf=largest) - intercept) / slope)
-        scaled: NDArray[np.uint16] = np.clip(numbers, 1, _LARGEST_UINT16).astype(np.uint16)
-        return np.where(known, scaled, np.uint16(0))
-
-    shift = f" {intercept:+.9g}" if intercept else ""
-    notes = (f"value = number x {slope:.9g}{shift}, 0 is no data", *source.notes)
-    return replace(
-        source, dtype=np.dtype(np.uint16), read=read, slope=slope, intercept=intercept, notes=notes
-    )
-
-
-def as_exported(
-    level: ExportedLevel, dtype: str
-) -> tuple[VolumeSource, tuple[float, float, float, float]]:
-    """Return a level's values as ``float32`` or ``uint16``, and their statistics in that type."""
-    source = level.source()
-    statistics = _statistics_of(source)
-    if dtype == "float32":
-        return source, statistics
-    scaled = _scaled_to_uint16(source, statistics[0], statistics[1])
-    return scaled, _statistics_of(scaled)

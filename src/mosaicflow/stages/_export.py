@@ -16,10 +16,9 @@ from mosaicflow.formats.ground.properties import VertexPropertyContainer
 from mosaicflow.formats.ground.records import GeometryData, GeometryDataContainer
 from mosaicflow.formats.meshes.writer import write_meshes
 from mosaicflow.formats.sessions.file import write_session
-from mosaicflow.io.convert.mrc import ANGSTROM_PER_UM, write_mrc_volume
 from mosaicflow.io.convert.nifti import write_nifti
 from mosaicflow.io.convert.tiff_pyramid import write_pyramidal_tiff
-from mosaicflow.io.exports import ExportedLevel, PlaneSpan, as_exported, open_export
+from mosaicflow.io.exports import ExportedLevel, PlaneSpan, open_export
 from mosaicflow.io.overview import Overview, read_overview
 from mosaicflow.stacking.preview import orthogonal_montage
 from mosaicflow.stacking.tissue_surface import (
@@ -29,6 +28,7 @@ from mosaicflow.stacking.tissue_surface import (
     surface_of,
     tissue_field,
 )
+from mosaicflow.stages._export_values import ANGSTROM_PER_UM, as_exported, write_mrc_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
