@@ -21,6 +21,7 @@ _COMMANDS = (
     "info",
     "screenshot",
     "view",
+    "view3d",
     "convert",
     "export",
 )

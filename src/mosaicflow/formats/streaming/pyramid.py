@@ -159,6 +159,31 @@ class ZarrPyramid:
                 _assign(target, content[_relative(part, chunk_box)])
         return out
 
+    def region_bytes(self, level: int, box: Box) -> int:
+        """Return the decoded size of all chunks that a box touches.
+
+        Parameters
+        ----------
+        level : int
+            0 is the finest.
+        box : (slice, slice, slice)
+            Voxels along z, y and x.
+        """
+        own = self._level(level)
+        return sum(own.bytes_of(index) for index in own.chunks_of(box))
+
+    def is_loaded(self, level: int, box: Box) -> bool:
+        """Whether a read of a box would find every chunk in the cache.
+
+        Parameters
+        ----------
+        level : int
+            0 is the finest.
+        box : (slice, slice, slice)
+            Voxels along z, y and x.
+        """
+        return all((level, index) in self._cache for index in self._level(level).chunks_of(box))
+
     def forget_waiting(self) -> None:
         """Drop requests that nobody has begun to answer: the view has moved on."""
         self._loader.forget_waiting()
