@@ -51,15 +51,11 @@ class Level:
 
     def chunks_of(self, box: Box) -> list[Index]:
         """Return the indices of all chunks that a box touches, in C order."""
-        ranges = [self._chunk_range(axis, part) for axis, part in enumerate(box)]
-        return [(z, y, x) for z, y, x in itertools.product(*ranges)]
+        return [(z, y, x) for z, y, x in itertools.product(*self.chunk_ranges(box))]
 
-    def touches(self, index: Index, box: Box) -> bool:
-        """Whether a chunk has voxels in a box."""
-        return all(
-            part.start < own.stop and own.start < part.stop
-            for own, part in zip(self.box_of(index), box, strict=True)
-        )
+    def chunk_ranges(self, box: Box) -> tuple[range, ...]:
+        """Return the indices along each axis of the chunks that a box touches."""
+        return tuple(self._chunk_range(axis, part) for axis, part in enumerate(box))
 
     def box_of(self, index: Index) -> Box:
         """Return the voxels of a chunk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -277,8 +278,8 @@ class ZarrPyramid:
         source = self._levels[other]
         places = own.nearest_in(source, box)
         z, y, x = (slice(int(p[0]), int(p[-1]) + 1) for p in places)
-        for index in self._cache.of_level(other):
-            chunk = self._cache.get((other, index)) if source.touches(index, (z, y, x)) else None
+        for index in self._cached_chunks(other, (z, y, x)):
+            chunk = self._cache.get((other, index))
             if chunk is None:
                 continue
             chunk_box = source.box_of(index)
@@ -292,6 +293,14 @@ class ZarrPyramid:
             )
             _assign(target[spans], chunk[picked], missing[spans])
             missing[spans] = False
+
+    def _cached_chunks(self, number: int, box: Box) -> list[tuple[int, int, int]]:
+        """Return the cached chunks that a box touches; of a finer level it touches many others."""
+        ranges = self._levels[number].chunk_ranges(box)
+        cached = self._cache.of_level(number)
+        if math.prod(map(len, ranges)) < len(cached):
+            return self._levels[number].chunks_of(box)
+        return [i for i in cached if all(n in r for n, r in zip(i, ranges, strict=True))]
 
 
 def _checked_box(bounds: tuple[tuple[int, int], ...], shape: tuple[int, int, int]) -> Box:

@@ -26,6 +26,9 @@ vtk = library("vtkmodules.all", extra="view")
 
 # Share of the cache that one picture may fill, so that what is behind the picture stays at hand.
 _PICTURE_SHARE = 0.7
+# Seconds after which a picture that lacks chunks is tried again: the pyramid lets failed ones rest
+# for 5 s at the least. Half of it tries in vain; twice of it lets a store that is back wait.
+_RETRY_S = 10.0
 _NAMES = ("z", "y", "x")
 _GREY, _YELLOW = (0.45, 0.45, 0.5), (0.95, 0.8, 0.2)
 
@@ -76,6 +79,7 @@ class Viewer:
             plane.position = min(max(at, low), high)
         self._news = threading.Event()
         self._arranged: tuple[Any, ...] | None = None
+        self._drawn_at_s = 0.0
         self._build(size_px, off_screen=off_screen)
         self.reset_cameras()
         pyramid.set_on_chunk_ready(self._news.set)
@@ -127,7 +131,8 @@ class Viewer:
         """Draw again if the view or the data changed; returns whether it did."""
         arranged = self._arrangement()
         moved, news = arranged != self._arranged, self._news.is_set()
-        if not (moved or news):
+        retry = bool(self.pyramid.errors) and time.monotonic() - self._drawn_at_s > _RETRY_S
+        if not (moved or news or retry):
             return False
         self._news.clear()  # before the data is read: what comes meanwhile counts for the next
         if moved:
@@ -147,6 +152,7 @@ class Viewer:
                 part.set_limits(self._limits[part.source.level])
         self._describe()
         self.window.Render()
+        self._drawn_at_s = time.monotonic()
 
     def _measure_contrast(self) -> None:
         """Take the contrast of a level from what is shown of it, once all of that is there."""

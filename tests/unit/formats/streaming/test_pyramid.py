@@ -187,6 +187,7 @@ def test_a_fetch_error_is_raised_as_it_is(counting_array):
         full(pyramid, 0)
     assert caught.value is error
     assert error in pyramid.errors.values()
+    wait_until(lambda: pyramid.pending == 0)
     array.fail = None
     assert not full(pyramid, 0).any()
     assert pyramid.errors == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -136,6 +137,29 @@ def test_the_view_is_refined_as_the_data_comes_in(halves):
     z = int(viewer.planes[0].drawn_at)
     np.testing.assert_array_equal(viewer.planes[0].values()[0], values[z])
     assert "loading" not in viewer.body._label.GetInput()
+    pyramid.close()
+
+
+def test_a_picture_that_lacks_chunks_is_tried_again_without_a_move(halves, monkeypatch):
+    monkeypatch.setattr("mosaicflow.formats.streaming.loading._FIRST_PAUSE_S", 0.01)
+    levels = halves(np.full((8, 8, 8), 9, np.uint8), (8, 8, 8), n_levels=1)
+    pyramid = ZarrPyramid(levels)
+    viewer = Viewer(pyramid, None, size_px=SIZE, off_screen=True)
+    viewer.window.Render = lambda: [part.values() for part in viewer._parts]
+    pyramid._cache.__init__(pyramid.cache_bytes)  # what was read to begin with is forgotten
+    levels[0]["array"].fail = OSError("gone")
+    viewer.refresh()
+    while pyramid.pending:
+        pass
+    viewer.refresh()
+    assert pyramid.errors
+    levels[0]["array"].fail = None
+    assert not viewer.refresh()
+    monkeypatch.setattr(viewer_module, "_RETRY_S", 0.02)
+    end = time.monotonic() + 20
+    while pyramid.errors and time.monotonic() < end:
+        viewer.refresh()
+    assert not pyramid.errors
     pyramid.close()
 
 
