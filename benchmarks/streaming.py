@@ -3,7 +3,7 @@
 Makes a sharded OME-Zarr 0.5 pyramid of more than 10 GB (decoded; a few shards are written and
 linked under the other names, so that it is there in seconds), serves it from another process over
 the loopback interface, and looks at it as a viewer does: the coarsest level as a VTK image, with
-all libraries loaded before, then planes of 512 x 512 voxels at full resolution, across each axis,
+all code loaded before, then planes of 512 x 512 voxels at full resolution, across each axis,
 cold and warm. The server notes every request and its byte range; they are compared with the chunks
 that the planes touch, whose places the shards' own indexes tell. Each repeat is a fresh process.
 
@@ -195,11 +195,13 @@ def planes(shape: tuple[int, ...]) -> dict[str, tuple[slice, slice, slice]]:
 
 def look(url: str, store: Path) -> dict[str, Any]:
     """Time one visit; marks in the server's notes tell the steps apart."""
-    # Loaded before, as in a viewer that runs: libraries take longer than the picture.
+    # Loaded before, as in a viewer that runs: code takes longer to load than the picture.
     import fsspec.implementations.http  # noqa: F401
     import zarr
     import zarrs  # noqa: F401
 
+    import mosaicflow.io.zarr._patient
+    import mosaicflow.io.zarr._pipeline  # noqa: F401
     from mosaicflow.formats import ZarrImageSource
     from mosaicflow.formats.streaming.omezarr import open_pyramid
 
