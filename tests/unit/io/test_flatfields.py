@@ -8,7 +8,8 @@ from mosaicflow.io.flatfields import FlatField, load_flat_field, save_flat_field
 @pytest.fixture
 def field():
     gain = np.linspace(0.5, 1.5, 12, dtype=np.float32).reshape(3, 4)
-    return FlatField(gain, np.zeros_like(gain))
+    none = np.zeros_like(gain)
+    return FlatField(gain, none, none, none)
 
 
 def test_a_flat_field_is_read_back(field, tmp_path):
