@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["halved", "write_pyramidal_tiff"]
 
-# Side of a tile [px]: what the format's own examples have; a viewer reads four of them per screen
-# quarter. Twice as many read 4 x as much for a corner of the image.
+# Side of a tile [px]: usual in pyramidal TIFF. A viewer of 1000 px reads some 25 of them; twice the
+# side would read up to 2 x as many pixels for the same view.
 _TILE_PX = 256
 # The smallest level fits on a small screen; one more would show nothing of the specimen.
 _SMALLEST_PX = 512
-# zlib at its fastest: of speckle in float32 the slow levels save 1 % more at 4 x the time.
+# zlib at its fastest: of speckle in float32 the usual level 6 takes 0.4 % off, at 1.1 x the time.
 _ZLIB_LEVEL = 1
 
 
@@ -145,6 +145,9 @@ def halved(raw: RawVoxels) -> VolumeSource:
 
 
 def _mean_of_known(fine: NDArray[Any]) -> NDArray[np.float32]:
+    if not fine.any():
+        n_z, n_y, n_x = fine.shape
+        return np.zeros((n_z, -(-n_y // 2), -(-n_x // 2)), np.float32)
     odd = [(0, n % 2) for n in fine.shape[1:]]
     even = np.pad(fine, ((0, 0), *odd)).astype(np.float32)
     n_z, n_y, n_x = even.shape
