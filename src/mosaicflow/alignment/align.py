@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.alignment.graph import measured_trust, solve_graph, stage_poses, within_reach
+from mosaicflow.alignment.graph import solve_graph, stage_poses
 from mosaicflow.alignment.solution import AlignedSlice
+from mosaicflow.alignment.trust import measured_trust, within_reach
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -31,10 +31,8 @@ __all__ = [
     "GraphSolution",
     "LoopError",
     "Pose",
-    "measured_trust",
     "solve_graph",
     "stage_poses",
-    "within_reach",
 ]
 
 YX = tuple[float, float]
@@ -42,10 +40,6 @@ YX = tuple[float, float]
 _PLAIN_STEPS = 5
 # A stage this many times less certain keeps unlinked slices in place and moves no linked one.
 _FREE = 30.0
-# What is claimed of the stage counts as this many measured steps.
-_CLAIM = 2.0
-# A step that likeness alone sees this many standard errors off the stage is chance.
-_REACH = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,93 +137,6 @@ class GraphSolution:
     poses: Mapping[int, Pose]
     loops: list[LoopError]
     step_sigma_px: Mapping[int, float]
-
-
-def measured_trust(
-    slices: Sequence[GraphSlice], links: Sequence[Link], settings: GraphSettings
-) -> GraphSettings:
-    """Take the errors of stage and angle from the pairs that saw the same tissue twice.
-
-    Parameters
-    ----------
-    slices : sequence of GraphSlice
-        Sorted by id.
-    links : sequence of Link
-        Graded links.
-    settings : GraphSettings
-        What is claimed of the stage.
-
-    Returns
-    -------
-    GraphSettings
-        With what was measured; from steps and not from positions, so that a chain that drifts
-        does not talk the stage down.
-    """
-    of = {one.slice_id: one for one in slices}
-    steps: list[float] = []
-    turns: list[float] = []
-    for link in links:
-        a, b = of[link.fixed_id], of[link.moving_id]
-        if link.use == "none" or link.distance_planes or a.segment != b.segment:
-            continue
-        if link.sigma_px < settings.stage_sigma_px:
-            steps += _off_stage(link, a, b)
-        if link.sigma_deg < settings.angle_sigma_deg:
-            turns.append(link.angle_deg)
-    return replace(
-        settings,
-        stage_sigma_px=_pooled(steps, settings.stage_sigma_px),
-        angle_sigma_deg=_pooled(turns, settings.angle_sigma_deg),
-    )
-
-
-def within_reach(
-    slices: Sequence[GraphSlice], links: Sequence[Link], settings: GraphSettings
-) -> list[Link]:
-    """Leave out pairs that know less than the stage.
-
-    That is where neither shift nor rotation is as certain as the stage's own, and where different
-    tissue looks alike in a place where no stage would put a slice.
-    """
-    of = {one.slice_id: one for one in slices}
-    limit = _REACH * math.sqrt(2) * settings.stage_sigma_px
-    step_px = math.sqrt(2) * settings.stage_sigma_px
-    step_deg = math.sqrt(2) * settings.angle_sigma_deg
-
-    def verdict(link: Link) -> str:
-        a, b = of[link.fixed_id], of[link.moving_id]
-        if link.use == "none" or a.segment != b.segment:
-            return ""
-        if link.sigma_px > step_px and link.sigma_deg > step_deg:
-            return "less certain than the stage"
-        off = math.hypot(*_off_stage(link, a, b))
-        if link.distance_planes and off > limit:
-            return f"different tissue matches {off:.1f} px off, beyond {_REACH:.0f} sigma"
-        return ""
-
-    return [
-        replace(link, use="none", reason=why) if (why := verdict(link)) else link for link in links
-    ]
-
-
-def _off_stage(link: Link, a: GraphSlice, b: GraphSlice) -> tuple[float, float]:
-    """How far a link puts its slices from where the stage does [px]."""
-    y, x = (
-        (b.stage_yx[axis] + link.moving_yx[axis] - b.center_yx[axis])
-        - (a.stage_yx[axis] + link.fixed_yx[axis] - a.center_yx[axis])
-        for axis in (0, 1)
-    )
-    return y, x
-
-
-def _pooled(steps: Sequence[float], claimed: float) -> float:
-    """Give the standard error of one end of a step; what is claimed counts as some of them."""
-    seen = np.array(steps)
-    if len(seen) > 4:
-        limit = max(3 * 1.4826 * float(np.median(np.abs(seen))), claimed)
-        seen = np.clip(seen, -limit, limit)
-    total = _CLAIM * claimed**2 + float((seen**2).sum()) / 2
-    return math.sqrt(total / (_CLAIM + len(seen)))
 
 
 def stage_poses(slices: Sequence[GraphSlice]) -> dict[int, Pose]:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 __all__ = [
     "band_pass",
     "bin_mean",
+    "chequerboard",
     "correlation",
     "filled_depth",
     "gradient_magnitude",
+    "inner_part",
     "smooth_valid",
     "tissue_mask",
 ]
@@ -173,3 +175,24 @@ def correlation(
     weighted = a * weight
     power = float(np.vdot(weighted, a)) * float(np.vdot(b * weight, b))
     return float(np.vdot(weighted, b)) / power**0.5 if power > 0.0 else 0.0
+
+
+def chequerboard(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divide the used area into 8 x 8 fields of two colours."""
+    fields = []
+    for axis in (0, 1):
+        used = np.flatnonzero(weight.any(axis=1 - axis))
+        first, last = (int(used[0]), int(used[-1])) if len(used) else (0, 0)
+        side = max(1.0, (last + 1 - first) / 8)
+        fields.append(((np.arange(weight.shape[axis]) - first) / side).astype(np.int64))
+    colour: NDArray[np.float32] = ((fields[0][:, None] + fields[1][None, :]) % 2).astype(np.float32)
+    return colour
+
+
+def inner_part(mask: NDArray[np.bool_], border_px: float) -> NDArray[np.bool_]:
+    """Keep what lies further from the end of the data than the filters reach."""
+    # Two pixels instead of six let the end of the data pull fine structure by 0.15 px.
+    size = 2 * round(border_px) + 1
+    share = ndimage.uniform_filter(mask.astype(np.float32), size, mode="constant")
+    result: NDArray[np.bool_] = share > 1 - 0.5 / size**2
+    return result

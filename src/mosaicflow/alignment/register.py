@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import ndimage
 
 from mosaicflow.alignment.coarse import search
 from mosaicflow.alignment.images import (
     band_pass,
     bin_mean,
+    chequerboard,
     correlation,
     gradient_magnitude,
+    inner_part,
     smooth_valid,
     tissue_mask,
 )
@@ -332,7 +333,7 @@ def _level(pair: SlicePair, factor: int, motion: Motion, band_px: int = _BANDS_P
     )
     # Filters see only half their neighbourhood where the data ends: keep away from there.
     border = max(3 * low, min(high, _WIDEST_BORDER_PX))
-    inner = _shrink(valid[0], border), _shrink(valid[1], border)
+    inner = inner_part(valid[0], border), inner_part(valid[1], border)
     return _Level(factor, fixed, moving, valid, inner, tissue, plain)
 
 
@@ -355,15 +356,6 @@ def _inverse(motion: Motion, frames: tuple[NDArray[np.bool_], NDArray[np.bool_]]
     y, x = moving - np.array(motion.at_yx)
     at = fixed + np.array([cos * y + sin * x, -sin * y + cos * x])
     return Motion(-motion.angle_deg, (float(at[0]), float(at[1])))
-
-
-def _shrink(mask: NDArray[np.bool_], border_px: float) -> NDArray[np.bool_]:
-    """Keep what lies further from the end of the data than the filters reach."""
-    # Two pixels instead of six let the end of the data pull fine structure by 0.15 px.
-    size = 2 * round(border_px) + 1
-    share = ndimage.uniform_filter(mask.astype(np.float32), size, mode="constant")
-    result: NDArray[np.bool_] = share > 1 - 0.5 / size**2
-    return result
 
 
 def _first_guess(level: _Level, pair: SlicePair, settings: RegistrationSettings) -> Motion:
@@ -442,7 +434,7 @@ def _hold_out(level: _Level, motion: Motion, stage: Motion, rotate: bool) -> Hel
     """Register each colour of a chequerboard and judge it on the other."""
     start, at_stage = motion.scaled(level.factor), stage.scaled(level.factor)
     weight = _overlap(level, start)
-    colour = _chequerboard(weight)
+    colour = chequerboard(weight)
     parts = [weight * colour, weight * (1 - colour)]
     shape = _shape(level.fixed)
     if min(float(part.sum()) for part in parts) < 32:
@@ -458,18 +450,6 @@ def _hold_out(level: _Level, motion: Motion, stage: Motion, rotate: bool) -> Hel
     split = math.dist(fits[0].motion.at_yx, fits[1].motion.at_yx) * level.factor
     turn = abs(fits[0].motion.angle_deg - fits[1].motion.angle_deg)
     return HeldOut(float(np.mean(by_stage)), float(np.mean(refined)), split, turn)
-
-
-def _chequerboard(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Divide the used area into 8 x 8 fields of two colours."""
-    fields = []
-    for axis in (0, 1):
-        used = np.flatnonzero(weight.any(axis=1 - axis))
-        first, last = (int(used[0]), int(used[-1])) if len(used) else (0, 0)
-        side = max(1.0, (last + 1 - first) / 8)
-        fields.append(((np.arange(weight.shape[axis]) - first) / side).astype(np.int64))
-    colour: NDArray[np.float32] = ((fields[0][:, None] + fields[1][None, :]) % 2).astype(np.float32)
-    return colour
 
 
 def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> PairFit:

@@ -13,10 +13,10 @@ from mosaicflow.alignment.graph import (
     GraphSettings,
     GraphSlice,
     Pose,
-    measured_trust,
     solve_graph,
 )
 from mosaicflow.alignment.links import Link
+from mosaicflow.alignment.trust import measured_trust
 
 CENTER = (50.0, 40.0)
 SETTINGS = GraphSettings()
