@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.alignment.register import PairFit, RegistrationSettings, SlicePair
+    from mosaicflow.alignment.pair_fit import PairFit, RegistrationSettings, SlicePair
 
 __all__ = ["bridge", "geometric_median", "plane_groups"]
 

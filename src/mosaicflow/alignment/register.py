@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from mosaicflow.alignment.images import (
     smooth_valid,
     tissue_mask,
 )
+from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
 from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
 from mosaicflow.alignment.transform import Rigid2D
 
@@ -27,16 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "HeldOut",
-    "PairFit",
-    "RegistrationSettings",
-    "SlicePair",
-    "confidence",
-    "register_images",
-]
+    from mosaicflow.alignment.pair_fit import RegistrationSettings, SlicePair
 
-Initial = Literal["none", "gradient", "com", "both"]
+__all__ = ["register_images"]
 
 # Longest side of the image in which all shifts and angles are tried.
 _COARSE_PX = 128
@@ -58,138 +52,6 @@ _SPECKLE_PX = 2
 _UNSHARED_PX = 0.05
 # What interpolation, seams and rests of distortion leave [px].
 _LEAST_SIGMA_PX = 0.012
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrationSettings:
-    """Limits and choices of a registration.
-
-    Parameters
-    ----------
-    transform : {'translation', 'euler'}
-        Whether the slice may turn.
-    max_translation_px, max_rotation_deg : float
-        Beyond these the result is wrong.
-    initial : {'none', 'gradient', 'com', 'both'}
-        Where the first guess comes from, besides the stage.
-    finest_bin : int
-        Binning of the finest images compared [px]: images of different tissue hold nothing that
-        would be worth more.
-    """
-
-    transform: Literal["translation", "euler"] = "euler"
-    max_translation_px: float = 200.0
-    max_rotation_deg: float = 5.0
-    initial: Initial = "both"
-    finest_bin: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class SlicePair:
-    """Projections of the matched planes of two slices.
-
-    Parameters
-    ----------
-    fixed, moving : ndarray, shape (y, x), float32
-        Mean over the planes; zero where there is no data.
-    fixed_valid, moving_valid : ndarray, bool
-        Where there is data.
-    offset_yx : tuple of float
-        Where the stage puts the moving slice's pixel (0, 0) in the fixed slice [px].
-    """
-
-    fixed: NDArray[np.float32]
-    moving: NDArray[np.float32]
-    fixed_valid: NDArray[np.bool_]
-    moving_valid: NDArray[np.bool_]
-    offset_yx: tuple[float, float]
-
-    @property
-    def stage_motion(self) -> Motion:
-        """The motion the stage reports: no turn, the expected shift."""
-        center = [(n - 1) / 2 for n in self.fixed.shape]
-        return Motion(0.0, (center[0] - self.offset_yx[0], center[1] - self.offset_yx[1]))
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """How well the registration explains image parts that it has not seen.
-
-    The tissue is cut into a chequerboard; each colour is registered alone and judged on the other.
-
-    Parameters
-    ----------
-    stage, refined : float
-        Correlation on the held-out parts with the stage's motion and with the registered one.
-    split_px, split_deg : float
-        Difference between the two colours' results.
-    """
-
-    stage: float
-    refined: float
-    split_px: float
-    split_deg: float
-
-
-@dataclass(frozen=True, slots=True)
-class PairFit:
-    """Registration of one pair.
-
-    Parameters
-    ----------
-    transform : Rigid2D
-        Pull motion of the moving slice as the stage placed it, in pixels of the fixed slice.
-    correlation, correlation_before : float
-        Correlation inside the tissue with and without it.
-    confidence : float
-        Between 0 and 1.
-    held_out : HeldOut
-        Evidence from parts not used.
-    sigma_px, sigma_deg : float
-        Standard errors.
-    failure : str
-        Why the result must not be used; empty when it may.
-    rejected : PairFit or None
-        What was found and must not be used; the other entries then hold the stage's own motion.
-    """
-
-    transform: Rigid2D
-    correlation: float
-    correlation_before: float
-    confidence: float
-    held_out: HeldOut
-    sigma_px: float
-    sigma_deg: float
-    failure: str = field(default="")
-    rejected: PairFit | None = None
-
-
-def confidence(
-    zcorr: float, translation_px: float, rotation_deg: float, settings: RegistrationSettings
-) -> float:
-    """Condense correlation, shift and rotation into one number.
-
-    Parameters
-    ----------
-    zcorr : float
-        Correlation after registration.
-    translation_px, rotation_deg : float
-        Size of the correction.
-    settings : RegistrationSettings
-        Holds the largest shift and rotation.
-
-    Returns
-    -------
-    float
-        Between 0 and 1; never more than 0.2 above the correlation, so that a small correction
-        alone earns no trust.
-    """
-    corr = max(zcorr, 0.0)
-    near = 1 - min(abs(translation_px) / settings.max_translation_px, 1.0)
-    limit = settings.max_rotation_deg
-    upright = 1 - min(abs(rotation_deg) / limit, 1.0) if limit > 0 else 1.0
-    value = 0.5 * corr + 0.3 * near + 0.2 * upright
-    return min(max(value, 0.0), 1.0, corr + 0.2)
 
 
 def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:

@@ -212,6 +212,14 @@ class Solved:
     config: list[dict[str, str]]
 
 
+def _graded_links(inputs: AlignmentInputs, rules: AlignmentRules, canvas_um: float) -> list[Link]:
+    records = [
+        parse_link(record, name, canvas_um=canvas_um, skip_error=rules.skip_error)
+        for name, record in inputs.transforms
+    ]
+    return [grade_link(record, rules.links) for record in records]
+
+
 def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageReport) -> Solved:
     """Settle who is used, where they go, and prove that nobody is lost.
 
@@ -226,12 +234,7 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
             "no slice is left to align", remedy="see the failure records and slice_config.csv"
         )
     pitch = canvas_pitch(inputs.slices[census.used[0]], rules.resolution_um, rules.interval_um)
-    links = [
-        grade_link(
-            parse_link(record, name, canvas_um=pitch[1], skip_error=rules.skip_error), rules.links
-        )
-        for name, record in inputs.transforms
-    ]
+    links = _graded_links(inputs, rules, pitch[1])
     dropped = _auto_exclude(census.used, links, rules.exclude, report)
     used = [i for i in census.used if i not in dropped]
     links = without_detours(

@@ -17,13 +17,9 @@ from mosaicflow.alignment.depth import (
     measure_drift,
 )
 from mosaicflow.alignment.images import bin_mean
+from mosaicflow.alignment.pair_fit import PairFit, RegistrationSettings, SlicePair
 from mosaicflow.alignment.refine import Motion, warp
-from mosaicflow.alignment.register import (
-    PairFit,
-    RegistrationSettings,
-    SlicePair,
-    register_images,
-)
+from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.shifts import parse_steps, place_slices
 from mosaicflow.alignment.transform import Rigid2D, to_tfm
 from mosaicflow.errors import InputError

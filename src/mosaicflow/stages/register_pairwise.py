@@ -61,7 +61,7 @@ def register_pairwise(
 
     report = StageReport.of("register_pairwise", locals())
 
-    from mosaicflow.alignment.register import RegistrationSettings
+    from mosaicflow.alignment.pair_fit import RegistrationSettings
     from mosaicflow.errors import ParameterError
     from mosaicflow.io.tables import write_json, write_text
     from mosaicflow.stages._pair import DepthLimits, measure_pair

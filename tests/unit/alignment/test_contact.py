@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, shift
 
 from mosaicflow.alignment.contact import UNKNOWN_DEG, bridge, geometric_median, plane_groups
-from mosaicflow.alignment.register import RegistrationSettings, SlicePair
+from mosaicflow.alignment.pair_fit import RegistrationSettings, SlicePair
 
 
 @given(st.integers(1, 60), st.integers(0, 8), st.booleans())

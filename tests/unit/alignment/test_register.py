@@ -7,12 +7,8 @@ import pytest
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from mosaicflow.alignment.coarse import correlate_masked
-from mosaicflow.alignment.register import (
-    RegistrationSettings,
-    SlicePair,
-    confidence,
-    register_images,
-)
+from mosaicflow.alignment.pair_fit import RegistrationSettings, SlicePair, confidence
+from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
 
 SHAPE = (220, 200)
