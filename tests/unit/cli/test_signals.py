@@ -18,6 +18,14 @@ SAID = {
 }
 
 
+@pytest.fixture(autouse=True)
+def hearing():
+    """A job in the background is deaf to Ctrl-C, and so would be what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def acquisition(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy") / "sim"
