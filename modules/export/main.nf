@@ -10,7 +10,8 @@ process EXPORT {
     val settings
 
     output:
-    path 'exports/*', arity: '1..*', emit: files
+    // In the task's own folder: what is published keeps its place below it.
+    path "${volume.name - '.ome.zarr'}{.mrc,.nii,.ome.tif,.pickle,_surface.*,_export.metrics.json}", arity: '2..*', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -19,14 +20,13 @@ process EXPORT {
         --volume ${volume} \\
         ${optionsOf(settings)} \\
         --threads ${task.cpus} \\
-        --output-dir exports
+        --output-dir .
     """
 
     stub:
     """
-    mkdir exports
-    touch ${exportedNames(volume.name - '.ome.zarr', settings.export_formats).collect { name -> "exports/${name}" }.join(' ')}
-    echo '{}' > exports/${volume.name - '.ome.zarr'}_export.metrics.json
+    touch ${exportedNames(volume.name - '.ome.zarr', settings.export_formats).join(' ')}
+    echo '{}' > ${volume.name - '.ome.zarr'}_export.metrics.json
     """
 }
 
