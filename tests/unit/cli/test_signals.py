@@ -20,10 +20,11 @@ SAID = {
 
 @pytest.fixture(autouse=True)
 def hearing():
-    """A job in the background is deaf to Ctrl-C, and so would be what it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """What a deaf process starts is deaf: a job in the background, or one that ran a command."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SAID}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")
