@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,6 +68,9 @@ def write_pyramidal_tiff(
                 spools.enter_context(spool_file(output.parent)), source.dtype, tuple(shape)
             )
             raw.fill(level)
+            place = _place_of_level(number, len(shapes) - 1, source, place_um)
+            if not number:
+                place["metadata"]["UUID"] = _identity(raw, place["metadata"])
             file.write(
                 _tiles(raw),
                 shape=shape,
@@ -74,7 +80,7 @@ def write_pyramidal_tiff(
                 compression="zlib",
                 compressionargs={"level": _ZLIB_LEVEL},
                 maxworkers=threads,
-                **_place_of_level(number, len(shapes) - 1, source, place_um),
+                **place,
             )
             level = halved(raw)
 
@@ -102,6 +108,18 @@ def _place_of_level(
     for axis, size in zip("ZYX", pitch, strict=True):
         metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "\u00b5m"}
     return {"subifds": n_smaller, "metadata": metadata}
+
+
+def _identity(raw: RawVoxels, metadata: dict[str, Any]) -> str:
+    """Return what tells this file from others, alike for every engine and on every machine.
+
+    tifffile's own would hold the time and the machine's network address.
+    """
+    n_z, n_y, n_x = raw.shape
+    middle = raw[slice(n_z // 2, n_z // 2 + 1), slice(0, n_y), slice(0, n_x)]
+    digest = hashlib.sha256(json.dumps([raw.shape, metadata]).encode())
+    digest.update(middle.tobytes())
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()))
 
 
 def _tiles(raw: RawVoxels) -> Iterator[NDArray[Any]]:
