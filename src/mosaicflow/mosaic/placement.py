@@ -12,7 +12,7 @@ from mosaicflow.mosaic.lattice import neighbours
 from mosaicflow.mosaic.link_error import LinkError
 from mosaicflow.mosaic.loops import loops_of
 from mosaicflow.mosaic.normal_equations import Pull, solve_steps, spread_of_tiles
-from mosaicflow.mosaic.stage_model import fit_stage_model
+from mosaicflow.mosaic.stage_model import fit_stage_model, robust_spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -337,11 +337,7 @@ def _step_sigma(departure: Vector, prior: StagePrior | None) -> float:
     known, worth = (
         (_TYPICAL_STEP_PX, 1.0) if prior is None else (prior.step_sigma_px, max(prior.n_links, 1.0))
     )
-    spread = 0.0
-    if len(departure):
-        # Of few links the median is small by luck at times: two thirds of them are asked as well.
-        half, most = np.percentile(np.abs(departure), (50, 65))
-        spread = max(1.4826 * float(half), 1.07 * float(most))
+    spread = robust_spread(departure) if len(departure) else 0.0
     n = len(departure)
     pooled = np.sqrt((n * spread**2 + worth * known**2) / (n + worth))
     return float(np.clip(pooled, *_STEP_SIGMA_PX))

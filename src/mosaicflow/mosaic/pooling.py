@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.mosaic.placement import StagePrior, held_out_residuals, solve_placement
-from mosaicflow.mosaic.stage_model import fit_stage_model
+from mosaicflow.mosaic.stage_model import fit_stage_model, robust_spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,13 +87,8 @@ def pool_stage(
     ).reshape(-1, 2)
     spread = 2.0
     if len(off):
-        spread = float(np.sqrt((len(off) * _robust(off) ** 2 + 4.0) / (len(off) + 1)))
+        spread = float(np.sqrt((len(off) * robust_spread(off) ** 2 + 4.0) / (len(off) + 1)))
     return PooledStage(model, spread, _backlash(links, off), len(links))
-
-
-def _robust(off: NDArray[np.float64]) -> float:
-    half, most = np.percentile(np.abs(off), (50, 65))
-    return max(1.4826 * float(half), 1.07 * float(most))
 
 
 def _backlash(links: Sequence[Link], off: NDArray[np.float64]) -> tuple[float, float]:
