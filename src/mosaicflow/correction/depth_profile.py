@@ -233,7 +233,8 @@ class _Problem:
             rest = steps[:, seen] - np.nanmedian(steps[:, seen], axis=0)
             spread = 1.4826 * float(np.nanmedian(np.abs(rest))) if seen.any() else spread
             # Slices that overlap see the same specimen again: their steps are no new evidence.
-            spread *= max(1.0, found.between.sum() / max(within.sum(), 1) + 1) ** 0.5
+            n_between, n_within = int(found.between.sum()), int(within.sum())
+            spread *= (n_between / max(n_within, 1) + 1) ** 0.5
         return np.hypot(found.sigma, np.where(within, max(spread, _RATIO_SIGMA), _RATIO_SIGMA))
 
     def _rescaled(self, sigma: F64, rest: F64, between: NDArray[np.bool_]) -> F64:

@@ -181,7 +181,7 @@ class _Sums:
 
     def add(self, x: F32, y: F32) -> None:
         a, b = x.astype(np.float64), y.astype(np.float64)
-        self.sums += [len(a), a.sum(), b.sum(), a @ a, b @ b, a @ b]
+        self.sums += np.array([len(a), a.sum(), b.sum(), a @ a, b @ b, a @ b], np.float64)
 
     def merge(self, other: _Sums) -> None:
         self.sums += other.sums
