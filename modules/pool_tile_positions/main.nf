@@ -15,7 +15,7 @@ process POOL_TILE_POSITIONS {
     output:
     path 'z*_tile_positions.csv', arity: '1..*', emit: positions
     path 'stage_model.json', arity: '1', emit: model
-    path '{stage_model.metrics.json,z*_tile_positions.metrics.json,z*_transform_xy.npy,z*_TileConfiguration.txt,z*_tiles.bdv.xml}', emit: files
+    path '{stage_model.metrics.json,z*_tile_positions.metrics.json,z*_link_residuals.csv,z*_transform_xy.npy,z*_TileConfiguration.txt,z*_tiles.bdv.xml}', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -33,7 +33,7 @@ process POOL_TILE_POSITIONS {
     """
     for links in z*_tile_links.csv; do
         z=\${links%_tile_links.csv}
-        touch \${z}_tile_positions.csv \${z}_transform_xy.npy \${z}_TileConfiguration.txt \${z}_tiles.bdv.xml
+        touch \${z}_tile_positions.csv \${z}_link_residuals.csv \${z}_transform_xy.npy \${z}_TileConfiguration.txt \${z}_tiles.bdv.xml
         echo '{}' > \${z}_tile_positions.metrics.json
     done
     echo '{}' > stage_model.json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ def _lines(result: Evaluation) -> list[str]:
             f"tile positions     median {tiles.median_px:.3f} px, 95 % {tiles.p95_px:.3f} px,"
             f" worst {tiles.worst_px:.3f} px (tile {tiles.worst_tile})"
         )
+    lines += _placement(result)
     if (slices := result.slices) is not None:
         lines.append(
             f"slice transforms   median {slices.shift_median_px:.3f} px and"
@@ -79,6 +81,36 @@ def _lines(result: Evaluation) -> list[str]:
         name for name in ("tiles", "slices", "flatfield", "volume") if getattr(result, name) is None
     ]
     return lines + [f"{name:<18} not published by this run" for name in missing]
+
+
+def _placement(result: Evaluation) -> list[str]:
+    """Say what places rest on: all slices in one line, and those with something to mend."""
+    placed = result.placement
+    if not placed:
+        return []
+    due, met = sum(one.n_due for one in placed), sum(one.n_due_by_evidence for one in placed)
+    wrong = sum(len(one.false_tiles) for one in placed)
+    lines = [
+        f"placed by evidence {met} of {due} tiles whose overlaps show tissue, {wrong} of those"
+        f" called measured off by more than 1 px, {sum(one.n_islands for one in placed)} islands"
+    ]
+    lines += [
+        f"  z{one.slice_id:02d}              {one.n_due_by_evidence} of {one.n_due}, 95 %"
+        f" {one.evidence_p95_px:.2f} px, worst {one.evidence_worst_px:.2f} px, by the stage worst"
+        f" {one.stage_worst_px:.1f} px; missed {_some(one.missed_tiles)}; wrong"
+        f" {_some(one.false_tiles)}"
+        for one in placed
+        if one.missed_tiles or one.false_tiles
+    ]
+    known = [one.link_calibration for one in placed if math.isfinite(one.link_calibration)]
+    if known:
+        rms = math.sqrt(math.fsum(value**2 for value in known) / len(known))
+        lines.append(f"error / sigma      of links {rms:.2f} (rms)")
+    return lines
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if names[4:] else "") or "none"
 
 
 def _optics(result: Evaluation) -> list[str]:

@@ -18,6 +18,11 @@ from mosaicflow.simulation.light_error import (
     distortion_error,
     flatfield_error,
 )
+from mosaicflow.simulation.placement_error import (
+    SlicePlacement,
+    placement_errors,
+    present_tiles,
+)
 from mosaicflow.simulation.plan import rotation
 from mosaicflow.simulation.results import (
     SliceMap,
@@ -91,6 +96,7 @@ class Evaluation:
 
     counts: Counts
     tiles: TileErrors | None
+    placement: tuple[SlicePlacement, ...]
     slices: SliceErrors | None
     flatfield: FlatFieldError | None
     distortion: DistortionError | None
@@ -135,6 +141,7 @@ def evaluate(run: Path, truth: Path, *, output: Path | None = None) -> Evaluatio
     result = Evaluation(
         counts=_counts(files, known, placements, alignment),
         tiles=_tile_errors(known, placements),
+        placement=placement_errors(files, truth, known, placements),
         slices=measure_slices(maps, known, _plane_um(known, alignment)),
         flatfield=flatfield_error(files, truth),
         distortion=distortion_error(files, truth),
@@ -148,16 +155,12 @@ def evaluate(run: Path, truth: Path, *, output: Path | None = None) -> Evaluatio
 
 def _present(known: Mapping[str, Any]) -> dict[int, dict[tuple[int, int], dict[str, Any]]]:
     """Slice id -> lattice index from the first row and column on disk -> the tile's truth."""
-    present = {}
-    for piece in known["slices"]:
-        tiles = [tile for tile in piece["tiles"] if tile["fault"] != "missing"]
-        if piece["fault"] == "missing" or not tiles:
-            continue
-        first = (min(t["iy"] for t in tiles), min(t["ix"] for t in tiles))
-        present[piece["slice_id"]] = {
-            (tile["iy"] - first[0], tile["ix"] - first[1]): tile for tile in tiles
-        }
-    return present
+    found = {
+        piece["slice_id"]: present_tiles(piece)
+        for piece in known["slices"]
+        if piece["fault"] != "missing"
+    }
+    return {slice_id: tiles for slice_id, tiles in found.items() if tiles}
 
 
 def _residuals(

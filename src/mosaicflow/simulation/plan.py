@@ -7,7 +7,7 @@ slice's lattice. Three frames follow each other:
 - *slice*: what the camera frame of one slice shows, ``q = R(angle) p + shift`` of specimen p, with
   the rotation and shift that nothing reports;
 - *stage*: what info.txt says, in mm; ``q = M (stage - zero)`` with the camera matrix M, and the
-  tile's jitter on top.
+  tile's own error on top.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ STAGE_ZERO_MM = (20.0, 31.0)
 WITHOUT_IMAGE = ("noise", "blank", "saturated", "frozen", "duplicated")
 """Kinds of bad slices that do not show their own tissue where it lies."""
 _JITTER, _SLICE, _SURFACE, _THICKNESS = 1, 2, 3, 4  # streams of random numbers
+_JUMP_SHARE = 1 / 6  # of the tiles start another error of the stage, where it jumps
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,15 +270,14 @@ def _tiles(
     shape, pitch = np.array(lattice.tile_shape[1:]), np.array(lattice.pitch_um[1:])
     step_um = shape * pitch * (1 - lattice.overlap_fraction)
     sign = np.asarray(stage.stage_sign)
-    rng = np.random.default_rng([settings.seed, _JITTER, number])
-    jitter = np.clip(rng.standard_normal((rows, columns, 2)), -2.5, 2.5) * stage.jitter_px * pitch
+    missed_um = _missed_px(settings, number) * pitch
     jump = np.array([0.0, _jump_mm(settings, number)])
     tiles = []
     for iy, ix in np.ndindex(rows, columns):
         along_um = (np.array([iy, ix]) - (np.array([rows, columns]) - 1) / 2) * step_um
         # The region's move is one of the stage, so the camera sees it through its matrix too.
         stage_mm = sign * along_um / 1000 + drift_mm
-        centre = camera @ (sign * stage_mm * 1000) + jitter[iy, ix]
+        centre = camera @ (sign * stage_mm * 1000) + missed_um[iy, ix]
         reported = np.round(np.asarray(STAGE_ZERO_MM) + stage_mm + jump, 6)
         index = (lattice.first_index[0] + iy, lattice.first_index[1] + ix)
         slice_id = lattice.first_slice + number
@@ -291,6 +291,36 @@ def _tiles(
             )
         )
     return tuple(tiles)
+
+
+def _missed_px(settings: SimulationSettings, number: int) -> F64:
+    """By how much each tile misses its reported place, shape (rows, columns, 2), native px."""
+    rows, columns = settings.lattice.grid
+    rng = np.random.default_rng([settings.seed, _JITTER, number])
+    missed = np.clip(rng.standard_normal((rows, columns, 2)), -2.5, 2.5)
+    kind = settings.stage.stage_error
+    if kind != "jitter":
+        missed = _in_order(_run_on(missed.reshape(-1, 2), kind, rng), rows, columns)
+    return missed * settings.stage.jitter_px
+
+
+def _run_on(draws: F64, kind: str, rng: np.random.Generator) -> F64:
+    """Let errors last from tile to tile, in the order in which the stage visits them; rms 1."""
+    if kind == "walk":
+        errors = np.cumsum(draws, axis=0)
+    else:
+        starts = rng.random(len(draws)) < _JUMP_SHARE
+        latest = np.maximum.accumulate(np.where(starts, np.arange(len(draws)), -1))
+        errors = np.where(latest[:, None] < 0, 0.0, draws[latest])
+    errors = errors - errors.mean(axis=0)
+    return np.asarray(errors / max(float(np.sqrt((errors**2).mean())), 1e-9))
+
+
+def _in_order(errors: F64, rows: int, columns: int) -> F64:
+    """Lay what belongs to tiles in the order of the visit on the lattice: rows to and fro."""
+    laid = errors.reshape(rows, columns, 2)
+    laid[1::2] = laid[1::2, ::-1].copy()
+    return laid
 
 
 def _jump_mm(settings: SimulationSettings, number: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from mosaicflow.io.tables import parse_bool, parse_slice_id, read_csv, read_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    Tile = tuple[int, int]
 
 __all__ = ["Placement", "RunFiles", "SliceMap", "find_results", "read_placements"]
 
@@ -92,11 +94,23 @@ class Placement:
         (row, column) in native px, of the tiles that were placed.
     unplaced : tuple of tuple of int
         Tiles listed as not placed.
+    measured : frozenset of tuple of int
+        Placed tiles whose place is said to rest on the image.
+    sigma_px : mapping
+        Standard error per axis that the run claims; absent where it claims none.
+    island : mapping
+        Tile -> number of the group of tiles that overlaps join it to; absent where none is given.
+    first : (int, int)
+        The slice's first row and column in the run's own count.
     """
 
     slice_id: int
-    corners_px: Mapping[tuple[int, int], tuple[float, float]]
-    unplaced: tuple[tuple[int, int], ...]
+    corners_px: Mapping[Tile, tuple[float, float]]
+    unplaced: tuple[Tile, ...]
+    measured: frozenset[Tile] = frozenset()
+    sigma_px: Mapping[Tile, float] = field(default_factory=dict)
+    island: Mapping[Tile, int] = field(default_factory=dict)
+    first: Tile = (0, 0)
 
 
 def read_placements(files: RunFiles) -> dict[int, Placement]:
@@ -111,15 +125,23 @@ def read_placements(files: RunFiles) -> dict[int, Placement]:
 def _placement(path: Path, rows: list[dict[str, str]]) -> Placement:
     index = [(int(float(row["iy"])), int(float(row["ix"]))) for row in rows]
     first = (min((iy for iy, _ in index), default=0), min((ix for _, ix in index), default=0))
-    corners = {}
+    placed: dict[Tile, dict[str, str]] = {}
     unplaced = []
     for row, (iy, ix) in zip(rows, index, strict=True):
         key = (iy - first[0], ix - first[1])
         if parse_bool(row.get("valid", "true"), f"{path}, tile {iy},{ix}") and row["row_px"]:
-            corners[key] = (float(row["row_px"]), float(row["col_px"]))
+            placed[key] = row
         else:
             unplaced.append(key)
-    return Placement(parse_slice_id(path), corners, tuple(unplaced))
+    return Placement(
+        parse_slice_id(path),
+        {key: (float(row["row_px"]), float(row["col_px"])) for key, row in placed.items()},
+        tuple(unplaced),
+        frozenset(key for key, row in placed.items() if row.get("source") == "optimised"),
+        {key: float(row["sigma_px"]) for key, row in placed.items() if row.get("sigma_px")},
+        {key: int(row["island"]) for key, row in placed.items() if row.get("island")},
+        first,
+    )
 
 
 @dataclass(frozen=True, slots=True)

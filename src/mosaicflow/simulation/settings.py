@@ -33,6 +33,8 @@ BadKind = Literal[
     "duplicated", "shifted",
 ]  # fmt: skip
 JumpKind = Literal["step", "spike"]
+StageError = Literal["jitter", "walk", "jumps"]
+TissueKind = Literal["block", "periodic", "cores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,10 @@ class Specimen:
         The value of the volume that counts as reflectivity 1; 0 = its 99.9th percentile.
     agarose : float
         Reflectivity of the gel around the tissue (tissue: about 1).
+    tissue : {"block", "periodic", "cores"}
+        What the procedural tissue is like: one rounded block; the same with a grain that repeats
+        itself every 14 voxels, so that only layers and vessels tell its periods apart; round
+        cores 68 voxels wide in gel, 90 voxels apart.
     texture_contrast : float
         Strength of the cells and of the coarser structure of the procedural tissue.
     vessel_contrast : float
@@ -123,6 +129,7 @@ class Specimen:
     volume_spacing_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
     volume_white: float = 0.0
     agarose: float = 0.15
+    tissue: TissueKind = "block"
     texture_contrast: float = 1.0
     vessel_contrast: float = 0.75
     tissue_fill: float = 0.9
@@ -137,7 +144,10 @@ class Stage:
     Parameters
     ----------
     jitter_px : float
-        Standard deviation, in native px, by which a tile misses its reported position.
+        Root mean square per axis, in native px, by which tiles miss their reported positions.
+    stage_error : {"jitter", "walk", "jumps"}
+        How they miss them, rows being run to and fro. jitter: each tile by itself; walk: errors of
+        the steps add up; jumps: a tile in six starts a run of tiles that are all off alike.
     lattice_rotation_deg : float
         Angle of the camera against the stage.
     lattice_scale : float
@@ -163,6 +173,7 @@ class Stage:
     """
 
     jitter_px: float = 2.0
+    stage_error: StageError = "jitter"
     lattice_rotation_deg: float = 0.5
     lattice_scale: float = 1.0
     lattice_shear: float = 0.0

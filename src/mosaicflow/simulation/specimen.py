@@ -69,7 +69,7 @@ class Tissue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProceduralSpecimen:
-    """A rounded piece of layered tissue with cells and vessels, in gel.
+    """Layered tissue with cells and vessels in gel: a rounded piece, or many small ones.
 
     Parameters
     ----------
@@ -95,6 +95,8 @@ class ProceduralSpecimen:
         # The edge is two voxels wide, so that interpolation finds nothing to ring on.
         voxels = float(np.float32(min(self.half_size_um) / self.spacing_um[1]))
         inside = np.clip((np.float32(1) - radius) * np.float32(voxels / 2), 0, 1)
+        if self.options.tissue == "cores":
+            inside = inside * _cores(box)
         tissue: F32 = np.interp(radius, *_LAYERS).astype(np.float32)
         for texture in _textures(self.seed, self.options, self._period()):
             tissue *= _wrapped(texture, box)
@@ -143,6 +145,10 @@ class ProceduralSpecimen:
         return np.asarray(radius * wave, np.float32)
 
 
+# Distance of the middles of cores, and their radius [voxels].
+_CORE_STEP, _CORE_RADIUS = 90, 34
+# Voxels (y, x) after which a periodic grain repeats itself.
+_GRAIN_PERIOD = 14
 # Size (voxels, Gaussian sigma) and contrast of the tissue's grain: cells, clusters, nuclei.
 _GRAINS = ((1.4, 0.32), (2.5, 0.30), (5.0, 0.22))
 # Order, amplitude and period along depth (um) of the outline's waves.
@@ -168,6 +174,8 @@ def _textures(seed: int, options: Specimen, period: tuple[int, int, int]) -> tup
     def noise(stream: int, size: int, sigma: float) -> F32:
         rng = np.random.default_rng([seed, 101, stream])
         shape = tuple(n - 6 * size - size % 2 for n in period)
+        if options.tissue == "periodic" and stream < len(_GRAINS):
+            shape = (_GRAIN_PERIOD, _GRAIN_PERIOD, shape[2])
         field = gaussian_filter(
             rng.standard_normal(shape, dtype=np.float32), sigma, mode="wrap", truncate=3
         )
@@ -187,6 +195,13 @@ def _textures(seed: int, options: Specimen, period: tuple[int, int, int]) -> tup
     return tuple(
         (np.round(factor / factor.mean() * 4096) / 4096).astype(np.float32) for factor in factors
     )
+
+
+def _cores(box: Box) -> F32:
+    """Share of each voxel (y, x, 1) that lies in a round core."""
+    y, x = ((box.index(axis) + _CORE_STEP // 2) % _CORE_STEP - _CORE_STEP // 2 for axis in (1, 2))
+    distance = np.hypot(y[:, None], x[None, :])[..., None]
+    return np.asarray(np.clip((_CORE_RADIUS - distance) / 2 + 0.5, 0, 1), np.float32)
 
 
 def _wrapped(texture: F32, box: Box) -> F32:

@@ -28,6 +28,7 @@ __all__ = [
     "write_lattice",
     "write_links",
     "write_positions",
+    "write_residuals",
     "write_stage",
 ]
 
@@ -89,7 +90,7 @@ def write_links(path: Path, links: Sequence[Link]) -> None:
     columns = ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc", "peak_ratio"]
     write_csv(
         path,
-        [*columns, "weight", "used", "evidence", "sigma_px", "stage_ncc"],
+        [*columns, "evidence", "sigma_px", "stage_ncc"],
         (
             {
                 "iy_a": link.a[0],
@@ -100,13 +101,37 @@ def write_links(path: Path, links: Sequence[Link]) -> None:
                 "dx_px": round(link.shift_px[1], 6),
                 "ncc": round(link.ncc, 6),
                 "peak_ratio": round(link.peak_ratio, 6),
-                "weight": round(link.weight, 6),
-                "used": link.used,
                 "evidence": rounded(link.evidence),
                 "sigma_px": rounded(link.sigma_px),
                 "stage_ncc": rounded(link.stage_ncc),
             }
             for link in links
+        ),
+    )
+
+
+def write_residuals(path: Path, placement: Placement) -> None:
+    """Write what became of every measured shift (zNN_link_residuals.csv)."""
+    columns = ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px"]
+    at = placement.positions_px
+    write_csv(
+        path,
+        [*columns, "residual_y_px", "residual_x_px", "sigma_px", "weight", "used"],
+        (
+            {
+                "iy_a": link.a[0],
+                "ix_a": link.a[1],
+                "iy_b": link.b[0],
+                "ix_b": link.b[1],
+                "dy_px": round(link.shift_px[0], 6),
+                "dx_px": round(link.shift_px[1], 6),
+                "residual_y_px": round(link.shift_px[0] - at[link.b][0] + at[link.a][0], 6),
+                "residual_x_px": round(link.shift_px[1] - at[link.b][1] + at[link.a][1], 6),
+                "sigma_px": rounded(link.sigma_px),
+                "weight": round(link.weight, 6),
+                "used": link.used,
+            }
+            for link in placement.links
         ),
     )
 

@@ -26,8 +26,8 @@ def pool_tile_positions(
 ) -> None:
     """Place the tiles of all slices by their links and by one model of the stage.
 
-    Writes stage_model.json and, for every slice, zNN_tile_positions.csv, zNN_transform_xy.npy,
-    zNN_TileConfiguration.txt and zNN_tiles.bdv.xml.
+    Writes stage_model.json and, for every slice, zNN_tile_positions.csv, zNN_link_residuals.csv,
+    zNN_transform_xy.npy, zNN_TileConfiguration.txt and zNN_tiles.bdv.xml.
 
     Parameters
     ----------
@@ -107,10 +107,11 @@ def _write_slice(
 ) -> None:
     from mosaicflow.formats.placements import TilePosition, bdv_xml, tile_configuration
     from mosaicflow.io.tables import write_text
-    from mosaicflow.stages._tile_tables import write_lattice, write_positions
+    from mosaicflow.stages._tile_tables import write_lattice, write_positions, write_residuals
 
     source, files = known
     write_positions(table, placement, source, files)
+    write_residuals(table.with_name(f"{one.name}_link_residuals.csv"), placement)
     tile_yx = (one.tile_shape[1], one.tile_shape[2])
     write_lattice(table.with_name(f"{one.name}_transform_xy.npy"), placement, tile_yx)
     listed = [

@@ -75,6 +75,7 @@ def test_tables_are_numbered_as_their_grid_is(mosaic, place):
         "z0003_tile_positions.metrics.json",
         "z0003_tile_links.csv",
         "z0003_tile_links.metrics.json",
+        "z0003_link_residuals.csv",
         "z0003_tile_stage.json",
         "z0003_transform_xy.npy",
         "z0003_TileConfiguration.txt",
