@@ -36,17 +36,16 @@ BASE: dict[str, object] = {
     "files_per_tile": 1,
 }
 SMALL = {**BASE, "tile_shape": (24, 120, 120)}
+WIDE = {**BASE, "tile_shape": (16, 240, 240), "overlap_fraction": 0.25}
 GRID = "mosaic_grid_3d_z00.ome.zarr"
 KINDS: dict[str, dict[str, object]] = {
     "tissue 5x5": {**BASE, "grid": (5, 5)},
     "tissue 10x10": {**SMALL, "grid": (10, 10)},
     "jitter 20": {**BASE, "jitter_px": 20.0, "overlap_fraction": 0.3},
     "walk 20": {**BASE, "grid": (5, 5), "jitter_px": 20.0, "stage_error": "walk"},
-    "walk 40": {**BASE, "grid": (5, 5), "jitter_px": 40.0, "stage_error": "walk"},
+    "walk 40": {**WIDE, "jitter_px": 40.0, "stage_error": "walk"},
     "jumps 30": {**BASE, "grid": (5, 5), "jitter_px": 30.0, "stage_error": "jumps"},
-    "jumps 60": {
-        **BASE, "grid": (5, 5), "jitter_px": 60.0, "stage_error": "jumps", "overlap_fraction": 0.4,
-    },
+    "jumps 60": {**WIDE, "jitter_px": 60.0, "stage_error": "jumps", "overlap_fraction": 0.4},
     "wrong step": {**BASE, "overlap_fraction": 0.3, "lattice_scale": 0.5714},
     "periodic": {**BASE, "tissue": "periodic", "jitter_px": 8.0},
     "overlap 3 %": {**BASE, "tile_shape": (24, 280, 280), "overlap_fraction": 0.03,

@@ -305,14 +305,13 @@ def _missed_px(settings: SimulationSettings, number: int) -> F64:
 
 
 def _run_on(draws: F64, kind: str, rng: np.random.Generator) -> F64:
-    """Let errors last from tile to tile, in the order in which the stage visits them; rms 1."""
-    if kind == "walk":
-        errors = np.cumsum(draws, axis=0)
-    else:
+    """Let errors last from tile to tile, in the order in which the stage visits them."""
+    if kind == "jumps":
         starts = rng.random(len(draws)) < _JUMP_SHARE
         latest = np.maximum.accumulate(np.where(starts, np.arange(len(draws)), -1))
-        errors = np.where(latest[:, None] < 0, 0.0, draws[latest])
-    errors = errors - errors.mean(axis=0)
+        return np.asarray(np.where(latest[:, None] < 0, 0.0, draws[latest]))
+    errors = np.cumsum(draws, axis=0)
+    errors -= errors.mean(axis=0)
     return np.asarray(errors / max(float(np.sqrt((errors**2).mean())), 1e-9))
 
 

@@ -147,7 +147,8 @@ class Stage:
         Root mean square per axis, in native px, by which tiles miss their reported positions.
     stage_error : {"jitter", "walk", "jumps"}
         How they miss them, rows being run to and fro. jitter: each tile by itself; walk: errors of
-        the steps add up; jumps: a tile in six starts a run of tiles that are all off alike.
+        the steps add up; jumps: a tile in six starts a run of tiles that are all off alike, by
+        `jitter_px`, and those before the first are not.
     lattice_rotation_deg : float
         Angle of the camera against the stage.
     lattice_scale : float

@@ -31,8 +31,8 @@ def missed_px(**changes):
 @pytest.mark.parametrize("kind", ["jitter", "walk", "jumps"])
 @pytest.mark.parametrize("size_px", [5.0, 60.0])
 def test_tiles_miss_by_as_much_as_asked_whatever_the_kind(kind, size_px):
-    found = [missed_px(grid=(6, 7), jitter_px=size_px, stage_error=kind, seed=s) for s in range(4)]
-    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(size_px, rel=0.15)
+    found = [missed_px(grid=(8, 8), jitter_px=size_px, stage_error=kind, seed=s) for s in range(9)]
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(size_px, rel=0.2)
 
 
 def test_steps_of_a_walk_are_small_and_jumps_are_rare():
