@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cyclopts import Token
 
-    from mosaicflow.engine.run import RunResult
+    from mosaicflow.engine.result import RunResult
 
 __all__ = ["run"]
 

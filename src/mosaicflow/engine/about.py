@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mosaicflow.engine.layout import RunFolder
-    from mosaicflow.engine.run import RunResult
+    from mosaicflow.engine.result import RunResult
 
 __all__ = ["write_about"]
 

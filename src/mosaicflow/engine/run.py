@@ -6,7 +6,6 @@ import platform
 import shutil
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from mosaicflow.engine.layout import PUBLISHED, RunFolder
 from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.plan import inspection_task, plan_run
 from mosaicflow.engine.progress import open_progress
+from mosaicflow.engine.result import RunResult
 from mosaicflow.engine.tasks import all_outputs, execute, forget_others, published_outputs
 from mosaicflow.engine.workers import Workers
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
@@ -28,53 +28,7 @@ if TYPE_CHECKING:
     from mosaicflow.engine.plan import Plan
     from mosaicflow.engine.tasks import Outcome
 
-__all__ = ["RunResult", "run_pipeline"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What a run gave.
-
-    Parameters
-    ----------
-    root : Path
-        Output folder.
-    volume : Path
-        Final volume.
-    n_slices : int
-        Slices found.
-    failures : dict of int to str
-        Slice id -> reason, of slices that are not in the volume because a stage failed.
-    excluded : dict of int to str
-        Slice id -> reason, of finished slices that were left out of the volume.
-    n_pairs : int
-        Pairs of finished slices within reach of each other.
-    unmatched : dict of str to str
-        Pair (``zII_zJJ``) -> reason, of pairs that could not be compared.
-    bugs : tuple of str
-        Records, relative to `root`, of slices and pairs that a fault of mosaicflow ended.
-    warnings : tuple of str
-        What the stages want the reader to know.
-    outputs : tuple of str
-        Everything published, relative to `root`.
-    outcomes : tuple of Outcome
-        One per task.
-    seconds : float
-        Wall-clock time.
-    """
-
-    root: Path
-    volume: Path
-    n_slices: int
-    failures: dict[int, str]
-    excluded: dict[int, str]
-    n_pairs: int
-    unmatched: dict[str, str]
-    bugs: tuple[str, ...]
-    warnings: tuple[str, ...]
-    outputs: tuple[str, ...]
-    outcomes: tuple[Outcome, ...]
-    seconds: float
+__all__ = ["run_pipeline"]
 
 
 def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) -> RunResult:

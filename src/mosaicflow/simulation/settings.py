@@ -10,7 +10,7 @@ from pathlib import Path  # noqa: TC003  # the command line reads these types
 from typing import Any, Literal
 
 from mosaicflow.errors import ParameterError
-from mosaicflow.simulation.light import Light
+from mosaicflow.simulation.light_settings import Light
 
 __all__ = [
     "PRESETS",

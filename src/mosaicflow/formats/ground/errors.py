@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mosaicflow import errors
 
 if TYPE_CHECKING:
-    from mosaicflow.formats.ground.source import FilePath
+    import os
 
 __all__ = ["FormatError", "MissingExtraError", "NotASegmentationError", "library"]
 
@@ -29,7 +29,12 @@ class FormatError(errors.FormatError, ValueError):
     """
 
     def __init__(
-        self, path: FilePath, reason: str, *, line: int | None = None, remedy: str = ""
+        self,
+        path: str | os.PathLike[str],
+        reason: str,
+        *,
+        line: int | None = None,
+        remedy: str = "",
     ) -> None:
         place = f"{path}" if line is None else f"{path}, line {line}"
         super().__init__(f"{place}: {reason}", remedy=remedy)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zarr.abc.store import SuffixByteRequest
 from zarr.storage import FsspecStore
 
-from mosaicflow.io.zarr.remote import reaching
+from mosaicflow.io.zarr.errors import reaching
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -18,6 +18,7 @@ __all__ = [
     "RegionError",
     "StoreExistsError",
     "explained",
+    "reaching",
 ]
 
 
@@ -55,4 +56,22 @@ def explained(what: str) -> Iterator[None]:
     except OSError as error:
         raise StoreError(
             f"{what}: {error}", remedy="check the path, its permissions and the space on the disk"
+        ) from error
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Say which address an error of the network, or of a service, is about."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, MosaicflowError):
+        raise
+    except TimeoutError as error:
+        raise StoreError(
+            f"{url}: no answer in time", remedy="check the address, the network and the server"
+        ) from error
+    except Exception as error:  # every service fails in its own way
+        raise StoreError(
+            f"{url}: cannot be reached ({type(error).__name__}: {error})",
+            remedy="check the address, the network and your credentials",
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dask.array as da
 import numpy as np
@@ -17,11 +17,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.io.zarr.reader import LevelReader
-
-__all__ = ["StoreArray", "align_blocks", "lazy_image", "readers_below"]
+__all__ = ["Source", "StoreArray", "align_blocks", "lazy_image"]
 
 Part = tuple[int | slice, ...]
+
+
+class Source(Protocol):
+    """What a lazy image is read from: a level of a store."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        ...
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:  # noqa: ANN401  # whatever the level takes
+        """Read a box of voxels into a new array."""
+        ...
 
 
 class StoreArray(da.Array):
@@ -31,12 +46,12 @@ class StoreArray(da.Array):
     that is returned; dask would run a task per chunk and copy all results once more to join them.
     """
 
-    _reader: LevelReader
+    _reader: Source
     _part: Part
     _own_name: str
 
     @property
-    def reader(self) -> LevelReader | None:
+    def reader(self) -> Source | None:
         """What the voxels are read from; None once something was assigned to the array."""
         return self._reader if self.name == self._own_name else None
 
@@ -80,7 +95,7 @@ class StoreArray(da.Array):
         )
 
 
-def lazy_image(reader: LevelReader) -> StoreArray:
+def lazy_image(reader: Source) -> StoreArray:
     """Return a level as a dask array, one dask chunk per chunk of the store."""
     # A name of its own for every call: the same path may hold other data a moment later.
     image = da.from_array(  # type: ignore[no-untyped-call]
@@ -93,7 +108,7 @@ def lazy_image(reader: LevelReader) -> StoreArray:
     return _attached(image, reader, tuple(slice(0, n) for n in reader.shape))
 
 
-def _attached(image: da.Array, reader: LevelReader, part: Part) -> StoreArray:
+def _attached(image: da.Array, reader: Source, part: Part) -> StoreArray:
     found: StoreArray = StoreArray(  # type: ignore[no-untyped-call]
         image.dask, image.name, image.chunks, meta=image._meta
     )
@@ -126,11 +141,3 @@ def align_blocks(data: da.Array, block: Sequence[int]) -> da.Array:
     )
     rechunked: da.Array = data.rechunk(aligned)  # type: ignore[no-untyped-call]
     return rechunked
-
-
-def readers_below(data: da.Array) -> list[LevelReader]:
-    """Return the stores that a lazy array will be read from."""
-    from mosaicflow.io.zarr.reader import LevelReader
-
-    values = (getattr(node, "value", node) for node in data.__dask_graph__().values())
-    return [value for value in values if isinstance(value, LevelReader)]

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from mosaicflow.errors import FormatError, StoreError
-from mosaicflow.io.zarr.remote import ask, filesystem_of, reaching, remote_store
+from mosaicflow.io.zarr.errors import reaching
+from mosaicflow.io.zarr.remote import ask, filesystem_of, remote_store
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store

@@ -29,6 +29,7 @@ __all__ = [
     "open_level",
     "open_levels",
     "read_omezarr",
+    "readers_below",
 ]
 
 LateralOrder = Literal["yx", "xy"]
@@ -284,6 +285,12 @@ def read_omezarr(
         allow_bare=allow_bare,
     )
     return lazy_image(reader), reader.resolution_mm
+
+
+def readers_below(data: da.Array) -> list[LevelReader]:
+    """Return the levels that a lazy array will be read from."""
+    values = (getattr(node, "value", node) for node in data.__dask_graph__().values())
+    return [value for value in values if isinstance(value, LevelReader)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import atexit
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from mosaicflow.errors import MissingExtraError, MosaicflowError, ParameterError, StoreError
+from mosaicflow.errors import MissingExtraError, ParameterError, StoreError
+from mosaicflow.io.zarr.errors import reaching
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from zarr.storage import FsspecStore
 
-__all__ = ["ask", "check_ranges", "filesystem_of", "reaching", "remote_store"]
+__all__ = ["ask", "check_ranges", "filesystem_of", "remote_store"]
 
 # Asynchronous file systems do not close their sessions, and complain when they are collected.
 _OPENED: dict[int, Any] = {}
@@ -82,24 +80,6 @@ def remote_store(
         atexit.register(_close_sessions)
     _OPENED[id(store.fs)] = store.fs
     return store
-
-
-@contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """Say which address an error of the network, or of a service, is about."""
-    try:
-        yield
-    except (FileNotFoundError, IsADirectoryError, MosaicflowError):
-        raise
-    except TimeoutError as error:
-        raise StoreError(
-            f"{url}: no answer in time", remedy="check the address, the network and the server"
-        ) from error
-    except Exception as error:  # every service fails in its own way
-        raise StoreError(
-            f"{url}: cannot be reached ({type(error).__name__}: {error})",
-            remedy="check the address, the network and your credentials",
-        ) from error
 
 
 def check_ranges(url: str, member: str, patience_s: float | None = None) -> None:

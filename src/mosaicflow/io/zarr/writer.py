@@ -33,7 +33,7 @@ from mosaicflow.io.zarr.pyramid import (
     halved_axes,
     halved_shape,
 )
-from mosaicflow.io.zarr.reader import LevelReader
+from mosaicflow.io.zarr.reader import LevelReader, readers_below
 from mosaicflow.io.zarr.units import Resolution, check_plausible, resolution_to_um
 from mosaicflow.io.zarr.values import fits_dtype
 from mosaicflow.io.zarr.workspace import ArraySpec, Storage, TargetArray, Workspace, create_array
@@ -257,7 +257,7 @@ class OmeZarrWriter:
     def _store_dask(self, key: grid.Key, value: da.Array) -> None:
         import dask.array as da
 
-        from mosaicflow.io.zarr.lazy import align_blocks, readers_below
+        from mosaicflow.io.zarr.lazy import align_blocks
 
         for source in readers_below(value):
             check_distinct(self._final, source.location)
@@ -439,8 +439,6 @@ def save_omezarr(  # the documented call fixes five positional arguments
         Axes that each level halves.
     """
     if _is_lazy(data):
-        from mosaicflow.io.zarr.lazy import readers_below
-
         for source in readers_below(data):
             check_distinct(path, source.location)
     else:
