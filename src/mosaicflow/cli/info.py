@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import sys
 
+from mosaicflow.errors import ParameterError
+
 __all__ = ["info"]
 
 
-def info(path: str, *, check: bool = False, guess_units: bool = False) -> int:
+def info(
+    path: str | None = None,
+    *,
+    check: bool = False,
+    guess_units: bool = False,
+    support: bool = False,
+) -> int:
     """Show levels, shapes, scales, chunks, codec, tile lattice, size and validity of a store.
 
     Parameters
     ----------
-    path : str
+    path : str, optional
         Folder, .zip archive or URL (s3://, gs://, http://) of an OME-Zarr store.
     check : bool, optional
         Decode every chunk, and list all that are damaged.
     guess_units : bool, optional
         Say whether the pixel size looks as if it had been written in millimetres.
+    support : bool, optional
+        Show the versions and the machine that a bug report should name; no path is shown.
     """
+    if support:
+        from mosaicflow.cli.support import support_lines
+
+        sys.stdout.write("\n".join(support_lines()) + "\n")
+        return 0
+    if path is None:
+        raise ParameterError("info: no store is named", remedy="give a store, or --support")
     from mosaicflow.io.zarr.describe import describe_store, describe_units
     from mosaicflow.io.zarr.errors import explained
 
