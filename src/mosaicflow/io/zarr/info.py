@@ -29,6 +29,10 @@ __all__ = [
 
 # Pitch assumed where a file gives none, as for a plain Zarr array.
 _UNKNOWN_PITCH_UM = 1.0
+# Groups between a plate and an image: row, column; one more for a group around the plate.
+_DEEPEST_IMAGE = 3
+# Members of a group that are looked into for an image: enough for one to turn up, few to ask for.
+_LOOKED_AT = 20
 # Voxels along an axis: a metre at a tenth of a nanometre; products of five must not wrap unseen.
 _LONGEST = 10**10
 # Bytes of one file in memory: it is decoded whole. Codecs stop at 2 GiB; doubled, a number that
@@ -198,11 +202,11 @@ def _understood(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
 
 
 def _root_attributes(location: Location) -> Mapping[str, Any]:
-    document = location.read_json("zarr.json")
+    document = location.metadata("zarr.json")
     if document is not None:
         attributes = document.get("attributes")
         return attributes if isinstance(attributes, dict) else {}
-    return location.read_json(".zattrs") or {}
+    return location.metadata(".zattrs") or {}
 
 
 def find_root(location: Location) -> Root:
@@ -246,13 +250,13 @@ def _absent(location: Location) -> StoreError:
 
 
 def _root_at(location: Location) -> Root | None:
-    document = location.read_json("zarr.json")
+    document = location.metadata("zarr.json")
     if document is not None:
         is_array = document.get("node_type") == "array"
         return Root(location, 3, is_array, _root_attributes(location))
-    if location.read(".zarray") is not None:
+    if location.metadata(".zarray") is not None:
         return Root(location, 2, True, _root_attributes(location))
-    if location.read(".zattrs") is not None or location.read(".zgroup") is not None:
+    if any(location.metadata(name) is not None for name in (".zattrs", ".zgroup")):
         return Root(location, 2, False, _root_attributes(location))
     return None
 
@@ -336,6 +340,11 @@ def _bare_array(root: Root) -> OmeZarrInfo:
 
 def _unfinished(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
     document = array_document(root.location, "0")
+    if document is None and (images := _images_inside(root)):
+        raise FormatError(
+            f"{root.location}: {_collection(root)}, not one image",
+            remedy=f"give the path of one image in it, such as {root.location}/{images[0]}",
+        )
     if document is None or not allow_bare:
         raise StoreError(
             f"{root.location}: unfinished or foreign store: its metadata has no 'multiscales'",
@@ -347,6 +356,41 @@ def _unfinished(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
         f" with an assumed pixel size of {_UNKNOWN_PITCH_UM:g} um"
     )
     return _bare(root, _with_scale(level, (_UNKNOWN_PITCH_UM,) * len(level.shape), None))
+
+
+def _collection(root: Root) -> str:
+    own = _ome_part(root.attributes)
+    if isinstance(own.get("plate"), dict):
+        return f"an HCS plate with {len(own['plate'].get('wells') or ())} wells"
+    if isinstance(own.get("well"), dict):
+        return f"a well of an HCS plate with {len(own['well'].get('images') or ())} fields"
+    return "a group that holds images"
+
+
+def _ome_part(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, dict) else attributes
+
+
+def _images_inside(root: Root, depth: int = _DEEPEST_IMAGE) -> list[str]:
+    """Return the paths of some images below a group, as its metadata or its folders name them."""
+    own = _ome_part(root.attributes)
+    plate, well = own.get("plate"), own.get("well")
+    entries: list[Any] = []
+    if isinstance(plate, dict):
+        entries = list(plate.get("wells") or ())
+    elif isinstance(well, dict):
+        entries = list(well.get("images") or ())
+    names = [str(entry["path"]) for entry in entries if isinstance(entry, dict) and "path" in entry]
+    for name in (names or root.location.children())[:_LOOKED_AT]:
+        inner = _root_at(root.location.child(name))
+        if inner is None or inner.is_array:
+            continue
+        if multiscales_of(inner.attributes):
+            return [name]
+        if depth and (found := _images_inside(inner, depth - 1)):
+            return [f"{name}/{found[0]}"]
+    return []
 
 
 def _bare(root: Root, level: LevelInfo) -> OmeZarrInfo:
@@ -379,20 +423,20 @@ def _unknown_pitch(ndim: int, where: str) -> tuple[float, ...]:
 
 def array_document(location: Location, path: str) -> dict[str, Any] | None:
     """Return the JSON metadata of an array in a store, or None when there is no array."""
-    document = location.read_json(f"{path}/zarr.json".strip("/"))
+    document = location.metadata(f"{path}/zarr.json".strip("/"))
     if document is not None and document.get("node_type") == "array":
         return document
-    return location.read_json(f"{path}/.zarray".strip("/"))
+    return location.metadata(f"{path}/.zarray".strip("/"))
 
 
 def _level(location: Location, path: str, document: Mapping[str, Any]) -> LevelInfo:
     try:
         if document.get("zarr_format") == 2:
             chunks, shards = tuple(document["chunks"]), None
-            dtype = np.dtype(document["dtype"]).name
+            dtype = _dtype_name(document["dtype"])
         else:
             chunks, shards = _v3_chunks(document)
-            dtype = np.dtype(document["data_type"]).name
+            dtype = _dtype_name(document["data_type"])
         level = LevelInfo(
             path=path,
             shape=_extents(document["shape"], least=0),
@@ -404,11 +448,30 @@ def _level(location: Location, path: str, document: Mapping[str, Any]) -> LevelI
         )
         _check_chunks(level)
         return level
+    except _UnsupportedError as error:
+        raise FormatError(
+            f"{location}: array {path!r} {error}, which is not supported",
+            remedy="store it again as numbers on a regular grid of chunks",
+        ) from error
     except (LookupError, TypeError, ValueError, AttributeError, SyntaxError) as error:  # of numpy
         raise FormatError(
             f"{location}: metadata of array {path!r} is malformed ({error!r})",
             remedy="write the store again",
         ) from error
+
+
+class _UnsupportedError(ValueError):
+    """Something sound that is not read here."""
+
+
+def _dtype_name(stored: object) -> str:
+    try:
+        dtype = np.dtype(stored) if isinstance(stored, str) else None
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.kind not in "biufc":
+        raise _UnsupportedError(f"holds elements of type {stored!r:.80}")
+    return dtype.name
 
 
 def _check_chunks(level: LevelInfo) -> None:
@@ -428,7 +491,10 @@ def _extents(values: Sequence[Any], *, least: int) -> tuple[int, ...]:
 
 
 def _v3_chunks(document: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
-    outer = tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
+    chunk_grid = document["chunk_grid"]
+    if chunk_grid["name"] != "regular":
+        raise _UnsupportedError(f"has a {chunk_grid['name']!r:.80} chunk grid")
+    outer = tuple(chunk_grid["configuration"]["chunk_shape"])
     for codec in document["codecs"]:
         if codec["name"] == "sharding_indexed":
             return tuple(codec["configuration"]["chunk_shape"]), outer
@@ -448,7 +514,12 @@ def _check_consolidated(root: Root) -> None:
     if not isinstance(entries, dict):
         return
     for name, copy in entries.items():
-        if name.endswith(".zarray") and root.location.read_json(name) != copy:
+        if not name.endswith(".zarray"):
+            continue
+        own = root.location.read_json(name)
+        if own is None:
+            _warn(f"{root.location}: {name} is missing; its copy in .zmetadata is used")
+        elif own != copy:
             _warn(f"{root.location}: .zmetadata disagrees with {name}, which is used")
 
 

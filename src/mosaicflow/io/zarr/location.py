@@ -22,8 +22,10 @@ __all__ = ["Location", "StorePath", "check_distinct", "locate", "same_store"]
 
 StorePath = str | os.PathLike[str]
 
-_SUFFIXES = (".ome.zarr.zip", ".ome.zarr", ".zarr.zip", ".zarr", ".zip")
-_METADATA_NAMES = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+_SUFFIXES = (".ome.zarr.zip", ".ome.zarr", ".zarr.zip", ".zarr", ".zip", ".ome.ozx", ".ozx")
+# The second is how RFC-9 of NGFF names a store in one file.
+_ARCHIVES = (".zip", ".ozx")
+_METADATA_NAMES = ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Location:
     @property
     def is_zip(self) -> bool:
         """Whether the store is one zip archive."""
-        return self.address.endswith(".zip") and not self.is_url
+        return self.address.lower().endswith(_ARCHIVES) and not self.is_url
 
     @property
     def is_folder(self) -> bool:
@@ -75,7 +77,7 @@ class Location:
         """File name without the suffix of a store."""
         base = PurePosixPath(self.address.rstrip("/")).name
         for suffix in _SUFFIXES:
-            if base.endswith(suffix):
+            if base.lower().endswith(suffix):
                 return base[: -len(suffix)]
         return base
 
@@ -185,6 +187,40 @@ class Location:
         if not isinstance(value, dict):
             raise FormatError(f"{self}/{name}: found a JSON {type(value).__name__}, not an object")
         return value
+
+    def metadata(self, name: str) -> dict[str, Any] | None:
+        """Return one JSON member, from the consolidated copy where the member itself is absent.
+
+        Parameters
+        ----------
+        name : str
+            Such as `0/.zarray` or `0/zarr.json`.
+        """
+        found = self.read_json(name)
+        if found is not None:
+            return found
+        parts = self.prefix.split("/") if self.prefix else []
+        for depth in range(len(parts), -1, -1):
+            holder = replace(self, prefix="/".join(parts[:depth]))
+            if entries := holder.consolidated(name.endswith("zarr.json")):
+                entry = entries.get("/".join([*parts[depth:], name]))
+                return entry if isinstance(entry, dict) else None
+        return None
+
+    def consolidated(self, is_v3: bool) -> dict[str, Any]:
+        """Return the copies of all metadata that the root of a store holds, by name of the file.
+
+        Parameters
+        ----------
+        is_v3 : bool
+            Where to look: in `zarr.json`, or in `.zmetadata`.
+        """
+        document = self.read_json("zarr.json" if is_v3 else ".zmetadata") or {}
+        kept = document.get("consolidated_metadata") if is_v3 else document
+        entries = kept.get("metadata") if isinstance(kept, dict) else None
+        if not isinstance(entries, dict):
+            return {}
+        return {f"{name}/zarr.json" if is_v3 else name: entry for name, entry in entries.items()}
 
     def open_new(self, name: str) -> IO[bytes]:
         """Open a member for writing from its start; folders are made as needed."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mosaicflow.errors import FormatError
 from mosaicflow.io.zarr.errors import ArgumentError, AssumedUnitWarning, OmeZarrWarning
+from mosaicflow.io.zarr.transforms import AxisTransform, axis_transform, output_system
 from mosaicflow.io.zarr.units import clean_um, micrometers_per_unit
 
 if TYPE_CHECKING:
@@ -223,17 +224,17 @@ def parse_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
         )
     entry = entries[0]
     try:
-        axes = tuple(_parse_axis(axis) for axis in entry.get("axes", ()))
-        datasets = entry["datasets"]
+        axes, common = _axes_of(entry)
+        datasets = tuple(_raw_dataset(dataset, common, len(axes)) for dataset in entry["datasets"])
+        axes = _in_array_order(axes, datasets)
         factors = _unit_factors(axes, where)
-        common = entry.get("coordinateTransformations") or []
-        levels = tuple(_parse_dataset(d, common, factors) for d in datasets)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        levels = tuple(_dataset(raw, factors, where) for raw in datasets)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FormatError(f"{where}: multiscales metadata is malformed ({error!r})") from error
     if not levels:
         raise FormatError(f"{where}: multiscales lists no datasets")
     ome = attributes.get("ome")
-    version = entry.get("version") or (ome.get("version") if isinstance(ome, dict) else "")
+    version = (ome.get("version") if isinstance(ome, dict) else "") or entry.get("version")
     notes = entry.get("metadata")
     return Multiscale(
         name=str(entry.get("name") or ""),
@@ -243,6 +244,48 @@ def parse_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
         type=str(entry.get("type") or ""),
         metadata=notes if isinstance(notes, dict) else {},
     )
+
+
+def _axes_of(entry: Mapping[str, Any]) -> tuple[tuple[Axis, ...], list[Any]]:
+    """Return the axes of an image, and the transformations that all its levels share.
+
+    From 0.6 on (RFC-5) the axes belong to the coordinate system that the levels lead to; what
+    the image adds then leads on to other systems and does not concern the pitch.
+    """
+    systems = entry.get("coordinateSystems")
+    if not systems:
+        common = entry.get("coordinateTransformations") or []
+        return tuple(_parse_axis(axis) for axis in entry.get("axes") or ()), list(common)
+    name = output_system(entry["datasets"][0].get("coordinateTransformations") or [])
+    named = [system for system in systems if system.get("name") == name]
+    return tuple(_parse_axis(axis) for axis in (named or systems)[0]["axes"]), []
+
+
+def _in_array_order(axes: tuple[Axis, ...], datasets: Sequence[_RawDataset]) -> tuple[Axis, ...]:
+    orders = {raw.transform.order for raw in datasets if raw.transform is not None}
+    if not axes or not orders:
+        return axes
+    if len(orders) > 1:
+        raise ValueError("levels whose axes are in different orders")
+    return tuple(axes[k] for k in orders.pop())
+
+
+@dataclass(frozen=True, slots=True)
+class _RawDataset:
+    path: str
+    transform: AxisTransform | None
+
+
+def _raw_dataset(dataset: Mapping[str, Any], common: Sequence[Any], n_axes: int) -> _RawDataset:
+    own = list(dataset.get("coordinateTransformations") or [])
+    transforms = [*own, *common]
+    ndim = n_axes or _length_of(transforms)
+    return _RawDataset(str(dataset["path"]), axis_transform(transforms, ndim))
+
+
+def _length_of(transforms: Sequence[Mapping[str, Any]]) -> int:
+    lengths = (len(t[kind]) for t in transforms for kind in ("scale", "translation") if kind in t)
+    return next(lengths, 0)
 
 
 def _parse_axis(axis: str | Mapping[str, Any]) -> Axis:
@@ -268,43 +311,25 @@ def _unit_factors(axes: Sequence[Axis], where: str) -> tuple[float, ...]:
     return tuple(factors)
 
 
-def _parse_dataset(
-    dataset: Mapping[str, Any], common: Sequence[Any], factors: Sequence[float]
-) -> Dataset:
-    own = list(dataset.get("coordinateTransformations") or [])
-    scale: tuple[float, ...] | None = None
-    translation: tuple[float, ...] | None = None
-    for transform in (*own, *common):
-        if transform["type"] == "scale":
-            values = _vector(transform["scale"], factors)
-            scale = values if scale is None else _product(scale, values)
-            if translation is not None:
-                translation = _product(translation, values)
-        elif transform["type"] == "translation":
-            values = _vector(transform["translation"], factors)
-            translation = values if translation is None else _sum(translation, values)
+def _dataset(raw: _RawDataset, factors: Sequence[float], where: str) -> Dataset:
+    found = raw.transform
+    if found is None:
+        return Dataset(raw.path, None, None)
+    if found.left_out:
+        warnings.warn(
+            f"{where}: {found.left_out} of the voxels in space is not applied: the image is read"
+            " along its own axes, with its own pitch",
+            OmeZarrWarning,
+            stacklevel=3,
+        )
+    shift = found.translation
     return Dataset(
-        str(dataset["path"]),
-        None if scale is None else _in_um(scale, factors),
-        None if translation is None else _in_um(translation, factors),
-        scale,
-        translation,
+        raw.path,
+        _in_um(found.scale, factors) if found.has_scale else None,
+        None if shift is None else _in_um(shift, factors),
+        found.scale if found.has_scale else None,
+        shift,
     )
-
-
-def _vector(values: Sequence[float], factors: Sequence[float]) -> tuple[float, ...]:
-    vector = tuple(float(value) for value in values)
-    if factors and len(vector) != len(factors):
-        raise ValueError(f"a transform has {len(vector)} values for {len(factors)} axes")
-    return vector
-
-
-def _product(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
-    return tuple(a * b for a, b in zip(first, second, strict=True))
-
-
-def _sum(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
-    return tuple(a + b for a, b in zip(first, second, strict=True))
 
 
 def _in_um(values: Sequence[float], factors: Sequence[float]) -> tuple[float, ...]:

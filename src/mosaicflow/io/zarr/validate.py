@@ -7,11 +7,12 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 from mosaicflow.errors import MosaicflowError
 from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, find_root, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
+from mosaicflow.io.zarr.metadata import NgffVersion
 from mosaicflow.io.zarr.reader import damaged_chunks
 from mosaicflow.io.zarr.workspace import open_array
 
@@ -80,6 +81,10 @@ def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> lis
 
 def _schema_problems(info: OmeZarrInfo) -> Iterator[Problem]:
     if not info.ngff_version:
+        return
+    if info.ngff_version not in get_args(NgffVersion):
+        text = f"NGFF {info.ngff_version}: the models know {' and '.join(get_args(NgffVersion))}"
+        yield Problem("warning", "metadata", f"{text}; its metadata was read, not checked")
         return
     import pydantic
 

@@ -112,6 +112,10 @@ def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[An
     store, key = location.store(), location.key(path)
 
     def make() -> zarr.Array[Any]:
+        name = f"{path}/{'.zarray' if zarr_format == 2 else 'zarr.json'}".strip("/")
+        copy: Any = location.metadata(name) if location.read(name) is None else None
+        if copy is not None:
+            return zarr.Array(zarr.AsyncArray(copy, zarr.storage.StorePath(store, key)))
         return zarr.open_array(store, path=key, mode="r", zarr_format=2 if zarr_format == 2 else 3)
 
     try:
@@ -120,9 +124,11 @@ def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[An
         raise
     # The library meets metadata of any content, and fails on it in any way it likes.
     except Exception as error:
+        is_codec = type(error).__name__ == "UnknownCodecError"  # of zarr, and of numcodecs
+        found = "is stored with a codec that is not supported" if is_codec else "cannot be opened"
         raise FormatError(
-            f"{location}: array {path!r} cannot be opened ({error!r:.200})",
-            remedy="write the store again",
+            f"{location}: array {path!r} {found} ({error!r:.200})",
+            remedy="store it again, with blosc, zstd or gzip, by the program that wrote it",
         ) from error
     if array.shards is not None:
         member = f"{key}/zarr.json".strip("/")
