@@ -119,6 +119,9 @@ params {
     max_blend_refinement_px: Float?
 
     // ---- Stage model and corrections by hand ----
+    // What bends all tiles alike: learnt from the overlaps and used where left-out ones agree better with
+    // it (auto), not looked for (none), or a tile_distortion.csv of such tiles
+    distortion: String = 'auto'
     // Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, sigma_px, lock,
     // exclude); rows of kind tile count here
     overrides: Path?
@@ -262,9 +265,13 @@ workflow {
         table_files_ch = table_files_ch.mix(cleaned.shifts, cleaned.fragment, cleaned.files)
     }
 
+    def known = [
+        overrides: params.overrides ?: [],
+        distortion: params.distortion in ['auto', 'none'] ? [] : file(params.distortion, checkIfExists: true)
+    ]
     built = BUILD_GRIDS(tiles_ch, settings, params.fix_illum_enabled)
     reconstructed = RECONSTRUCT_SLICES(
-        built.grids, built.unlit, tiles_ch.map { id, list, _entries -> tuple(id, list) }, params.overrides ?: [],
+        built.grids, built.unlit, tiles_ch.map { id, list, _entries -> tuple(id, list) }, known,
         settings, params.compensate_psf_enabled
     )
 

@@ -21,7 +21,7 @@ def stageSettings(given) {
         estimate_tile_positions: given.subMap([
             'use_motor_positions_for_stitching', 'stitch_overlap_fraction', 'max_blend_refinement_px', 'seed'
         ]),
-        pool_tile_positions: given.subMap(['resolution_um']),
+        pool_tile_positions: given.subMap(['resolution_um', 'distortion']),
         stitch_3d: store + given.subMap([
             'stitch_blending_method', 'stitch_gain_compensation', 'stitch_preview'
         ]),

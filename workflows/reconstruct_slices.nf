@@ -12,7 +12,7 @@ workflow RECONSTRUCT_SLICES {
     grids_ch    // [ id, grid ]
     native_ch   // [ id, grid at native pitch, flat field or [] ]
     tiles_ch    // [ id, tile list ]
-    overrides   // table of places that somebody knows better, or []
+    known       // map: tables that somebody gave, or []: overrides of places, distortion of the tiles
     settings
     has_psf     // whether the axial profile of the beam is removed
 
@@ -25,13 +25,15 @@ workflow RECONSTRUCT_SLICES {
         .multiMap { rows ->
             links: rows.collect { row -> row[1] }
             stages: rows.collect { row -> row[2] }
-            tiles: rows.collect { row -> row[3] }
+            windows: rows.collect { row -> row[3] }
+            tiles: rows.collect { row -> row[4] }
         }
     placed = POOL_TILE_POSITIONS(
-        linked.links, linked.stages, linked.tiles, overrides, settings.pool_tile_positions
+        linked.links, linked.stages, linked.windows, linked.tiles, known.distortion, known.overrides,
+        settings.pool_tile_positions
     )
     positions_ch = placed.positions.flatten().map { table -> tuple(sliceIdOf(table), table) }
-    stitched = STITCH_3D(grids_ch.join(positions_ch), settings.stitch_3d)
+    stitched = STITCH_3D(grids_ch.join(positions_ch).combine(placed.distortion), settings.stitch_3d)
     made = [stitched]
     slices_ch = stitched.store
     if( has_psf ) {
@@ -47,5 +49,5 @@ workflow RECONSTRUCT_SLICES {
     slices   = normalized.store
     stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
     failures = made.inject(measured.failure) { all, step -> all.mix(step.failure) }
-    files    = made.inject(measured.links.flatMap { _id, table, stage -> [table, stage] }.mix(measured.files, placed.positions, placed.model, placed.files)) { all, step -> all.mix(step.files) }.flatten()
+    files    = made.inject(measured.links.flatMap { _id, table, stage, windows -> [table, stage, windows] }.mix(measured.files, placed.positions, placed.model, placed.distortion, placed.picture, placed.files)) { all, step -> all.mix(step.files) }.flatten()
 }

@@ -11,7 +11,7 @@ process ESTIMATE_TILE_POSITIONS {
     val settings
 
     output:
-    tuple val(id), path("z${id}_tile_links.csv"), path("z${id}_tile_stage.json"), optional: true, emit: links
+    tuple val(id), path("z${id}_tile_links.csv"), path("z${id}_tile_stage.json"), path("z${id}_tile_windows.csv"), optional: true, emit: links
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
     path "z${id}_tile_links.metrics.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
@@ -29,7 +29,7 @@ process ESTIMATE_TILE_POSITIONS {
 
     stub:
     """
-    touch z${id}_tile_links.csv
+    touch z${id}_tile_links.csv z${id}_tile_windows.csv
     echo '{}' > z${id}_tile_stage.json
     echo '{}' > z${id}_tile_links.metrics.json
     """

@@ -8,24 +8,30 @@ process POOL_TILE_POSITIONS {
     input:
     path links, arity: '1..*'
     path stages, arity: '1..*'
+    path windows, arity: '1..*'
     path tiles, arity: '1..*'
+    path distortion, stageAs: 'distortion/*'
     path overrides, stageAs: 'overrides/*'
     val settings
 
     output:
     path 'z*_tile_positions.csv', arity: '1..*', emit: positions
     path 'stage_model.json', arity: '1', emit: model
+    path 'tile_distortion.csv', arity: '1', emit: distortion
+    path 'tile_distortion.png', arity: '1', emit: picture
     path '{stage_model.metrics.json,z*_tile_positions.metrics.json,z*_link_residuals.csv,z*_transform_xy.npy,z*_TileConfiguration.txt,z*_tiles.bdv.xml}', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
-    def given = [overrides: overrides].findAll { _name, f -> f }
+    // A table of the distortion is staged; the words auto and none come with the settings.
+    def given = settings + [overrides: overrides, distortion: distortion].findAll { _name, f -> f }
     """
     pool_tile_positions.py \\
         --links ${links} \\
         --stages ${stages} \\
+        --windows ${windows} \\
         --tiles ${tiles} \\
-        ${optionsOf(given + settings)} \\
+        ${optionsOf(given)} \\
         --output-dir .
     """
 
@@ -36,6 +42,7 @@ process POOL_TILE_POSITIONS {
         touch \${z}_tile_positions.csv \${z}_link_residuals.csv \${z}_transform_xy.npy \${z}_TileConfiguration.txt \${z}_tiles.bdv.xml
         echo '{}' > \${z}_tile_positions.metrics.json
     done
+    touch tile_distortion.csv tile_distortion.png
     echo '{}' > stage_model.json
     echo '{}' > stage_model.metrics.json
     """

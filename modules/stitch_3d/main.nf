@@ -7,7 +7,7 @@ process STITCH_3D {
     cache 'deep'
 
     input:
-    tuple val(id), path(grid, arity: '1'), path(positions, arity: '1')
+    tuple val(id), path(grid, arity: '1'), path(positions, arity: '1'), path(distortion, arity: '1')
     val settings
 
     output:
@@ -21,6 +21,7 @@ process STITCH_3D {
     stitch_3d.py \\
         --grid ${grid} \\
         --positions ${positions} \\
+        --distortion ${distortion} \\
         ${optionsOf(settings)} \\
         --failure-record z${id}_failure.json \\
         --threads ${task.cpus} \\

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from mosaicflow.correction.joint_field import FieldBasis
+from mosaicflow.mosaic.tile_basis import FieldBasis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -9,9 +9,10 @@ import numpy as np
 
 from mosaicflow.correction.background import background_image, contrast_residual, signal_only
 from mosaicflow.correction.illumination import OverlapEvidence, unit_mean
-from mosaicflow.correction.joint_field import FieldBasis, estimate_field, tile_population
+from mosaicflow.correction.joint_field import estimate_field, tile_population
 from mosaicflow.correction.shading import Shading
 from mosaicflow.mosaic.resampling import resample_tile
+from mosaicflow.mosaic.tile_basis import FieldBasis
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -8,11 +8,10 @@ Neither is chosen: each counts by what it knows, and the posterior tells what is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.polynomial.legendre import legvander
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -20,11 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.correction.illumination import OverlapEvidence
+    from mosaicflow.mosaic.tile_basis import FieldBasis
 
     F64 = NDArray[np.float64]
     Image = NDArray[np.float32]
 
-__all__ = ["FieldBasis", "FieldEstimate", "Population", "estimate_field", "tile_population"]
+__all__ = ["FieldEstimate", "Population", "estimate_field", "tile_population"]
 
 # Fewer tiles than this do not tell their own spread.
 _FEWEST_TILES = 8
@@ -53,47 +53,6 @@ _BLOCKS = 8
 # True over posterior error: 1.7 to 2.7 on simulated acquisitions, up to 4.9 where the field has an
 # edge. Scores do not see what errs alike everywhere; doubled, weak shading would be refused.
 _CALIBRATION = 2.5
-
-
-@dataclass(frozen=True)
-class FieldBasis:
-    """Legendre products up to a total order, each with mean square 1 over the tile, none constant.
-
-    Parameters
-    ----------
-    order : int
-        Highest total order.
-    shape_yx : (int, int)
-        Shape of the images.
-    """
-
-    order: int
-    shape_yx: tuple[int, int]
-
-    @property
-    def terms(self) -> list[tuple[int, int]]:
-        """Orders along y and x of each term."""
-        n = self.order + 1
-        return [(i, j) for i in range(n) for j in range(n - i) if i + j]
-
-    @property
-    def totals(self) -> NDArray[np.int64]:
-        """Total order of each term."""
-        return np.array([i + j for i, j in self.terms], np.int64)
-
-    def at(self, y: F64, x: F64) -> F64:
-        """Values at places in px, shape (terms, places)."""
-        p, q = (
-            legvander((axis + 0.5) / length * 2 - 1, self.order).T
-            * np.sqrt(2 * np.arange(self.order + 1) + 1)[:, None]
-            for axis, length in zip((y, x), self.shape_yx, strict=True)
-        )
-        return np.stack([p[i] * q[j] for i, j in self.terms])
-
-    def images(self) -> F64:
-        """Values at all pixels, shape (terms, y * x)."""
-        y, x = np.indices(self.shape_yx).reshape(2, -1).astype(np.float64)
-        return self.at(y, x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +148,7 @@ def _image_terms(
     groups: Sequence[Hashable],
 ) -> tuple[F64, list[Hashable]]:
     """Least-squares terms of each image that is known nearly everywhere."""
-    own = FieldBasis(basis.order, (logs.shape[1], logs.shape[2]))
+    own = replace(basis, shape_yx=(logs.shape[1], logs.shape[2]))
     design = np.concatenate([np.ones((1, logs[0].size)), own.images()])
     inverse = np.linalg.pinv(design)
     share = known.reshape(len(known), -1).mean(axis=1)

@@ -139,6 +139,7 @@ LIMITS: dict[str, Limit] = {
     "clip_percentile_upper": Limit(above=0, most=100),
     "seed": _FROM_0,
     "max_blend_refinement_px": _FROM_0,
+    "distortion": Limit(pattern=r"^.+$", words="auto, none or the path of a tile_distortion.csv"),
     "crop_depth_um": _ABOVE_0,
     "normalize_min_contrast": _FRACTION,
     "rehoming_max_shift_mm": _ABOVE_0,
@@ -179,9 +180,9 @@ def is_optional(hint: Any) -> bool:  # noqa: ANN401  # a type
 
 
 def plain_type(hint: Any) -> Any:  # noqa: ANN401  # a type
-    """Give the type without None."""
+    """Give the type without None; a word or the path of a file is a text."""
     if not is_optional(hint):
-        return hint
+        return str if typing.get_origin(hint) in (types.UnionType, typing.Union) else hint
     return next(kind for kind in typing.get_args(hint) if kind is not type(None))
 
 

@@ -68,7 +68,7 @@ ENGINE_PARAMETERS: dict[str, EngineParameter] = {
 _NOT_SETTINGS = frozenset({"threads", "store"})
 _PATH_SETTINGS = {
     "inspect_acquisition": {"positions", "tile_table", "slice_config"},
-    "pool_tile_positions": {"overrides"},
+    "pool_tile_positions": {"distortion", "overrides"},
 }
 
 

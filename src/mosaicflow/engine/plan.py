@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "inspection_task", "plan_run"]
 
+# What estimate_tile_positions writes of a slice.
+_OF_TILES = ("tile_links.csv", "tile_stage.json", "tile_windows.csv")
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -166,15 +169,19 @@ class _Planner:
                 "estimate_tile_positions",
                 f"z{z}",
                 {"grid": f"mosaic_grid_3d_z{z}.ome.zarr", **self.light()},
-                makes=[f"z{z}_tile_links.csv", f"z{z}_tile_stage.json"],
+                makes=[f"z{z}_{name}" for name in _OF_TILES],
                 record=f"z{z}_failure.json",
             )
-        names = {"links": "tile_links.csv", "stages": "tile_stage.json", "tiles": "tiles.json"}
+        kinds = ("links", "stages", "windows", "tiles")
+        names = dict(zip(kinds, (*_OF_TILES, "tiles.json"), strict=True))
         self.add(
             "pool_tile_positions",
             "",
             {key: tuple(f"z{z}_{name}" for z in ids) for key, name in names.items()},
-            makes=["stage_model.json", *(f"z{z}_tile_positions.csv" for z in ids)],
+            makes=[
+                *("stage_model.json", "tile_distortion.csv"),
+                *(f"z{z}_tile_positions.csv" for z in ids),
+            ],
         )
 
     def slice(self, z: str) -> None:
@@ -187,9 +194,12 @@ class _Planner:
             grid = fixed
         positions = f"z{z}_tile_positions.csv"
         current = f"slice_z{z}_stitch_3d.ome.zarr"
-        self.add(
-            "stitch_3d", of, {"grid": grid, "positions": positions}, output=current, record=record
-        )
+        placed: dict[str, str | tuple[str, ...]] = {
+            "grid": grid,
+            "positions": positions,
+            "distortion": "tile_distortion.csv",
+        }
+        self.add("stitch_3d", of, placed, output=current, record=record)
         chain = [("crop_interface", "crop_interface"), ("normalize", "normalize")]
         if self.parameters.engine("compensate_psf_enabled"):
             chain.insert(0, ("correct_axial", "axial_corr"))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import spsolve
 
+from mosaicflow.mosaic.sampling import Span, TileWarp, sample_tile
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from mosaicflow.mosaic.sampling import TileSample
 
     Tile = tuple[int, int]
     Volume = NDArray[np.float32]
@@ -135,12 +139,15 @@ class TileFuser:
     blending : {'linear', 'average', 'none'}
         Weight of a tile where it overlaps others: falling linearly towards its border, equal, or
         all for the last tile.
+    warp : TileWarp
+        What bends all tiles alike.
     """
 
     canvas: Canvas
     read: Callable[[Tile], Volume]
     gains: Mapping[Tile, float]
     blending: Blending = "linear"
+    warp: TileWarp = field(default_factory=TileWarp)
 
     def render(self, n_z: int, rows: slice, columns: slice) -> tuple[Volume, Image]:
         """Fuse one block.
@@ -162,7 +169,7 @@ class TileFuser:
         total = np.zeros(shape, np.float32)
         for placed in self.canvas.tiles:
             spans = [
-                _span(corner, length, part)
+                Span.of(corner, length, part)
                 for corner, length, part in zip(
                     placed.corner_px, self.canvas.tile_yx, (rows, columns), strict=True
                 )
@@ -174,12 +181,11 @@ class TileFuser:
         return block, total
 
     def _add(
-        self, block: Volume, total: Image, placed: PlacedTile, spans: tuple[_Span, _Span]
+        self, block: Volume, total: Image, placed: PlacedTile, spans: tuple[Span, Span]
     ) -> None:
-        y, x = spans
-        source = self.read(placed.tile)[:, y.source, x.source]
-        weight = self._weight(placed, spans) * _valid(source, y, x)
-        target = (slice(None), y.target, x.target)
+        sample = sample_tile(self.read(placed.tile), spans, self.warp)
+        weight = self._weight(placed, sample) * sample.known
+        target = (slice(None), spans[0].target, spans[1].target)
         gain = np.float32(self.gains.get(placed.tile, 1.0))
         if self.blending == "none":
             total[target[1:]] = np.where(weight > 0, 1, total[target[1:]])
@@ -187,80 +193,31 @@ class TileFuser:
             total[target[1:]] += weight
         scaled = weight * gain
         view = block[target]
-        for start in range(0, len(source), _PLANES):
-            planes = _interpolated(source[start : start + _PLANES], y.fraction, x.fraction)
+        for start in range(0, len(block), _PLANES):
+            planes = sample.planes(start, min(start + _PLANES, len(block)))
             if self.blending == "none":
                 np.copyto(view[start : start + _PLANES], planes * gain, where=weight > 0)
             else:
                 planes *= scaled
                 view[start : start + _PLANES] += planes
 
-    def _weight(self, placed: PlacedTile, spans: tuple[_Span, _Span]) -> Image:
-        lengths = (spans[0].length, spans[1].length)
+    def _weight(self, placed: PlacedTile, sample: TileSample) -> Image:
         if self.blending != "linear":
-            return np.ones(lengths, np.float32)
+            return np.ones(sample.known.shape, np.float32)
         profiles = [
-            _ramp(span.coordinates, length, placed.ramps_px[2 * axis : 2 * axis + 2])
-            for axis, (span, length) in enumerate(zip(spans, self.canvas.tile_yx, strict=True))
+            _ramp(at, length, placed.ramps_px[2 * axis : 2 * axis + 2])
+            for axis, (at, length) in enumerate(
+                zip((sample.y, sample.x), self.canvas.tile_yx, strict=True)
+            )
         ]
-        return np.minimum(profiles[0][:, None], profiles[1][None, :])
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """One axis of the intersection of a tile with a block."""
-
-    target: slice  # pixels of the block
-    source: slice  # pixels of the tile, one more than the target when a fraction is needed
-    fraction: float  # how far a target pixel lies beyond its source pixel
-
-    @property
-    def length(self) -> int:
-        return int(self.target.stop - self.target.start)
-
-    @property
-    def coordinates(self) -> NDArray[np.float64]:
-        """Position of each target pixel in the tile."""
-        return np.arange(self.source.start, self.source.start + self.length) + self.fraction
-
-
-def _span(corner: float, length: int, part: slice) -> _Span | None:
-    first = int(np.ceil(corner - 1e-6))
-    fraction = max(0.0, first - corner)
-    whole = fraction < 1e-6
-    count = length if whole else length - 1
-    low, high = max(first, part.start), min(first + count, part.stop)
-    if low >= high:
-        return None
-    source = slice(low - first, high - first + (0 if whole else 1))
-    return _Span(slice(low - part.start, high - part.start), source, 0.0 if whole else fraction)
-
-
-def _interpolated(planes: Volume, f_y: float, f_x: float) -> Volume:
-    """Move planes by a fraction of a pixel, linearly; a new array."""
-    result = planes
-    if f_y:
-        result = result[:, :-1] * np.float32(1 - f_y) + result[:, 1:] * np.float32(f_y)
-    if f_x:
-        result = result[:, :, :-1] * np.float32(1 - f_x) + result[:, :, 1:] * np.float32(f_x)
-    return result.copy() if result is planes else result
-
-
-def _valid(source: Volume, y: _Span, x: _Span) -> NDArray[np.bool_]:
-    """Columns whose sources all hold data."""
-    known: NDArray[np.bool_] = np.asarray(source.any(axis=0))
-    if y.fraction:
-        known = known[:-1] & known[1:]
-    if x.fraction:
-        known = known[:, :-1] & known[:, 1:]
-    return known
+        return np.asarray(np.minimum(profiles[0], profiles[1]))
 
 
 def _ramp(
     coordinates: NDArray[np.float64], length: int, widths: Sequence[float]
 ) -> NDArray[np.float32]:
     """Weight along one axis: 1 inside, falling towards borders that have a neighbour."""
-    weight = np.ones(len(coordinates))
+    weight = np.ones(coordinates.shape)
     for distance, width in zip((coordinates, length - 1 - coordinates), widths, strict=True):
         if width > 0:
             weight = np.minimum(weight, (distance + 0.5) / width)

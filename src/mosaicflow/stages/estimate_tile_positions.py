@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mosaicflow.io.tables import format_slice_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from mosaicflow.io.report import StageReport
 
 __all__ = ["estimate_tile_positions"]
@@ -27,7 +29,8 @@ def estimate_tile_positions(
 ) -> None:
     """Measure how the tiles of one slice lie beside each other, from what their overlaps show.
 
-    Writes zNN_tile_links.csv and zNN_tile_stage.json; pool_tile_positions places the tiles.
+    Writes zNN_tile_links.csv, zNN_tile_windows.csv (shifts of small parts of the overlaps) and
+    zNN_tile_stage.json; pool_tile_positions places the tiles.
 
     Parameters
     ----------
@@ -60,6 +63,7 @@ def estimate_tile_positions(
     from mosaicflow.io.threads import map_threads
     from mosaicflow.mosaic.lattice import nominal_positions, reported_positions
     from mosaicflow.mosaic.linking import TileLinker
+    from mosaicflow.stages._distortion import seam_windows, write_windows
     from mosaicflow.stages._tile_tables import write_links, write_stage
     from mosaicflow.stages._tile_views import tile_views
 
@@ -72,22 +76,24 @@ def estimate_tile_positions(
         stage_px = reported_positions(reported, stage_px)
         unknown = [tile for tile in source.tiles if tile not in reported]
         _warn_of_unreported(report, unknown, len(source.tiles))
-    linker = TileLinker(
-        tile_views(source, illumination, threads),
-        stage_px,
-        tile_yx,
-        lambda function, items: map_threads(function, items, threads),
-        max_blend_refinement_px,
-    )
+    views = tile_views(source, illumination, threads)
+
+    def map_all(function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        return map_threads(function, items, threads)
+
+    linker = TileLinker(views, stage_px, tile_yx, map_all, max_blend_refinement_px)
     linking = linker.links(np.random.default_rng(seed))
     stem = output_dir / _slice_name(grid, source.slice_id)
     table = stem.with_name(f"{stem.name}_tile_links.csv")
     write_links(table, linking.links)
+    windows = seam_windows(linking.links, lambda tile: views(tile)[0], tile_yx, map_all)
+    write_windows(stem.with_name(f"{stem.name}_tile_windows.csv"), windows)
     write_stage(stem.with_name(f"{stem.name}_tile_stage.json"), source, stage_px)
     report.metric("search_limit", linking.limit_px, "px", "how far a step of the stage may miss")
     report.metric("links_found", len(linking.links), "", "links that chance does not explain")
     report.metric("links_sure", linking.n_sure, "", "links that need no other to be believed")
     report.metric("links_far", linking.n_far, "", "links found only by searching whole tiles")
+    report.metric("windows", len(windows), "", "small parts of overlaps that match")
     report.section("pitch_um", [pitch * 1000 for pitch in source.pitch_mm])
     report.write(table)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,16 +18,18 @@ def pool_tile_positions(
     *,
     links: tuple[Path, ...],
     stages: tuple[Path, ...],
+    windows: tuple[Path, ...],
     tiles: tuple[Path, ...],
     output_dir: Path,
+    distortion: Literal["auto", "none"] | Path = "auto",
     overrides: Path | None = None,
     resolution_um: float = 10.0,
     threads: int = 1,
 ) -> None:
     """Place the tiles of all slices by their links and by one model of the stage.
 
-    Writes stage_model.json and, for every slice, zNN_tile_positions.csv, zNN_link_residuals.csv,
-    zNN_transform_xy.npy, zNN_TileConfiguration.txt and zNN_tiles.bdv.xml.
+    Writes stage_model.json, tile_distortion.csv and, for every slice, zNN_tile_positions.csv,
+    zNN_link_residuals.csv, zNN_transform_xy.npy, zNN_TileConfiguration.txt and zNN_tiles.bdv.xml.
 
     Parameters
     ----------
@@ -35,10 +37,15 @@ def pool_tile_positions(
         Measured shifts (zNN_tile_links.csv) of every slice.
     stages : tuple[Path, ...]
         Where the stage has the tiles (zNN_tile_stage.json) of the same slices.
+    windows : tuple[Path, ...]
+        Shifts of small parts of the overlaps (zNN_tile_windows.csv) of the same slices.
     tiles : tuple[Path, ...]
         Tile lists (zNN_tiles.json), which name the files.
     output_dir : Path
         Folder to write to.
+    distortion : 'auto' | 'none' | Path
+        What bends all tiles alike: learnt from the overlaps and used where left-out ones agree
+        better with it (auto), not looked for (none), or a tile_distortion.csv of such tiles.
     overrides : Path | None
         Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, sigma_px,
         lock, exclude); rows of kind tile count here.
@@ -52,17 +59,25 @@ def pool_tile_positions(
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.tables import write_json
     from mosaicflow.mosaic.pooling import place_slice, pool_stage
+    from mosaicflow.stages._distortion import (
+        describe_distortion,
+        read_windows,
+        straighten,
+        write_distortion,
+    )
     from mosaicflow.stages._overrides import apply_exclusions, read_overrides, tile_places
     from mosaicflow.stages._tile_tables import read_slice_links, report_placement
 
     report = StageReport.of("pool_tile_positions", arguments)
     output_dir.mkdir(parents=True, exist_ok=True)
-    stage_of = {path.name.split("_", 1)[0]: path for path in stages}
-    found = [read_slice_links(p, stage_of[p.name.split("_", 1)[0]]) for p in sorted(links)]
+    stage_of = {_name(path): path for path in stages}
+    found = [read_slice_links(p, stage_of[_name(p)]) for p in sorted(links)]
     rows = () if overrides is None else read_overrides(overrides)
     found = [apply_exclusions(one, rows) for one in found]
+    fit, found = straighten(found, {_name(p): read_windows(p) for p in windows}, distortion)
+    write_distortion(output_dir / "tile_distortion.csv", fit.distortion)
     pooled = pool_stage([(one.stage_px, one.links) for one in found])
-    file_of = {path.name.split("_", 1)[0]: _files(path) for path in tiles}
+    file_of = {_name(path): _files(path) for path in tiles}
     for one in found:
         said = tile_places(one, rows, resolution_um)
         placement, decision = place_slice(one.links, one.stage_px, pooled, said)
@@ -77,6 +92,7 @@ def pool_tile_positions(
     report.metric("links", pooled.n_links, "", "links of all slices")
     report.metric("backlash_y", pooled.backlash_px[0], "px", "play between rows to and fro")
     report.metric("backlash_x", pooled.backlash_px[1], "px", "play between rows to and fro")
+    describe_distortion(report, fit)
     model = output_dir / "stage_model.json"
     write_json(
         model,
@@ -89,6 +105,11 @@ def pool_tile_positions(
         },
     )
     report.write(model)
+
+
+def _name(path: Path) -> str:
+    """Name the slice that a table is of, such as z07."""
+    return path.name.split("_", 1)[0]
 
 
 def _files(path: Path) -> dict[tuple[int, int], str]:

@@ -27,6 +27,7 @@ def stitch_3d(
     grid: Path,
     positions: Path,
     output: Path,
+    distortion: Path | None = None,
     stitch_blending_method: Literal["linear", "average", "none"] = "linear",
     stitch_gain_compensation: bool = True,
     stitch_preview: bool = True,
@@ -43,6 +44,8 @@ def stitch_3d(
         Tile positions (zNN_tile_positions.csv), in px of the native grid.
     output : Path
         Slice to write (slice_zNN_stitch_3d.ome.zarr).
+    distortion : Path or None
+        What bends all tiles alike (tile_distortion.csv), in px of the native grid.
     stitch_blending_method : str
         Weight of a tile in an overlap: linear falls towards the tile's border, average is equal,
         none takes the last tile.
@@ -68,6 +71,7 @@ def stitch_3d(
     from mosaicflow.mosaic.fusion import TileFuser, plan_canvas
     from mosaicflow.mosaic.seams import seam_sums
     from mosaicflow.quality.masks import tissue_fraction
+    from mosaicflow.stages._tile_warp import tile_warp
 
     source = MosaicGrid(grid)
     canvas = plan_canvas(_working_positions(positions, source), source.tile_shape[1:])
@@ -75,10 +79,11 @@ def stitch_3d(
     gains = dict.fromkeys(source.tiles, 1.0)
     if stitch_gain_compensation:
         gains = _gains(canvas, tiles, source.tiles, threads)
-    fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method)
+    warp, n_z = tile_warp(source, distortion, report)
+    fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method, warp)
     origin = {"canvas_origin_px": list(canvas.origin_px)}
     block = report.block(source.attrs, kind="slice", **origin, **dict.fromkeys(LATTICE_KEYS))
-    shape = (source.tile_shape[0], *canvas.shape_yx)
+    shape = (n_z, *canvas.shape_yx)
     writer = OmeZarrWriter(output, shape, attrs=block, **store.writer_options())
     preview = ThinnedImage(canvas.shape_yx)
 

@@ -6,7 +6,8 @@ from scipy.ndimage import gaussian_filter
 
 from mosaicflow.correction.illumination import OverlapPair
 from mosaicflow.correction.illumination_choice import choose_depth_change, choose_flat_field
-from mosaicflow.correction.joint_field import FieldBasis, tile_population
+from mosaicflow.correction.joint_field import tile_population
+from mosaicflow.mosaic.tile_basis import FieldBasis
 
 SIDE, STEP = 48, 38
 Y, X = (axis / (SIDE - 1) * 2 - 1 for axis in np.indices((SIDE, SIDE)))

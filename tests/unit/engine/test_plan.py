@@ -82,7 +82,7 @@ def test_every_input_is_made_by_a_task_that_ends_before(
         made[name] = {
             task.output,
             *(
-                (f"{z}_tile_links.csv", f"{z}_tile_stage.json")
+                (f"{z}_tile_{name}" for name in ("links.csv", "stage.json", "windows.csv"))
                 if task.stage == "estimate_tile_positions"
                 else ()
             ),
@@ -91,6 +91,7 @@ def test_every_input_is_made_by_a_task_that_ends_before(
                 for base in task.inputs.get("links", ())
                 if task.stage == "pool_tile_positions"
             ),
+            "tile_distortion.csv" if task.stage == "pool_tile_positions" else "",
             "shifts_xy_clean.csv" if task.stage == "detect_rehoming" else "",
             "rehoming_config.csv" if task.stage == "detect_rehoming" else "",
             "alignment.json" if task.stage == "solve_alignment" else "",

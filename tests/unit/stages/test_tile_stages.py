@@ -39,6 +39,7 @@ def place(tmp_path):
         pool_tile_positions(
             links=tuple(folder.glob("*_tile_links.csv")),
             stages=tuple(folder.glob("*_tile_stage.json")),
+            windows=tuple(folder.glob("*_tile_windows.csv")),
             tiles=(),
             overrides=overrides,
             output_dir=folder,
@@ -77,11 +78,14 @@ def test_tables_are_numbered_as_their_grid_is(mosaic, place):
         "z0003_tile_links.metrics.json",
         "z0003_link_residuals.csv",
         "z0003_tile_stage.json",
+        "z0003_tile_windows.csv",
         "z0003_transform_xy.npy",
         "z0003_TileConfiguration.txt",
         "z0003_tiles.bdv.xml",
         "stage_model.json",
         "stage_model.metrics.json",
+        "tile_distortion.csv",
+        "tile_distortion.png",
     }
 
 
