@@ -223,7 +223,7 @@ params {
 
     // ---- Files for other programs ----
     // Files for other programs to write of the volume; none without a name (mrc | nifti | ome-tiff | mesh |
-    // session)
+    // placements | session)
     export_formats: List<String> = []
     // Level of the volume's pyramid that is exported, 0 is the finest
     export_level: Integer = 0
@@ -283,7 +283,10 @@ workflow {
         .map { rows -> checkedOutcomes(rows) }
     aligned = ALIGN_SLICES(
         reconstructed.slices, outcomes,
-        [shifts: shifts, fragments: fragments, slice_config: inspected.slice_config],
+        [
+            shifts: shifts, fragments: fragments, slice_config: inspected.slice_config,
+            positions: reconstructed.places, stages: reconstructed.stages
+        ],
         settings, params.graph_span, volume_name
     )
     versions_ch = channel.topic('versions').unique()

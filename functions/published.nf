@@ -8,7 +8,7 @@ def publishedFolder(name) {
         return 'mosaic_grids'
     if( name.endsWith('.metrics.json') )
         return 'metrics'
-    if( name ==~ /.*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)/ )
+    if( name ==~ /.*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)|.*_(tiles|slices)(\.xml|_TileConfiguration\.txt)/ )
         return 'exports'
     if( name ==~ /.*_transform(_xy)?\.(json|tfm|npy)/ )
         return 'transforms'

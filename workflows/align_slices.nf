@@ -10,7 +10,7 @@ workflow ALIGN_SLICES {
     take:
     slices_ch       // [ id, slice ], as they come
     outcomes        // map: all slices and failure records, in order, once the last is there
-    tables          // map: shifts, fragments, slice_config
+    tables          // map: shifts, fragments, slice_config, positions, stages
     settings
     graph_span      // each slice is registered with this many following ones
     name            // of the volume
@@ -39,7 +39,9 @@ workflow ALIGN_SLICES {
     stacked = STACK(slices, solved.alignment, lit.profile, name, settings.stack)
     exports_ch = channel.empty()
     if( settings.export.export_formats ) {
-        exported = EXPORT(stacked.volume, settings.export)
+        places = 'placements' in settings.export.export_formats
+            ? [tables.positions, tables.stages, slices] : [[], [], []]
+        exported = EXPORT(stacked.volume, places[0], places[1], places[2], settings.export)
         exports_ch = exported.files
     }
 

@@ -47,6 +47,8 @@ workflow RECONSTRUCT_SLICES {
 
     emit:
     slices   = normalized.store
+    places   = placed.positions     // table of each slice
+    stages   = linked.stages        // where the stage has its tiles
     stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
     failures = made.inject(measured.failure) { all, step -> all.mix(step.failure) }
     files    = made.inject(measured.links.flatMap { _id, table, stage, windows -> [table, stage, windows] }.mix(measured.files, placed.positions, placed.model, placed.distortion, placed.picture, placed.files)) { all, step -> all.mix(step.files) }.flatten()

@@ -7,18 +7,22 @@ process EXPORT {
 
     input:
     path volume, arity: '1'
+    path positions  // these three are there for placements only, otherwise []
+    path stages
+    path slices
     val settings
 
     output:
     // In the task's own folder: what is published keeps its place below it.
-    path "${volume.name - '.ome.zarr'}{.mrc,.nii,.ome.tif,.pickle,_surface.*,_export.metrics.json}", arity: '2..*', emit: files
+    path "${volume.name - '.ome.zarr'}{.mrc,.nii,.ome.tif,.pickle,_surface.*,_tiles*,_slices*,_export.metrics.json}", arity: '2..*', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
+    def given = [positions: positions, stages: stages, slices: slices].findAll { _name, files -> files }
     """
     export.py \\
         --volume ${volume} \\
-        ${optionsOf(settings)} \\
+        ${optionsOf(given + settings)} \\
         --threads ${task.cpus} \\
         --output-dir .
     """
@@ -34,7 +38,10 @@ process EXPORT {
 def exportedNames(stem, formats) {
     def suffixes = [
         mrc: ['.mrc'], nifti: ['.nii'], 'ome-tiff': ['.ome.tif'], session: ['.pickle'],
-        mesh: ['_surface.ply', '_surface.stl', '_surface.obj', '_surface.glb']
+        mesh: ['_surface.ply', '_surface.stl', '_surface.obj', '_surface.glb'],
+        placements: [
+            '_tiles_TileConfiguration.txt', '_tiles.xml', '_slices_TileConfiguration.txt', '_slices.xml'
+        ]
     ]
     return formats.collectMany { format -> suffixes[format] }.collect { suffix -> "${stem}${suffix}".toString() }
 }

@@ -172,14 +172,16 @@ def test_both_engines_export_the_same(acquisition, tmp_path):
     # A list: only a file can hold it.
     usual = acquisition.parameters
     acquisition.parameters = tmp_path / "params.yml"
-    wanted = "export_formats: [mrc, nifti, ome-tiff, mesh, session]\nexport_dtype: uint16\n"
+    wanted = (
+        "export_formats: [mrc, nifti, ome-tiff, mesh, placements, session]\nexport_dtype: uint16\n"
+    )
     acquisition.parameters.write_text(usual.read_text() + wanted)
     try:
         first = acquisition.run_workflow("-resume", into="exported_workflow")
         second = acquisition.run_embedded(into="exported")
     finally:
         acquisition.parameters = usual
-    assert len(list((first / "exports").iterdir())) == 8
+    assert len(list((first / "exports").iterdir())) == 12
     _assert_same_trees(first, second)
 
 

@@ -207,3 +207,160 @@ def test_tiles_cut_from_a_real_brain_become_that_brain_again(tmp_path):
     assert errors.tiles.median_px < 0.3
     assert errors.slices.shift_worst_px < 0.5
     assert errors.volume.correlation > 0.95
+
+
+@pytest.fixture(scope="module")
+def exports(small):
+    """Every format of the run's volume, and the volume itself: values, pitch, first voxel."""
+    from mosaicflow.io.zarr import open_level
+    from mosaicflow.stages.export import export
+
+    root = small[1].root
+    folder = root / "exports"
+    kinds = ("mrc", "nifti", "ome-tiff", "mesh", "placements", "session")
+    export(
+        volume=small[1].volume,
+        output_dir=folder,
+        export_formats=kinds,
+        positions=tuple(sorted((root / "tables").glob("z*_tile_positions.csv"))),
+        stages=tuple(sorted((root / "tables").glob("z*_tile_stage.json"))),
+        slices=tuple(sorted((root / "slices/normalize").glob("*.ome.zarr"))),
+        threads=THREADS,
+    )
+    level = open_level(small[1].volume)
+    pitch_um = 1000 * np.array(level.resolution_mm)
+    return folder, (level[:], pitch_um, np.array(level.translation_um or (0, 0, 0)))
+
+
+def test_densities_of_the_run_open_elsewhere_with_its_size_and_place(exports):
+    import mrcfile
+    import nibabel
+    import tifffile
+
+    folder, (values, pitch_um, origin_um) = exports
+    found = {}
+    with mrcfile.open(folder / "3d_volume.mrc") as file:
+        sizes, places = file.voxel_size, file.header.origin
+        found["mrc"] = (
+            file.data.copy(),
+            [float(sizes[axis]) / 1e4 for axis in "zyx"],
+            [float(places[axis]) / 1e4 for axis in "zyx"],
+        )
+    image = nibabel.load(folder / "3d_volume.nii")
+    assert image.header.get_xyzt_units()[0] == "mm"
+    assert int(image.header["sform_code"]) == 1
+    affine = 1e3 * image.affine
+    assert np.count_nonzero(affine[:3, :3]) == 3
+    found["nifti"] = (image.get_fdata().T, np.diag(affine)[2::-1], affine[2::-1, 3])
+    with tifffile.TiffFile(folder / "3d_volume.ome.tif") as file:
+        pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+        found["ome-tiff"] = (
+            file.series[0].asarray(),
+            [pixels[f"PhysicalSize{axis}"] for axis in "ZYX"],
+            [pixels["Plane"][0][f"Position{axis}"] for axis in "ZYX"],
+        )
+    for kind, (data, size, place) in found.items():
+        np.testing.assert_array_equal(data, values, err_msg=kind)
+        ends = np.array(place) + np.array(size) * values.shape
+        expected = origin_um + pitch_um * values.shape
+        assert np.all(np.abs(place - origin_um) < pitch_um / 2), kind
+        assert np.all(np.abs(ends - expected) < pitch_um / 2), kind
+
+
+def test_the_surface_of_the_run_lies_where_the_tissue_ends(exports):
+    import trimesh
+    from scipy.ndimage import gaussian_filter, map_coordinates
+
+    folder, (values, pitch_um, origin_um) = exports
+    smooth = gaussian_filter(values, 1)
+    mesh, *others = (
+        trimesh.load(folder / f"3d_volume_surface.{kind}", force="mesh")
+        for kind in ("ply", "stl", "obj", "glb")
+    )
+    for other in others:
+        np.testing.assert_allclose(other.bounds, mesh.bounds, atol=0.01)
+    at, normal = mesh.triangles_center[:, ::-1], mesh.face_normals[:, ::-1]
+    # The volume's own sides are no border of tissue.
+    ends = origin_um + pitch_um * (np.array(values.shape) - 5)
+    inner = np.flatnonzero(np.all((at > origin_um + 4 * pitch_um) & (at < ends), axis=1))[::10]
+    at, normal = at[inner], normal[inner]
+
+    def contrast(shift_um):
+        """Tissue inside less gel outside, for the surface at another place."""
+        inside, outside = (
+            map_coordinates(
+                smooth, ((at + shift_um + d * normal - origin_um) / pitch_um).T, order=1
+            )
+            for d in (-15, 15)
+        )
+        return np.average(inside - outside, weights=mesh.area_faces[inner])
+
+    for axis in range(3):
+        steps = np.linspace(-2, 2, 9) * pitch_um[axis]
+        best = np.polyfit(steps, [contrast(step * np.eye(3)[axis]) for step in steps], 2)
+        assert best[0] < 0
+        assert abs(best[1] / (2 * best[0])) < pitch_um[axis] / 2
+
+
+def test_the_session_of_the_run_holds_its_surface_and_slices(small, exports):
+    from mosaicflow.formats import open_file, open_session
+
+    state = open_session(exports[0] / "3d_volume.pickle")
+    surface = open_file(exports[0] / "3d_volume_surface.ply")[0]
+    np.testing.assert_allclose(state["surface"].vertices, surface.vertices, rtol=1e-6)
+    alignment = json.loads((small[1].root / "tables/alignment.json").read_text())
+    pitch = alignment["pitch_um"][0]
+    for one, described in zip(alignment["slices"], state["metadata"]["slices"], strict=True):
+        assert described["slice_id"] == one["slice_id"]
+        face_um = one["z_plane"] * pitch
+        assert abs(described["z_um"][0] + pitch / 2 - face_um) <= pitch / 2
+
+
+def test_exported_positions_show_each_tile_where_the_volume_has_it(small, exports):
+    """A tile, sampled where the positions put it, is the volume's picture of the same place."""
+    from scipy.ndimage import gaussian_filter, map_coordinates
+    from skimage.registration import phase_cross_correlation
+
+    from mosaicflow.formats.placements import parse_bdv_xml
+    from mosaicflow.io.tables import parse_slice_id, read_csv
+    from mosaicflow.io.zarr import open_level
+
+    folder, (values, pitch_um, origin_um) = exports
+    by_file = {
+        tile.file: tile for tile in parse_bdv_xml((folder / "3d_volume_tiles.xml").read_text())
+    }
+    alignment = json.loads((small[1].root / "tables/alignment.json").read_text())
+    faces = {one["slice_id"]: one["z_plane"] * pitch_um[0] for one in alignment["slices"]}
+    errors = []
+    for table in sorted((small[1].root / "tables").glob("z*_tile_positions.csv")):
+        number = parse_slice_id(table)
+        if number not in faces:
+            continue
+        grid = open_level(small[1].root / f"mosaic_grids/mosaic_grid_3d_z{number:02}.ome.zarr")
+        for row in read_csv(table, ["iy", "ix", "file"])[::2]:
+            tile = by_file[row["file"]]
+            n_z, n_y, n_x = tile.shape
+            size = np.array(tile.pitch_um)
+            first = np.array(tile.corner_px) * size
+            # Below the face, above where the next slice begins.
+            start = int(np.ceil((faces[number] + 50 - first[0]) / size[0]))
+            z = np.arange(start, min(start + 30, n_z))
+            y, x = int(row["iy"]) * n_y, int(row["ix"]) * n_x
+            raw = grid[z[0] : z[-1] + 1, y : y + n_y, x : x + n_x].astype(np.float32)
+            angle = np.deg2rad(tile.turn_deg)
+            turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            inside = np.stack(np.mgrid[:n_y, :n_x], -1) * size[1:]
+            lateral = (inside @ turn.T + first[1:] - origin_um[1:]) / pitch_um[1:]
+            depth = (first[0] + z * size[0] - origin_um[0]) / pitch_um[0]
+            at = np.broadcast_arrays(
+                depth[:, None, None], lateral[None, ..., 0], lateral[None, ..., 1]
+            )
+            drawn = map_coordinates(values, np.array(at), order=1)
+            pair = [
+                gaussian_filter(image - gaussian_filter(image, (0, 8, 8)), (1.5, 0.7, 0.7))
+                for image in (drawn, np.log1p(raw))
+            ]
+            shift, _, _ = phase_cross_correlation(*pair, upsample_factor=20, normalization=None)
+            errors.append(shift * size / pitch_um)
+    assert len(errors) >= 10
+    assert np.abs(errors).max() < 0.5

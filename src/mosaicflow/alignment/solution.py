@@ -195,14 +195,20 @@ class AlignedSlice:
         """Give the slice's entry in ``alignment.json``."""
         return {
             "slice_id": self.slice_id,
-            **self.transform.to_json(),
-            "z_plane": round(self.z_plane, 6),
+            **self.place_to_json(),
             **(self.section or Section()).to_json(),
             "confidence": round(self.confidence, 6),
             "source": self.source,
             "reasons": list(self.reasons),
-            "pixel_scale_yx": [round(value, 9) for value in self.scale_yx],
             "evidence": dict(self.evidence),
+        }
+
+    def place_to_json(self) -> dict[str, Any]:
+        """Give what tells where it lies, without the reasons; `from_json` reads it, too."""
+        return {
+            **self.transform.to_json(),
+            "z_plane": round(self.z_plane, 6),
+            "pixel_scale_yx": [round(value, 9) for value in self.scale_yx],
         }
 
     @classmethod

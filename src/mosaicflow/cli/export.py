@@ -12,7 +12,7 @@ def export(
     volume: str,
     output: Path,
     *,
-    formats: tuple[Literal["mrc", "nifti", "ome-tiff", "mesh", "session"], ...],
+    formats: tuple[Literal["mrc", "nifti", "ome-tiff", "mesh", "placements", "session"], ...],
     level: int = 0,
     dtype: Literal["float32", "uint16"] = "float32",
     threads: int = 1,
@@ -28,7 +28,8 @@ def export(
         Folder for the files, which are called like the volume.
     formats : tuple of str
         mrc, nifti, ome-tiff: the values; mesh: the tissue's surface (ply, stl, obj, glb);
-        session: surface, outlines of the slices and a description.
+        session: surface, outlines of the slices and a description; placements: where tiles and
+        slices lie, for Fiji and BigStitcher, of a volume in the output folder of its run.
     level : int, optional
         Level of the volume's pyramid, 0 is the finest.
     dtype : {"float32", "uint16"}, optional
@@ -44,6 +45,7 @@ def export(
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.zarr.errors import StoreExistsError, explained
     from mosaicflow.stages._export import ExportSettings, exported_names, write_exports
+    from mosaicflow.stages._placements import RunTables
 
     stem = re.sub(r"(\.ome)?\.zarr(\.zip)?$", "", volume.rstrip("/").rpartition("/")[2])
     there = [name for name in exported_names(stem, formats) if (output / name).exists()]
@@ -54,6 +56,25 @@ def export(
     report = StageReport("export", {}, {})
     with explained(volume):
         settings = ExportSettings(formats, level, dtype)
-        write_exports(volume, output, stem, settings, report, threads=threads)
+        tables = RunTables(*_tables_beside(volume)) if "placements" in formats else RunTables()
+        write_exports(volume, output, stem, settings, report, tables=tables, threads=threads)
     for text in report.warnings:
         warnings.warn(text, stacklevel=2)
+
+
+def _tables_beside(volume: str) -> tuple[list[Path], ...]:
+    """Find what a run published beside its volume: positions, stages and slices."""
+    from mosaicflow.engine.layout import RunFolder
+    from mosaicflow.errors import InputError
+
+    if "://" in volume:
+        raise InputError(
+            f"{volume}: placements need the other files of the run",
+            remedy="copy the output folder of the run to this machine",
+        )
+    folder = RunFolder(Path(volume).absolute().parent)
+    # The place of any slice is the place of all.
+    names = ("tile_positions.csv", "tile_stage.json")
+    found = [sorted(folder.path(f"z00_{name}").parent.glob(f"z*_{name}")) for name in names]
+    slices = folder.path("slice_z00_normalize.ome.zarr").parent
+    return (*found, sorted(slices.glob("slice_z*_normalize.ome.zarr")))

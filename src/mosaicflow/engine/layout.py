@@ -19,7 +19,13 @@ _RULES = (
     (re.compile(r"mosaic_grid_.*\.ome\.zarr"), "mosaic_grids"),
     (re.compile(r".*\.ome\.zarr"), ""),
     (re.compile(r".*\.metrics\.json"), "metrics"),
-    (re.compile(r".*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)"), "exports"),
+    (
+        re.compile(
+            r".*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)"
+            r"|.*_(tiles|slices)(\.xml|_TileConfiguration\.txt)"
+        ),
+        "exports",
+    ),
     (re.compile(r".*_transform(_xy)?\.(json|tfm|npy)"), "transforms"),
     (re.compile(r".*\.png"), "previews"),
     (re.compile(r".*\.(json|csv|npz|bdv\.xml)|z\d+_TileConfiguration\.txt"), "tables"),

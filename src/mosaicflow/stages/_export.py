@@ -29,6 +29,7 @@ from mosaicflow.stacking.tissue_surface import (
     tissue_field,
 )
 from mosaicflow.stages._export_values import ANGSTROM_PER_UM, as_exported, write_mrc_volume
+from mosaicflow.stages._placements import RunTables, placement_names, write_placements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,8 @@ def exported_names(stem: str, formats: Sequence[str]) -> list[str]:
     names = [stem + suffix for kind, suffix in DENSITIES.items() if kind in formats]
     if "mesh" in formats:
         names += [f"{stem}_surface{suffix}" for suffix in _MESHES]
+    if "placements" in formats:
+        names += placement_names(stem)
     return names + [stem + _SESSION] * ("session" in formats)
 
 
@@ -81,6 +84,7 @@ def write_exports(
     settings: ExportSettings,
     report: StageReport,
     *,
+    tables: RunTables | None = None,
     threads: int = 1,
 ) -> None:
     """Write every file that is asked for into a folder.
@@ -97,6 +101,8 @@ def write_exports(
         Which files.
     report : StageReport
         Gets the metrics.
+    tables : RunTables, optional
+        What else the run wrote, for ``placements``.
     threads : int
         Tiles compressed at the same time.
     """
@@ -106,6 +112,8 @@ def write_exports(
     _require_outside(folder, volume)
     folder.mkdir(parents=True, exist_ok=True)
     _report_level(report, level)
+    if "placements" in settings.formats:  # first: it fails where it lacks something, or is quick
+        write_placements(level, tables or RunTables(), folder, stem, report)
     if any(kind in settings.formats for kind in DENSITIES):
         _write_densities(level, folder, stem, settings, report, threads=threads)
     if "mesh" in settings.formats or "session" in settings.formats:

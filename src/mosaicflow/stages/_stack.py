@@ -190,12 +190,14 @@ def _block(
     *,
     intensity: dict[str, object],
 ) -> dict[str, object]:
+    places = {one.slice_id: one.place_to_json() for one in solved.slices}
     slices = [
         {
             "slice_id": plan.span.slice_id,
             "first_plane": plan.span.first,
             "stop_plane": plan.span.stop,
             "gain": round(float(gain), 6),
+            **places[plan.span.slice_id],
         }
         for plan, gain in zip(plans, balanced.gains, strict=True)
     ]
@@ -204,6 +206,8 @@ def _block(
         kind="volume",
         # Slices, gaps and synthetic planes are counted in these; levels have their own pitches.
         plane_pitch_um=solved.pitch_um[0],
+        # The transforms of slices count in pixels of this.
+        pixel_pitch_um=solved.pitch_um[1],
         reference_id=solved.reference_id,
         slices=slices,
         intensity=intensity,

@@ -12,7 +12,12 @@ def export(
     *,
     volume: Path,
     output_dir: Path,
-    export_formats: tuple[Literal["mrc", "nifti", "ome-tiff", "mesh", "session"], ...] = (),
+    positions: tuple[Path, ...] = (),
+    stages: tuple[Path, ...] = (),
+    slices: tuple[Path, ...] = (),
+    export_formats: tuple[
+        Literal["mrc", "nifti", "ome-tiff", "mesh", "placements", "session"], ...
+    ] = (),
     export_level: int = 0,
     export_dtype: Literal["float32", "uint16"] = "float32",
     threads: int = 1,
@@ -25,6 +30,12 @@ def export(
         The volume (3d_volume.ome.zarr).
     output_dir : Path
         Folder for the files.
+    positions : tuple[Path, ...]
+        Tile positions (zNN_tile_positions.csv) of all slices in the volume, for placements.
+    stages : tuple[Path, ...]
+        Where the stage has the tiles (zNN_tile_stage.json), for placements.
+    slices : tuple[Path, ...]
+        The slices that were stacked (slice_zNN_normalize.ome.zarr), for placements.
     export_formats : tuple[str, ...]
         Files for other programs to write of the volume; none without a name.
     export_level : int
@@ -39,8 +50,10 @@ def export(
     report = StageReport.of("export", locals())
 
     from mosaicflow.stages._export import ExportSettings, write_exports
+    from mosaicflow.stages._placements import RunTables
 
     stem = volume.name.removesuffix(".ome.zarr")
     settings = ExportSettings(export_formats, export_level, export_dtype)
-    write_exports(volume, output_dir, stem, settings, report, threads=threads)
+    tables = RunTables(positions, stages, slices)
+    write_exports(volume, output_dir, stem, settings, report, tables=tables, threads=threads)
     report.write(output_dir / f"{stem}_export")

@@ -22,6 +22,11 @@ from mosaicflow.engine.layout import RunFolder, published_folder
         ("z00_failure.json", "tables"),
         ("alignment.json", "tables"),
         ("illumination.npz", "tables"),
+        ("z00_tiles.bdv.xml", "tables"),
+        ("z00_TileConfiguration.txt", "tables"),
+        ("3d_volume_tiles.xml", "exports"),
+        ("mouse 7_slices_TileConfiguration.txt", "exports"),
+        ("3d_volume.ome.tif", "exports"),
         ("README.txt", ""),
     ],
 )
