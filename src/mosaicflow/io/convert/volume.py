@@ -105,9 +105,18 @@ class RawVoxels:
         """
         self.allocate()
         for region in source.regions():
-            voxels = source.read(region)
-            if voxels.any():
-                self[region] = voxels
+            self._write_rows(region, source.read(region))
+
+    def _write_rows(self, region: grid.Region, voxels: NDArray[Any]) -> None:
+        """Write of each plane the rows between the first and the last that is not all zero."""
+        rows = np.asarray(voxels.any(axis=-1))
+        if not rows.any():
+            return
+        target = self._mapped("r+")[region]
+        for plane in np.flatnonzero(rows.any(axis=-1)):
+            filled = np.flatnonzero(rows[plane])
+            part = slice(int(filled[0]), int(filled[-1]) + 1)
+            target[plane, part] = voxels[plane, part]
 
     @property
     def end(self) -> int:
