@@ -503,7 +503,7 @@ def check_session(folder, shape):
 
 
 @pytest.mark.slow
-def test_a_volume_of_20_gigabytes_is_exported_in_less_than_2(tmp_path, record_property):
+def test_a_volume_of_20_gigabytes_is_exported_in_less_than_2(tmp_path, record_testsuite_property):
     # 20 GB of float32, of which a block of tissue in the middle is there.
     shape, path = (320, 3968, 3968), tmp_path / "large.ome.zarr"
     save_omezarr(np.zeros((4, 4, 4), np.float32), path, 0.01)
@@ -524,8 +524,8 @@ def test_a_volume_of_20_gigabytes_is_exported_in_less_than_2(tmp_path, record_pr
             [sys.executable, "-c", MEASURE, str(path), str(folder), kind],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        record_property(f"{kind}: peak [GB]", result.stdout.strip())
-        record_property(f"{kind}: time [s]", round(time.perf_counter() - began_s))
+        record_testsuite_property(f"{kind}: peak [GB]", result.stdout.strip())
+        record_testsuite_property(f"{kind}: time [s]", round(time.perf_counter() - began_s))
         assert float(result.stdout) < 2  # GB
         assert check(folder, shape) == (1, 0)
         shutil.rmtree(folder)  # the disk need not hold all of them

@@ -69,9 +69,17 @@ class Level:
         """Return the decoded size of a chunk."""
         return size_of(self.box_of(index)) * self.dtype.itemsize
 
+    def read_chunk(self, index: Index) -> NDArray[Any]:
+        """Return the voxels of a chunk, in native byte order, read-only."""
+        box = self.box_of(index)
+        direct = getattr(self.array, "read_chunk", None)
+        return self.read(box) if direct is None else self._checked(direct(index), box)
+
     def read(self, box: Box) -> NDArray[Any]:
         """Return the voxels of a box, in native byte order, read-only."""
-        found = np.asarray(self.array[box])
+        return self._checked(np.asarray(self.array[box]), box)
+
+    def _checked(self, found: NDArray[Any], box: Box) -> NDArray[Any]:
         expected = tuple(part.stop - part.start for part in box)
         if found.shape != expected:
             raise ValueError(f"the array gave shape {found.shape} for {box}, expected {expected}")

@@ -185,3 +185,6 @@ class _Plane:
 
     def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[Any]:
         return self._reader[key[1:]][np.newaxis][key[0]]
+
+    def read_chunk(self, index: tuple[int, int, int]) -> NDArray[Any]:
+        return self._reader.read_chunk(index[1:])[np.newaxis]

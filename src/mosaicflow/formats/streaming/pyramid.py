@@ -210,8 +210,7 @@ class ZarrPyramid:
         return self._levels[level]
 
     def _load(self, key: ChunkKey) -> Chunk:
-        level = self._levels[key[0]]
-        return level.read(level.box_of(key[1]))
+        return self._levels[key[0]].read_chunk(key[1])
 
     def _content(self, number: int, box: Box) -> Iterator[tuple[Box, Chunk | None]]:
         """Yield boxes that make up a region, with None for what is not there yet."""

@@ -56,7 +56,8 @@ class PatientStore(FsspecStore):
 
     async def _within(self, answer: Coroutine[Any, Any, Buffer | None]) -> Buffer | None:
         with reaching(self.address):
-            return await asyncio.wait_for(answer, self.patience_s)
+            async with asyncio.timeout(self.patience_s):
+                return await answer
 
     async def _index(
         self, key: str, prototype: BufferPrototype, part: SuffixByteRequest

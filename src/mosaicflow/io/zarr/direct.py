@@ -1,0 +1,198 @@
+"""Whole chunks of an array on a web server or in a bucket, without zarr's way to a selection.
+
+zarr plans, gathers and fills for every selection, and a view asks for its chunks one by one: on a
+plane of 153 chunks that took 3.5 x the processor time of fetching and decoding them (0.75 s against
+0.21 s). What is decoded here is what nearly all stores hold; the rest is left to zarr.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
+from zarr.core.buffer import default_buffer_prototype
+
+from mosaicflow.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import zarr
+    from numpy.typing import NDArray
+    from zarr.abc.store import ByteRequest
+    from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
+
+    Unpack = Callable[[bytes], Any]
+    Steps = tuple[np.dtype[Any], tuple[Unpack, ...]]
+
+__all__ = ["DirectReader", "direct_reader"]
+
+_ABSENT = 2**64 - 1
+_CHECKSUM_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DirectReader:
+    """Reads chunks of one array by their index.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        The array.
+    dtype : numpy.dtype
+        Type of the stored numbers, with their byte order.
+    unpack : tuple of callable
+        From the stored bytes to those of the numbers, the last codec first.
+    where : str
+        Address of the store, for messages.
+    """
+
+    array: zarr.Array[Any]
+    dtype: np.dtype[Any]
+    unpack: tuple[Unpack, ...]
+    where: str
+
+    def read(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """Return a whole chunk, also where it reaches beyond the array.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Number of the chunk along each axis of the array.
+
+        Raises
+        ------
+        StoreError
+            The chunk, or the index of its shard, is damaged.
+        """
+        from zarr.core.sync import sync
+
+        # One trip to the thread of the network for the index of a shard and the chunk in it.
+        content = sync(self._content(index))
+        if content is None:
+            return np.full(self.array.chunks, self.array.fill_value, self.dtype)
+        try:
+            for step in self.unpack:
+                content = step(content)
+            return np.frombuffer(content, self.dtype).reshape(self.array.chunks)
+        except Exception as error:  # each codec has errors of its own, such as zlib.error
+            raise self._damaged(index) from error
+
+    async def _content(self, index: tuple[int, ...]) -> Any:  # noqa: ANN401  # bytes or None
+        shards = self.array.shards
+        if shards is None:
+            return await self._fetch(index, None)
+        counts = [s // c for s, c in zip(shards, self.array.chunks, strict=True)]
+        outer, inner = zip(*(divmod(i, n) for i, n in zip(index, counts, strict=True)), strict=True)
+        table_bytes = 16 * math.prod(counts) + _CHECKSUM_BYTES
+        table = await self._fetch(outer, SuffixByteRequest(table_bytes))
+        if table is None:
+            return None
+        if len(table) != table_bytes:
+            raise self._damaged(index)
+        place = self._place(index, table, int(np.ravel_multi_index(inner, counts)))
+        return None if place is None else await self._fetch(outer, place)
+
+    def _place(self, index: tuple[int, ...], table: bytes, number: int) -> RangeByteRequest | None:
+        """Look a chunk up in the index of its shard."""
+        from google_crc32c import value as checksum
+
+        entries, told = table[:-_CHECKSUM_BYTES], table[-_CHECKSUM_BYTES:]
+        if checksum(entries) != int.from_bytes(told, "little"):
+            raise self._damaged(index)
+        offset, size = (int(v) for v in np.frombuffer(entries, "<u8", 2, 16 * number))
+        if offset == size == _ABSENT:
+            return None
+        if offset + size >= _ABSENT:
+            raise self._damaged(index)
+        return RangeByteRequest(offset, offset + size)
+
+    async def _fetch(self, index: Sequence[int], part: ByteRequest | None) -> bytes | None:
+        name = self.array.metadata.encode_chunk_key(tuple(index))
+        key = f"{self.array.path}/{name}" if self.array.path else name
+        found = await self.array.store.get(key, default_buffer_prototype(), part)
+        return None if found is None else found.to_bytes()
+
+    def _damaged(self, index: tuple[int, ...]) -> StoreError:
+        blocks = self.array.shards or self.array.chunks
+        ratio = [b // c for b, c in zip(blocks, self.array.chunks, strict=True)]
+        file = tuple(i // n for i, n in zip(index, ratio, strict=True))
+        name = f"{self.array.path}/{self.array.metadata.encode_chunk_key(file)}".strip("/")
+        return StoreError(
+            f"{self.where}: cannot decode chunk {name}",
+            remedy="the file is truncated or damaged; copy or create it again"
+            " (mosaicflow info --check lists all damaged chunks)",
+        )
+
+
+def direct_reader(array: zarr.Array[Any], where: str) -> DirectReader | None:
+    """Return a reader of whole chunks; None where the array is stored in an unusual way."""
+    metadata = array.metadata
+    found = _steps_v2(array, metadata) if metadata.zarr_format == 2 else _steps_v3(array, metadata)
+    return None if found is None else DirectReader(array, *found, where)
+
+
+def _steps_v2(array: zarr.Array[Any], metadata: ArrayV2Metadata) -> Steps | None:
+    dtype = np.dtype(array.dtype)
+    if metadata.filters or metadata.order != "C" or dtype.kind not in "biufc":
+        return None
+    compressor: Any = metadata.compressor
+    if compressor is None:
+        return dtype, ()
+    is_blosc = compressor.codec_id == "blosc"
+    return dtype, (_whole_blosc(compressor) if is_blosc else compressor.decode,)
+
+
+def _steps_v3(array: zarr.Array[Any], metadata: ArrayV3Metadata) -> Steps | None:
+    codecs = [codec.to_dict() for codec in metadata.codecs]
+    if codecs[0]["name"] == "sharding_indexed":
+        shard: Any = codecs[0]["configuration"]
+        if len(codecs) > 1 or shard["index_location"] != "end":
+            return None
+        if _names(shard["index_codecs"]) != ["bytes", "crc32c"] or _is_big(shard["index_codecs"]):
+            return None
+        codecs = list(shard["codecs"])
+    dtype = np.dtype(array.dtype)
+    steps = [_unpack_of(codec["name"]) for codec in codecs[1:]]
+    if _names(codecs)[0] != "bytes" or None in steps or dtype.kind not in "biufc":
+        return None
+    order: Literal["<", ">"] = ">" if _is_big(codecs) else "<"
+    unpack = tuple(step for step in reversed(steps) if step is not None)
+    return dtype.newbyteorder(order), unpack
+
+
+def _names(codecs: Sequence[Any]) -> list[str]:
+    return [codec["name"] for codec in codecs]
+
+
+def _is_big(codecs: Sequence[Any]) -> bool:
+    return bool(codecs[0].get("configuration", {}).get("endian") == "big")
+
+
+def _unpack_of(name: Any) -> Unpack | None:  # noqa: ANN401  # a name of any kind
+    """Return what undoes a codec that tells everything else in its own header."""
+    import numcodecs
+    from numcodecs.checksum32 import CRC32C
+
+    makers: dict[str, Callable[[], Unpack]] = {
+        "blosc": lambda: _whole_blosc(numcodecs.Blosc()),
+        "zstd": lambda: numcodecs.Zstd().decode,
+        "gzip": lambda: numcodecs.GZip().decode,
+        "crc32c": lambda: CRC32C(location="end").decode,
+    }
+    return makers[name]() if name in makers else None
+
+
+def _whole_blosc(codec: Any) -> Unpack:  # noqa: ANN401  # untyped library
+    """Return a codec that notices a truncated chunk: blosc itself reads beyond its end."""
+
+    def unpack(content: bytes) -> Any:  # noqa: ANN401  # bytes or an array of them
+        told = int.from_bytes(content[12:16], "little")
+        if len(content) < 16 or told != len(content):
+            raise ValueError(f"{len(content)} bytes, {told} expected")
+        return codec.decode(content)
+
+    return unpack
