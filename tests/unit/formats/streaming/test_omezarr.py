@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -425,3 +428,42 @@ def test_a_store_that_dies_while_it_is_looked_at(tmp_path, monkeypatch, web, gat
     assert all(isinstance(error, StoreError) for error in pyramid.errors.values())
     gate.set()
     pyramid.close()
+
+
+@pytest.mark.parametrize("way", ["drip", "cut"])
+def test_bytes_of_a_chunk_that_come_too_slowly_or_end_early(tmp_path, monkeypatch, web, pace, way):
+    """Opened well; then every silence is short, and the chunk never comes."""
+    monkeypatch.setattr(omezarr, "_PATIENCE_S", 0.5)
+    save(tmp_path / "volume.ome.zarr", n_levels=0)
+    pyramid, _ = open_pyramid(f"{web[0]}/volume.ome.zarr")
+    pace.add(way)
+    began = time.monotonic()
+    with pytest.raises(StoreError, match=r"no answer in time|cannot be reached"):
+        pyramid.read_region(0, 0, 3, 0, 3, 0, 3)
+    assert time.monotonic() - began < 10
+    pace.clear()
+    # Nothing of what came is kept: the next reader gets all.
+    found = pyramid.read_region(0, 0, 3, 0, 3, 0, 3, dtype=None)
+    np.testing.assert_array_equal(found, DATA[:4, :4, :4])
+    pyramid.close()
+
+
+READ = """
+import sys
+import numpy as np
+from mosaicflow.formats.streaming.omezarr import open_pyramid
+with open_pyramid(sys.argv[1])[0] as pyramid:
+    np.save(sys.argv[2], pyramid.read_region(0, 5, 60, 3, 50, 1, 7, dtype=None))
+"""
+
+
+def test_a_web_server_with_a_certificate(tmp_path, secure_web):
+    """By https, if who vouches for the server is trusted; otherwise an error that says so."""
+    url, authority = secure_web
+    save(tmp_path / "volume.ome.zarr", n_levels=0)
+    with pytest.raises(StoreError, match=r"cannot be reached.*[Cc]ertificate"):
+        open_pyramid(f"{url}/volume.ome.zarr")
+    # What is trusted is read when a process starts.
+    command = [sys.executable, "-c", READ, f"{url}/volume.ome.zarr", str(tmp_path / "found.npy")]
+    subprocess.run(command, check=True, env=os.environ | {"SSL_CERT_FILE": str(authority)})
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), DATA[1:8, 3:51, 5:61])
