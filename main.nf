@@ -244,7 +244,7 @@ params {
 workflow {
     main:
     checkValues(params, file("${projectDir}/nextflow_schema.json"))
-    checkFolders(params.input, workflow.outputDir, publishedFolders())
+    checkFolders(params.input, workflow.outputDir, params.output, publishedFolders())
     def settings = stageSettings(params)
     def volume_name = params.subject_name ?: '3d_volume'
     def root = params.input.isDirectory() ? params.input : params.input.parent

@@ -95,6 +95,13 @@ RUN = (
         typing.Literal["copy", "link", "rellink", "symlink"],
         "copy",
     ),
+    Setting(
+        "container",
+        "Image that Nextflow runs every task in, with a container profile; a name, an address or "
+        "file:///path/mosaicflow.sif.",
+        str,
+        "mosaicflow:0.1.0",
+    ),
 )
 INTRODUCTION = (
     "One name, one meaning, in both engines: on the command line (`--crop_depth_um 400`), or in a "
@@ -105,7 +112,7 @@ INTRODUCTION = (
 # A params.yml may hold a number where these take a word or a number; a type would refuse it.
 WORD_OR_NUMBER = frozenset({"exclude_first_slices", "debug_slices", "ngff_version"})
 # Read by nextflow.config, which is where they are declared.
-IN_CONFIG = frozenset({"output", "publish_mode"})
+IN_CONFIG = frozenset({"output", "publish_mode", "container"})
 
 TITLES = {
     "inspect_acquisition": "Tiles and where they lie",

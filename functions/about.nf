@@ -38,7 +38,7 @@ def placeOf(name) {
 def effectiveSettings(given, schema_json) {
     def words = schemaRules(schema_json).findAll { _name, rule -> rule.type == 'string' }.keySet()
     return given
-        .findAll { name, value -> value != null && !(name in ['input', 'output', 'publish_mode']) }
+        .findAll { name, value -> value != null && !(name in ['input', 'output', 'publish_mode', 'container']) }
         .collectEntries { name, value -> [(name): name in words || value instanceof java.nio.file.Path ? value.toString() : value] }
         .sort()
 }

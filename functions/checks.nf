@@ -38,7 +38,9 @@ def shown(value) {
 }
 
 // Raw data and results must not mix: what is published below the raw folder would be read as tiles.
-def checkFolders(raw, output, published) {
+def checkFolders(raw, output, asked, published) {
+    if( output.toAbsolutePath().normalize() != file(asked).toAbsolutePath().normalize() )
+        error "-output-dir ${output} would split the results, some of which go to --output ${asked}: give --output alone"
     def source = raw.isDirectory() ? raw : raw.parent
     def target = output.toAbsolutePath().normalize()
     if( target.exists() && !target.isDirectory() )

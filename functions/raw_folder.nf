@@ -1,6 +1,16 @@
 // Name, size and time of every file below the raw folder, as one short text: a folder's own hash
 // does not notice what happens inside it, so without this no file could ever change a cached task.
 def listingOf(root) {
+    try {
+        return digestOf(root)
+    } catch( java.io.UncheckedIOException wrapped ) {
+        if( wrapped.cause instanceof java.nio.file.FileSystemLoopException )
+            error "${wrapped.cause.message}: a link that leads back to a folder above it, in the raw folder: remove it"
+        throw wrapped
+    }
+}
+
+def digestOf(root) {
     def lines = java.nio.file.Files.walk(root, java.nio.file.FileVisitOption.FOLLOW_LINKS)
         .filter { f -> java.nio.file.Files.isRegularFile(f) }
         .map { f -> "${root.relativize(f)} ${f.size()} ${f.lastModified()}".toString() }

@@ -21,12 +21,10 @@ def firstRecord(records, stages) {
 
 // Rows [ id, tiles, outcome ] of all slices; stop the run when one vanished without a record.
 def checkedOutcomes(rows) {
-    // When the run is stopped for another reason the channels close early: that loses nothing.
-    if( !nextflow.Global.session.isSuccess() )
+    // A good inspection lists at least one slice.
+    if( !rows || isStopping() )
         return [slices: [], failures: []]
-    def lost = rows.findAll { row -> row[-1] == null }.collect { row -> "z${row[0]}" }.toSorted()
-    if( lost )
-        error "slices ${lost.join(', ')} went in and neither came out nor left a record: this is a bug in mosaicflow, please report it with .nextflow.log"
+    refuseLost('slices', rows.findAll { row -> row[-1] == null }.collect { row -> "z${row[0]}" })
     def found = rows.collect { row -> [row[0], row[-1]] }
     def reached = found.findAll { row -> row[-1].name.endsWith('.ome.zarr') }
     def failed = found.findAll { row -> row[-1].name.endsWith('_failure.json') }
@@ -35,4 +33,25 @@ def checkedOutcomes(rows) {
         error "no slice could be used\n${reasons.toSorted().join('\n')}"
     }
     return [slices: inOrder(reached), failures: inOrder(failed)]
+}
+
+// Rows [ id, id, outcome ] of all pairs; stop the run when one vanished without a record.
+def checkedPairs(rows) {
+    if( !isStopping() )
+        refuseLost('pairs', rows.findAll { row -> row[-1] == null }.collect { row -> "z${row[0]}-z${row[1]}" })
+    def answered = rows.findAll { row -> row[-1] != null }
+    return [
+        transforms: inOrder(answered.findAll { row -> row[-1].name.endsWith('_transform.json') }),
+        failures: inOrder(answered.findAll { row -> row[-1].name.endsWith('_failure.json') })
+    ]
+}
+
+def refuseLost(kind, lost) {
+    if( lost )
+        error "${kind} ${lost.toSorted().join(', ')} went in and neither came out nor left a record: this is a bug in mosaicflow, please report it with .nextflow.log"
+}
+
+// When the run is stopped for another reason the channels close early: that loses nothing.
+def isStopping() {
+    return !nextflow.Global.session.isSuccess()
 }

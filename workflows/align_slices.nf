@@ -1,4 +1,4 @@
-include { inOrder                } from '../functions/slices'
+include { checkedPairs           } from '../functions/slices'
 include { EXPORT                 } from '../modules/export'
 include { REGISTER_PAIRWISE      } from '../modules/register_pairwise'
 include { SOLVE_ALIGNMENT        } from '../modules/solve_alignment'
@@ -24,8 +24,12 @@ workflow ALIGN_SLICES {
     pairs_ch = upper_ch.join(lower_ch, by: [0, 1])
         .map { _z, _next, upper, fixed, lower, moving -> tuple(upper, lower, fixed, moving) }
     registered = REGISTER_PAIRWISE(pairs_ch, tables.shifts, settings.register_pairwise)
-    transforms = registered.transform.toList().map { rows -> inOrder(rows) }
-    unmatched = registered.failure.toList().map { rows -> inOrder(rows) }
+    answers = pairs_ch.map { upper, lower, _fixed, _moving -> tuple(upper, lower) }
+        .join(registered.transform.mix(registered.failure), by: [0, 1], remainder: true)
+        .toList()
+        .map { rows -> checkedPairs(rows) }
+    transforms = answers.map { found -> found.transforms }
+    unmatched = answers.map { found -> found.failures }
     failures = outcomes.combine(unmatched.map { records -> [records] })
         .map { found, records -> found.failures + records }
         .first()

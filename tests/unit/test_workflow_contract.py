@@ -89,7 +89,7 @@ def test_the_workflow_declares_exactly_the_settings_of_the_stages():
 
 def test_the_schema_describes_exactly_the_settings_of_the_stages():
     schema = _schema()
-    assert set(schema) == set(_settings()) | {"input", "output", "publish_mode"}
+    assert set(schema) == set(_settings()) | {"input", "output", "publish_mode", "container"}
     for name, default in _settings().items():
         assert schema[name].get("default") == default, name
         assert schema[name]["description"], name
@@ -130,7 +130,7 @@ def test_configuration_declares_the_parameters_that_it_reads():
     config = (ROOT / "nextflow.config").read_text(encoding="utf-8")
     block = re.search(r"^params \{\n(.*?)^\}", config, flags=re.S | re.M)[1]
     found = dict(re.findall(r"^\s+(\w+)\s+= '(.*)'$", block, flags=re.M))
-    assert found == {name: _schema()[name]["default"] for name in ("output", "publish_mode")}
+    assert found == {name: _schema()[name]["default"] for name in ("output", "publish_mode", "container")}
 
 
 @cache

@@ -316,8 +316,8 @@ def _check_depth(path: Path, text: str) -> None:
 
 # A list of numbers is two deep; PyYAML is slow, and recurses, with depth.
 _MOST_DEPTH = 20
-# Of the folders `read_locations` takes care; copying is Nextflow's business.
-_NO_SETTINGS = frozenset({"input", "output", "publish_mode"})
+# Of the folders `read_locations` takes care; copying and images are Nextflow's business.
+_NO_SETTINGS = frozenset({"input", "output", "publish_mode", "container"})
 
 
 @cache
