@@ -13,6 +13,14 @@ class Toy {
         return found.absolutePath
     }
 
+    /** A raw folder in which a link leads back to the folder itself. */
+    static String loop() {
+        def folder = File.createTempDir('loop', '')
+        new File(folder, 'z00').mkdir()
+        java.nio.file.Files.createSymbolicLink(new File(folder, 'z00/back').toPath(), folder.toPath())
+        return folder.absolutePath
+    }
+
     private static synchronized String make() {
         def fresh = new File(System.getenv('NFT_WORKDIR') ?: '.nf-test', 'toy')
         fresh.deleteDir()
