@@ -130,7 +130,9 @@ def test_configuration_declares_the_parameters_that_it_reads():
     config = (ROOT / "nextflow.config").read_text(encoding="utf-8")
     block = re.search(r"^params \{\n(.*?)^\}", config, flags=re.S | re.M)[1]
     found = dict(re.findall(r"^\s+(\w+)\s+= '(.*)'$", block, flags=re.M))
-    assert found == {name: _schema()[name]["default"] for name in ("output", "publish_mode", "container")}
+    assert found == {
+        name: _schema()[name]["default"] for name in ("output", "publish_mode", "container")
+    }
 
 
 @cache
