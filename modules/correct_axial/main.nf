@@ -13,7 +13,7 @@ process CORRECT_AXIAL {
     output:
     tuple val(id), path("slice_z${id}_axial_corr.ome.zarr", type: 'dir'), optional: true, emit: store
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "slice_z${id}_axial_corr.metrics.json", optional: true, emit: files
+    path "slice_z${id}_axial_corr.{metrics,crc32c}.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

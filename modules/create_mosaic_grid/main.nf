@@ -13,7 +13,7 @@ process CREATE_MOSAIC_GRID {
     output:
     tuple val(id), path("mosaic_grid_3d_z${id}.ome.zarr", type: 'dir'), optional: true, emit: store
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "mosaic_grid_3d_z${id}.{metrics,problems}.json", optional: true, emit: files
+    path "mosaic_grid_3d_z${id}.{metrics,problems,crc32c}.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

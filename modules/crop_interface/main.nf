@@ -13,7 +13,7 @@ process CROP_INTERFACE {
     output:
     tuple val(id), path("slice_z${id}_crop_interface.ome.zarr", type: 'dir'), optional: true, emit: store
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "slice_z${id}_crop_interface.metrics.json", optional: true, emit: files
+    path "slice_z${id}_crop_interface.{metrics,crc32c}.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

@@ -11,7 +11,7 @@ process DETECT_REHOMING {
 
     output:
     path 'shifts_xy_clean.csv', arity: '1', emit: shifts
-    path '{shifts_xy_clean.metrics,rehoming_report}.json', emit: files
+    path '{shifts_xy_clean.metrics,shifts_xy_clean.crc32c,rehoming_report}.json', emit: files
     path 'rehoming_config.csv', emit: fragment
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 

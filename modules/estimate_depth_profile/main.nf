@@ -9,7 +9,7 @@ process ESTIMATE_DEPTH_PROFILE {
 
     output:
     path 'depth_profile.json', arity: '1', emit: profile
-    path 'depth_profile.metrics.json', emit: files
+    path 'depth_profile.{metrics,crc32c}.json', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

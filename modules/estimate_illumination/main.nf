@@ -11,7 +11,7 @@ process ESTIMATE_ILLUMINATION {
 
     output:
     path 'illumination.npz', arity: '1', emit: illumination
-    path 'illumination.metrics.json', emit: files
+    path 'illumination.{metrics,crc32c}.json', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

@@ -13,7 +13,7 @@ process ESTIMATE_TILE_POSITIONS {
     output:
     tuple val(id), path("z${id}_tile_links.csv"), path("z${id}_tile_stage.json"), path("z${id}_tile_windows.csv"), optional: true, emit: links
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "z${id}_tile_links.metrics.json", optional: true, emit: files
+    path "z${id}_tile_links.{metrics,crc32c}.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

@@ -14,7 +14,7 @@ process EXPORT {
 
     output:
     // In the task's own folder: what is published keeps its place below it.
-    path "${volume.name - '.ome.zarr'}{.mrc,.nii,.ome.tif,.pickle,_surface.*,_tiles*,_slices*,_export.metrics.json}", arity: '2..*', emit: files
+    path "${volume.name - '.ome.zarr'}{.mrc,.nii,.ome.tif,.pickle,_surface.*,_tiles*,_slices*,_export.metrics.json,_export.crc32c.json}", arity: '2..*', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

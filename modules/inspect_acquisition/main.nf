@@ -18,7 +18,7 @@ process INSPECT_ACQUISITION {
     path 'z*_tiles.json', arity: '1..*', emit: tiles
     path 'shifts_xy.csv', arity: '1', emit: shifts
     path 'slice_config.csv', arity: '1', emit: slice_config
-    path '{acquisition.json,acquisition.metrics.json,layout.png}', emit: files
+    path '{acquisition.json,acquisition.metrics.json,acquisition.crc32c.json,layout.png}', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

@@ -13,7 +13,7 @@ process NORMALIZE {
     output:
     tuple val(id), path("slice_z${id}_normalize.ome.zarr", type: 'dir'), optional: true, emit: store
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "slice_z${id}_normalize.{metrics.json,png}", optional: true, emit: files
+    path "slice_z${id}_normalize.{metrics.json,crc32c.json,png}", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

@@ -14,7 +14,7 @@ process REGISTER_PAIRWISE {
     output:
     tuple val(fixed_id), val(moving_id), path("z${fixed_id}_z${moving_id}_transform.json"), optional: true, emit: transform
     tuple val(fixed_id), val(moving_id), path("z${fixed_id}_z${moving_id}_failure.json"), optional: true, emit: failure
-    path "z${fixed_id}_z${moving_id}_transform.{tfm,metrics.json}", optional: true, emit: files
+    path "z${fixed_id}_z${moving_id}_transform.{tfm,metrics.json,crc32c.json}", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

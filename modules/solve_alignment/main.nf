@@ -16,7 +16,7 @@ process SOLVE_ALIGNMENT {
 
     output:
     path 'alignment.json', arity: '1', emit: alignment
-    path '{slice_config_final.csv,alignment.metrics.json}', emit: files
+    path '{slice_config_final.csv,alignment.metrics.json,alignment.crc32c.json}', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

@@ -14,7 +14,7 @@ process STACK {
 
     output:
     path "${name}.ome.zarr", type: 'dir', arity: '1', emit: volume
-    path "{${name}.metrics.json,${name}.png,z_matches.csv,stacking_decisions.csv,stack_z_intensity.csv}", emit: files
+    path "{${name}.metrics.json,${name}.crc32c.json,${name}.png,z_matches.csv,stacking_decisions.csv,stack_z_intensity.csv}", emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:

@@ -6,14 +6,15 @@ import statistics
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import InputError, ParameterError
-from mosaicflow.io.tables import format_slice_id, parse_bool, parse_slice_id
+from mosaicflow.io.tables import format_slice_id, parse_bool, parse_slice_id, read_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from mosaicflow.acquisition.tiles import SliceTiles
 
-__all__ = ["CONFIG_COLUMNS", "config_rows", "merge_config"]
+__all__ = ["CONFIG_COLUMNS", "config_rows", "merge_config", "read_config"]
 
 CONFIG_COLUMNS = (
     "slice_id",
@@ -32,6 +33,9 @@ CONFIG_COLUMNS = (
     "interpolation_method_used",
     "interpolation_fallback_reason",
 )
+_REPAIR = "complete it, or remove it to start from the proposals again"
+# More than any line has.
+_LINE_CHARACTERS = 100_000
 _THICKER = 1.5
 _LEADING = 3
 
@@ -102,6 +106,41 @@ def _calibration_faces(usable: Sequence[SliceTiles]) -> int:
             break
         count += 1
     return count
+
+
+def read_config(path: Path) -> list[dict[str, str]]:
+    """Read a ledger that a person edited.
+
+    Parameters
+    ----------
+    path : Path
+        The table; needs ``slice_id`` and ``use``.
+
+    Returns
+    -------
+    list of dict
+        One per row.
+
+    Raises
+    ------
+    InputError
+        When it is no table, or was cut: decisions that are lost must not turn into proposals.
+    """
+    rows = read_csv(path, required=("slice_id", "use"))
+    if not rows:
+        raise InputError(f"{path}: holds a header and no slice", remedy=_REPAIR)
+    last_column = list(rows[0])[-1]
+    whole = [name for name in CONFIG_COLUMNS if name != last_column]
+    if last_column not in CONFIG_COLUMNS and any(n.startswith(last_column) for n in whole):
+        raise InputError(f"{path}: the header ends in {last_column!r}: it is cut", remedy=_REPAIR)
+    last = path.read_text(encoding="utf-8-sig")[-_LINE_CHARACTERS:].rpartition("\n")[2]
+    # Some editors leave the last line end out, but none the commas in front of it.
+    if last and last.count(",") < len(rows[0]) - 1:
+        raise InputError(f"{path}: the last line, {last!r:.80}, is cut", remedy=_REPAIR)
+    for row in rows:
+        slice_id = parse_slice_id(row["slice_id"])
+        parse_bool(row["use"], f"{path}, slice {slice_id}, column use")
+    return rows
 
 
 def merge_config(

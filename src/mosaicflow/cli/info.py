@@ -23,7 +23,8 @@ def info(
     path : str, optional
         Folder, .zip archive or URL (s3://, gs://, http://) of an OME-Zarr store.
     check : bool, optional
-        Decode every chunk, and list all that are damaged.
+        Decode every chunk, compare it with the checksums that came with the store, and list all
+        that are damaged.
     guess_units : bool, optional
         Say whether the pixel size looks as if it had been written in millimetres.
     support : bool, optional
@@ -36,8 +37,10 @@ def info(
         return 0
     if path is None:
         raise ParameterError("info: no store is named", remedy="give a store, or --support")
+    from mosaicflow.io.zarr.checking import known_sums
     from mosaicflow.io.zarr.describe import describe_store, describe_units
     from mosaicflow.io.zarr.errors import explained
+    from mosaicflow.io.zarr.location import locate
 
     with explained(path):
         lines, problems = describe_store(path, check=check)
@@ -45,7 +48,9 @@ def info(
             lines += describe_units(path)
     lines += [f"problem    {problem}" for problem in problems]
     broken = any(problem.severity == "error" for problem in problems)
-    checked = "metadata and chunks" if check else "metadata"
+    checked = "metadata"
+    if check:
+        checked += ", chunks and checksums" if known_sums(locate(path)) else " and chunks"
     lines.append(f"valid      {'no' if broken else 'yes'} ({checked} checked)")
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if broken else 0

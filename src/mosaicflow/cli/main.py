@@ -19,6 +19,7 @@ _COMMANDS = (
     "simulate",
     "evaluate",
     "info",
+    "verify",
     "screenshot",
     "view",
     "view3d",

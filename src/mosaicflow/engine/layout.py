@@ -7,16 +7,25 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicflow.acquisition.slice_config import read_config
 from mosaicflow.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PUBLISHED", "RunFolder", "published_folder"]
+__all__ = ["LEDGER", "PUBLISHED", "RunFolder", "published_folder"]
 
-_SLICE = re.compile(r"slice_z\d+_(?P<process>\w+)\.ome\.zarr")
+# The table of slices, which people edit.
+LEDGER = "slice_config.csv"
+
+# A list of checksums lies beside the output whose name it has.
+_SLICE = re.compile(r"slice_z\d+_(?P<process>\w+)\.(ome\.zarr|crc32c\.json)")
+_TABLE_SUMS = (
+    r"(acquisition|alignment|depth_profile|illumination|shifts_xy_clean|stage_model"
+    r"|z\d+_tile_links)\.crc32c\.json"
+)
 _RULES = (
-    (re.compile(r"mosaic_grid_.*\.ome\.zarr"), "mosaic_grids"),
+    (re.compile(r"mosaic_grid_.*\.(ome\.zarr|crc32c\.json)"), "mosaic_grids"),
     (re.compile(r".*\.ome\.zarr"), ""),
     (re.compile(r".*\.metrics\.json"), "metrics"),
     (
@@ -26,7 +35,10 @@ _RULES = (
         ),
         "exports",
     ),
-    (re.compile(r".*_transform(_xy)?\.(json|tfm|npy)"), "transforms"),
+    (re.compile(r".*_export\.crc32c\.json"), "exports"),
+    (re.compile(r".*_transform(_xy)?\.(json|tfm|npy|crc32c\.json)"), "transforms"),
+    (re.compile(_TABLE_SUMS), "tables"),
+    (re.compile(r".*\.crc32c\.json"), ""),
     (re.compile(r".*\.png"), "previews"),
     (re.compile(r".*\.(json|csv|npz|bdv\.xml)|z\d+_TileConfiguration\.txt"), "tables"),
     (re.compile(r".*\.txt"), ""),
@@ -79,16 +91,19 @@ class RunFolder:
 
     def edited_ledger(self) -> Path | None:
         """Find the ledger as people left it; None while nobody has touched the published one."""
-        ledger, made = self.path("slice_config.csv"), self.private / "published_slice_config.csv"
-        edited = self.private / "edited_slice_config.csv"
+        ledger, made = self.path(LEDGER), self.private / f"published_{LEDGER}"
+        edited = self.private / f"edited_{LEDGER}"
         if ledger.is_file() and made.is_file() and ledger.read_bytes() != made.read_bytes():
+            read_config(ledger)  # a table that was cut is no decision
             edited.write_bytes(ledger.read_bytes())
+        elif made.is_file() and not ledger.is_file():
+            edited.unlink(missing_ok=True)  # it was removed, to start from the proposals again
         return edited if edited.is_file() else None
 
     def remember_ledger(self) -> None:
         """Keep a copy of the ledger as published, to tell later whether somebody edited it."""
-        made = self.private / "published_slice_config.csv"
-        made.write_bytes(self.path("slice_config.csv").read_bytes())
+        made = self.private / f"published_{LEDGER}"
+        made.write_bytes(self.path(LEDGER).read_bytes())
 
     def failure_records(self) -> list[Path]:
         """List the published records of slices and pairs that failed."""

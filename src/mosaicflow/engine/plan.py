@@ -31,10 +31,13 @@ class Plan:
         By name.
     after : dict of str to tuple of str
         Tasks that must have ended before one starts.
+    maker : dict of str to str
+        Base name of an output -> task that makes it.
     """
 
     tasks: dict[str, Task]
     after: dict[str, tuple[str, ...]]
+    maker: dict[str, str]
 
 
 def inspection_task(raw: Path, root: Path, parameters: Parameters) -> Task:
@@ -83,7 +86,7 @@ def plan_run(
     for slice_id in ids:
         planner.slice(slice_id)
     planner.across(ids)
-    return Plan(planner.tasks, planner.after)
+    return Plan(planner.tasks, planner.after, planner.maker)
 
 
 class _Planner:

@@ -7,15 +7,16 @@ import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mosaicflow.engine.about import write_about
-from mosaicflow.engine.disk import lock_file, say, sync
-from mosaicflow.engine.layout import PUBLISHED, RunFolder
+from mosaicflow.engine.disk import lock_file, say
+from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder
 from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.plan import inspection_task, plan_run
-from mosaicflow.engine.progress import open_progress
 from mosaicflow.engine.result import RunResult
+from mosaicflow.engine.running import running
+from mosaicflow.engine.schedule import run_plan
 from mosaicflow.engine.tasks import all_outputs, execute, forget_others, published_outputs
 from mosaicflow.engine.workers import Workers
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mosaicflow.engine.parameters import Parameters
-    from mosaicflow.engine.plan import Plan
-    from mosaicflow.engine.tasks import Outcome
+    from mosaicflow.engine.tasks import Outcome, Task
 
 __all__ = ["run_pipeline"]
 
@@ -58,7 +58,7 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
     start = time.perf_counter()
     _check_folders(raw, root)
     folder = RunFolder(root)
-    with _locked(folder), Workers(threads, threads) as workers:
+    with _locked(folder), running(folder), Workers(threads, threads) as workers:
         workers.warm_up()  # their libraries load while the inspection runs
         inspection = inspection_task(raw.resolve(), root, parameters)
         first = execute(inspection)
@@ -66,8 +66,9 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         lists = [name for name in published_outputs(inspection) if name.endswith("_tiles.json")]
         ids = sorted(parse_slice_id(name) for name in lists)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
-        forget_others(root, [inspection, *plan.tasks.values()])
-        outcomes = (first, *_run_plan(plan, workers, max(1, min(len(ids), threads))))
+        gone = forget_others(root, [inspection, *plan.tasks.values()])
+        outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads))))
+        notes = (*_ledger_note(inspection), *gone, *(n for one in outcomes for n in one.notes))
         failures, unmatched = _failures(folder)
         _check_counts(folder, ids, failures)
         outputs = all_outputs(root)
@@ -80,7 +81,7 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
             n_pairs=sum(o.stage == "register_pairwise" and o.state != "absent" for o in outcomes),
             unmatched=unmatched,
             bugs=_bugs(folder),
-            warnings=warnings_of(root, outputs),
+            warnings=(*notes, *warnings_of(root, outputs)),
             outputs=outputs,
             outcomes=outcomes,
             seconds=time.perf_counter() - start,
@@ -94,8 +95,13 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
             "stages": _by_stage(outcomes),
         }
         write_about(result, folder, parameters, facts)
-        sync(root)
     return result
+
+
+def _ledger_note(inspection: Task) -> tuple[str, ...]:
+    if not str(inspection.settings.get("slice_config")).endswith(f"edited_{LEDGER}"):
+        return ()
+    return (f"tables/{LEDGER}: was edited, and its decisions are used",)
 
 
 def _check_folders(raw: Path, root: Path) -> None:
@@ -164,25 +170,6 @@ def _leave_nothing_empty(folder: RunFolder, *, is_new: bool) -> None:
     shutil.rmtree(folder.private)
     if is_new and not any(folder.root.iterdir()):
         folder.root.rmdir()
-
-
-def _run_plan(plan: Plan, workers: Workers, side_by_side: int) -> list[Outcome]:
-    """Walk the graph with dask; every task runs in a worker process."""
-    from dask.threaded import get
-
-    with open_progress([task.stage for task in plan.tasks.values()]) as progress:
-
-        def run(name: str, _before: list[Outcome]) -> Outcome:
-            outcome = workers.run(plan.tasks[name])
-            progress.ended(outcome)
-            return outcome
-
-        graph: dict[str, Any] = {
-            f"task {name}": (run, name, [f"task {before}" for before in plan.after[name]])
-            for name in plan.tasks
-        }
-        found = get(graph, list(graph), num_workers=side_by_side)
-    return list(found)
 
 
 def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mosaicflow.engine.changes import Change, Extent, changes, extent, keep_edit, list_of
 from mosaicflow.engine.disk import lock_file, remove_tree, sync
-from mosaicflow.engine.layout import RunFolder
+from mosaicflow.engine.layout import LEDGER, RunFolder
+from mosaicflow.errors import ParameterError
+from mosaicflow.io.checksums import DamageError, checksum
 from mosaicflow.stages._table import STAGES, run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
 __all__ = [
     "Outcome",
     "Task",
     "all_outputs",
     "execute",
+    "forget_key",
     "forget_others",
     "published_outputs",
 ]
 
-State = Literal["done", "kept", "failed", "absent"]
+State = Literal["done", "kept", "failed", "absent", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class Task:
         Base name of the failure record; empty when a failure stops the run.
     threads : int
         Threads of the stage.
+    optional : frozenset of str
+        Inputs without which the task still has something to do.
+    thorough : bool
+        Compare the content of everything it published before, whatever its times say.
     """
 
     name: str
@@ -65,6 +72,7 @@ class Task:
     record: str = ""
     threads: int = 1
     optional: frozenset[str] = field(default_factory=frozenset)
+    thorough: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +83,17 @@ class Outcome:
     ----------
     name, stage : str
         Of the task.
-    state : {'done', 'kept', 'failed', 'absent'}
-        Ran; was up to date; failed on this slice, with a record; had nothing to work on.
+    state : {'done', 'kept', 'failed', 'absent', 'damaged'}
+        Ran; was up to date; failed on this slice, with a record; had nothing to work on; one of
+        its inputs is not what was written.
     seconds : float
         Wall-clock time.
     reason : str
         Of a failure.
+    notes : tuple of str
+        What became of outputs that were not as they had been written.
+    damaged : str
+        Base name of the damaged input.
     """
 
     name: str
@@ -88,6 +101,8 @@ class Outcome:
     state: State
     seconds: float = 0.0
     reason: str = ""
+    notes: tuple[str, ...] = ()
+    damaged: str = ""
 
 
 def execute(task: Task) -> Outcome:
@@ -111,18 +126,27 @@ def execute(task: Task) -> Outcome:
     scratch = folder.scratch / task.name.replace(" ", "_")
     arguments = _arguments(task, inputs, scratch)
     key = _key(task.stage, arguments)
-    if _up_to_date(task, folder, key):
+    found = _changes(task, folder)
+    if not found and _up_to_date(task, folder, key):
         return Outcome(task.name, task.stage, "kept", time.perf_counter() - start)
+    notes = tuple(keep_edit(folder.root, change) for change in found)
     if task.inputs:  # the inspection may be told to read a table that an earlier one published
         _forget(_state_file(task, folder), folder)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     record = scratch / task.record if task.record else None
-    succeeded = run_stage(task.stage, arguments, record)
+    try:
+        succeeded = run_stage(task.stage, arguments, record, raised=(ParameterError, DamageError))
+    except DamageError as error:
+        shutil.rmtree(scratch)
+        seconds = time.perf_counter() - start
+        return Outcome(
+            task.name, task.stage, "damaged", seconds, str(error.args[0]), notes, error.output
+        )
     reason = "" if record is None or succeeded else _reason(record)
     _publish(task, scratch, folder, key if succeeded else None)
     seconds = time.perf_counter() - start
-    return Outcome(task.name, task.stage, "done" if succeeded else "failed", seconds, reason)
+    return Outcome(task.name, task.stage, "done" if succeeded else "failed", seconds, reason, notes)
 
 
 def _reason(record: Path) -> str:
@@ -168,8 +192,28 @@ def _up_to_date(task: Task, folder: RunFolder, key: str | None) -> bool:
     outputs = state["outputs"]
     if task.output and RunFolder.place(task.output) not in outputs:
         return False  # the same result is now wanted under another name
-    same = key is not None and state["key"] == key
-    return same and all(_extent(folder.root / name) == outputs[name] for name in outputs)
+    return key is not None and state["key"] == key and None not in outputs.values()
+
+
+def _changes(task: Task, folder: RunFolder) -> list[Change]:
+    """Find what is not as the task wrote it; what only looks new is known from now on."""
+    state_file = _state_file(task, folder)
+    found, extents = _found_changes(state_file, folder, thorough=task.thorough)
+    state = _read_state(state_file, folder)
+    if not found and extents != state["outputs"] and state["key"] is not None:
+        _write_state(state_file, folder, state["key"], extents)
+    # The ledger is where people decide: it is handed to the inspection, edits and all.
+    return [change for change in found if not change.name.endswith(f"/{LEDGER}")]
+
+
+def _found_changes(
+    state_file: Path, folder: RunFolder, *, thorough: bool = False
+) -> tuple[list[Change], dict[str, Extent | None]]:
+    state = _read_state(state_file, folder)
+    known = {name: was for name, was in state["outputs"].items() if was is not None}
+    now = {name: extent(folder.root / name) for name in known}
+    asked = [name for name in known if thorough or now[name] != known[name]]
+    return changes(folder, state, asked), now
 
 
 def _state_file(task: Task, folder: RunFolder) -> Path:
@@ -188,23 +232,22 @@ def _read_state(state_file: Path, folder: RunFolder) -> dict[str, Any]:
         state = {}
     outputs = state.get("outputs") if isinstance(state, dict) else None
     if isinstance(outputs, dict) and all(map(folder.places, outputs)):
-        return {"key": state.get("key"), "outputs": outputs}
-    return {"key": None, "outputs": {}}
+        return {"key": state.get("key"), "outputs": outputs, "sums": state.get("sums")}
+    return {"key": None, "outputs": {}, "sums": None}
 
 
-def _extent(path: Path) -> list[int] | None:
-    """Count the files and bytes of an output: a lost chunk would read as zeros, in silence."""
-    if path.is_dir():
-        sizes = [
-            (Path(folder) / name).lstat().st_size
-            for folder, _, names in os.walk(path)
-            for name in names
-        ]
-        return [len(sizes), sum(sizes)]
-    return [1, path.stat().st_size] if path.is_file() else None
+def _write_state(
+    state_file: Path, folder: RunFolder, key: str | None, extents: Mapping[str, object]
+) -> None:
+    """Write what a task published, with the checksum of the list that holds all others."""
+    from mosaicflow.io.tables import write_json
+
+    name = list_of(extents)
+    sums = None if name is None else checksum(folder.root / name)
+    write_json(state_file, {"key": key, "outputs": dict(extents), "sums": sums})
 
 
-def forget_others(root: Path, tasks: Iterable[Task]) -> None:
+def forget_others(root: Path, tasks: Iterable[Task]) -> tuple[str, ...]:
     """Remove what tasks of earlier runs left that have no part in this one, and all records.
 
     A slice that is no longer in the raw folder, or a stage that is switched off, would otherwise
@@ -216,14 +259,23 @@ def forget_others(root: Path, tasks: Iterable[Task]) -> None:
         Output folder.
     tasks : iterable of Task
         All tasks of this run.
+
+    Returns
+    -------
+    tuple of str
+        What became of texts that somebody had edited.
     """
     folder = RunFolder(root)
+    notes: list[str] = []
     known = {task.name.replace(" ", "_") for task in tasks}
     for state_file in sorted(folder.finished.glob("*.json")):
         if state_file.stem not in known:
+            edits = [c for c in _found_changes(state_file, folder)[0] if c.is_edit]
+            notes += [keep_edit(folder.root, change) for change in edits]
             _forget(state_file, folder)
     for record in folder.failure_records():
         _remove(record, folder)
+    return tuple(notes)
 
 
 def _forget(state_file: Path, folder: RunFolder) -> None:
@@ -291,9 +343,16 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
     if record is not None and record.is_file():
         _publish_record(record, folder)
     shutil.rmtree(scratch)
-    extents = {name: _extent(folder.root / name) for name in outputs}
+    extents = {name: extent(folder.root / name) for name in outputs}
     sync(folder.root)  # the data first, then the record that makes it count
-    write_json(state_file, {"key": key, "outputs": extents})
+    _write_state(state_file, folder, key, extents)
+
+
+def forget_key(task: Task) -> None:
+    """Have a task run again although nothing it depends on has changed."""
+    folder = RunFolder(task.root)
+    state_file = _state_file(task, folder)
+    _write_state(state_file, folder, None, _read_state(state_file, folder)["outputs"])
 
 
 def published_outputs(task: Task) -> list[str]:

@@ -126,7 +126,7 @@ def open_export(volume: StorePath, level: int = 0) -> ExportedLevel:
         raise ParameterError(
             f"{volume}: there is no level {level}", remedy=f"use 0 to {n_levels - 1}"
         )
-    reader, finest = open_level(volume, level), open_level(volume)
+    reader, finest = open_level(volume, level, checked=True), open_level(volume, checked=True)
     if reader.ndim != 3:
         raise FormatError(f"{volume}: found shape {reader.shape}, expected (z, y, x)")
     if reader.dtype.kind not in "biuf":

@@ -28,7 +28,7 @@ class StoredImage:
     _level: LevelReader = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        level = open_level(self.path)
+        level = open_level(self.path, checked=True)
         if level.ndim != 3:
             raise FormatError(f"{self.path}: found shape {level.shape}, expected (z, y, x)")
         object.__setattr__(self, "_level", level)

@@ -38,4 +38,5 @@ class StoreOptions:
             "ngff_version": self.ngff_version,
             "compressor": self.compressor,
             "sharding_factor": self.sharding_factor,
+            "checksums": True,
         }

@@ -115,7 +115,7 @@ def open_slice(path: Path) -> SliceStore:
     FormatError
         When it is no volume.
     """
-    level = open_level(path)
+    level = open_level(path, checked=True)
     if level.ndim != 3:
         raise FormatError(f"{path}: found {level.ndim} axes, expected a slice with axes z, y, x")
     z_um, y_um, x_um = (1000 * value for value in level.resolution_mm)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, StoreError
 from mosaicflow.io.tables import write_json
+from mosaicflow.stages._outputs import check_inputs, list_outputs, see_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,7 +71,13 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | None = None) -> bool:
+def run_stage(
+    name: str,
+    arguments: Mapping[str, Any],
+    failure_record: Path | None = None,
+    *,
+    raised: tuple[type[MosaicflowError], ...] = (ParameterError,),
+) -> bool:
     """Run one stage; turn a failure into a record when one is asked for.
 
     Whatever goes wrong in one slice or pair is its own matter: a record of something that nobody
@@ -86,6 +93,9 @@ def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | No
     failure_record : Path, optional
         Where to write what went wrong: ``zNN_failure.json`` of a slice, ``zII_zJJ_failure.json``
         of a pair. Without it errors are raised.
+    raised : tuple of type
+        Errors that are raised all the same. A senseless setting is no fault of this slice: it
+        would fail on all of them.
 
     Returns
     -------
@@ -96,10 +106,9 @@ def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | No
     # Read first: a wrong name must not hide the reason later.
     ids = {} if failure_record is None else _ids_of(failure_record, stage)
     try:
-        stage.function(**arguments)
+        _run(stage, arguments)
     except MosaicflowError as error:
-        # A senseless setting is no fault of this slice: it would fail on all of them.
-        if failure_record is None or isinstance(error, ParameterError):
+        if failure_record is None or isinstance(error, raised):
             raise
         reason = _without_folders(error.args[0], arguments)
         write_json(failure_record, {**ids, "stage": name, "reason": reason, "remedy": error.remedy})
@@ -113,6 +122,17 @@ def run_stage(name: str, arguments: Mapping[str, Any], failure_record: Path | No
         _discard(arguments.get("output"))
         return False
     return True
+
+
+def _run(stage: Stage, arguments: Mapping[str, Any]) -> None:
+    """Run a stage on what was written, and list what it wrote."""
+    output: Path | None = arguments.get("output")
+    folder: Path | None = arguments.get("output_dir") if output is None else output.parent
+    check_inputs(arguments)
+    before = {} if folder is None else see_folder(folder)
+    stage.function(**arguments)
+    if folder is not None:
+        list_outputs(folder, before, output)
 
 
 def _discard(output: Path | None) -> None:

@@ -174,13 +174,14 @@ def _write_outputs(
 ) -> None:
     from mosaicflow.acquisition.layout_image import draw_layout
     from mosaicflow.acquisition.shifts import shift_rows
-    from mosaicflow.acquisition.slice_config import config_rows, merge_config
-    from mosaicflow.io.tables import SHIFT_COLUMNS, read_csv, write_csv, write_json
+    from mosaicflow.acquisition.slice_config import config_rows, merge_config, read_config
+    from mosaicflow.io.tables import SHIFT_COLUMNS, write_csv, write_json
 
     rows = config_rows(found.slices, exclude_first_slices=exclude_first_slices)
     if slice_config is not None:
-        edited = read_csv(slice_config, required=("slice_id", "use"))
-        rows, warnings = merge_config(rows, edited, slice_config.name)
+        # The engine hands over its copy of the table that people edited.
+        name = slice_config.name.removeprefix("edited_")
+        rows, warnings = merge_config(rows, read_config(slice_config), name)
         for warning in warnings:
             report.warn(warning)
     shifts = shift_rows(found.slices)

@@ -43,15 +43,19 @@ def check_compressor(name: str) -> None:
 
 def compressor_for(
     name: str, zarr_format: int, dtype: np.dtype[Any]
-) -> Codec | BytesBytesCodec | None:
+) -> Codec | tuple[BytesBytesCodec, ...] | None:
     """Return what `zarr.create_array(compressors=...)` takes for a codec name, or None.
 
-    Everything is spelled out: the defaults of the libraries differ between versions.
+    Everything is spelled out: the defaults of the libraries differ between versions. Zarr v3 gets
+    a checksum per chunk, which every reader checks; Zarr v2 has none.
     """
     check_compressor(name)
-    if name == "none":
-        return None
-    return _v2_codec(name) if zarr_format == 2 else _v3_codec(name, dtype.itemsize)
+    if zarr_format == 2:
+        return None if name == "none" else _v2_codec(name)
+    from zarr.codecs import Crc32cCodec
+
+    packed = () if name == "none" else (_v3_codec(name, dtype.itemsize),)
+    return (*packed, Crc32cCodec())
 
 
 def _v2_codec(name: str) -> Codec:
@@ -85,6 +89,18 @@ def _v3_codec(name: str, itemsize: int) -> BytesBytesCodec:
 
 def encoder_for(name: str) -> Callable[[NDArray[Any]], bytes]:
     """Return the function that encodes one chunk of a Zarr v3 array as `compressor_for` says."""
+    import google_crc32c
+
+    pack = _packer(name)
+
+    def encode(chunk: NDArray[Any]) -> bytes:
+        data = pack(chunk)
+        return data + int(google_crc32c.value(data)).to_bytes(4, "little")
+
+    return encode
+
+
+def _packer(name: str) -> Callable[[NDArray[Any]], bytes]:
     if name == "none":
         return lambda chunk: chunk.tobytes()
     import numcodecs
@@ -105,7 +121,8 @@ def describe_codec(array_metadata: Mapping[str, Any]) -> str:
         if codec["name"] == "sharding_indexed":
             codecs = list(codec["configuration"]["codecs"])
     labels = [_codec_label(c["name"], c.get("configuration", {})) for c in codecs]
-    return "+".join(label for label in labels if label not in {"bytes", "endian"}) or "none"
+    # What names no compression: the order of bytes, and the checksum of every chunk of v3.
+    return "+".join(one for one in labels if one not in {"bytes", "endian", "crc32c"}) or "none"
 
 
 def _codec_label(name: str, configuration: Mapping[str, Any]) -> str:

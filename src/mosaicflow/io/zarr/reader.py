@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mosaicflow.errors import FormatError, MosaicflowError, StoreError
 from mosaicflow.io.zarr import grid
+from mosaicflow.io.zarr.checking import ChunkChecks, damaged_store
 from mosaicflow.io.zarr.errors import ArgumentError
 from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.units import check_plausible, um_to_mm
@@ -65,13 +67,20 @@ class LevelReader:
         Number of the level.
     view : _View
         Mapping of the array's axes.
+    checked : bool
+        Compare each chunk with the checksums beside the store, where there are any.
     """
 
-    def __init__(self, info: OmeZarrInfo, level: int, view: _View) -> None:
+    def __init__(
+        self, info: OmeZarrInfo, level: int, view: _View, *, checked: bool = False
+    ) -> None:
         self._info = info
         self._level: LevelInfo = info.levels[level]
         self._view = view
         self._array = open_array(info.location, self._level.path, info.zarr_format)
+        self._checks = None
+        if checked:
+            self._checks = ChunkChecks.of(info.location, self._level.path, self._array)
         self.level = level
         self.shape: tuple[int, ...] = view.pick(self._array.shape)
         self.chunks: tuple[int, ...] = view.pick(self._array.chunks)
@@ -82,7 +91,8 @@ class LevelReader:
         self._direct = _direct_reader(info, self._array)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (LevelReader, (self._info, self.level, self._view))
+        checked = self._checks is not None
+        return partial(LevelReader, checked=checked), (self._info, self.level, self._view)
 
     def __repr__(self) -> str:
         return f"<LevelReader {self.location} level {self.level}: {self.shape} {self.dtype}>"
@@ -155,9 +165,11 @@ class LevelReader:
         Raises
         ------
         StoreError
-            A chunk cannot be decoded; the message names it.
+            A chunk cannot be decoded, or is not what was written; the message names it.
         """
         selection, transpose = self._native_selection(key)
+        if self._checks is not None:
+            self._checks.check(selection)
         try:
             found = np.asarray(self._array[selection])
         except (IndexError, TypeError, MosaicflowError):
@@ -225,6 +237,8 @@ class LevelReader:
         named = ", ".join(f"{self._level.path}/{key}".strip("/") for key in damaged[:5])
         more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
         found = f"cannot decode chunk {named}{more}" if damaged else f"cannot read ({error})"
+        if damaged and self._checks is not None:
+            return damaged_store(self.location, found)
         return StoreError(
             f"{self.location}: {found}",
             remedy="the file is truncated or damaged; copy or create it again"
@@ -248,6 +262,7 @@ def open_level(
     channel: int | None = None,
     time: int | None = None,
     allow_bare: bool = False,
+    checked: bool = False,
 ) -> LevelReader:
     """Open one level for direct reads into numpy arrays.
 
@@ -255,6 +270,9 @@ def open_level(
     ----------
     path, level, lateral_order, channel, time, allow_bare
         As for `read_omezarr`.
+    checked : bool, optional
+        Compare each chunk, before it is first read, with the checksums that a local store was
+        written with.
 
     Returns
     -------
@@ -267,7 +285,7 @@ def open_level(
             f"{info.location}: level {level} does not exist (levels 0 to {len(info.levels) - 1})"
         )
     view = _view_of(info, lateral_order, {"c": channel, "t": time})
-    reader = LevelReader(info, level % len(info.levels), view)
+    reader = LevelReader(info, level % len(info.levels), view, checked=checked)
     if info.ngff_version:
         pitch = view.pick(info.levels[0].scale_um)
         check_plausible(pitch, str(info.location))

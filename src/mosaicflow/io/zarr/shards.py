@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
@@ -38,7 +38,7 @@ def write_shard(
     region: grid.Region,
     render: Callable[[grid.Region], NDArray[Any]],
     encode: Callable[[NDArray[Any]], bytes],
-) -> None:
+) -> dict[str, str]:
     """Write the file that holds one region of a sharded array.
 
     Parameters
@@ -55,6 +55,12 @@ def write_shard(
         Returns the content of one chunk, given its place relative to `region`.
     encode : callable
         Returns the encoded bytes of a full chunk.
+
+    Returns
+    -------
+    dict of str to str
+        Name of the file in the store -> its crc32c as 8 hexadecimal digits; empty for a shard
+        without content, which is no file.
     """
     if array.shards is None:
         raise ValueError(f"{path}: the array has no shards")
@@ -74,7 +80,7 @@ def write_shard(
         shared_pool(),
         limit=2 * thread_count(),
     )
-    _store(location, key, pieces, math.prod(counts))
+    return _store(location, key, pieces, math.prod(counts))
 
 
 def _full(content: NDArray[Any], chunk: Sequence[int]) -> NDArray[Any]:
@@ -89,22 +95,21 @@ def _full(content: NDArray[Any], chunk: Sequence[int]) -> NDArray[Any]:
 
 def _store(
     location: Location, key: str, pieces: Iterator[tuple[int, bytes]], n_chunks: int
-) -> None:
+) -> dict[str, str]:
     first = next(((place, data) for place, data in pieces if data), None)
     if first is None:  # a shard without content is not a file
-        return
+        return {}
+    total = 0
     with location.open_new(key) as file:
         index = np.full((n_chunks, 2), _ABSENT, dtype="<u8")
         offset = 0
         for place, data in itertools.chain([first], pieces):
             if data:
                 file.write(data)
+                total = google_crc32c.extend(total, data)
                 index[place] = offset, len(data)
                 offset += len(data)
-        _finish(file, index)
-
-
-def _finish(file: IO[bytes], index: NDArray[np.uint64]) -> None:
-    text = index.tobytes()
-    file.write(text)
-    file.write(int(google_crc32c.value(text)).to_bytes(4, "little"))
+        text = index.tobytes()
+        text += int(google_crc32c.value(text)).to_bytes(4, "little")
+        file.write(text)
+    return {key: f"{google_crc32c.extend(total, text):08x}"}

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 from mosaicflow.errors import MosaicflowError
+from mosaicflow.io.checksums import damage
+from mosaicflow.io.zarr.checking import known_sums
 from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, find_root, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.metadata import NgffVersion
@@ -75,7 +77,7 @@ def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> lis
     problems += _lattice_problems(info)
     if chunks:
         strange = list(_link_problems(info.location))
-        problems += strange or _chunk_problems(info)
+        problems += strange or (*_chunk_problems(info), *_sum_problems(info.location))
     return problems
 
 
@@ -170,6 +172,13 @@ def _chunk_problems(info: OmeZarrInfo) -> Iterator[Problem]:
             continue
         for key, message in damaged_chunks(array):
             yield Problem("error", f"{level.path}/{key}".strip("/"), f"cannot decode ({message})")
+
+
+def _sum_problems(location: Location) -> Iterator[Problem]:
+    """Compare a local store with the checksums that it came with."""
+    known = known_sums(location)
+    for name, what in damage(location.path, known) if known else ():
+        yield Problem("error", name, what)
 
 
 def _excess(location: Location, level: LevelInfo) -> str:

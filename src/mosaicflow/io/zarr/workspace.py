@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.errors import FormatError, MosaicflowError, StoreError
+from mosaicflow.io.checksums import checksum, sums_of, sums_path, write_checksums
 from mosaicflow.io.zarr.codecs import (
     check_compressor,
     compressor_for,
@@ -18,7 +19,7 @@ from mosaicflow.io.zarr.codecs import (
     with_fast_pipeline,
 )
 from mosaicflow.io.zarr.errors import StoreExistsError
-from mosaicflow.io.zarr.grid import regions, shard_shape, shifted
+from mosaicflow.io.zarr.grid import indexed_regions, regions, shard_shape, shifted
 from mosaicflow.io.zarr.metadata import zarr_format_of
 from mosaicflow.io.zarr.remote import check_ranges
 from mosaicflow.io.zarr.shards import write_shard
@@ -136,8 +137,10 @@ def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[An
     return array
 
 
-def create_array(location: Location, path: str, spec: ArraySpec) -> TargetArray:
-    """Create an empty array in a store."""
+def create_array(
+    location: Location, path: str, spec: ArraySpec, sums: dict[str, str] | None
+) -> TargetArray:
+    """Create an empty array in a store; `sums`, if any, will hold the checksums of its files."""
     import zarr
 
     store = location.store(read_only=False)
@@ -167,7 +170,7 @@ def create_array(location: Location, path: str, spec: ArraySpec) -> TargetArray:
             **options,
         )
 
-    return TargetArray(location, path, spec, with_fast_pipeline(make))
+    return TargetArray(location, path, spec, with_fast_pipeline(make), sums)
 
 
 @dataclass(frozen=True)
@@ -184,17 +187,21 @@ class TargetArray:
         How it is stored.
     array : zarr.Array
         The open array.
+    sums : dict of str to str or None
+        Name of a file in the store -> its crc32c, taken as it is written.
     """
 
     location: Location
     path: str
     spec: ArraySpec
     array: zarr.Array[Any]
+    sums: dict[str, str] | None
 
     def write(self, region: Region, content: NDArray[Any]) -> None:
         """Write a region of whole files."""
         if self.spec.shards is None:
             self.array[region] = content
+            self._note(region)
             return
         for inner in regions(content.shape, self.spec.shards):
             block = content[inner]
@@ -204,12 +211,28 @@ class TargetArray:
         """Write the region of one file, asking for its chunks by their place in the array."""
         if self.spec.shards is None:
             self.array[region] = chunk(region)
+            self._note(region)
         else:
             self._write_shard(region, lambda inner: chunk(shifted(inner, region)))
 
     def _write_shard(self, region: Region, render: Callable[[Region], NDArray[Any]]) -> None:
         encode = encoder_for(self.spec.storage.compressor)
-        write_shard(self.location, self.path, self.array, region, render, encode)
+        sums = write_shard(self.location, self.path, self.array, region, render, encode)
+        if self.sums is not None:
+            self.sums.update(sums)
+
+    def _note(self, region: Region) -> None:
+        """Take the checksums of the chunks just written, while the system still holds them."""
+        if self.sums is None:
+            return
+        first = tuple(p.start // c for p, c in zip(region, self.spec.chunks, strict=True))
+        shape = tuple(part.stop - part.start for part in region)
+        for index, _ in indexed_regions(shape, self.spec.chunks):
+            place = tuple(a + b for a, b in zip(first, index, strict=True))
+            name = f"{self.path}/{self.array.metadata.encode_chunk_key(place)}"
+            # A chunk of zeros is no file.
+            with contextlib.suppress(FileNotFoundError):
+                self.sums[name] = checksum(f"{self.location.address}/{name}")
 
 
 class Workspace:
@@ -225,10 +248,18 @@ class Workspace:
         Whether a store that exists at `final` is replaced.
     kind : str
         Suffix of the temporary sibling.
+    checksums : bool
+        Whether the checksums of a local store are written beside it.
     """
 
     def __init__(
-        self, final: Location, ngff_version: str, *, overwrite: bool, kind: str = "tmp"
+        self,
+        final: Location,
+        ngff_version: str,
+        *,
+        overwrite: bool,
+        kind: str = "tmp",
+        checksums: bool = False,
     ) -> None:
         self.final = final
         self.location = work_location(final, kind)
@@ -236,11 +267,14 @@ class Workspace:
         self._overwrite = overwrite
         self._lock: int | None = None
         self._superseded = False
+        self.sums: dict[str, str] | None = {} if checksums and final.is_folder else None
+        self._shared = False
         self._check_output()
         self._start()
         _LIVING[self.location.address] = self
 
     def __getstate__(self) -> dict[str, Any]:
+        self._shared = True
         return {**self.__dict__, "_lock": None}
 
     def __del__(self) -> None:
@@ -308,14 +342,33 @@ class Workspace:
     def move_array(self, path: str, into: Workspace) -> zarr.Array[Any]:
         """Move an array of a local store into another one and open it there for reading."""
         (self.location.path / path).rename(into.location.path / path)
+        if into.sums is not None and self.sums is not None:
+            into.sums.update({n: s for n, s in self.sums.items() if n.startswith(f"{path}/")})
         return open_array(into.location, path, zarr_format_of(self._ngff_version))
 
     def publish(self) -> None:
         """Put the store in its place. A link there is replaced, what it points to is left alone."""
         if self.location != self.final:
             self._check_output()
-            _replace(self.location, self.final)
+            if self.sums is None:
+                _replace(self.location, self.final)
+            else:
+                self._publish_with(self.sums)
         self.release()
+
+    def _publish_with(self, sums: dict[str, str]) -> None:
+        """Rename the store, and write its checksums beside it."""
+        work, final = self.location.path, self.final.path
+        # Metadata, and what other processes wrote, was not seen here.
+        seen = {} if self._shared else sums
+        known = {f"{work.name}/{name}": value for name, value in seen.items()}
+        taken = sums_of(work.parent, [work.name], known)
+        target = sums_path(final)
+        target.unlink(missing_ok=True)  # of a store that is about to go
+        _replace(self.location, self.final)
+        write_checksums(
+            target, {final.name + n.removeprefix(work.name): s for n, s in taken.items()}
+        )
 
     def release(self) -> None:
         """Give up the lock on the temporary sibling."""

@@ -86,6 +86,8 @@ class OmeZarrWriter:
         Name of the image; default is the file name without its suffix.
     attrs : mapping, optional
         Content of the `mosaicflow` attribute block.
+    checksums : bool, optional
+        Write the crc32c of every file of a local store beside it, as `<stem>.crc32c.json`.
     chunk_shape : optional
         Older name of `chunks`.
     """
@@ -105,6 +107,7 @@ class OmeZarrWriter:
         sharding_factor: int | None = None,
         name: str | None = None,
         attrs: Mapping[str, Any] | None = None,
+        checksums: bool = False,
         chunk_shape: grid.ChunksLike = None,
     ) -> None:
         if chunks is not None and chunk_shape is not None:
@@ -124,10 +127,18 @@ class OmeZarrWriter:
         self._finished = False
         self._busy: list[grid.Region] = []
         self._busy_lock = threading.Lock()
-        self._workspace = Workspace(
-            self._final, ngff_version, overwrite=overwrite, kind=self._work_kind
+        self._checksums = checksums
+        self._workspace = self._open_workspace(self._work_kind)
+        self._target = self._create("0", self._spec)
+
+    def _open_workspace(self, kind: str) -> Workspace:
+        return Workspace(
+            self._final,
+            self._spec.storage.ngff_version,
+            overwrite=self._overwrite,
+            kind=kind,
+            checksums=self._checksums,
         )
-        self._target = create_array(self._workspace.location, "0", self._spec)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
@@ -338,7 +349,10 @@ class OmeZarrWriter:
     def _create_level(self, number: int, shape: tuple[int, ...]) -> TargetArray:
         chunks = tuple(min(c, n) for c, n in zip(self.chunks, shape, strict=True))
         spec = ArraySpec(shape, chunks, self.dtype, self._spec.storage)
-        return create_array(self._workspace.location, str(number), spec)
+        return self._create(str(number), spec)
+
+    def _create(self, path: str, spec: ArraySpec) -> TargetArray:
+        return create_array(self._workspace.location, path, spec, self._workspace.sums)
 
     def _begin_finalize(self, resolution: Resolution) -> tuple[float, ...]:
         if self._creator != os.getpid():

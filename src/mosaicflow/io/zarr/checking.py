@@ -1,0 +1,112 @@
+"""Comparing what is read of a store with the checksums that were taken when it was written."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mosaicflow.io.checksums import DamageError, checksum, find_checksums
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import zarr
+
+    from mosaicflow.io.zarr.location import Location
+
+__all__ = ["ChunkChecks", "damaged_store", "known_sums"]
+
+_METADATA = frozenset({".zattrs", ".zgroup", ".zarray", "zarr.json"})
+_REMEDY = (
+    "mosaicflow run makes it again; otherwise run the stage that wrote it, or remove the"
+    " .crc32c.json beside it if the change was meant"
+)
+
+
+def known_sums(location: Location) -> dict[str, str]:
+    """Find the checksums of a local store; empty where it came without any."""
+    found = find_checksums(location.path) if location.is_folder and not location.prefix else None
+    return {} if found is None else found.of(os.path.basename(os.path.realpath(location.address)))
+
+
+def damaged_store(location: Location, what: str) -> DamageError:
+    """Make the error about a store that is not what was written."""
+    name = os.path.basename(os.path.realpath(location.address))
+    return DamageError(f"{location}: {what}", remedy=_REMEDY, output=name)
+
+
+class ChunkChecks:
+    """The checksums of one level; each chunk is compared once, before it is first read.
+
+    Parameters
+    ----------
+    location : Location
+        The store.
+    level : str
+        Name of the array.
+    array : zarr.Array
+        The open array.
+    known : mapping of str to str
+        Name of a file in the store -> its crc32c.
+    """
+
+    def __init__(
+        self, location: Location, level: str, array: zarr.Array[Any], known: Mapping[str, str]
+    ) -> None:
+        self._location = location
+        self._level = level
+        self._array = array
+        self._known = {name: s for name, s in known.items() if name.startswith(f"{level}/")}
+        self._block: Sequence[int] = array.shards or array.chunks
+        # Chunks with a checksum of their own are compared where they are decoded.
+        self._only_there = "crc32c" in str(array.metadata.to_dict().get("codecs", ""))
+        self._seen: set[tuple[int, ...]] = set()
+        for name, value in known.items():
+            folder, _, base = name.rpartition("/")
+            if base in _METADATA and folder in ("", level):
+                self._compare(name, value, full=True)
+
+    @classmethod
+    def of(cls, location: Location, level: str, array: zarr.Array[Any]) -> ChunkChecks | None:
+        """Find the checksums of a level; None where the store came without any."""
+        known = known_sums(location)
+        return cls(location, level, array, known) if known else None
+
+    def check(self, selection: Sequence[int | slice]) -> None:
+        """Compare the chunks that a selection touches.
+
+        Raises
+        ------
+        DamageError
+            One of them is not what was written.
+        """
+        zipped = zip(selection, self._array.shape, self._block, strict=True)
+        for index in itertools.product(*(_touched(*axis) for axis in zipped)):
+            if index in self._seen:
+                continue
+            name = f"{self._level}/{self._array.metadata.encode_chunk_key(index)}"
+            self._compare(name, self._known.get(name), full=not self._only_there)
+            self._seen.add(index)
+
+    def _compare(self, name: str, known: str | None, *, full: bool) -> None:
+        path = Path(self._location.address, name)
+        if known is None:
+            if path.exists():
+                raise damaged_store(self._location, f"chunk {name} was not written with it")
+            return
+        try:
+            same = checksum(path) == known if full else path.is_file()
+        except (FileNotFoundError, NotADirectoryError):
+            raise damaged_store(self._location, f"chunk {name} is missing") from None
+        if not same:
+            text = f"chunk {name} is not what was written" if full else f"chunk {name} is missing"
+            raise damaged_store(self._location, text)
+
+
+def _touched(part: int | slice, extent: int, block: int) -> range:
+    wanted = range(extent)[part] if isinstance(part, slice) else (range(extent)[part],)
+    if not wanted:
+        return range(0)
+    return range(min(wanted[0], wanted[-1]) // block, max(wanted[0], wanted[-1]) // block + 1)
