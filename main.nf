@@ -2,13 +2,15 @@ include { effectiveSettings ; guide ; runRecord } from './functions/about'
 include { checkFolders ; checkValues            } from './functions/checks'
 include { publishedFolder ; publishedFolders    } from './functions/published'
 include { listingOf ; tileEntries } from './functions/raw_folder'
+include { markRunning ; unmarkRunning } from './functions/running'
 include { stageSettings           } from './functions/settings'
-include { checkedOutcomes ; firstRecord ; sliceIdOf } from './functions/slices'
+include { checkedOutcomes ; firstRecord ; isBug ; sliceIdOf } from './functions/slices'
 include { INSPECT_ACQUISITION     } from './modules/inspect_acquisition'
 include { DETECT_REHOMING         } from './modules/detect_rehoming'
 include { BUILD_GRIDS             } from './workflows/build_grids'
 include { RECONSTRUCT_SLICES      } from './workflows/reconstruct_slices'
 include { ALIGN_SLICES            } from './workflows/align_slices'
+include { REPORT_BUGS             } from './workflows/report_bugs'
 
 params {
     // Folder of the raw acquisition, or a tile table (CSV) in it
@@ -86,6 +88,8 @@ params {
     slice_digits: Integer = 2
     // Stop where a tile would be skipped or repaired
     strict: Boolean = false
+    // Know raw files and kept results by their content, not by size and times alone: all is read
+    verify_content: Boolean = false
 
     // ---- Mosaic grids ----
     // Find B-scans whose galvo return lies inside the image and roll it to the end, if all evidence of the
@@ -245,13 +249,14 @@ workflow {
     main:
     checkValues(params, file("${projectDir}/nextflow_schema.json"))
     checkFolders(params.input, workflow.outputDir, params.output, publishedFolders())
+    markRunning(workflow.outputDir, workflow.start)
     def settings = stageSettings(params)
     def volume_name = params.subject_name ?: '3d_volume'
     def root = params.input.isDirectory() ? params.input : params.input.parent
     def table = params.input.isDirectory() ? '' : params.input.name
 
     inspected = INSPECT_ACQUISITION(
-        root, listingOf(root), table, params.positions ?: [], params.tile_table ?: [], params.slice_config ?: [],
+        root, listingOf(root, params.verify_content), table, params.positions ?: [], params.tile_table ?: [], params.slice_config ?: [],
         settings.inspect_acquisition
     )
     tiles_ch = inspected.tiles.flatten().map { list -> tuple(sliceIdOf(list), list, tileEntries(root, list)) }
@@ -298,6 +303,7 @@ workflow {
     files_ch = table_files_ch.flatten()
         .mix(failures_ch.map { _id, record -> record }, built.files, reconstructed.files, aligned.files)
 
+    REPORT_BUGS(files_ch.filter { f -> isBug(f) }.collect())
     outputs = grids_ch.map { row -> row.grid }.mix(slices_ch.map { row -> row.store }, aligned.volume, files_ch).toList()
     effective = effectiveSettings(params, file("${projectDir}/nextflow_schema.json"))
     facts = [
@@ -322,6 +328,7 @@ workflow {
     about    = versions_ch.mix(record_ch)
 
     onComplete:
+    unmarkRunning(workflow.outputDir)
     log.info "mosaicflow ${workflow.success ? 'finished' : 'failed'} after ${workflow.duration}: ${workflow.outputDir}"
 }
 

@@ -1,8 +1,9 @@
 // Name, size and time of every file below the raw folder, as one short text: a folder's own hash
 // does not notice what happens inside it, so without this no file could ever change a cached task.
-def listingOf(root) {
+// With `content` the files are read, and known by that too.
+def listingOf(root, content) {
     try {
-        return digestOf(root)
+        return digestOf(root, content)
     } catch( java.io.UncheckedIOException wrapped ) {
         if( wrapped.cause instanceof java.nio.file.FileSystemLoopException )
             error "${wrapped.cause.message}: a link that leads back to a folder above it, in the raw folder: remove it"
@@ -10,12 +11,16 @@ def listingOf(root) {
     }
 }
 
-def digestOf(root) {
+def digestOf(root, content) {
     def lines = java.nio.file.Files.walk(root, java.nio.file.FileVisitOption.FOLLOW_LINKS)
         .filter { f -> java.nio.file.Files.isRegularFile(f) }
-        .map { f -> "${root.relativize(f)} ${f.size()} ${f.lastModified()}".toString() }
+        .map { f -> "${root.relativize(f)} ${f.size()} ${f.lastModified()} ${content ? contentOf(f) : ''}".toString() }
         .toList()
     return lines.toSorted().join('\n').md5()
+}
+
+def contentOf(path) {
+    return path.withInputStream { stream -> org.apache.commons.codec.digest.DigestUtils.md5Hex(stream) }
 }
 
 // What lies at the top of the raw folder and holds tiles of this slice. Only that is handed to the

@@ -7,7 +7,7 @@ def stageSettings(given) {
             'layout', 'axial_resolution_um', 'preprocess', 'orientation', 'stitch_overlap_fraction', 'stage_unit',
             'pixel_size_um', 'tile_pattern', 'tile_order', 'tile_grid', 'tile_first_number', 'tile_name',
             'nx', 'ny', 'nz', 'n_extra', 'width_um', 'height_um', 'raw_dtype', 'exclude_first_slices',
-            'max_missing_fraction', 'allow_mixed_pitch', 'debug_slices', 'slice_digits', 'strict'
+            'max_missing_fraction', 'allow_mixed_pitch', 'debug_slices', 'slice_digits', 'strict', 'verify_content'
         ]),
         create_mosaic_grid: store + given.subMap([
             'fix_galvo_shift', 'galvo_confidence_threshold', 'detect_galvo', 'fix_camera_shift',

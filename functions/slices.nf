@@ -19,6 +19,11 @@ def firstRecord(records, stages) {
     return records.min { file -> stages.indexOf(new groovy.json.JsonSlurper().parse(file).stage) }
 }
 
+// Whether a file is the record of a slice or pair that a fault of mosaicflow ended.
+def isBug(file) {
+    return file.name.endsWith('_failure.json') && new groovy.json.JsonSlurper().parse(file).containsKey('traceback')
+}
+
 // Rows [ id, tiles, outcome ] of all slices; stop the run when one vanished without a record.
 def checkedOutcomes(rows) {
     // A good inspection lists at least one slice.

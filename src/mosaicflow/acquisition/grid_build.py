@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from mosaicflow.acquisition.content import (
     is_implausible,
 )
 from mosaicflow.acquisition.problems import Problem, ProblemLog
+from mosaicflow.acquisition.raw_check import is_staged_copy, seal_tile, tile_states
 from mosaicflow.acquisition.reading import read_tile, sample_bscans
-from mosaicflow.errors import FormatError, InputError
+from mosaicflow.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,7 @@ _CHECKED_BSCANS = 2
 _MARKER_BSCANS = 16
 
 
-@dataclass(slots=True)
+@dataclass
 class GridBuild:
     """Reads tiles from several threads and remembers what was found.
 
@@ -59,6 +61,7 @@ class GridBuild:
     fix_camera_shift: bool = False
     strict: bool = False
     contents: dict[Index, TileContent] = field(default_factory=dict)
+    raw_files: dict[Index, list[dict[str, Any]]] = field(default_factory=dict)
     _problems: dict[Index, list[Problem]] = field(default_factory=dict)
     _lost: set[Index] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -124,12 +127,16 @@ class GridBuild:
     def _content(self, tile: Tile, out: NDArray[np.float32], log: ProblemLog) -> TileContent | None:
         place = {"slice_id": self.tiles.slice_id, "tile": tile.index, "path": tile.path}
         try:
+            before = tile_states(self.root, tile, staged=self._staged)
             marker = tile_marker(self.root, self.tiles, tile) if self.fix_camera_shift else None
             read_tile(self.root, self.tiles, tile, out, aline_shift=self.aline_shift, marker=marker)
-        except (OSError, FormatError) as error:
+            sealed = seal_tile(self.root, tile, before, staged=self._staged)
+        except (OSError, InputError) as error:
             text = getattr(error, "strerror", None) or str(error)
             log.add("unreadable_tile", "skip", f"cannot be read ({text})", **place)  # type: ignore[arg-type]
             return None
+        if tile.index is not None:
+            self.raw_files[tile.index] = sealed
         if marker is not None:
             text = f"the camera's marker is at A-line {marker.aline}; the tile is rolled back"
             log.add("camera_shift", "repair", text, **place)  # type: ignore[arg-type]
@@ -147,6 +154,10 @@ class GridBuild:
             text = "more than 1 % of the samples have the largest value: no flat-field fit uses it"
             log.add("saturated_tile", "keep", text, **place)  # type: ignore[arg-type]
         return content
+
+    @cached_property
+    def _staged(self) -> bool:
+        return is_staged_copy(self.root, self.tiles)
 
     @property
     def problems(self) -> list[Problem]:

@@ -35,12 +35,18 @@ TileStatus = Literal["ok", "repaired", "skipped", "unplaced"]
 class RawFile:
     """A file of a tile: name inside the tile's folder, size and time as the file system has them.
 
-    Name, size and time together are how an engine sees that a raw file changed without reading it.
+    Name, size and time together are how an engine sees that a raw file changed without reading it;
+    `crc32c`, of its content, is there where somebody asked for it.
     """
 
     name: str
     bytes: int
     mtime_ns: int
+    crc32c: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ class Tile:
         row |= {"positions": self.position_source if self.centre_mm else None}
         row |= {"status": self.status, "problem": self.problem}
         if with_files:
-            row["files"] = [asdict(file) for file in self.files]
+            row["files"] = [file.to_dict() for file in self.files]
         return row
 
     @classmethod

@@ -40,11 +40,14 @@ class Change:
         What is wrong with it.
     is_edit : bool
         Whether somebody may have changed it on purpose: a text that is there.
+    note : str
+        What the reader is told, where it is nothing that was published.
     """
 
     name: str
     what: str
     is_edit: bool
+    note: str = ""
 
 
 def extent(path: Path) -> Extent | None:
@@ -144,6 +147,8 @@ def keep_edit(root: Path, change: Change) -> str:
     str
         A sentence for the reader.
     """
+    if change.note:
+        return change.note
     if not change.is_edit:
         return f"{change.name}: {change.what}; it was made again"
     path = root / change.name

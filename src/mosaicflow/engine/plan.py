@@ -47,10 +47,13 @@ def inspection_task(raw: Path, root: Path, parameters: Parameters) -> Task:
     survives.
     """
     settings = {**parameters.for_stage("inspect_acquisition"), "raw": raw}
+    # This engine compares with what was read; in the tile list it would have all made again.
+    thorough = settings.pop("verify_content", False)
     edited = RunFolder(root).edited_ledger()
     if edited is not None:
         settings.setdefault("slice_config", edited)
-    return Task("inspect_acquisition", "inspect_acquisition", root, {}, settings)
+    name = "inspect_acquisition"
+    return Task(name, name, root, {}, settings, thorough=thorough)
 
 
 def plan_run(
@@ -120,7 +123,16 @@ class _Planner:
         settings = {**self.parameters.for_stage(stage), **(extra or {})}
         threads = self.threads_each if of else self.threads
         self.tasks[name] = Task(
-            name, stage, self.root, inputs, settings, output, record, threads, optional
+            name,
+            stage,
+            self.root,
+            inputs,
+            settings,
+            output,
+            record,
+            threads,
+            optional,
+            thorough=self.parameters.setting("inspect_acquisition", "verify_content"),
         )
         needed = [
             base

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mosaicflow.engine.changes import Change, Extent, changes, extent, keep_edit, list_of
 from mosaicflow.engine.disk import lock_file, remove_tree, sync
 from mosaicflow.engine.layout import LEDGER, RunFolder
+from mosaicflow.engine.raw import raw_changes
 from mosaicflow.errors import ParameterError
 from mosaicflow.io.checksums import DamageError, checksum
 from mosaicflow.stages._table import STAGES, run_stage
@@ -200,10 +201,23 @@ def _changes(task: Task, folder: RunFolder) -> list[Change]:
     state_file = _state_file(task, folder)
     found, extents = _found_changes(state_file, folder, thorough=task.thorough)
     state = _read_state(state_file, folder)
-    if not found and extents != state["outputs"] and state["key"] is not None:
-        _write_state(state_file, folder, state["key"], extents)
+    raw, seen = _raw_changes(task, folder, state)
+    found += raw
+    is_new = extents != state["outputs"] or seen is not None
+    if not found and is_new and state["key"] is not None:
+        _write_state(state_file, folder, state["key"], extents, raw=seen or state["raw"])
     # The ledger is where people decide: it is handed to the inspection, edits and all.
     return [change for change in found if not change.name.endswith(f"/{LEDGER}")]
+
+
+def _raw_changes(
+    task: Task, folder: RunFolder, state: Mapping[str, Any]
+) -> tuple[list[Change], Any]:
+    name = next((n for n in state["outputs"] if n.endswith(".metrics.json")), None)
+    if task.stage != "create_mosaic_grid" or name is None or state["key"] is None:
+        return [], None
+    raw = task.settings["raw"]
+    return raw_changes(raw, folder.root / name, state, thorough=task.thorough)
 
 
 def _found_changes(
@@ -232,19 +246,25 @@ def _read_state(state_file: Path, folder: RunFolder) -> dict[str, Any]:
         state = {}
     outputs = state.get("outputs") if isinstance(state, dict) else None
     if isinstance(outputs, dict) and all(map(folder.places, outputs)):
-        return {"key": state.get("key"), "outputs": outputs, "sums": state.get("sums")}
-    return {"key": None, "outputs": {}, "sums": None}
+        more = {name: state.get(name) for name in ("sums", "raw")}
+        return {"key": state.get("key"), "outputs": outputs, **more}
+    return {"key": None, "outputs": {}, "sums": None, "raw": None}
 
 
 def _write_state(
-    state_file: Path, folder: RunFolder, key: str | None, extents: Mapping[str, object]
+    state_file: Path,
+    folder: RunFolder,
+    key: str | None,
+    extents: Mapping[str, object],
+    *,
+    raw: object = None,
 ) -> None:
     """Write what a task published, with the checksum of the list that holds all others."""
     from mosaicflow.io.tables import write_json
 
     name = list_of(extents)
     sums = None if name is None else checksum(folder.root / name)
-    write_json(state_file, {"key": key, "outputs": dict(extents), "sums": sums})
+    write_json(state_file, {"key": key, "outputs": dict(extents), "sums": sums, "raw": raw})
 
 
 def forget_others(root: Path, tasks: Iterable[Task]) -> tuple[str, ...]:

@@ -177,3 +177,5 @@ def _report(report: StageReport, found: SliceTiles, build: GridBuild, galvo: Gal
     for problem in [*found.problems, *build.problems]:
         report.warn(problem.line())
     report.section("n_problems", len(report.warnings))
+    read = [row for index in sorted(build.raw_files) for row in build.raw_files[index]]
+    report.section("raw_files", read)

@@ -64,13 +64,14 @@ def crop_interface(
         raise ParameterError(f"crop_depth_um is {crop_depth_um}, expected a depth above 0")
     source = SliceVolume(slice_path)
     n_z = source.shape[0]
-    n_out, face = n_z, None
+    asked, face = n_z, None
     if n_z < MIN_PLANES:
         report.warn(f"{n_z} planes show no interface: the slice is passed through")
     else:
-        n_out = max(1, round(crop_depth_um / 1000 / source.pitch_mm[0]))
+        asked = max(1, round(crop_depth_um / 1000 / source.pitch_mm[0]))
         face = fit_surface(_reduced(source, threads), source.shape[1:], surface)
-    usable = _describe(report, source, face, n_out)
+    n_out = min(asked, n_z)  # planes below the deepest one could hold nothing but zeros
+    usable = _describe(report, source, face, asked)
     write_slice(
         source,
         output,
@@ -137,7 +138,7 @@ def _range(face: Surface, source: SliceVolume) -> tuple[float, float, float]:
     return total / (n_y * n_x), lowest, highest
 
 
-def _describe(report: StageReport, source: SliceVolume, face: Surface | None, n_out: int) -> int:
+def _describe(report: StageReport, source: SliceVolume, face: Surface | None, asked: int) -> int:
     """Record the face and give the number of planes that every column can fill."""
     import numpy as np
 
@@ -146,9 +147,9 @@ def _describe(report: StageReport, source: SliceVolume, face: Surface | None, n_
         if n_z > 1:
             report.warn("no layer of water above the tissue was found: plane 0 stays where it is")
         report.metric("interface_depth", 0.0, "voxels", "mean depth of the block face")
-        return min(n_z, n_out)
+        return min(n_z, asked)
     mean, lowest, highest = _range(face, source)
-    usable = int(np.clip(n_z - np.rint(highest), 1, n_out))
+    usable = int(np.clip(n_z - np.rint(highest), 1, min(n_z, asked)))
     report.metric("interface_depth", mean, "voxels", "mean depth of the block face")
     report.metric("interface_min_depth", lowest, "voxels", "shallowest point of the face")
     report.metric("interface_max_depth_fraction", highest / n_z, "", "of the imaged depth")
@@ -156,9 +157,9 @@ def _describe(report: StageReport, source: SliceVolume, face: Surface | None, n_
     report.metric("surface_residual", face.residual_planes, "voxels", "median over columns")
     report.metric("surface_model", face.model, "", "shape of the face")
     report.metric("usable_planes", usable, "voxels", "planes that every column fills")
-    if usable < n_out:
+    if usable < asked:
         report.warn(
-            f"only {usable} of {n_out} planes lie below the face in every column; "
+            f"only {usable} of {asked} planes lie below the face in every column; "
             "the rest is zero: lower crop_depth_um or image deeper"
         )
     return usable

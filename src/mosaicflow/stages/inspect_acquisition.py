@@ -50,6 +50,7 @@ def inspect_acquisition(
     debug_slices: str = "",
     slice_digits: int = 2,
     strict: bool = False,
+    verify_content: bool = False,
     threads: int = 1,
 ) -> None:
     """List the tiles of an acquisition, their places and all problems, without reading images.
@@ -117,8 +118,10 @@ def inspect_acquisition(
         Least number of digits of a slice's number in the names of all files.
     strict : bool
         Stop where a tile would be skipped or repaired.
+    verify_content : bool
+        Know raw files and kept results by their content, not by size and times alone: all is read.
     threads : int
-        Not used: only names and sizes are read.
+        Files read at the same time with verify_content; otherwise only names and sizes are.
     """
     arguments = dict(locals())
 
@@ -128,13 +131,15 @@ def inspect_acquisition(
 
     from mosaicflow.acquisition.discover import discover
     from mosaicflow.acquisition.disk import check_free_space, check_writable, grid_bytes
+    from mosaicflow.acquisition.raw_check import with_content
     from mosaicflow.io.tables import format_slice_id, write_json
 
     check_writable(output_dir)
     found = discover(raw, inspect_settings(arguments))
     found.raise_on_stop()
     check_free_space(output_dir, grid_bytes(found.slices))
-    for tiles in found.slices:
+    for one in found.slices:
+        tiles = with_content(raw, one, threads) if verify_content else one
         name = f"z{format_slice_id(tiles.slice_id, slice_digits)}_tiles.json"
         write_json(output_dir / name, tiles.to_dict())
     _write_outputs(found, output_dir, report, slice_config, exclude_first_slices)

@@ -193,3 +193,44 @@ def test_a_run_that_changes_nothing_leaves_a_finished_folder_finished(acquisitio
         run_pipeline(run_copy.parent / "empty", run_copy, Parameters({}), 1)
     assert not (run_copy / "RUNNING").exists()
     assert (run_copy / "pipeline_info/run.json").read_bytes() == before
+
+
+def bins(raw):
+    return sorted(raw.glob("z01/**/image_*.bin"))
+
+
+def grid_states(result):
+    return {o.name[-3:]: o.state for o in result.outcomes if o.stage == "create_mosaic_grid"}
+
+
+def test_a_raw_file_changed_with_size_and_time_put_back_is_noticed(
+    acquisition, raw_copy, run_copy, capsys
+):
+    """A copy with all times: only inodes differ, so its content is compared, and all is kept."""
+    moved = replace(acquisition, raw=raw_copy)
+    assert {o.state for o in again(moved, run_copy).outcomes[1:]} == {"kept"}
+    flip(bins(raw_copy)[1], 0.5, bit=5)
+    result = again(moved, run_copy)
+    assert grid_states(result) == {"z00": "kept", "z01": "done"}
+    name = bins(raw_copy)[1].relative_to(raw_copy).as_posix()
+    assert f"{name}: its content changed, its size and time did not" in "\n".join(result.warnings)
+    for path in bins(raw_copy):
+        path.chmod(0o400)
+    assert {o.state for o in again(moved, run_copy).outcomes[1:]} == {"kept"}
+
+
+def test_rotten_raw_bits_are_found_where_all_content_is_verified(
+    acquisition, raw_copy, run_copy, monkeypatch
+):
+    moved = replace(acquisition, raw=raw_copy)
+    again(moved, run_copy)
+    flip(bins(raw_copy)[0], 0.5, bit=5)
+    record = run_copy / ".mosaicflow/finished/create_mosaic_grid_z01.json"
+    state = read_json(record)
+    seen = [(path.stat().st_ino, path.stat().st_ctime_ns) for path in bins(raw_copy)]
+    write_json(record, {**state, "raw": seen})  # as if no time had betrayed it
+    assert grid_states(again(moved, run_copy)) == {"z00": "kept", "z01": "kept"}
+    result = again(moved, run_copy, verify_content=True)
+    assert grid_states(result) == {"z00": "kept", "z01": "done"}
+    states = {o.state for o in again(moved, run_copy, verify_content=True).outcomes[1:]}
+    assert states == {"kept"}
