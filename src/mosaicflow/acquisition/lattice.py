@@ -49,7 +49,8 @@ class LatticeFit:
 
 
 def fit_lattice(
-    indices: Sequence[tuple[int, int]], positions: Sequence[tuple[float, float]]
+    indices: Sequence[tuple[int, int]] | NDArray[np.int64],
+    positions: Sequence[tuple[float, float]] | NDArray[np.float64],
 ) -> LatticeFit:
     """Fit a lattice to positions of known index; a few wild positions do not matter.
 
@@ -226,7 +227,6 @@ class _Neighbours:
 def _refined(
     position: NDArray[np.float64], index: NDArray[np.int64], steps: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    pairs = [(int(iy), int(ix)) for iy, ix in index]
-    matrix = fit_lattice(pairs, [(float(y), float(x)) for y, x in position]).matrix
+    matrix = fit_lattice(index, position).matrix
     refined = np.where(np.isnan(matrix), steps, matrix)
     return refined if abs(np.linalg.det(refined)) > 0 else steps

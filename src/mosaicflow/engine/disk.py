@@ -8,12 +8,16 @@ import fcntl
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Literal
 
+from mosaicflow.errors import MosaicflowError, StoreError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["lock_file", "remove_tree", "say", "sync"]
+__all__ = ["in_one_line", "lock_file", "remove_tree", "say", "sync"]
 
 # Old NFS and Lustre without flock.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
@@ -75,11 +79,41 @@ def sync(folder: Path) -> None:
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        syncfs = getattr(ctypes.CDLL(None), "syncfs", None)  # of Linux
-        if syncfs is None or syncfs(handle) != 0:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # of Linux
+        if syncfs is None:
             os.sync()
+        elif syncfs(handle) != 0:  # what was written is not there
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
     finally:
         os.close(handle)
+
+
+@contextmanager
+def in_one_line(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses a run, or one of its tasks, into one line.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the run writes.
+
+    Raises
+    ------
+    StoreError
+        In place of an OSError or MemoryError.
+    """
+    try:
+        yield
+    except MosaicflowError:
+        raise
+    except (OSError, MemoryError) as error:
+        from mosaicflow.stages._table import lack_of
+
+        lack = lack_of(str(folder), error)
+        raise lack or StoreError(
+            f"{folder}: {error}", remedy="check the permissions and the disk, and run again"
+        ) from error
 
 
 def say(text: str, *, to: Literal["stdout", "stderr"] = "stderr") -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow.engine.about import write_about
-from mosaicflow.engine.disk import lock_file, say
+from mosaicflow.engine.disk import in_one_line, lock_file, say
 from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder
 from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.plan import inspection_task, plan_run
@@ -58,7 +58,12 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
     start = time.perf_counter()
     _check_folders(raw, root)
     folder = RunFolder(root)
-    with _locked(folder), running(folder), Workers(threads, threads) as workers:
+    with (
+        in_one_line(root),
+        _locked(folder),
+        running(folder),
+        Workers(threads, threads) as workers,
+    ):
         workers.warm_up()  # their libraries load while the inspection runs
         inspection = inspection_task(raw.resolve(), root, parameters)
         first = execute(inspection)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.engine.changes import Change, Extent, changes, extent, keep_edit, list_of
-from mosaicflow.engine.disk import lock_file, remove_tree, sync
+from mosaicflow.engine.disk import in_one_line, lock_file, remove_tree, sync
 from mosaicflow.engine.layout import LEDGER, RunFolder
 from mosaicflow.engine.raw import raw_changes
 from mosaicflow.errors import ParameterError
@@ -117,7 +117,17 @@ def execute(task: Task) -> Outcome:
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    MosaicflowError
+        When a failure stops the run, also one of the disk or for want of memory.
     """
+    with in_one_line(task.root):
+        return _execute(task)
+
+
+def _execute(task: Task) -> Outcome:
     start = time.perf_counter()
     folder = RunFolder(task.root)
     inputs = _existing_inputs(task, folder)

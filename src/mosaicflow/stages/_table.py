@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import os
 import re
 import shutil
 import traceback
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-__all__ = ["STAGES", "Stage", "run_stage"]
+__all__ = ["STAGES", "Stage", "lack_of", "run_stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def run_stage(
         write_json(failure_record, {**ids, "stage": name, "reason": reason, "remedy": error.remedy})
         return False
     except Exception as error:  # a fault of ours
-        if (lack := _lack(name, error)) is not None:
+        if (lack := lack_of(name, error)) is not None:
             raise lack from error
         if failure_record is None:
             raise
@@ -143,26 +142,55 @@ def _discard(output: Path | None) -> None:
         output.unlink(missing_ok=True)
 
 
-def _lack(name: str, error: Exception) -> StoreError | None:
-    """Explain what a machine does not have enough of; None for any other error."""
+# What one answer of the system says about all slices, and what to do; by error number.
+_FULL = (
+    "no space left on the disk",
+    "free some, or choose another disk, and run again: what is finished is kept",
+)
+_FAILS = (
+    "the disk failed",
+    "check the disk and its connection, and run again: what is finished is kept",
+)
+_MANY = ("too many files are open", "raise the limit (ulimit -n), or run with fewer --threads")
+_MEMORY = (
+    "not enough memory",
+    "run with fewer --threads, or where there is more: what is finished is kept",
+)
+_LACKS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EIO: _FAILS,
+    errno.EROFS: _FAILS,
+    errno.ESTALE: _FAILS,
+    errno.EMFILE: _MANY,
+    errno.ENFILE: _MANY,
+    errno.ENOMEM: _MEMORY,
+    errno.EFBIG: (
+        "a file became larger than this place allows",
+        "raise the limit (ulimit -f), or choose another disk",
+    ),
+}
+_IN_WORDS = re.compile(r"\(os error (\d+)\)")
+
+
+def lack_of(what: str, error: BaseException) -> StoreError | None:
+    """Explain what a machine does not have enough of; None for any other error.
+
+    Parameters
+    ----------
+    what : str
+        What could not go on.
+    error : BaseException
+        Of the system, Python, or the Rust codecs, which tell it in words.
+    """
     number = error.errno if isinstance(error, OSError) else None
-    # The Rust codecs tell it in words.
-    if number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
-        return StoreError(
-            f"{name}: no space left on the disk",
-            remedy="free some, or choose another disk, and run again: what is finished is kept",
-        )
-    if number == errno.EFBIG:
-        return StoreError(
-            f"{name}: a file became larger than this place allows",
-            remedy="raise the limit (ulimit -f), or choose another disk",
-        )
-    if isinstance(error, MemoryError) or number == errno.ENOMEM:
-        return StoreError(
-            f"{name}: not enough memory ({error})",
-            remedy="run with fewer --threads, or where there is more: what is finished is kept",
-        )
-    return None
+    if number is None and (found := _IN_WORDS.search(str(error))):
+        number = int(found[1])
+    known = _MEMORY if isinstance(error, MemoryError) else _LACKS.get(number or 0)
+    if known is None:
+        return None
+    said = f" ({error})" if known in (_MEMORY, _FAILS) and str(error) else ""
+    return StoreError(f"{what}: {known[0]}{said}", remedy=known[1])
 
 
 def _bug(error: Exception, arguments: Mapping[str, Any]) -> dict[str, Any]:

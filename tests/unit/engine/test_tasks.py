@@ -160,7 +160,8 @@ def test_what_left_the_plan_is_removed(run_copy, acquisition):
     forget_others(run_copy, plan.tasks.values())
     assert not list((run_copy / "slices/axial_corr").iterdir())
     assert [p.name for p in (run_copy / "slices/normalize").iterdir()] == [
-        "slice_z00_normalize.ome.zarr"
+        "slice_z00_normalize.crc32c.json",
+        "slice_z00_normalize.ome.zarr",
     ]
     assert not list((run_copy / "transforms").glob("z00_z01*"))
     assert not list((run_copy / "tables").glob("*_failure.json"))

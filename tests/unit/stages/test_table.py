@@ -94,6 +94,9 @@ def test_a_bug_in_one_slice_is_a_record_with_its_traceback(tmp_path, monkeypatch
         (MemoryError("3 GiB"), r"not enough memory \(3 GiB\): run with fewer --threads"),
         (OSError(errno.ENOMEM, "no memory"), "not enough memory"),
         (OSError(errno.EFBIG, "too large"), "a file became larger than this place allows"),
+        (OSError(errno.EIO, "I/O"), r"normalize: the disk failed \(.*\): check the disk"),
+        (RuntimeError("Input/output error (os error 5)"), "normalize: the disk failed"),
+        (OSError(errno.EMFILE, "many"), r"too many files are open: raise the limit"),
     ],
 )
 def test_what_the_machine_lacks_stops_the_run_in_one_line(tmp_path, monkeypatch, error, message):
@@ -121,5 +124,5 @@ def test_a_full_disk_stops_the_run_in_one_line(tmp_path, monkeypatch, error):
 
 def test_store_options_are_what_the_writer_takes():
     assert StoreOptions(ngff_version="0.5", sharding_factor=2).writer_options() == {
-        "ngff_version": "0.5", "compressor": "blosc", "sharding_factor": 2,
+        "ngff_version": "0.5", "compressor": "blosc", "sharding_factor": 2, "checksums": True,
     }  # fmt: skip

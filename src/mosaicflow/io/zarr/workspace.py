@@ -270,7 +270,11 @@ class Workspace:
         self.sums: dict[str, str] | None = {} if checksums and final.is_folder else None
         self._shared = False
         self._check_output()
-        self._start()
+        try:
+            self._start()
+        except BaseException:
+            self.release()  # whoever keeps the error would keep the lock
+            raise
         _LIVING[self.location.address] = self
 
     def __getstate__(self) -> dict[str, Any]:
