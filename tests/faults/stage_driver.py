@@ -131,8 +131,8 @@ def main(root, raw, params, names, options):
                     wrong.append(f"after resuming: {again}")
                 if wrong:
                     found = {"task": name, "kind": kind, "at": at, "wrong": wrong, "said": said}
-                    print(json.dumps(found), flush=True)
-    print(json.dumps({"tried": tried}), flush=True)
+                    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.write(json.dumps({"tried": tried}) + "\n")
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def test_what_left_the_plan_is_removed(run_copy, acquisition):
         (run_copy / f"tables/{name}_failure.json").write_text("{}")
     forget_others(run_copy, plan.tasks.values())
     assert not list((run_copy / "slices/axial_corr").iterdir())
-    assert [p.name for p in (run_copy / "slices/normalize").iterdir()] == [
+    assert sorted(p.name for p in (run_copy / "slices/normalize").iterdir()) == [
         "slice_z00_normalize.crc32c.json",
         "slice_z00_normalize.ome.zarr",
     ]
