@@ -32,8 +32,8 @@ params {
     // How the folder is organised; auto finds out (auto | flat | per_slice | acquisition | archived | tiff
     // | table)
     layout: String = 'auto'
-    // Depth spacing of the samples, which no OCT file carries [um]
-    axial_resolution_um: Float = 1.36
+    // Depth spacing of the samples; empty: as image files say, 1.36 for OCT, which says none [um]
+    axial_resolution_um: Float?
     // Turn OCT tiles so that their axes run along the stage
     preprocess: Boolean = true
     // Signed scan axes that Y and X follow, such as '-fast,-slow'; empty: the format's own

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SliceContext", "assemble_slice"]
 
+# Depth spacing of the systems this began with; no OCT file carries one.
+OCT_SPACING_UM = 1.36
+# Depths of a tile between the highest and the lowest one: a tilted face takes one or two. Doubled,
+# a coordinate in micrometres is told later.
+_MOST_DEPTHS = 4
 _SHAPE_TOLERANCE = 0.02
 _PITCH_TOLERANCE = 0.01
 _MOST_PLACES = 1_000_000
@@ -97,6 +102,8 @@ def assemble_slice(
     pitch_yx = orientation.yx(geometry.pitch_fast_um, geometry.pitch_slow_um)
     fov_mm = (tile_yx[0] * pitch_yx[0] / 1000, tile_yx[1] * pitch_yx[1] / 1000)
     placed = [d for d in drafts if d.index is not None]
+    n_z = _depth_extent(placed, geometry.n_z, log)
+    z_um, spacing = _depth_spacing(drafts, geometry, settings, log)
     stage = place_tiles(placed, fov_mm, context.overlap, log)
     origin, shape = _lattice(placed, context.slice_id, log)
     _check_extent(placed, fov_mm, log)
@@ -108,14 +115,16 @@ def assemble_slice(
         reader=context.reader,
         grid_shape=shape,
         index_origin=origin,
-        tile_shape=(geometry.n_z, int(tile_yx[0]), int(tile_yx[1])),
-        pitch_um=(_axial_pitch(drafts, settings), _clean(pitch_yx[0]), _clean(pitch_yx[1])),
+        tile_shape=(n_z, int(tile_yx[0]), int(tile_yx[1])),
+        pitch_um=(z_um, _clean(pitch_yx[0]), _clean(pitch_yx[1])),
         positions=_kind(placed),
         overlap_fraction=_overlap(stage, context.overlap),
         stage=_clean_stage(stage),
         tiles=_tiles(drafts, origin),
         failure=failure,
         remedy=remedy,
+        channels=next((d.channels for d in placed if d.channels), ()),
+        depth_spacing=spacing,
     )
 
 
@@ -260,15 +269,17 @@ def _fit_to(draft: Draft, geometry: Geometry, common: Geometry, log: ProblemLog)
 def _check_missing(
     drafts: Sequence[Draft], slice_id: int, settings: InspectSettings, log: ProblemLog
 ) -> None:
-    skipped = [d for d in drafts if d.status == "skipped"]
-    share = len(skipped) / len(drafts)
+    lost = [d for d in drafts if d.status in ("skipped", "unplaced")]
+    share = len(lost) / len(drafts)
     if share > settings.max_missing_fraction:
+        unplaced = sum(d.status == "unplaced" for d in lost)
+        without = f", {unplaced} of them without a place" if unplaced else ""
         log.add(
             "too_many_missing", "fail",
-            f"{len(skipped)} of {len(drafts)} tiles cannot be used ({share:.0%}, allowed "
-            f"{settings.max_missing_fraction:.0%}); the first: {skipped[0].problem}",
-            slice_id=slice_id, path=skipped[0].path,
-            remedy="raise --max_missing_fraction" if len(skipped) < len(drafts) else "",
+            f"{len(lost)} of {len(drafts)} tiles cannot be used{without} ({share:.0%}, allowed "
+            f"{settings.max_missing_fraction:.0%}); the first: {lost[0].problem}",
+            slice_id=slice_id, path=lost[0].path,
+            remedy="raise --max_missing_fraction" if len(lost) < len(drafts) else "",
         )  # fmt: skip
 
 
@@ -322,12 +333,63 @@ def _kind(placed: Sequence[Draft]) -> Positions:
     return counts.most_common(1)[0][0] if counts else "nominal"
 
 
-def _axial_pitch(drafts: Sequence[Draft], settings: InspectSettings) -> float:
+def _depth_spacing(
+    drafts: Sequence[Draft], geometry: Geometry, settings: InspectSettings, log: ProblemLog
+) -> tuple[float, str]:
+    """Return the spacing of samples along z [um], and where it comes from."""
+    if settings.axial_resolution_um is not None:
+        return _clean(settings.axial_resolution_um), "as given by axial_resolution_um"
     found = [d.pitch_z_um for d in drafts if d.pitch_z_um is not None]
-    default = dataclasses.fields(settings)[1].default
-    if found and settings.axial_resolution_um == default:
-        return _clean(found[0])
-    return _clean(settings.axial_resolution_um)
+    if found:
+        _check_same_spacing(drafts, found, log)
+        return _clean(found[0]), "from the files"
+    if not any(draft.channels for draft in drafts):
+        return OCT_SPACING_UM, "not given: the default of OCT tiles (set it: axial_resolution_um)"
+    if geometry.n_z > 1:
+        first = next(draft for draft in drafts if draft.channels)
+        first.stop(
+            log, "no_depth_spacing", "the file does not say how far its planes are apart",
+            "give the distance with --axial_resolution_um",
+        )  # fmt: skip
+    return _clean(geometry.pitch_slow_um), "not given: as the rows of pixels are apart"
+
+
+def _check_same_spacing(drafts: Sequence[Draft], found: Sequence[float], log: ProblemLog) -> None:
+    if max(found) <= min(found) * (1 + _PITCH_TOLERANCE):
+        return
+    odd = next(d for d in drafts if d.pitch_z_um == max(found))
+    odd.stop(
+        log, "mixed_depth_spacing",
+        f"its planes are {max(found):.4g} um apart, those of other tiles of the slice "
+        f"{min(found):.4g} um",
+        "give the right distance with --axial_resolution_um",
+    )  # fmt: skip
+
+
+def _depth_extent(placed: Sequence[Draft], n_z: int, log: ProblemLog) -> int:
+    """Place tiles that start at different depths; return the planes that all take together."""
+    starts = [(d, d.z_start) for d in placed if d.z_start is not None and d.is_used]
+    first = min((z for _, z in starts), default=0.0)
+    offsets = [(draft, round(z - first)) for draft, z in starts]
+    deepest = max((offset for _, offset in offsets), default=0)
+    if not deepest or n_z == 1:
+        return n_z
+    if deepest > _MOST_DEPTHS * n_z:
+        draft = max(offsets, key=lambda pair: pair[1])[0]
+        draft.stop(
+            log, "implausible_depth",
+            f"starts {deepest} planes below the first tile, tiles have {n_z} planes; expected at "
+            f"most {_MOST_DEPTHS} times that",
+            "the third coordinate counts planes: correct it, or use dim = 2",
+        )  # fmt: skip
+        return n_z
+    for draft, offset in offsets:
+        draft.z_offset = offset
+    placed[0].note(
+        log, "tiles_in_depth",
+        f"tiles start up to {deepest} planes below the first: the mosaic has {n_z + deepest}",
+    )  # fmt: skip
+    return n_z + deepest
 
 
 def _overlap(stage: StageModel, nominal: float) -> float:
@@ -361,7 +423,7 @@ def _tiles(drafts: Sequence[Draft], origin: tuple[int, int]) -> tuple[Tile, ...]
         tile = Tile(
             path=draft.path, files=draft.files, geometry=draft.geometry, index=index,
             centre_mm=centre, z_mm=draft.z_mm, z_offset=draft.z_offset, status=draft.status,
-            problem=draft.problem, position_source=draft.positions,
+            problem=draft.problem, position_source=draft.positions, item=draft.item,
         )  # fmt: skip
         tiles.append(tile)
-    return tuple(sorted(tiles, key=lambda t: (t.index is None, t.index or (0, 0), t.path)))
+    return tuple(sorted(tiles, key=lambda t: (t.index is None, t.index or (0, 0), t.path, t.item)))

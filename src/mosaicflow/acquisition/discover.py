@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.acquisition.assemble import SliceContext, assemble_slice
+from mosaicflow.acquisition.image_sources import has_source
 from mosaicflow.acquisition.oct_source import collect_oct_tiles, read_overlap
 from mosaicflow.acquisition.problems import Problem, ProblemLog
 from mosaicflow.acquisition.run_checks import check_slices
@@ -158,7 +159,8 @@ def _nothing_found(root: Path, settings: InspectSettings) -> InputError:
     only = f" among slices {settings.debug_slices}" if settings.debug_slices else ""
     return InputError(
         f"{root}: no tile found{only}; looked for tile_xX_yY_zZ folders (also in zNN/ and "
-        f"slice_zNN/tiles/), TIFF files (also in zNN/) and {TABLE_NAME}; found: {seen or 'nothing'}"
+        f"slice_zNN/tiles/), TIFF, PNG and JPEG files (also in zNN/) and {TABLE_NAME}; found: "
+        f"{seen or 'nothing'}"
     )
 
 
@@ -180,8 +182,7 @@ def _context(
 ) -> SliceContext:
     layouts = Counter(draft.layout for draft in drafts)
     layout = max(sorted(layouts), key=lambda name: layouts[name])
-    is_image = any(f.name.lower().endswith((".tif", ".tiff")) for d in drafts for f in d.files)
-    if layout == "tiff" or is_image:
+    if layout == "tiff" or any(has_source(f.name) for d in drafts for f in d.files):
         reader = Reader("tiff", "", settings.image_orientation)
     else:
         reader = Reader("oct", settings.sample_type, settings.oct_orientation)

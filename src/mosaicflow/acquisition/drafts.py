@@ -42,8 +42,14 @@ class Draft:
         Depth spacing where the file knows it.
     positions : {'stage', 'file', 'nominal'}
         Where the position comes from; nominal means computed.
-    z_offset : int
+    z_offset, item : int, str
         As in `Tile`.
+    z_start : float or None
+        Plane of the mosaic that its first one is, where a list of tiles says so.
+    channels : tuple of str
+        Names of the channels of an image; empty where that does not apply.
+    notes : tuple of str
+        What its file says that is not so, or what was decided about it.
     """
 
     slice_id: int
@@ -59,6 +65,10 @@ class Draft:
     pitch_z_um: float | None = None
     positions: Positions = "nominal"
     z_offset: int = 0
+    item: str = ""
+    z_start: float | None = None
+    channels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def is_used(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.acquisition.drafts import with_retries
-from mosaicflow.acquisition.tiff_files import read_tiff_planes
+from mosaicflow.acquisition.image_sources import source_of
 from mosaicflow.errors import FormatError
 
 if TYPE_CHECKING:
@@ -114,13 +114,17 @@ def _scan_order(out: NDArray[np.float32], reader: Reader) -> NDArray[np.float32]
 def tile_folder(root: Path, tile: Tile) -> Path:
     """Give the folder that a tile's file names are relative to."""
     path = root / tile.path
-    is_file = len(tile.files) == 1 and path.name == tile.files[0].name
+    # The planes of a tile may be files of their own, of which the first names the tile.
+    is_file = path.name in {file.name for file in tile.files}
     return path.parent if is_file else path
 
 
 def _image(root: Path, tile: Tile, geometry: Geometry) -> NDArray[Any]:
     folder = tile_folder(root, tile)
-    pieces = [with_retries(partial(read_tiff_planes, folder / file.name)) for file in tile.files]
+    pieces = [
+        with_retries(partial(source_of(file.name).read_planes, folder / file.name, tile.item))
+        for file in tile.files
+    ]
     n_z = sum(len(piece) for piece in pieces)
     expected = (geometry.n_z, geometry.n_bscans, geometry.n_alines)
     for file, piece in zip(tile.files, pieces, strict=True):

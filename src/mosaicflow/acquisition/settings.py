@@ -32,8 +32,8 @@ class InspectSettings:
     ----------
     layout : str
         How the folder is organised; ``auto`` finds out.
-    axial_resolution_um : float
-        Depth spacing of samples; no OCT file carries it.
+    axial_resolution_um : float, optional
+        Depth spacing of samples; None is "not given".
     preprocess : bool
         Turn OCT tiles so that their axes run along the stage.
     orientation : str
@@ -63,7 +63,7 @@ class InspectSettings:
     """
 
     layout: Layout = "auto"
-    axial_resolution_um: float = 1.36
+    axial_resolution_um: float | None = None
     preprocess: bool = True
     orientation: str = ""
     overlap_fraction: float = 0.2

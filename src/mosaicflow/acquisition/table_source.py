@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mosaicflow.acquisition.drafts import Draft
+from mosaicflow.acquisition.file_names import FileNames
 from mosaicflow.acquisition.lattice import index_positions
 from mosaicflow.acquisition.oct_folders import TileFolder
 from mosaicflow.acquisition.oct_source import collect_folders
@@ -56,7 +58,7 @@ def collect_table_tiles(
     rows = read_csv(table, required=("path",))
     if not rows:
         raise InputError(f"{table.name}: the table has no row, expected one per tile")
-    drafts = [_row(row, f"{table.name}, row {n}") for n, row in enumerate(rows, start=2)]
+    drafts = [_row(root, row, f"{table.name}, row {n}") for n, row in enumerate(rows, start=2)]
     drafts = [draft for draft in drafts if settings.wants(draft.slice_id)]
     counts = Counter(draft.path for draft in drafts)
     if repeated := sorted(path for path, count in counts.items() if count > 1):
@@ -76,8 +78,8 @@ def _check_inside(root: Path, paths: Iterable[str], table: Path) -> None:
             )
 
 
-def _row(row: Mapping[str, str], place: str) -> Draft:
-    path = PurePosixPath(row["path"])
+def _row(root: Path, row: Mapping[str, str], place: str) -> Draft:
+    path = PurePosixPath(_found(root, row["path"]))
     if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
         raise InputError(
             f"{place}: path is {row['path']!r}, expected one relative to the raw folder",
@@ -92,6 +94,21 @@ def _row(row: Mapping[str, str], place: str) -> Draft:
         draft.centre_mm, draft.positions = (y_mm, x_mm), "stage"
     draft.z_mm = _number(row, "z_mm", place)
     return draft
+
+
+def _found(root: Path, listed: str) -> str:
+    """Return a path as the disk has it: a table may spell it the way another system does."""
+    if not listed or listed.startswith("/") or ".." in listed or os.path.lexists(root / listed):
+        return listed
+    folder = root
+    for part in (p for p in listed.replace("\\", "/").split("/") if p not in ("", ".")):
+        name = FileNames(entry.name for entry in folder.iterdir()).find(part)
+        if name is None:
+            return listed.replace("\\", "/")
+        folder /= name
+        if not folder.is_dir():
+            break
+    return folder.relative_to(root).as_posix()
 
 
 def _number(row: Mapping[str, str], column: str, place: str) -> float | None:

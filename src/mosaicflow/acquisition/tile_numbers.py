@@ -12,11 +12,13 @@ from mosaicflow.errors import InputError, ParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["TileNumbering", "TilePath", "find_numbers"]
+__all__ = ["NAME_INDEX", "TileNumbering", "TilePath", "find_numbers"]
 
 _PATTERNS = ("row-by-row", "column-by-column", "snake-by-rows", "snake-by-columns")
 _GRID = re.compile(r"(\d+)\s*[xX,]\s*(\d+)")
 _NUMBER = re.compile(r"\d+")
+# Lattice indices in a name: ``x3_y7``.
+NAME_INDEX = re.compile(r"(?:^|[_\-. ])x(?P<x>\d+)[_\-. ]?y(?P<y>\d+)", re.IGNORECASE)
 _FORMAT_FIELD = re.compile(r"\{(?:tile_number|number|n)(?::0?\d*d)?\}")
 
 
@@ -137,7 +139,12 @@ class TileNumbering:
             ) from error
 
 
-def find_numbers(names: Sequence[str], expression: re.Pattern[str] | None) -> dict[str, int]:
+def find_numbers(
+    names: Sequence[str],
+    expression: re.Pattern[str] | None,
+    n_places: int | None = None,
+    first: int | None = None,
+) -> dict[str, int]:
     """Find the running tile number in file names.
 
     Parameters
@@ -145,8 +152,12 @@ def find_numbers(names: Sequence[str], expression: re.Pattern[str] | None) -> di
     names : sequence of str
         File names of one slice.
     expression : re.Pattern, optional
-        With a group ``number``. Without it, the number that differs most between the names counts;
-        of equally varied ones the last.
+        With a group ``number``. Without it, the number counts that differs from name to name and
+        fits the lattice, as a time stamp beside it does not.
+    n_places : int, optional
+        Places of the lattice.
+    first : int, optional
+        Number of the first tile; the smallest found when not given.
 
     Returns
     -------
@@ -156,13 +167,13 @@ def find_numbers(names: Sequence[str], expression: re.Pattern[str] | None) -> di
     Raises
     ------
     InputError
-        When two names carry the same number.
+        When two names carry the same number, or several numbers could be meant.
     """
     if expression is not None and "number" in expression.groupindex:
         matches = {name: expression.search(name) for name in names}
         numbers = {name: int(m["number"]) for name, m in matches.items() if m is not None}
     else:
-        numbers = _varying_numbers(names)
+        numbers = _counting_numbers(names, n_places, first)
     seen: dict[int, str] = {}
     for name, number in numbers.items():
         if number in seen:
@@ -174,7 +185,9 @@ def find_numbers(names: Sequence[str], expression: re.Pattern[str] | None) -> di
     return numbers
 
 
-def _varying_numbers(names: Sequence[str]) -> dict[str, int]:
+def _counting_numbers(
+    names: Sequence[str], n_places: int | None, first: int | None
+) -> dict[str, int]:
     skeletons = Counter(_NUMBER.sub("#", name) for name in names)
     if not skeletons:
         return {}
@@ -187,5 +200,30 @@ def _varying_numbers(names: Sequence[str]) -> dict[str, int]:
     columns = list(zip(*fields.values(), strict=True))
     if not columns:
         return {}
-    best = max(range(len(columns)), key=lambda i: (len(set(columns[i])), i))
+    best = _counting_column(columns, n_places, first, next(iter(fields)))
     return {name: numbers[best] for name, numbers in fields.items()}
+
+
+def _counting_column(
+    columns: Sequence[tuple[int, ...]], n_places: int | None, first: int | None, name: str
+) -> int:
+    """Choose the column of numbers that counts the tiles."""
+    most = max(len(set(column)) for column in columns)
+    varied = [i for i, column in enumerate(columns) if len(set(column)) == most]
+    if len(varied) == 1 or n_places is None:
+        return varied[-1]
+    start = {i: min(columns[i]) if first is None else first for i in varied}
+    fitting = [
+        i for i in varied if start[i] <= min(columns[i]) and max(columns[i]) - start[i] < n_places
+    ]
+    ranks = {tuple(number - start[i] for number in columns[i]) for i in fitting}
+    if len(ranks) == 1:
+        return fitting[-1]
+    listed = ", ".join(str(columns[i][0]) for i in varied)
+    raise InputError(
+        f"{name}: {'any' if fitting else 'none'} of the numbers {listed} could be the one that "
+        f"counts the {n_places} tiles of the lattice",
+        remedy="say with --tile_name which, for example 'tile_{tile_number:03d}_.*'"
+        if fitting
+        else "say with --tile_name which, or correct tile_grid",
+    )

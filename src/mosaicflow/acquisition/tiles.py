@@ -111,6 +111,8 @@ class Tile:
         Why not, or what was repaired.
     position_source : {'stage', 'file', 'nominal'}
         Where `centre_mm` comes from.
+    item : str
+        Which tile of its file it is, where a file holds several.
     """
 
     path: str
@@ -123,6 +125,7 @@ class Tile:
     status: TileStatus = "ok"
     problem: str = ""
     position_source: Positions = "nominal"
+    item: str = ""
 
     @property
     def is_used(self) -> bool:
@@ -134,7 +137,7 @@ class Tile:
         iy, ix = self.index or (None, None)
         y_mm, x_mm = self.centre_mm or (None, None)
         geometry = asdict(self.geometry) if self.geometry else {}
-        row: dict[str, Any] = {"iy": iy, "ix": ix, "path": self.path}
+        row: dict[str, Any] = {"iy": iy, "ix": ix, "path": self.path, "item": self.item}
         row |= {"nz": geometry.pop("n_z", None), **geometry}
         row |= {"bytes": sum(file.bytes for file in self.files)}
         row |= {"y_mm": y_mm, "x_mm": x_mm, "z_mm": self.z_mm, "z_offset": self.z_offset}
@@ -162,6 +165,7 @@ class Tile:
             status=row["status"],
             problem=row["problem"],
             position_source=row["positions"] or "nominal",
+            item=row.get("item", ""),
         )
 
 
@@ -276,6 +280,10 @@ class SliceTiles:
         Why the slice cannot be built; empty when it can.
     remedy : str
         What to do about it.
+    channels : tuple of str
+        Names of the channels of image tiles; empty for other tiles.
+    depth_spacing : str
+        Where the spacing along z comes from, for people.
     """
 
     slice_id: int
@@ -293,6 +301,8 @@ class SliceTiles:
     problems: tuple[Problem, ...] = ()
     failure: str = ""
     remedy: str = ""
+    channels: tuple[str, ...] = ()
+    depth_spacing: str = ""
 
     @property
     def used(self) -> dict[tuple[int, int], Tile]:
@@ -323,6 +333,8 @@ class SliceTiles:
             "lattice": {"shape": list(self.grid_shape), "index_origin": list(self.index_origin)},
             "tile_shape": list(self.tile_shape),
             "pitch_um": list(self.pitch_um),
+            "depth_spacing": self.depth_spacing,
+            "channels": list(self.channels),
             "positions": self.positions,
             "overlap_fraction": self.overlap_fraction,
             "stage": asdict(self.stage),
@@ -355,6 +367,8 @@ class SliceTiles:
             problems=tuple(Problem.from_dict(row) for row in value["problems"]),
             failure=value["reason"],
             remedy=value["remedy"],
+            channels=tuple(value.get("channels", ())),
+            depth_spacing=value.get("depth_spacing", ""),
         )
 
 

@@ -87,9 +87,15 @@ def _slice_lines(tiles: SliceTiles) -> list[str]:
     return [
         head,
         f"  tile {z} x {y} x {x} samples of {pitch_z:g} x {pitch_y:g} x {pitch_x:g} um (z, y, x)",
+        f"  depth spacing {pitch_z:g} um, {tiles.depth_spacing}{_channels(tiles)}",
         f"  positions: {tiles.positions}; overlap {tiles.overlap_fraction:.1%}; "
         f"y {_range(tiles, 0)}, x {_range(tiles, 1)}",
     ]
+
+
+def _channels(tiles: SliceTiles) -> str:
+    several = len(tiles.channels) > 1
+    return f"; channels {', '.join(tiles.channels)}" if several else ""
 
 
 def _range(tiles: SliceTiles, axis: int) -> str:

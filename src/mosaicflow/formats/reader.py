@@ -32,7 +32,7 @@ _READERS: dict[str, Callable[..., GeometryDataContainer]] = {
     **dict.fromkeys(("tsi", "q"), read_tsi),
     **dict.fromkeys(("vtu", "vtp"), read_vtu),
     "vtk": read_legacy_vtk,
-    **dict.fromkeys(("mrc", "map", "em", "h5", "nrrd", "nii"), read_volume),
+    **dict.fromkeys(("mrc", "map", "em", "h5", "nrrd", "nhdr", "nii"), read_volume),
     **dict.fromkeys(("pdb", "cif", "gro"), read_structure),
 }
 

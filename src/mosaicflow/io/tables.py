@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHIFT_COLUMNS",
+    "decoded",
     "format_slice_id",
     "natural_order",
     "parse_bool",
@@ -47,8 +48,15 @@ SHIFT_COLUMNS = (
 
 _ID_IN_NAME = re.compile(r"(?:^|_)z(\d+)(?=[_.]|$)", re.IGNORECASE)
 _BARE_ID = re.compile(r"\s*z?(\d+)(?:\.0*)?\s*", re.IGNORECASE)
-_TRUE = frozenset({"true", "1", "yes", "y", "t"})
-_FALSE = frozenset({"false", "0", "no", "n", "f", ""})
+_DECIMAL_COMMA = re.compile(r"([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$")
+# As spreadsheets write them in English, German, French, Italian, Spanish, Portuguese and Dutch.
+_TRUE = frozenset(
+    {"true", "1", "yes", "y", "t", "wahr", "ja", "vrai", "oui", "vero", "verdadero", "verdadeiro",
+     "waar"}
+)  # fmt: skip
+_FALSE = frozenset(
+    {"false", "0", "no", "n", "f", "", "falsch", "nein", "faux", "non", "falso", "onwaar", "nee"}
+)
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:
@@ -147,8 +155,9 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
     Parameters
     ----------
     path : Path
-        UTF-8 text; a byte order mark, CRLF, spaces around names, extra columns and empty lines
-        are all accepted.
+        Text in UTF-8, UTF-16 or the code page of Western Windows, separated by comma, semicolon or
+        tab; a byte order mark, CRLF, spaces around cells, extra columns and empty lines are all
+        accepted. Where the separator is no comma, a comma in a number is its decimal point.
     required : sequence of str
         Columns that must exist.
 
@@ -163,10 +172,11 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
         When the file cannot be read or a required column is missing.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a UTF-8 table ({error})") from error
-    lines = _filled_lines(path, text)
+        text = decoded(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    separator = _separator(text)
+    lines = _filled_lines(path, text, separator)
     if not lines:
         raise InputError(f"{path}: the table is empty, expected a header line")
     names = [name.strip() for name in lines[0][1]]
@@ -181,15 +191,38 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
                 f"{path}, line {number}: found {len(cells)} cells under {len(names)} columns"
             )
         padded = [cell.strip() for cell in cells] + [""] * (len(names) - len(cells))
+        if separator != ",":
+            padded = [_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in padded]
         rows.append(dict(zip(names, padded, strict=True)))
     return rows
 
 
-def _filled_lines(path: Path, text: str) -> list[tuple[int, list[str]]]:
-    """Split a table into lines that are not empty, each with its number as an editor shows it."""
-    reader = csv.reader(io.StringIO(text))
+def decoded(content: bytes) -> str:
+    """Decode a text that any program may have written: UTF-8, UTF-16 with its mark, Windows."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
     try:
-        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def _separator(text: str) -> str:
+    """Return what separates the names in the header: the one that is there most often."""
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    if header.lower().startswith("sep=") and len(header.strip()) == len("sep=;"):
+        return header.strip()[-1]
+    return max(",;\t", key=header.count)
+
+
+def _filled_lines(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Split a table into lines that are not empty, each with its number as an editor shows it."""
+    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    try:
+        lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        # Excel's own note on the separator.
+        is_note = bool(lines) and lines[0][1][0].strip().lower() == "sep="
+        return lines[1:] if is_note else lines
     except csv.Error as error:
         line = reader.line_num
         raise InputError(f"{path}, line {line}: cannot be read as a table ({error})") from error

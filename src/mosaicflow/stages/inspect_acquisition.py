@@ -23,7 +23,7 @@ def inspect_acquisition(
     raw: Path,
     output_dir: Path,
     layout: Layout = "auto",
-    axial_resolution_um: float = 1.36,
+    axial_resolution_um: float | None = None,
     preprocess: bool = True,
     orientation: str = "",
     stitch_overlap_fraction: float = 0.2,
@@ -63,8 +63,8 @@ def inspect_acquisition(
         Folder for acquisition.json, zNN_tiles.json, shifts_xy.csv, slice_config.csv, layout.png.
     layout : str
         How the folder is organised; auto finds out.
-    axial_resolution_um : float
-        Depth spacing of the samples, which no OCT file carries [um].
+    axial_resolution_um : float or None
+        Depth spacing of the samples; empty: as image files say, 1.36 for OCT, which says none [um].
     preprocess : bool
         Turn OCT tiles so that their axes run along the stage.
     orientation : str

@@ -95,7 +95,8 @@ def test_only_the_exact_configuration_name_is_read(tiles):
     named = found(tiles, positions_file=tiles / "TileConfiguration.registered.txt")
 
     assert unnamed.slices[0].used == {}
-    assert "none of 12 tiles can be used; the first: no position" in unnamed.slices[0].failure
+    assert "12 of 12 tiles cannot be used, 12 of them without a place" in unnamed.slices[0].failure
+    assert "the first: no position" in unnamed.slices[0].failure
     assert len(named.slices[0].used) == 9
 
 
@@ -277,14 +278,14 @@ def test_an_empty_plane_makes_its_tile_unusable(plane_folders):
     assert [t.problem for t in piece.tiles if t.status == "skipped"] == ["z7.tif has no bytes"]
 
 
-def test_colours_and_damage_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((8, 8, 3), np.uint8), photometric="rgb")
+def test_what_is_no_image_is_refused(tmp_path):
     (tmp_path / "text.tif").write_text("no image")
+    tifffile.imwrite(tmp_path / "complex.tif", np.zeros((8, 8), np.complex64))
 
-    with pytest.raises(FormatError, match="expected one grey image"):
-        read_tiff_header(tmp_path / "rgb.tif")
     with pytest.raises(FormatError, match="is not a usable TIFF"):
         read_tiff_header(tmp_path / "text.tif")
+    with pytest.raises(FormatError, match=r"holds complex64 samples.*save the magnitude"):
+        read_tiff_header(tmp_path / "complex.tif")
 
 
 def test_a_damaged_image_is_skipped(tiles):

@@ -65,6 +65,46 @@ def test_the_number_is_found_by_comparing_names():
     assert list(find_numbers(names, None).values()) == [1, 2, 9, 10]
 
 
+STAMPS = (1533, 1541, 1607, 1649)
+
+
+@pytest.mark.parametrize(
+    "name", ["tile_{n:03d}_2021092210{t}.tif", "2021092210{t}_tile_{n:03d}.tif", "{t}-{n}_z7.tif"]
+)
+def test_a_time_stamp_beside_the_counter_does_not_count(name):
+    names = [name.format(n=n, t=t) for n, t in enumerate(STAMPS, start=1)]
+
+    assert list(find_numbers(names, None, 4).values()) == [1, 2, 3, 4]
+
+
+@given(
+    st.permutations(range(6)),
+    st.lists(st.integers(2, 10**6), min_size=6, max_size=6),
+    st.integers(0, 500),
+)
+def test_the_counting_column_is_the_one_that_fills_the_lattice(order, gaps, first):
+    times = itertools.accumulate(gap + 7 for gap in gaps)
+    names = [f"s{t}_{first + n}.tif" for n, t in zip(order, times, strict=True)]
+
+    numbers = find_numbers(names, None, 6)
+
+    assert list(numbers.values()) == [first + n for n in order]
+
+
+def test_two_numbers_that_could_both_count_are_asked_about():
+    names = [f"a{n}_b{m}.tif" for n, m in zip((1, 2, 3, 4), (2, 1, 4, 3), strict=True)]
+
+    with pytest.raises(InputError, match=r"any of the numbers 1, 2.*--tile_name"):
+        find_numbers(names, None, 4)
+
+
+def test_numbers_of_which_none_counts_are_asked_about():
+    names = [f"a{n}_b{m}.tif" for n, m in ((100, 7), (900, 70), (950, 700))]
+
+    with pytest.raises(InputError, match=r"none of the numbers 100, 7.*--tile_name"):
+        find_numbers(names, None, 4)
+
+
 def test_names_of_another_kind_are_left_out():
     assert find_numbers(["a1.tif", "a2.tif", "overview.tif"], None) == {"a1.tif": 1, "a2.tif": 2}
 

@@ -11,6 +11,12 @@ import numpy as np
 
 from mosaicflow.formats.ground.errors import FormatError, library
 from mosaicflow.formats.ground.source import extension_of, read_bytes
+from mosaicflow.formats.meshes.gltf_accessors import (
+    COMPONENT_TYPES,
+    COMPONENTS,
+    check_extensions,
+    plain_document,
+)
 from mosaicflow.formats.meshes.polygons import mesh_container
 from mosaicflow.formats.meshes.text import COLORS
 
@@ -22,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_gltf"]
 
-_COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
-_COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _DEEPEST_SCENE = 200
 _MOST_INSTANCES = 100_000
 
@@ -50,7 +54,10 @@ def read_gltf(path: FilePath) -> GeometryDataContainer:
     trimesh = library("trimesh")
     content = read_bytes(path)
     kind = extension_of(path)
-    _check_document(path, _document(path, content, kind), content)
+    document = _document(path, content, kind)
+    _check_document(path, document, content)
+    plain = _spelled_out(path, document, content)
+    content, kind = (content, kind) if plain is None else (plain, "gltf")
     try:
         scene = trimesh.load_scene(
             io.BytesIO(content),
@@ -98,13 +105,24 @@ def _check_document(path: FilePath, document: dict[str, Any], content: bytes) ->
             _outside_bytes(folder, b) for b in document.get("buffers", [])
         )
         for accessor in document.get("accessors", []):
-            size = _COMPONENT_BYTES[accessor["componentType"]] * _COMPONENTS[accessor["type"]]
+            item = np.dtype(COMPONENT_TYPES[accessor["componentType"]]).itemsize
+            size = item * COMPONENTS[accessor["type"]]
             if not 0 <= int(accessor["count"]) * size <= available:
                 raise FormatError(path, f"an accessor of {accessor['count']} elements")
         _check_nodes(path, document.get("nodes", []))
     except FormatError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(path, f"broken glTF document ({error!r:.100})") from error
+
+
+def _spelled_out(path: FilePath, document: dict[str, Any], content: bytes) -> bytes | None:
+    try:
+        check_extensions(path, document)
+        return plain_document(path, document, content)
+    except FormatError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(path, f"broken glTF document ({error!r:.100})") from error
 
 

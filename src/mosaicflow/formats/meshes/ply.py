@@ -6,6 +6,7 @@ the order of the faces, which trimesh 5.2 does not where triangles and polygons 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ _TYPES = {
 _BYTE_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _NORMAL = ("nx", "ny", "nz")
 _LONGEST_HEADER = 1 << 20
+_HEADER_END = re.compile(rb"(?<=[\r\n])end_header[ \t]*(?:\r\n|\n|\r|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +143,11 @@ def _without_restarts(values: NDArray[np.int64]) -> _Lists:
 
 def _header(path: FilePath, content: bytes) -> tuple[str, list[_Element], int]:
     """Byte order ('' for text), elements, and where their rows begin."""
-    end = content.find(b"end_header", 0, _LONGEST_HEADER)
-    if not content.startswith(b"ply") or end < 0:
+    # On a line of its own: comments may hold the word.
+    found = _HEADER_END.search(content, 0, _LONGEST_HEADER)
+    if not content.startswith(b"ply") or found is None:
         raise FormatError(path, "no PLY header ('ply' ... 'end_header')")
-    start = end + len(b"end_header")
-    start += 2 if content[start : start + 2] == b"\r\n" else 1
+    end, start = found.start(), found.end()
     lines = content[:end].decode("latin-1").replace("\r", "\n").split("\n")
     order: str | None = None
     elements: list[_Element] = []

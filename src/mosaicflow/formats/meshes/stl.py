@@ -52,7 +52,10 @@ def read_stl(path: FilePath) -> GeometryDataContainer:
 
 
 def _is_text(content: bytes) -> bool:
-    # Binary headers may begin with "solid" too; only a text also goes on with a facet.
+    # Binary headers may hold any of these words; the length of the file then fits the count.
+    count = int.from_bytes(content[80:84], "little")
+    if len(content) >= HEADER_BYTES and len(content) == HEADER_BYTES + count * FACET.itemsize:
+        return False
     head = content[:1024].lower()
     return head.lstrip().startswith(b"solid") and (b"facet" in head or b"endsolid" in head)
 

@@ -6,6 +6,7 @@ read so far, and its OFF reader fails under NumPy 2.4.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLORS", "read_obj", "read_off"]
 
+_GLUED = re.compile(r"([A-Z4]*OFF)(\d+)", re.IGNORECASE)
 # As PLY names them.
 COLORS = ("red", "green", "blue", "alpha")
 
@@ -183,6 +185,10 @@ def read_off(path: FilePath) -> GeometryDataContainer:
     if not rows:
         raise FormatError(path, "no rows")
     line, words = rows[0]
+    if match := _GLUED.fullmatch(words[0]):  # as in ModelNet40
+        words = [match[1], match[2], *words[1:]]
+    elif len(words) == 3 and all(word.isdigit() for word in words):
+        words = ["OFF", *words]  # the keyword is optional
     if not words[0].upper().endswith("OFF"):
         raise FormatError(path, f"begins with '{words[0][:20]}', OFF is expected", line=line)
     prefix = words[0].upper()[: -len("OFF")]

@@ -47,9 +47,10 @@ _OPENERS: dict[str, Callable[[FilePath], Volume]] = {
     "map": open_mrc,
     "em": open_em,
     "nrrd": open_nrrd,
+    "nhdr": open_nrrd,
     "nii": open_nifti,
 }
-VOLUME_EXTENSIONS = ("mrc", "map", "em", "h5", "nrrd", "nii")
+VOLUME_EXTENSIONS = ("mrc", "map", "em", "h5", "nrrd", "nhdr", "nii")
 _HEADER_READERS: dict[str, Callable[[FilePath], Any]] = {
     "mrc": read_mrc_header,
     "map": read_mrc_header,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mosaicflow.formats.ground.errors import FormatError
-from mosaicflow.formats.ground.source import map_values, read_head
+from mosaicflow.formats.ground.source import map_values, open_stream, read_head
 from mosaicflow.formats.volumes.volume import Volume
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ MODES: dict[int, np.dtype[Any]] = {
     12: np.dtype(np.float16),
 }
 _VERSION = 20140
+# Word 39 of a header by IMOD; the flag in the next word tells how bytes are stored.
+_IMOD_STAMP = 1146047817
+_IMOD_SIGNED = 1
+_SIGNED_BYTE_LIMIT = 127
 _LABEL_BYTES, _MOST_LABELS = 80, 10
 _LITTLE_ENDIAN_STAMP = b"\x44\x44\x00\x00"
 
@@ -62,6 +67,8 @@ class MrcHeader:
         Voxel size along x, y, z, angstrom.
     data_offset : int
         First byte of the values.
+    is_shifted : bool
+        Whether bytes are stored less 128, as IMOD does it.
     """
 
     counts: tuple[int, int, int]
@@ -69,6 +76,7 @@ class MrcHeader:
     dtype: np.dtype[Any]
     sampling: tuple[float, float, float]
     data_offset: int
+    is_shifted: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -98,6 +106,8 @@ def open_mrc(path: FilePath) -> Volume:
     header = read_mrc_header(path)
     count = header.counts[0] * header.counts[1] * header.counts[2]
     flat = map_values(path, header.data_offset, count, header.dtype)
+    if header.is_shifted:
+        flat = np.bitwise_xor(flat.view(np.uint8), np.uint8(0x80))
     stored = flat.reshape(header.counts[::-1])
     # The stored array is [section, row, column]; put its axes where x, y and z belong.
     position = [2 - header.axes.index(axis) for axis in range(3)]
@@ -115,9 +125,8 @@ def read_mrc_header(path: FilePath) -> MrcHeader:
     head = read_head(path, HEADER_BYTES)
     if len(head) < HEADER_BYTES:
         raise FormatError(path, f"{len(head)} bytes are too few for an MRC header (1024)")
-    if head[208:211] != b"MAP" and head[208:212].strip(b"\0 "):
-        raise FormatError(path, f"no MRC file: bytes 208-211 are {head[208:212]!r}, not 'MAP '")
-    order = _byte_order(path, head)
+    is_marked = head[208:211] == b"MAP" or not head[208:212].strip(b"\0 ")
+    order = _byte_order(path, head if is_marked else head[:208] + bytes(816))
     words = struct.unpack(order + "10i6f3i3f2i", head[:96])
     counts, mode, intervals, cell = words[:3], words[3], words[7:10], words[10:13]
     if min(counts) < 1 or max(counts) > 2**31 - 1:
@@ -126,14 +135,54 @@ def read_mrc_header(path: FilePath) -> MrcHeader:
         raise FormatError(path, f"mode {mode}, one of {sorted(MODES)} is expected")
     if words[23] < 0:
         raise FormatError(path, f"an extended header of {words[23]} bytes")
+    dtype = _dtype(head, mode, order, words[19:21])
+    if not is_marked:
+        _check_length(path, head, HEADER_BYTES + words[23] + math.prod(counts) * dtype.itemsize)
     axes = _axes(words[16:19])
     _warn_about_sections(path, counts, intervals)
     return MrcHeader(
         counts=counts,
         axes=axes,
-        dtype=MODES[mode].newbyteorder(order),
+        dtype=dtype,
         sampling=_sampling(path, cell, intervals),
         data_offset=HEADER_BYTES + words[23],
+        is_shifted=mode == 0 and _imod_flags(head, order) & _IMOD_SIGNED != 0,
+    )
+
+
+def _imod_flags(head: bytes, order: str) -> int:
+    """Return the flags of a file by IMOD, none of others."""
+    stamp, flags = struct.unpack(order + "2i", head[152:160])
+    return flags if stamp == _IMOD_STAMP else 0
+
+
+def _dtype(
+    head: bytes, mode: int, order: Literal["<", ">"], limits: tuple[float, ...]
+) -> np.dtype[Any]:
+    """Tell the type of the values: bytes are signed in MRC2014 and unsigned in IMOD."""
+    is_imod = struct.unpack(order + "i", head[152:156])[0] == _IMOD_STAMP
+    smallest, largest = limits
+    is_beyond = 0 <= smallest < largest and _SIGNED_BYTE_LIMIT < largest <= 255
+    if mode == 0 and (is_imod or is_beyond):
+        return np.dtype(np.uint8)
+    return MODES[mode].newbyteorder(order)
+
+
+def _check_length(path: FilePath, head: bytes, expected: int) -> None:
+    """Accept a header whose mark is rubbish, as Amira writes it, where the file's length fits."""
+    mark = head[208:212]
+    with open_stream(path) as stream:
+        found = stream.seek(0, 2)
+    if found != expected:
+        raise FormatError(
+            path,
+            f"no MRC file: bytes 208-211 are {mark!r}, not 'MAP ', and it has {found} bytes, "
+            f"not the {expected} of its header",
+        )
+    logger.warning(
+        "%s: bytes 208-211 are %r, not 'MAP '; all else fits an MRC file, as Amira writes it",
+        path,
+        mark,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,7 @@ def label_points(volume: Volume) -> tuple[list[Any], list[NDArray[np.float32]]]:
         If a voxel is infinite.
     """
     counts, empty = _label_counts(volume)
+    _check_background(volume, counts)
     labels = sorted(counts)
     points = {label: np.empty((counts[label], 3), dtype=np.float32) for label in labels}
     filled = dict.fromkeys(labels, 0)
@@ -185,6 +187,17 @@ def label_points(volume: Volume) -> tuple[list[Any], list[NDArray[np.float32]]]:
             for axis in range(3):
                 points[label][at : at + len(rows), axis] = coordinates[axis][rows]
     return labels, [points[label] for label in labels]
+
+
+def _check_background(volume: Volume, counts: dict[Any, int]) -> None:
+    """Refuse bytes that are stored less 128 without a mark that says so."""
+    values = volume.values
+    if values.dtype == np.int8 and 2 * counts.get(-128, 0) > math.prod(values.shape):
+        raise FormatError(
+            volume.path,
+            "most voxels are -128: bytes that were stored less 128, as IMOD does, without its mark",
+            remedy="save it as 16-bit integers, for example with 'newstack -mode 1'",
+        )
 
 
 def _label_counts(volume: Volume) -> tuple[dict[Any, int], set[int]]:

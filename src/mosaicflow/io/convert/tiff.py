@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import warnings
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from mosaicflow.io.convert.volume import (
     spool_file,
     storable_dtype,
 )
+from mosaicflow.io.tiff_pages import describe_tiff, open_tiff, own_series
 from mosaicflow.io.zarr import grid
+from mosaicflow.io.zarr.errors import OmeZarrWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["opened_tiff", "opened_tiff_series", "write_ome_tiff", "write_tiff_series"]
 
-_MM_PER_UNIT = {"nm": 1e-6, "\u00b5m": 1e-3, "\u03bcm": 1e-3, "um": 1e-3, "mm": 1.0, "cm": 10.0}
+# As for other axes of which a file says nothing.
+_UNKNOWN_DEPTH_UM = 1.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,9 @@ def _opened_pixels(path: Path) -> Iterator[_Pixels]:
 
     with ExitStack() as stack:
         try:
-            pixels = _pixels_of(stack.enter_context(tifffile.TiffFile(path)), path, stack)
+            pixels = _pixels_of(stack.enter_context(open_tiff(path)), path, stack)
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}") from error
         except (tifffile.TiffFileError, IndexError, KeyError) as error:
             raise FormatError(f"{path}: not a readable TIFF file ({error})") from error
         yield pixels
@@ -131,44 +137,58 @@ def _opened_pixels(path: Path) -> Iterator[_Pixels]:
 def _pixels_of(file: tifffile.TiffFile, path: Path, stack: ExitStack) -> _Pixels:
     import zarr
 
-    series = file.series[0]
-    shape, kept = _planes_of(series, path)
-    pitch = _ome_pitch(file.ome_metadata)
-    if series.dataoffset is not None:
+    image = describe_tiff(file)
+    series = own_series(file)
+    for note in image.notes:
+        warnings.warn(f"{path}: {note}", OmeZarrWarning, stacklevel=4)
+    layout = image.layout
+    if layout.channel:
+        raise FormatError(
+            f"{path}: found axes {layout.axes} of {layout.shape}, expected z, y, x of one channel",
+            remedy="save the channel that is meant as a file of its own",
+        )
+    shape = tuple(layout.extent(letter) for letter in (layout.depth, "Y", "X"))
+    pitch = _in_mm(image.pitch_um, shape, path)
+    if series.dataoffset is not None and layout.axes.endswith("YX"):
         dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
         return _raw_pixels(RawVoxels(path, dtype, shape, series.dataoffset), pitch)
     array: Any = zarr.open(stack.enter_context(series.aszarr(level=0)), mode="r")
 
     def read(region: grid.Region) -> NDArray[Any]:
-        inside = dict(zip(kept, region[-len(kept) :], strict=True))
-        key = tuple(inside.get(axis, slice(None)) for axis in range(array.ndim))
+        inside = dict(zip((layout.depth or "-", "Y", "X"), region, strict=True))
+        key = tuple(inside.get(axis, slice(None)) for axis in layout.axes)
         extent = tuple(part.stop - part.start for part in region)
         try:
-            return np.asarray(array[key]).reshape(extent)
+            part = np.asarray(array[key])
         except Exception as error:  # any codec may fail in its own way
             is_missing = "requires the 'imagecodecs' package" in str(error)
             raise FormatError(
                 f"{path}: cannot decode {grid.show(region)} ({error})",
                 remedy="install the extra: pip install 'mosaicflow[images]'" if is_missing else "",
             ) from error
+        return replace(layout, shape=part.shape).planes(part, ("grey",)).reshape(extent)
 
-    chunks = (1, *(int(array.chunks[axis]) for axis in kept))[-3:]
+    sizes = dict(zip(layout.axes, array.chunks, strict=True))
+    chunks = (int(sizes.get(layout.depth, 1)), int(sizes["Y"]), int(sizes["X"]))
     in_strips = not series.keyframe.is_tiled
     return _Pixels(shape, np.dtype(series.dtype), chunks, read, in_strips, pitch)
 
 
-def _planes_of(series: tifffile.TiffPageSeries, path: Path) -> tuple[tuple[int, ...], list[int]]:
-    """Return the shape (z, y, x) of an image, and which of its axes are more than one long."""
-    kept = [
-        k
-        for k, (axis, n) in enumerate(zip(series.axes, series.shape, strict=True))
-        if n != 1 or axis in "YX"
-    ]
-    axes = "".join(series.axes[k] for k in kept)
-    shape = tuple(int(series.shape[k]) for k in kept)
-    if len(axes) not in {2, 3} or axes[-2:] != "YX" or axes[0] in "CST":
-        raise FormatError(f"{path}: found axes {axes} of {shape}, expected z, y, x of one channel")
-    return (1, *shape)[-3:], kept
+def _in_mm(
+    pitch_um: Sequence[float | None], shape: tuple[int, ...], path: Path
+) -> tuple[float, ...] | None:
+    z_um, y_um, x_um = pitch_um
+    if y_um is None or x_um is None:
+        return None
+    if z_um is None and shape[0] > 1:
+        warnings.warn(
+            f"{path}: gives no distance of planes; {_UNKNOWN_DEPTH_UM:g} um is assumed"
+            " (--resolution sets it)",
+            OmeZarrWarning,
+            stacklevel=5,
+        )
+        z_um = _UNKNOWN_DEPTH_UM
+    return tuple(round(um / 1000, 15) for um in (y_um if z_um is None else z_um, y_um, x_um))
 
 
 def _raw_pixels(raw: RawVoxels, pitch: tuple[float, ...] | None) -> _Pixels:
@@ -245,17 +265,3 @@ def _empty_tiff(
 
 def _order(path: Path) -> tuple[tuple[int, ...], str]:
     return tuple(int(number) for number in re.findall(r"\d+", path.stem)), path.name
-
-
-def _ome_pitch(text: str | None) -> tuple[float, ...] | None:
-    if not text:
-        return None
-    found = []
-    for axis in "ZYX":
-        size = re.search(rf'PhysicalSize{axis}="([^"]+)"', text)
-        unit = re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', text)
-        factor = _MM_PER_UNIT.get(unit.group(1) if unit else "\u00b5m")
-        if size is None or factor is None:
-            return None
-        found.append(float(size.group(1)) * factor)
-    return tuple(found)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mosaicflow.io.lengths import micrometers_per_unit
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning
 
 __all__ = [
@@ -21,22 +22,6 @@ __all__ = [
 
 Resolution = float | Sequence[float]
 
-_UM_PER_UNIT = {
-    "angstrom": 1e-4,
-    "nanometer": 1e-3,
-    "nm": 1e-3,
-    "micrometer": 1.0,
-    "micron": 1.0,
-    "um": 1.0,
-    "\u00b5m": 1.0,
-    "\u03bcm": 1.0,
-    "millimeter": 1e3,
-    "mm": 1e3,
-    "centimeter": 1e4,
-    "cm": 1e4,
-    "meter": 1e6,
-    "m": 1e6,
-}
 _LATERAL_UM = (0.05, 1000.0)
 _AXIAL_UM = (0.05, 500.0)
 
@@ -65,11 +50,6 @@ def resolution_to_um(resolution: Resolution, ndim: int) -> tuple[float, ...]:
 def um_to_mm(values_um: Sequence[float]) -> tuple[float, ...]:
     """Return plain floats in millimetres."""
     return tuple(float(round(value / 1000, 15)) for value in values_um)
-
-
-def micrometers_per_unit(unit: str | None) -> float | None:
-    """Return the factor from a unit name to micrometres, or None for an unknown name."""
-    return _UM_PER_UNIT.get(unit.strip().lower()) if unit else None
 
 
 def check_plausible(pitch_um: Sequence[float], where: str) -> None:

@@ -1,0 +1,110 @@
+"""The readers of image tiles, by the suffix of the file: the built-in ones and those of others."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mosaicflow.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.acquisition.image_header import ImageHeader
+
+__all__ = ["ENTRY_POINTS", "SourceTile", "TileSource", "has_source", "source_of"]
+
+ENTRY_POINTS = "mosaicflow.tile_sources"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTile:
+    """One tile inside a file.
+
+    Parameters
+    ----------
+    header : ImageHeader
+        Size, spacing and channels.
+    item : str
+        What tells it from the other tiles of the file; empty where the file is one tile.
+    centre_um : tuple of float or None
+        Stage position (y, x) of the middle of the tile, where the file knows it.
+    """
+
+    header: ImageHeader
+    item: str = ""
+    centre_um: tuple[float, float] | None = None
+
+
+class TileSource(Protocol):
+    """What a reader of tiles offers; an object or a module with these two functions.
+
+    A package adds one with an entry point of the group ``mosaicflow.tile_sources``, whose name is
+    the suffix of its files without the dot.
+    """
+
+    def list_tiles(self, path: Path) -> Sequence[SourceTile]:
+        """Describe the tiles of a file (or of a folder with that suffix) without reading pixels.
+
+        Raise `FormatError` when the file is not of the format, OSError when it cannot be read.
+        """
+
+    def read_planes(self, path: Path, item: str) -> NDArray[Any]:
+        """Read one tile as (n_z, n_y, n_x) numbers; `item` is empty for the only one."""
+
+
+# Suffix: module.
+_BUILT_IN = {
+    ".tif": "tiff_files", ".tiff": "tiff_files",
+    ".png": "picture_files", ".jpg": "picture_files", ".jpeg": "picture_files",
+    ".bmp": "picture_files",
+}  # fmt: skip
+
+
+def has_source(name: str) -> bool:
+    """Whether a file of this name may be a tile."""
+    suffix = _suffix(name)
+    return suffix in _BUILT_IN or suffix in _added()
+
+
+def source_of(name: str) -> TileSource:
+    """Return the reader of a file.
+
+    Parameters
+    ----------
+    name : str
+        File name for which `has_source` holds.
+
+    Raises
+    ------
+    MissingExtraError
+        When the reader, or what it needs, cannot be imported.
+    """
+    suffix = _suffix(name)
+    if suffix in _BUILT_IN:
+        source: TileSource = importlib.import_module(f"mosaicflow.acquisition.{_BUILT_IN[suffix]}")
+        return source
+    point = _added()[suffix]
+    try:
+        loaded: TileSource = point.load()
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{name}: the reader {point.value} cannot be loaded ({error})",
+            remedy="install what it needs",
+        ) from error
+    return loaded
+
+
+def _suffix(name: str) -> str:
+    return f".{name.lower().rpartition('.')[2]}" if "." in name else ""
+
+
+@cache
+def _added() -> dict[str, Any]:
+    return {f".{point.name.lower()}": point for point in entry_points(group=ENTRY_POINTS)}
