@@ -117,4 +117,6 @@ def read_tile_configuration(path: Path) -> tuple[ListedTile, ...]:
         text = decoded(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path.name}: is no text ({error})") from error
     return parse_tile_configuration(text, path.name)

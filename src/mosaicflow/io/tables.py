@@ -173,8 +173,8 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
     """
     try:
         text = decoded(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error})") from error
     separator = _separator(text)
     lines = _filled_lines(path, text, separator)
     if not lines:
@@ -198,13 +198,19 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
 
 
 def decoded(content: bytes) -> str:
-    """Decode a text that any program may have written: UTF-8, UTF-16 with its mark, Windows."""
+    """Decode a text that any program may have written: UTF-8, UTF-16 with its mark, Windows.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        When it is none of these.
+    """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
+        return content.decode("utf-16")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
+        return content.decode("cp1252")
 
 
 def _separator(text: str) -> str:

@@ -239,7 +239,7 @@ def test_off_polygons_normals_and_comments(text_file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("3 1 0\n", "OFF is expected"),
+        ("3 1 0\n", "truncated: 3 vertices and 1 faces"),
         ("OFF\n", "counts of vertices and faces are missing"),
         ("OFF\na b\n", "no counts"),
         ("OFF\n-1 0\n", "negative count"),

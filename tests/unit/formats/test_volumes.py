@@ -403,7 +403,6 @@ def test_the_header_we_write_is_valid_and_complete(tmp_path):
 @pytest.mark.parametrize(
     ("place", "content", "message"),
     [
-        (208, b"XYZ ", "not 'MAP '"),
         (0, words(0), "0 x 5 x 3 voxels"),
         (4, words(-5), "7 x -5 x 3 voxels"),
         (0, words(2**31 - 1, 2**31 - 1), "truncated"),

@@ -139,14 +139,14 @@ def _pixels_of(file: tifffile.TiffFile, path: Path, stack: ExitStack) -> _Pixels
 
     image = describe_tiff(file)
     series = own_series(file)
-    for note in image.notes:
-        warnings.warn(f"{path}: {note}", OmeZarrWarning, stacklevel=4)
     layout = image.layout
     if layout.channel:
         raise FormatError(
             f"{path}: found axes {layout.axes} of {layout.shape}, expected z, y, x of one channel",
             remedy="save the channel that is meant as a file of its own",
         )
+    for note in image.notes:
+        warnings.warn(f"{path}: {note}", OmeZarrWarning, stacklevel=4)
     shape = tuple(layout.extent(letter) for letter in (layout.depth, "Y", "X"))
     pitch = _in_mm(image.pitch_um, shape, path)
     if series.dataoffset is not None and layout.axes.endswith("YX"):
