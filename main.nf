@@ -126,8 +126,9 @@ params {
     // What bends all tiles alike: learnt from the overlaps and used where left-out ones agree better with
     // it (auto), not looked for (none), or a tile_distortion.csv of such tiles
     distortion: String = 'auto'
-    // Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, sigma_px, lock,
-    // exclude); rows of kind tile count here
+    // Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, angle_deg,
+    // sigma_px, lock, exclude): rows of kind tile count when tiles are placed, rows of kind slice when
+    // slices are
     overrides: Path?
 
     // ---- Stitching ----
@@ -290,7 +291,8 @@ workflow {
         reconstructed.slices, outcomes,
         [
             shifts: shifts, fragments: fragments, slice_config: inspected.slice_config,
-            positions: reconstructed.places, stages: reconstructed.stages
+            positions: reconstructed.places, stages: reconstructed.stages,
+            overrides: params.overrides ?: []
         ],
         settings, params.graph_span, volume_name
     )

@@ -10,7 +10,7 @@ workflow ALIGN_SLICES {
     take:
     slices_ch       // [ id, slice ], as they come
     outcomes        // map: all slices and failure records, in order, once the last is there
-    tables          // map: shifts, fragments, slice_config, positions, stages
+    tables          // map: shifts, fragments, slice_config, overrides, positions, stages
     settings
     graph_span      // each slice is registered with this many following ones
     name            // of the volume
@@ -36,7 +36,7 @@ workflow ALIGN_SLICES {
     solved = SOLVE_ALIGNMENT(
         tables.shifts, tables.slice_config,
         outcomes.map { found -> found.slices }, transforms, failures, tables.fragments,
-        settings.solve_alignment
+        tables.overrides, settings.solve_alignment
     )
     slices = outcomes.map { found -> found.slices }
     lit = ESTIMATE_DEPTH_PROFILE(slices, solved.alignment)

@@ -12,6 +12,7 @@ process SOLVE_ALIGNMENT {
     path transforms
     path failures
     path fragments
+    path overrides, stageAs: 'overrides/*'
     val settings
 
     output:
@@ -22,13 +23,14 @@ process SOLVE_ALIGNMENT {
     script:
     def pairs = transforms ? "--transforms ${transforms}" : ''
     def found = fragments ? "--config-fragments ${fragments}" : ''
+    def given = [overrides: overrides].findAll { _name, f -> f }
     def lost = failures ? "--failures ${failures}" : ''
     """
     solve_alignment.py \\
         --shifts ${shifts} \\
         --slice-config ${slice_config} \\
         --slices ${slices} ${pairs} ${lost} ${found} \\
-        ${optionsOf(settings)} \\
+        ${optionsOf(given + settings)} \\
         --output-dir .
     """
 

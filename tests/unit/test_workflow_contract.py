@@ -150,6 +150,7 @@ def _passed_settings() -> dict[str, set[str]]:
 # They are files, so the workflow stages them.
 STAGED = {
     "pool_tile_positions": {"overrides"},
+    "solve_alignment": {"overrides"},
     "inspect_acquisition": {"positions", "tile_table", "slice_config"},
 }
 

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.alignment.graph import solve_graph, stage_poses
+from mosaicflow.alignment.graph import solve_graph
+from mosaicflow.alignment.poses import stage_poses
 from mosaicflow.alignment.solution import AlignedSlice
 from mosaicflow.alignment.trust import measured_trust, within_reach
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from mosaicflow.alignment.graph import GraphSettings, GraphSlice, LoopError, Pose
+    from mosaicflow.alignment.given import GivenPose
+    from mosaicflow.alignment.graph import GraphSettings, LoopError
     from mosaicflow.alignment.links import Link
+    from mosaicflow.alignment.poses import GraphSlice, Pose
     from mosaicflow.alignment.sections import Faces
     from mosaicflow.alignment.solution import SliceFrame
 
@@ -39,9 +42,9 @@ class SlicePlacement:
     pose : Pose
         Its placement.
     source : str
-        ``reference``, ``graph``, ``stage`` or ``previous``.
+        ``reference``, ``graph``, ``manual``, ``stage`` or ``previous``.
     confidence : float
-        Mean confidence of its links, weighted by their precision.
+        Mean confidence of its links, weighted by their precision; 1 where somebody gave its place.
     reasons : tuple of str
         What was not used.
     evidence : mapping
@@ -82,6 +85,7 @@ def place_by_evidence(
     links: Sequence[Link],
     reference_id: int,
     settings: GraphSettings,
+    given: Mapping[int, GivenPose] | None = None,
 ) -> Placements:
     """Solve the graph, and return a slice to the stage where the graph explains less.
 
@@ -99,21 +103,24 @@ def place_by_evidence(
         Slice that stays where the stage has it.
     settings : GraphSettings
         Trust in the stage.
+    given : mapping, optional
+        Poses that somebody knows better, by slice id; such a slice keeps its links too.
 
     Returns
     -------
     Placements
     """
+    given = given or {}
     settings = measured_trust(slices, links, settings)
     links = within_reach(slices, links, settings)
     usable = [link for link in links if link.use != "none"]
-    solution = solve_graph(slices, usable, reference_id, settings)
+    solution = solve_graph(slices, usable, reference_id, settings, given)
     loops = solution.loops
     evidence = {one.slice_id: _weigh(one.slice_id, usable, loops, links) for one in slices}
-    worse = {i for i, found in evidence.items() if _stage_is_better(found)}
+    worse = {i for i, found in evidence.items() if _stage_is_better(found)} - given.keys()
     if worse:
         usable = [link for link in usable if not worse & {link.fixed_id, link.moving_id}]
-        solution = solve_graph(slices, usable, reference_id, settings)
+        solution = solve_graph(slices, usable, reference_id, settings, given)
     poses = solution.poses
     upright = stage_poses(slices)
     segments = [one.segment for one in slices]
@@ -125,8 +132,8 @@ def place_by_evidence(
         move = np.subtract(poses[i].at_yx, upright[i].at_yx)
         placed[i] = SlicePlacement(
             pose=poses[i],
-            source=_source(i == reference_id, own, reliable),
-            confidence=_confidence(own),
+            source="manual" if i in given else _source(i == reference_id, own, reliable),
+            confidence=1.0 if i in given else _confidence(own),
             reasons=_reasons(i, links, worse, evidence[i], has_links=bool(own)),
             evidence={
                 **evidence[i],

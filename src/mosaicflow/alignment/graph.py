@@ -13,26 +13,27 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import splu, spsolve
+from scipy.sparse.linalg import splu
 
-from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.alignment.given import home_of, ties_of
+from mosaicflow.alignment.poses import Pose
+from mosaicflow.alignment.rows import Rows, lever, solve_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+    from scipy import sparse
 
+    from mosaicflow.alignment.given import GivenPose, Home, Tie
     from mosaicflow.alignment.links import Link
+    from mosaicflow.alignment.poses import GraphSlice
 
 __all__ = [
     "GraphSettings",
-    "GraphSlice",
     "GraphSolution",
     "LoopError",
-    "Pose",
     "solve_graph",
-    "stage_poses",
 ]
 
 YX = tuple[float, float]
@@ -63,43 +64,6 @@ class GraphSettings:
     angle_sigma_deg: float = 1.0
     step_sigma_px: float = 100.0
     link_sigma_px: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class GraphSlice:
-    """A slice to be placed.
-
-    Parameters
-    ----------
-    slice_id : int
-        Its number.
-    center_yx : tuple of float
-        Its centre in its own frame [px].
-    stage_yx : tuple of float
-        Where the stage puts that centre on the canvas [px].
-    segment : int
-        Slices of one segment are joined by reliable stage steps.
-    """
-
-    slice_id: int
-    center_yx: YX
-    stage_yx: YX
-    segment: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """Placement of a slice: where its centre lies and how it is turned (forward)."""
-
-    angle_deg: float
-    center_yx: YX
-    at_yx: YX
-
-    @property
-    def transform(self) -> Rigid2D:
-        """Map from slice to canvas."""
-        y, x = (b - a for a, b in zip(self.center_yx, self.at_yx, strict=True))
-        return Rigid2D(self.angle_deg, self.center_yx, (y, x))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +103,12 @@ class GraphSolution:
     step_sigma_px: Mapping[int, float]
 
 
-def stage_poses(slices: Sequence[GraphSlice]) -> dict[int, Pose]:
-    """Place every slice where the stage says, upright."""
-    return {one.slice_id: Pose(0.0, one.center_yx, one.stage_yx) for one in slices}
-
-
 def solve_graph(
     slices: Sequence[GraphSlice],
     links: Sequence[Link],
     reference_id: int,
     settings: GraphSettings,
+    given: Mapping[int, GivenPose] | None = None,
 ) -> GraphSolution:
     """Place all slices at once.
 
@@ -162,16 +122,20 @@ def solve_graph(
         This slice ends upright, where the stage has it.
     settings : GraphSettings
         Trust in the stage.
+    given : mapping, optional
+        Poses that somebody knows better, by slice id; they hold whatever links say.
 
     Returns
     -------
     GraphSolution
     """
-    problem = _Problem(slices, links, reference_id, settings)
+    home = home_of(slices, given or {}, reference_id)
+    ties = ties_of(slices, given or {}, home)
+    problem = _Problem(slices, links, (home, ties), settings)
     # How well the links agree is asked where the stage has no say: else a stage that is off would
     # make links look wrong that agree with each other, and win.
     free = replace(settings, stage_sigma_px=_FREE * settings.stage_sigma_px)
-    _, agreement = _descend(_Problem(slices, links, reference_id, free), {})
+    _, agreement = _descend(_Problem(slices, links, (home, ties), free), {})
     state, spreads = _descend(problem, {"shift": agreement["shift"]})
     loops = problem.loop_errors(state, spreads)
     return GraphSolution(problem.anchored(state), loops, problem.step_sigma(state, spreads))
@@ -188,21 +152,11 @@ def _descend(
         # Far from the solution every link looks wrong: judge them only after a plain fit.
         trusting = iteration < _PLAIN_STEPS
         weight = np.ones_like(residual) if trusting else problem.weights(residual, spreads)
-        step = _solve(jacobian, residual, weight)
+        step = solve_step(jacobian, residual, weight)
         state = state + step
         if not trusting and np.abs(step).max(initial=0.0) < 1e-7:
             break
     return state, spreads
-
-
-def _solve(
-    jacobian: sparse.csc_array, residual: NDArray[np.float64], weight: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    weighted = jacobian.T * weight
-    step: NDArray[np.float64] = np.atleast_1d(
-        spsolve((weighted @ jacobian).tocsc(), -(weighted @ residual))
-    )
-    return step
 
 
 class _Problem:
@@ -216,12 +170,13 @@ class _Problem:
         self,
         slices: Sequence[GraphSlice],
         links: Sequence[Link],
-        reference_id: int,
+        held: tuple[Home, Sequence[Tie]],
         settings: GraphSettings,
     ) -> None:
         self.slices, self.links, self.settings = slices, links, settings
         self.index = {one.slice_id: k for k, one in enumerate(slices)}
-        self.reference = self.index[reference_id]
+        self.home, self.ties = held
+        self.reference = self.index[self.home.slice_id]
         home = slices[self.reference].segment
         sizes = {
             key: sum(1 for _ in group)
@@ -242,22 +197,24 @@ class _Problem:
         return state
 
     def linearize(self, state: NDArray[np.float64]) -> tuple[NDArray[np.float64], sparse.csc_array]:
-        rows = _Rows()
+        rows = Rows()
         for link in self.links:
             self._add_link(rows, link, state)
         self._add_stage(rows, state)
         self._add_steps(rows, state)
+        for tie in self.ties:
+            self._add_tie(rows, tie, state)
         self.groups = np.array(rows.groups)
         self.kinds = np.array(rows.kinds)
         return rows.assemble(self.n_unknowns)
 
-    def _add_link(self, rows: _Rows, link: Link, state: NDArray[np.float64]) -> None:
+    def _add_link(self, rows: Rows, link: Link, state: NDArray[np.float64]) -> None:
         i, j = self.index[link.fixed_id], self.index[link.moving_id]
         turn = 1 / math.radians(link.sigma_deg)
         angle = state[3 * j + 2] + math.radians(link.angle_deg) - state[3 * i + 2]
         rows.add(angle * turn, {3 * j + 2: turn, 3 * i + 2: -turn}, "turn")
-        lever_i, d_i = _lever(self.slices[i], link.fixed_yx, state[3 * i + 2])
-        lever_j, d_j = _lever(self.slices[j], link.moving_yx, state[3 * j + 2])
+        lever_i, d_i = lever(self.slices[i].center_yx, link.fixed_yx, state[3 * i + 2])
+        lever_j, d_j = lever(self.slices[j].center_yx, link.moving_yx, state[3 * j + 2])
         scale = 1 / self.sigma(link)
         for axis in (0, 1):
             value = lever_j[axis] + state[3 * j + axis] - lever_i[axis] - state[3 * i + axis]
@@ -269,7 +226,7 @@ class _Problem:
             }
             rows.add(value * scale, terms, "shift", joined=axis == 1)
 
-    def _add_stage(self, rows: _Rows, state: NDArray[np.float64]) -> None:
+    def _add_stage(self, rows: Rows, state: NDArray[np.float64]) -> None:
         scale = 1 / self.settings.stage_sigma_px
         turn = 1 / math.radians(self.settings.angle_sigma_deg)
         for k, one in enumerate(self.slices):
@@ -285,7 +242,7 @@ class _Problem:
                     terms[start + axis] = -scale
                 rows.add(value * scale, terms, "stage", joined=axis == 1)
 
-    def _add_steps(self, rows: _Rows, state: NDArray[np.float64]) -> None:
+    def _add_steps(self, rows: Rows, state: NDArray[np.float64]) -> None:
         """Tie neighbours loosely, so that a slice nothing else holds follows the one before."""
         scale = 1 / self.settings.step_sigma_px
         for k, (one, other) in enumerate(itertools.pairwise(self.slices)):
@@ -293,6 +250,24 @@ class _Problem:
                 expected = other.stage_yx[axis] - one.stage_yx[axis]
                 value = state[3 * k + 3 + axis] - state[3 * k + axis] - expected
                 rows.add(value * scale, {3 * k + 3 + axis: scale, 3 * k + axis: -scale}, "step")
+
+    def _add_tie(self, rows: Rows, tie: Tie, state: NDArray[np.float64]) -> None:
+        """Hold a slice where it was given, seen from the home slice as that will lie."""
+        i, k = 3 * self.reference, 3 * self.index[tie.slice_id]
+        if tie.turn_deg is not None:
+            turn = 1 / math.radians(tie.sigma_deg)
+            value = state[k + 2] - state[i + 2] - math.radians(tie.turn_deg)
+            rows.add(value * turn, {k + 2: turn, i + 2: -turn}, "given")
+        if tie.step_yx is None:
+            return
+        scale = 1 / tie.sigma_px
+        # The whole will be turned until the home slice lies as it was given.
+        angle = state[i + 2] - math.radians(self.home.angle_deg)
+        step, slope = lever((0.0, 0.0), tie.step_yx, angle)
+        for axis in (0, 1):
+            value = state[k + axis] - state[i + axis] - step[axis]
+            terms = {k + axis: scale, i + axis: -scale, i + 2: -slope[axis] * scale}
+            rows.add(value * scale, terms, "given")
 
     def spreads(self, residual: NDArray[np.float64]) -> dict[str, float]:
         """Say how far each kind of evidence misses, in units of what it claims; at least 1.
@@ -365,66 +340,26 @@ class _Problem:
         for k, (_, other) in enumerate(itertools.pairwise(self.slices)):
             # Where the middle of the lower slice lies in the upper one: a turn of it counts too.
             middle = state[3 * k + 3 : 3 * k + 5] - state[3 * k : 3 * k + 2]
-            lever = np.array([-middle[1], middle[0]])
+            arm = np.array([-middle[1], middle[0]])
             step = np.zeros((self.n_unknowns, 2))
             for axis in (0, 1):
                 step[3 * k + 3 + axis, axis] = 1.0
                 step[3 * k + axis, axis] = -1.0
-                step[3 * k + 2, axis] = -lever[axis]
+                step[3 * k + 2, axis] = -arm[axis]
             covariance = step.T @ normal.solve(step)
             found[other.slice_id] = math.sqrt(max(float(np.trace(covariance)) / 2, 0.0))
         return found
 
     def anchored(self, state: NDArray[np.float64]) -> dict[int, Pose]:
-        """Move the whole so that the reference is upright where the stage has it."""
+        """Move the whole so that the home slice lies where it belongs."""
         home = state[3 * self.reference : 3 * self.reference + 3]
-        cos, sin = math.cos(-home[2]), math.sin(-home[2])
+        back = math.radians(self.home.angle_deg) - home[2]
+        cos, sin = math.cos(back), math.sin(back)
         turn = np.array([[cos, -sin], [sin, cos]])
-        target = np.array(self.slices[self.reference].stage_yx)
+        target = np.array(self.home.at_yx)
         poses = {}
         for k, one in enumerate(self.slices):
             at = turn @ (state[3 * k : 3 * k + 2] - home[:2]) + target
-            angle = math.degrees(state[3 * k + 2] - home[2])
+            angle = math.degrees(state[3 * k + 2] + back)
             poses[one.slice_id] = Pose(angle, one.center_yx, (float(at[0]), float(at[1])))
         return poses
-
-
-def _lever(
-    one: GraphSlice, point: YX, angle: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rotate a point about the slice's centre; also give the derivative by the angle."""
-    y, x = point[0] - one.center_yx[0], point[1] - one.center_yx[1]
-    cos, sin = math.cos(angle), math.sin(angle)
-    return (
-        np.array([cos * y - sin * x, sin * y + cos * x]),
-        np.array([-sin * y - cos * x, cos * y - sin * x]),
-    )
-
-
-class _Rows:
-    """Collects the rows of a sparse least-squares problem."""
-
-    def __init__(self) -> None:
-        self.values: list[float] = []
-        self.groups: list[int] = []
-        self.kinds: list[str] = []
-        self._row: list[int] = []
-        self._column: list[int] = []
-        self._entry: list[float] = []
-
-    def add(
-        self, value: float, terms: Mapping[int, float], kind: str, *, joined: bool = False
-    ) -> None:
-        """Add a residual; `joined` makes it share its robust weight with the one before."""
-        for column, entry in terms.items():
-            self._row.append(len(self.values))
-            self._column.append(column)
-            self._entry.append(entry)
-        self.groups.append(self.groups[-1] + (not joined) if self.groups else 0)
-        self.values.append(float(value))
-        self.kinds.append(kind)
-
-    def assemble(self, n_columns: int) -> tuple[NDArray[np.float64], sparse.csc_array]:
-        shape = (len(self.values), n_columns)
-        matrix = sparse.csc_array((self._entry, (self._row, self._column)), shape=shape)
-        return np.array(self.values), matrix

@@ -12,9 +12,12 @@ from mosaicflow.io.tables import format_slice_id, parse_bool, parse_slice_id
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-__all__ = ["Census", "Failure", "final_rows", "merge_fragments", "take_census"]
+__all__ = ["MANUALLY_EXCLUDED", "Census", "Failure", "final_rows", "merge_fragments", "take_census"]
 
 Row = dict[str, str]
+
+MANUALLY_EXCLUDED = "manually_excluded"
+"""Reason of a slice that a row of overrides leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,8 @@ def final_rows(
             row["notes"] = _joined(row.get("notes", ""), f"{one.stage} failed: {one.reason}")
         elif one.status == "missing" and not row.get("exclude_reason"):
             row["exclude_reason"] = "missing_tiles"
+        elif one.reason == MANUALLY_EXCLUDED:
+            row |= {"use": "false", "exclude_reason": MANUALLY_EXCLUDED}
     for slice_id, reason in auto_excluded.items():
         rows[slice_id].update({"auto_excluded": "true", "auto_exclude_reason": reason})
     return [rows[key] for key in sorted(rows)]

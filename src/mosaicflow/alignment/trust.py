@@ -11,8 +11,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mosaicflow.alignment.graph import GraphSettings, GraphSlice
+    from mosaicflow.alignment.graph import GraphSettings
     from mosaicflow.alignment.links import Link
+    from mosaicflow.alignment.poses import GraphSlice
 
 __all__ = ["measured_trust", "within_reach"]
 

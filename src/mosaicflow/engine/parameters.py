@@ -69,6 +69,7 @@ _NOT_SETTINGS = frozenset({"threads", "store"})
 _PATH_SETTINGS = {
     "inspect_acquisition": {"positions", "tile_table", "slice_config"},
     "pool_tile_positions": {"distortion", "overrides"},
+    "solve_alignment": {"overrides"},
 }
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from mosaicflow.acquisition.slice_config import CONFIG_COLUMNS
 from mosaicflow.alignment.align import Placements, place_by_evidence, to_aligned
-from mosaicflow.alignment.graph import GraphSettings, GraphSlice
+from mosaicflow.alignment.graph import GraphSettings
 from mosaicflow.alignment.ledger import (
+    MANUALLY_EXCLUDED,
     Failure,
     final_rows,
     merge_fragments,
@@ -29,6 +30,7 @@ from mosaicflow.alignment.links import (
     unjoined,
     without_detours,
 )
+from mosaicflow.alignment.poses import GraphSlice
 from mosaicflow.alignment.sections import DepthRules, solve_depths
 from mosaicflow.alignment.shifts import ExcludedMode, StepTable, parse_steps, place_slices
 from mosaicflow.alignment.solution import (
@@ -42,6 +44,7 @@ from mosaicflow.alignment.solution import (
 )
 from mosaicflow.errors import InputError, QualityError
 from mosaicflow.io.tables import format_slice_id, read_csv, read_json, write_csv, write_json
+from mosaicflow.stages._overrides import Override, excluded_slices, slice_poses
 from mosaicflow.stages._slices import SliceStore, open_slice
 
 if TYPE_CHECKING:
@@ -119,6 +122,8 @@ class AlignmentInputs:
         Sentences about pairs that failed.
     warnings : list of str
         What was odd.
+    overrides : tuple of Override
+        What somebody knows better.
     """
 
     steps: StepTable
@@ -128,6 +133,7 @@ class AlignmentInputs:
     failures: list[Failure]
     pair_failures: list[str]
     warnings: list[str] = field(default_factory=list)
+    overrides: tuple[Override, ...] = ()
 
     @classmethod
     def read(
@@ -236,7 +242,11 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     pitch = canvas_pitch(inputs.slices[census.used[0]], rules.resolution_um, rules.interval_um)
     links = _graded_links(inputs, rules, pitch[1])
     dropped = _auto_exclude(census.used, links, rules.exclude, report)
+    excluded = excluded_slices(inputs.overrides) & set(census.used)
+    dropped |= dict.fromkeys(sorted(excluded), MANUALLY_EXCLUDED)
     used = [i for i in census.used if i not in dropped]
+    if not used:
+        raise QualityError("overrides leave no slice to align", remedy="exclude fewer slices")
     links = without_detours(
         [link for link in links if {link.fixed_id, link.moving_id} <= set(used)]
     )
@@ -251,6 +261,7 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
         one.first_plane + _canvas_depth(inputs.slices[one.slice_id], pitch[0]) for one in aligned
     )
     left_out = [*census.left_out, *(LeftOut(i, "excluded", why) for i, why in dropped.items())]
+    _warn_of_unused(inputs, used, report)
     alignment = Alignment(
         reference_id=reference,
         pitch_um=pitch,
@@ -272,7 +283,8 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     _report(report, alignment, links, [*inputs.warnings, *inputs.pair_failures, *census.warnings])
     listed = {int(row["slice_id"]) for row in inputs.config}
     unlisted = [{"slice_id": format_slice_id(i), "use": "true"} for i in used if i not in listed]
-    config = final_rows([*inputs.config, *unlisted], left_out, dropped)
+    by_images = {i: why for i, why in dropped.items() if i not in excluded}
+    config = final_rows([*inputs.config, *unlisted], left_out, by_images)
     return Solved(alignment, config)
 
 
@@ -321,7 +333,19 @@ def _place(
         y, x = (place + middle for place, middle in zip(corner, frames[i].center_yx, strict=True))
         graph.append(GraphSlice(i, frames[i].center_yx, (y, x), stage.segment[i]))
     settings = GraphSettings(stage_sigma_px=rules.stage_sigma_um / pitch[1])
-    return place_by_evidence(graph, links, reference, settings), frames
+    # Rows count in px of the working pitch, which is the canvas's.
+    given = {i: pose for i, pose in slice_poses(inputs.overrides).items() if i in frames}
+    return place_by_evidence(graph, links, reference, settings, given), frames
+
+
+def _warn_of_unused(inputs: AlignmentInputs, used: Sequence[int], report: StageReport) -> None:
+    """Name the rows of overrides that have nothing to act on."""
+    arrived = set(inputs.slices)
+    for i in sorted({row.slice_id for row in inputs.overrides if row.kind == "slice"}):
+        if i not in arrived:
+            report.warn(f"overrides: slice {i} did not arrive; its row does nothing")
+        elif i not in used and i not in excluded_slices(inputs.overrides):
+            report.warn(f"overrides: slice {i} is not used; its row does nothing")
 
 
 def _auto_exclude(
@@ -397,7 +421,7 @@ def _report(
     for one in alignment.left_out:
         report.warn(f"slice {one.slice_id} {one.status}: {one.reason}")
     sources = [one.source for one in alignment.slices]
-    for name in ("graph", "stage", "previous"):
+    for name in ("graph", "manual", "stage", "previous"):
         report.metric(f"slices_by_{name}", sources.count(name), "", f"slices placed by {name}")
     report.metric("slices_placed", len(sources), "", "slices in the volume")
     report.metric("slices_left_out", len(alignment.left_out), "", "slices listed with a reason")

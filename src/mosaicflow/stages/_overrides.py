@@ -1,10 +1,11 @@
-"""Places of tiles that somebody knows better than the images do: ``overrides.csv``."""
+"""Places of tiles and slices that somebody knows better than the images: ``overrides.csv``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mosaicflow.alignment.given import GivenPose
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import parse_bool, parse_slice_id, read_csv
 
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
 
     from mosaicflow.stages._tile_tables import SliceLinks
 
-__all__ = ["Override", "apply_exclusions", "read_overrides", "tile_places"]
+__all__ = [
+    "Override",
+    "apply_exclusions",
+    "excluded_slices",
+    "read_overrides",
+    "slice_poses",
+    "tile_places",
+]
 
 _KINDS = ("tile", "slice")
 # A position that somebody locked: far below a pixel, and still a number to invert [px].
@@ -37,8 +45,8 @@ class Override:
         Lattice index (iy, ix) of a tile.
     shift_px : (float, float) or None
         Where it belongs minus where the stage alone puts it, (y, x) in px of the working pitch.
-    angle_deg : float
-        Turn of a slice.
+    angle_deg : float or None
+        Turn of a slice about its centre; None when it is not said.
     sigma_px : float or None
         Standard deviation of that; None when it is not said.
     lock, exclude : bool
@@ -49,7 +57,7 @@ class Override:
     slice_id: int
     tile: tuple[int, int] | None
     shift_px: tuple[float, float] | None
-    angle_deg: float
+    angle_deg: float | None
     sigma_px: float | None
     lock: bool
     exclude: bool
@@ -87,16 +95,23 @@ def _row(row: dict[str, str], where: str) -> Override:
         raise InputError(f"{where}: a tile without iy and ix", remedy="give its lattice index")
     if sigma is not None and sigma <= 0:
         raise InputError(f"{where}: sigma_px is {sigma}, expected above 0", remedy="correct it")
-    return Override(
+    found = Override(
         kind,
         parse_slice_id(row["slice_id"]),
         tile,
         None if dy is None and dx is None else (dy or 0.0, dx or 0.0),
-        number("angle_deg") or 0.0,
+        number("angle_deg"),
         sigma,
         parse_bool(row.get("lock") or "false", where),
         parse_bool(row.get("exclude") or "false", where),
     )
+    said = found.shift_px is not None or found.angle_deg is not None
+    if kind == "slice" and not (said or found.lock or found.exclude):
+        raise InputError(
+            f"{where}: nothing is said about slice {found.slice_id}",
+            remedy="give dy_px, dx_px or angle_deg, or set lock or exclude",
+        )
+    return found
 
 
 def apply_exclusions(one: SliceLinks, rows: Sequence[Override]) -> SliceLinks:
@@ -132,6 +147,34 @@ def tile_places(
         sigma = _LOCKED_PX if row.lock else (row.sigma_px or _GIVEN_PX) * max(scale)
         places[row.tile] = (row.shift_px[0] * scale[0], row.shift_px[1] * scale[1], sigma)
     return places
+
+
+def slice_poses(rows: Sequence[Override]) -> dict[int, GivenPose]:
+    """Give what rows say of slices, by slice id.
+
+    Raises
+    ------
+    InputError
+        When two rows are about one slice.
+    """
+    poses: dict[int, GivenPose] = {}
+    for row in rows:
+        if row.kind != "slice" or row.exclude:
+            continue
+        if row.slice_id in poses:
+            raise InputError(
+                f"overrides: two rows are about slice {row.slice_id}",
+                remedy="keep the one that is right",
+            )
+        poses[row.slice_id] = GivenPose(
+            row.slice_id, row.shift_px, row.angle_deg, row.sigma_px or _GIVEN_PX, row.lock
+        )
+    return poses
+
+
+def excluded_slices(rows: Sequence[Override]) -> set[int]:
+    """List the slices whose images rows leave out."""
+    return {row.slice_id for row in rows if row.kind == "slice" and row.exclude}
 
 
 def _native_per_working(n: int, native_um: float, resolution_um: float) -> float:

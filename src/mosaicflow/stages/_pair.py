@@ -283,19 +283,46 @@ def _compare(job: _Job, match: DepthMatch, lag: float) -> tuple[PairFit, DepthMa
 def _bridge(job: _Job, match: DepthMatch) -> PairFit:
     """Compare the nearest planes of slices that share no tissue."""
     none = np.zeros((0, 0, 0), np.float32)
-    n_fixed = int(np.median(job.fixed.filled_planes()))
-    upper = job.image(job.fixed, none, plane_groups(n_fixed, from_below=True))
-    rows = plane_groups(job.moving.shape[0], first=job.depth.first_index)
-    lower = job.image(job.moving, none, rows)
+    sides = []
+    for one in (job.fixed, job.moving):
+        n_planes = int(np.median(one.filled_planes()))
+        tops = plane_groups(n_planes, first=job.depth.first_index)
+        bottoms = plane_groups(n_planes, from_below=True)
+        found = job.image(one, none, np.concatenate([bottoms, tops]))
+        apart = float((bottoms[-1] - tops[0]) @ np.arange(n_planes))
+        sides.append(_Ends(found, len(bottoms), len(tops), apart))
+    upper, lower = sides
     pairs = [
-        job.pair(upper, lower, (a, b))
-        for a in range(len(upper.images))
-        for b in range(len(lower.images))
+        job.pair(upper.images, lower.images, (a, lower.n_bottoms + b))
+        for a in reversed(range(upper.n_bottoms))
+        for b in range(lower.n_tops)
     ]
-    reach_px = job.depth.contact_um / job.fixed.pitch_um[1] / job.image_bin
+    reach_px = min(job.depth.contact_um / job.fixed.pitch_um[1], job.settings.max_translation_px)
     return bridge(
-        pairs, match.distance_planes, job.settings, reach_px=reach_px, scale=job.image_bin
+        pairs,
+        [one.own for one in sides],
+        match.distance_planes,
+        job.settings,
+        reach_px=reach_px / job.image_bin,
+        scale=job.image_bin,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Groups of planes at the bottom and at the top of a slice, and the planes between them."""
+
+    images: Projection
+    n_bottoms: int
+    n_tops: int
+    apart: float
+
+    @property
+    def own(self) -> tuple[SlicePair, float]:
+        """The lowest group with the uppermost one, which truly lie on each other."""
+        bottom, top = self.images.images[self.n_bottoms - 1], self.images.images[self.n_bottoms]
+        valid = self.images.valid
+        return SlicePair(bottom, top, valid, valid, (0.0, 0.0)), self.apart
 
 
 def _power_of_two(ratio: float) -> int:

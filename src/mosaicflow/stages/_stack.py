@@ -146,9 +146,9 @@ def _restrict(
 
 def _told(one: AlignedSlice, settings: StackSettings) -> AlignedSlice:
     """Let the tables say that what registration found was left out on purpose."""
-    if one.source == "graph" and settings.rotations:
+    if one.source in ("graph", "manual") and settings.rotations:
         return replace(one, source="rotation")
-    if one.source in ("graph", "rotation") and not settings.rotations:
+    if one.source in ("graph", "manual", "rotation") and not settings.rotations:
         return replace(one, source="stage", reasons=("switched_off", *one.reasons))
     return one
 
@@ -289,13 +289,14 @@ def _decisions(drawn: _Drawn) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for index, plan in enumerate(drawn.plans):
         one = aligned[plan.span.slice_id]
-        loaded = one.source in ("reference", "graph", "rotation") and one.confidence > 0
+        manual = one.source == "manual"
+        loaded = one.source in ("reference", "graph", "rotation", "manual") and one.confidence > 0
         moved = one.evidence.get("moved_from_stage_px", (0.0, 0.0))
         row: dict[str, object] = {
             "slice_id": plan.span.slice_id,
             "transform_loaded": loaded,
-            "transform_source": "automated" if loaded else "none",
-            "manual_override": False,
+            "transform_source": ("manual" if manual else "automated") if loaded else "none",
+            "manual_override": manual,
             "confidence": round(one.confidence, 4),
             "overlap_source": sources[drawn.alignment.depths],
             "applied_ty_px": round(float(moved[0]), 4),
@@ -316,7 +317,7 @@ def _decisions(drawn: _Drawn) -> list[dict[str, object]]:
 
 
 def _skip_reason(source: str, reasons: Sequence[str]) -> str:
-    if source in ("reference", "graph"):
+    if source in ("reference", "graph", "manual"):
         return ""
     if source == "rotation":
         return "rotation_only"

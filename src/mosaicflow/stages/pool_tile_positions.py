@@ -47,8 +47,9 @@ def pool_tile_positions(
         What bends all tiles alike: learnt from the overlaps and used where left-out ones agree
         better with it (auto), not looked for (none), or a tile_distortion.csv of such tiles.
     overrides : Path | None
-        Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, sigma_px,
-        lock, exclude); rows of kind tile count here.
+        Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, angle_deg,
+        sigma_px, lock, exclude): rows of kind tile count when tiles are placed, rows of kind slice
+        when slices are.
     resolution_um : float
         Pitch whose pixels the table of overrides counts in [um].
     threads : int

@@ -17,6 +17,7 @@ def solve_alignment(
     failures: tuple[Path, ...] = (),
     config_fragments: tuple[Path, ...] = (),
     output_dir: Path,
+    overrides: Path | None = None,
     resolution_um: float = 10.0,
     slicing_interval_mm: float = 0.2,
     skip_error_transforms: bool = True,
@@ -52,6 +53,10 @@ def solve_alignment(
         What stages found out about slices, for the ledger (rehoming_config.csv).
     output_dir : Path
         Folder for alignment.json and slice_config_final.csv.
+    overrides : Path | None
+        Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, angle_deg,
+        sigma_px, lock, exclude): rows of kind tile count when tiles are placed, rows of kind slice
+        when slices are.
     resolution_um : float
         Pitch of the volume [um]; -1: that of the slices.
     slicing_interval_mm : float
@@ -89,6 +94,8 @@ def solve_alignment(
 
     report = StageReport.of("solve_alignment", locals())
 
+    from dataclasses import replace
+
     from mosaicflow.alignment.links import LinkRules
     from mosaicflow.stages._alignment import (
         AlignmentInputs,
@@ -98,6 +105,7 @@ def solve_alignment(
         align_slices,
         write_alignment,
     )
+    from mosaicflow.stages._overrides import read_overrides
 
     rules = AlignmentRules(
         resolution_um=resolution_um,
@@ -116,6 +124,8 @@ def solve_alignment(
     inputs = AlignmentInputs.read(
         shifts, slice_config, config_fragments, slices, transforms, failures
     )
+    if overrides is not None:
+        inputs = replace(inputs, overrides=read_overrides(overrides))
     result = align_slices(inputs, rules, report)
     write_alignment(result, inputs, output_dir)
     report.write(output_dir / "alignment.json")

@@ -33,28 +33,54 @@ def outline(rng, move):
     return shift(gaussian_filter(body, 2) * texture + 0.1, move, order=1, mode="nearest")
 
 
-def pairs(rng, move):
+def pair(rng, move, offset=(0.0, 0.0)):
     valid = np.ones((160, 160), bool)
-    images = [(outline(rng, (0, 0)), outline(rng, move)) for _ in range(9)]
-    return [
-        SlicePair(a.astype(np.float32), b.astype(np.float32), valid, valid, (0.0, 0.0))
-        for a, b in images
-    ]
+    images = outline(rng, (0, 0)), outline(rng, move)
+    return SlicePair(*(one.astype(np.float32) for one in images), valid, valid, offset)
 
 
-def test_an_outline_tells_the_shift_to_its_own_error_and_no_rotation():
-    found = bridge(
-        pairs(np.random.default_rng(2), (5.0, -4.0)), 10.0, RegistrationSettings(), reach_px=17.0
+def bridged(rng, move, *, own=(0.0, 0.0), reach_px=17.0, offset=(0.0, 0.0), distance=20.0):
+    pairs = [pair(rng, move, offset) for _ in range(9)]
+    return bridge(
+        pairs, [(pair(rng, own), 15.0)] * 2, distance, RegistrationSettings(), reach_px=reach_px
     )
+
+
+@pytest.mark.parametrize("offset", [(0.0, 0.0), (30.0, -12.0)])
+def test_an_outline_tells_the_shift_to_its_own_error_and_no_rotation(offset):
+    # The content of the moving slice lies (5, -4) px from where the stage puts it.
+    move = (5.0 - offset[0], -4.0 - offset[1])
+    found = bridged(np.random.default_rng(2), move, offset=offset)
     assert not found.failure
     y, x = found.transform.translation_yx
-    assert np.hypot(y - 5.0, x + 4.0) < 2 * found.sigma_px
+    assert np.hypot(y - 5.0, x + 4.0) < 1.0  # px: texture of the two slices differs
+    assert found.sigma_px < 1.5
     assert found.transform.angle_deg == 0.0
     assert found.sigma_deg == UNKNOWN_DEG
 
 
+def test_an_outline_that_moves_within_the_slices_is_known_less_well():
+    rng = np.random.default_rng(4)
+    still, moving = (bridged(rng, (1.0, 1.0), own=own) for own in ((0.0, 0.0), (6.0, 0.0)))
+    assert moving.sigma_px > 3 * still.sigma_px
+
+
+def test_more_unseen_tissue_leaves_the_shift_less_certain():
+    rng = np.random.default_rng(5)
+    near, far = (bridged(rng, (1.0, 1.0), distance=planes) for planes in (10.0, 60.0))
+    assert far.sigma_px > 2 * near.sigma_px
+
+
 def test_a_shift_beyond_what_a_stage_misses_is_no_link():
-    found = bridge(
-        pairs(np.random.default_rng(3), (15.0, 0.0)), 10.0, RegistrationSettings(), reach_px=4.0
-    )
-    assert found.failure
+    assert bridged(np.random.default_rng(3), (15.0, 0.0), reach_px=4.0).failure
+
+
+def test_sections_that_still_share_their_structure_are_registered_by_it():
+    rng = np.random.default_rng(6)
+    both = outline(rng, (0, 0))
+    valid = np.ones((160, 160), bool)
+    images = [shift(both, move, order=1, mode="nearest") for move in ((0, 0), (3.0, -2.0))]
+    same = SlicePair(*(one.astype(np.float32) for one in images), valid, valid, (0.0, 0.0))
+    found = bridge([same], [], 2.0, RegistrationSettings(), reach_px=17.0)
+    assert found.transform.translation_yx == pytest.approx((3.0, -2.0), abs=0.05)
+    assert found.sigma_deg < 1

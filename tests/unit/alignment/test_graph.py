@@ -9,13 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mosaicflow.alignment.align import place_by_evidence
-from mosaicflow.alignment.graph import (
-    GraphSettings,
-    GraphSlice,
-    Pose,
-    solve_graph,
-)
+from mosaicflow.alignment.given import GivenPose
+from mosaicflow.alignment.graph import GraphSettings, solve_graph
 from mosaicflow.alignment.links import Link
+from mosaicflow.alignment.poses import GraphSlice, Pose
 from mosaicflow.alignment.trust import measured_trust
 
 CENTER = (50.0, 40.0)
@@ -242,3 +239,47 @@ def test_links_that_contradict_each_other_give_way_to_the_stage():
     placed = place_by_evidence(slices_at([(100.0, 90.0)] * 5), links, 0, SETTINGS).slices
     miss = math.dist(placed[2].pose.at_yx, (100.0, 90.0))
     assert miss < 3  # px, of links that miss by 20
+
+
+@given(
+    st.integers(0, 4),
+    st.tuples(st.floats(-20, 20), st.floats(-20, 20)),
+    st.floats(-4, 4),
+)
+@settings(max_examples=15, deadline=None)
+def test_a_locked_slice_lies_where_it_was_given_whatever_links_say(which, shift, angle):
+    truth = {i: Pose(0.2 * i, CENTER, (100.0 + 3 * i, 90.0)) for i in range(5)}
+    stage = slices_at([(100.0 + i, 90.0 - i) for i in range(5)])
+    pose = GivenPose(which, shift, angle, 1.0, lock=True)
+    found = place_by_evidence(stage, chain(truth), 2, SETTINGS, {which: pose}).slices
+    at = np.add(stage[which].stage_yx, shift)
+    assert found[which].pose.at_yx == pytest.approx(tuple(at), abs=0.01)  # px
+    assert found[which].pose.angle_deg == pytest.approx(angle, abs=0.01)
+    assert found[which].evidence["moved_from_stage_px"] == pytest.approx(shift, abs=0.01)
+    assert found[which].source == "manual"
+    if which != 2:  # the reference still holds the whole
+        assert found[2].pose.at_yx == pytest.approx(stage[2].stage_yx)
+        assert found[2].pose.angle_deg == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("sigma", "moved"), [(0.01, 6.0), (50.0, 0.0)])
+def test_a_given_place_counts_by_its_sigma_against_the_links(sigma, moved):
+    truth = {i: Pose(0.0, CENTER, (100.0, 90.0)) for i in range(5)}
+    stage = slices_at([(100.0, 90.0)] * 5)
+    pose = GivenPose(4, (6.0, 0.0), None, sigma)
+    found = solve_graph(stage, chain(truth), 2, SETTINGS, {4: pose}).poses
+    assert found[4].at_yx[0] - 100.0 == pytest.approx(moved, abs=0.1)  # px
+
+
+def test_given_places_hold_against_each_other_when_the_reference_itself_is_given():
+    truth = {i: Pose(0.0, CENTER, (100.0, 90.0)) for i in range(4)}
+    stage = slices_at([(100.0, 90.0)] * 4)
+    poses = {
+        2: GivenPose(2, (4.0, 0.0), 1.0, 1.0),
+        3: GivenPose(3, (0.0, 7.0), 0.5, 1.0, lock=True),
+    }
+    found = solve_graph(stage, [], 2, SETTINGS, poses).poses
+    assert found[3].at_yx == pytest.approx((100.0, 97.0))
+    assert found[3].angle_deg == pytest.approx(0.5)
+    free = solve_graph(stage, chain(truth), 2, SETTINGS, poses).poses
+    assert free[3].at_yx == pytest.approx((100.0, 97.0))

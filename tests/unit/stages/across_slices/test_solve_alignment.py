@@ -219,3 +219,46 @@ def test_copies_of_a_slice_are_refused(cut_block, tmp_path):
     shutil.copytree(cut_block.slice(1), twin)
     with pytest.raises(InputError, match="slice 1 was given twice"):
         solve(cut_block, tmp_path, slices=(*cut_block.slices, twin))
+
+
+def write_overrides(folder, *rows):
+    table = folder / "overrides.csv"
+    header = "kind,slice_id,iy,ix,dy_px,dx_px,angle_deg,sigma_px,lock,exclude,note"
+    table.write_text("\n".join([header, *rows]) + "\n")
+    return table
+
+
+def test_rows_of_overrides_place_and_exclude_slices(cut_block, transforms, tmp_path):
+    table = write_overrides(
+        tmp_path,
+        "slice,1,,,4,-3,1.5,,true,,by eye",
+        "slice,3,,,,,,,,true,torn",
+        "tile,0,1,1,2,2,,,,,",
+        "slice,9,,,1,1,,,,,",
+    )
+    found = solve(cut_block, tmp_path, transforms=transforms, overrides=table)
+    placed = {one.slice_id: one for one in found.slices}
+    assert placed[1].source == "manual"
+    assert placed[1].confidence == 1.0
+    assert placed[1].evidence["moved_from_stage_px"] == pytest.approx([4, -3], abs=0.01)
+    assert placed[1].transform.angle_deg == pytest.approx(1.5, abs=0.01)
+    assert [(one.slice_id, one.status, one.reason) for one in found.left_out] == [
+        (3, "excluded", "manually_excluded")
+    ]
+    final = {row["slice_id"]: row for row in read_csv(tmp_path / "slice_config_final.csv")}
+    assert (final["03"]["use"], final["03"]["exclude_reason"]) == ("false", "manually_excluded")
+    metrics = json.loads((tmp_path / "alignment.metrics.json").read_text())
+    assert any("slice 9 did not arrive" in text for text in metrics["warnings"])
+    assert metrics["metrics"]["slices_by_manual"]["value"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["slice,1,,,,,,,,,"], "nothing is said about slice 1"),
+        (["slice,1,,,1,1,,,,,", "slice,01,,,2,2,,,,,"], "two rows are about slice 1"),
+    ],
+)
+def test_a_row_of_overrides_that_cannot_be_followed_is_named(cut_block, tmp_path, rows, message):
+    with pytest.raises(InputError, match=message):
+        solve(cut_block, tmp_path, overrides=write_overrides(tmp_path, *rows))
