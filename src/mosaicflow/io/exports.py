@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,14 @@ class ExportedLevel:
         reader = self.reader
 
         def read(region: Region) -> NDArray[Any]:
-            return reader[region].astype(np.float32, copy=False)
+            try:
+                with np.errstate(over="raise"):
+                    return reader[region].astype(np.float32, copy=False)
+            except FloatingPointError as error:
+                raise FormatError(
+                    f"{reader.location}: found a value beyond 3.4e38, which float32 cannot hold",
+                    remedy="scale the volume before the export",
+                ) from error
 
         pitch_mm = tuple(value / _UM_PER_MM for value in self.pitch_um)
         affine = np.diag([*pitch_mm[::-1], 1.0])
@@ -129,13 +137,15 @@ def open_export(volume: StorePath, level: int = 0) -> ExportedLevel:
     reader, finest = open_level(volume, level, checked=True), open_level(volume, checked=True)
     if reader.ndim != 3:
         raise FormatError(f"{volume}: found shape {reader.shape}, expected (z, y, x)")
+    if 0 in reader.shape:
+        raise FormatError(f"{volume}: found shape {reader.shape}, expected at least one voxel")
     if reader.dtype.kind not in "biuf":
         raise FormatError(f"{volume}: found values of type {reader.dtype}, expected numbers")
     origin = reader.translation_um or (0.0, 0.0, 0.0)
     finest_um = _UM_PER_MM * finest.resolution_mm[0]
     top_um = (finest.translation_um or (0.0,))[0] - finest_um / 2
     # Planes are counted as they were drawn, and the finest level may have another pitch.
-    plane_um = float(reader.attrs.get("plane_pitch_um", finest_um))
+    plane_um = _length_of(reader.attrs.get("plane_pitch_um", finest_um), volume)
 
     def spans(key: str) -> tuple[PlaneSpan, ...]:
         planes = (_planes_of(entry, volume) for entry in reader.attrs.get(key, ()))
@@ -148,6 +158,16 @@ def open_export(volume: StorePath, level: int = 0) -> ExportedLevel:
     return ExportedLevel(
         reader, (z, y, x), spans("gaps"), spans("synthetic_planes"), spans("slices")
     )
+
+
+def _length_of(entry: Any, volume: StorePath) -> float:  # noqa: ANN401  # parsed JSON
+    try:
+        length = float(entry)
+    except (TypeError, ValueError):
+        length = math.nan
+    if not (math.isfinite(length) and length > 0):
+        raise FormatError(f"{volume}: found plane_pitch_um {entry!r:.60}, expected a length in um")
+    return length
 
 
 def _planes_of(entry: Any, volume: StorePath) -> tuple[int, int, int | None]:  # noqa: ANN401

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,8 +99,16 @@ def _mean_blocks(level: ExportedLevel, factors: tuple[int, int, int]) -> NDArray
                 slice(side.start // f, -(-side.stop // f))
                 for side, f in zip(region, factors, strict=True)
             )
-            values[place] = _means(np.nan_to_num(part.astype(np.float32, copy=False)), factors)
+            values[place] = _means(_known(part), factors)
     return values
+
+
+def _known(part: NDArray[Any]) -> NDArray[np.float32]:
+    """Return float32 with 0, which is no data, in place of what is no number or infinite."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+        values = part.astype(np.float32, copy=False)
+    known: NDArray[np.float32] = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
+    return known
 
 
 def _means(part: NDArray[np.float32], factors: tuple[int, int, int]) -> NDArray[np.float32]:

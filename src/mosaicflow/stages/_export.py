@@ -34,6 +34,7 @@ from mosaicflow.stages._placements import RunTables, placement_names, write_plac
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mosaicflow.io.convert.volume import VolumeSource
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.zarr.location import StorePath
 
@@ -46,6 +47,8 @@ _SESSION = ".pickle"
 # them, and the promise of less than 2 GB would end at three times as many.
 _SURFACE_VOXELS = 16_000_000
 _THUMBNAIL_PX = 512
+# float32 has 24 bits for digits.
+_LARGEST_EXACT = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ def _write_densities(
 ) -> None:
     source, statistics = as_exported(level, settings.dtype)
     largest = statistics[1] * source.slope + source.intercept
+    _warn_of_rounding(level, statistics, source, report)
     report.metric("largest_value", largest, "", "in the volume")
     report.metric("value_per_number", source.slope, "", "factor from a stored number to the value")
     report.metric("value_of_number_0", source.intercept, "", "what is added after that")
@@ -163,6 +167,21 @@ def _write_densities(
         write_nifti(folder / f"{stem}.nii", source, [p / 1000 for p in level.pitch_um])
     if "ome-tiff" in settings.formats:
         write_pyramidal_tiff(folder / f"{stem}.ome.tif", source, place, threads=threads)
+
+
+def _warn_of_rounding(
+    level: ExportedLevel,
+    statistics: tuple[float, ...],
+    source: VolumeSource,
+    report: StageReport,
+) -> None:
+    """Tell where float32 rounds whole numbers, which may be labels."""
+    ends = [value * source.slope + source.intercept for value in statistics[:2]]
+    if level.reader.dtype.kind in "iu" and max(map(abs, ends)) >= _LARGEST_EXACT:
+        report.warn(
+            f"whole numbers beyond {_LARGEST_EXACT} are rounded in float32: of labels some become"
+            " others"
+        )
 
 
 def _field_of(overview: Overview) -> TissueField:

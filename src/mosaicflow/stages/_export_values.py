@@ -61,7 +61,9 @@ def _scaled_to_uint16(source: VolumeSource, smallest: float, largest: float) -> 
     def read(region: Region) -> NDArray[Any]:
         values = source.read(region)
         known = (values != 0) & ~np.isnan(values)
-        numbers = np.rint((np.nan_to_num(values, posinf=largest) - intercept) / slope)
+        numbers = np.rint(
+            (np.nan_to_num(values, posinf=largest, neginf=smallest) - intercept) / slope
+        )
         scaled: NDArray[np.uint16] = np.clip(numbers, 1, _LARGEST_UINT16).astype(np.uint16)
         return np.where(known, scaled, np.uint16(0))
 

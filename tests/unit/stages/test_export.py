@@ -15,7 +15,7 @@ import trimesh
 import zarr
 from PIL import Image
 
-from mosaicflow.errors import InputError, ParameterError
+from mosaicflow.errors import FormatError, InputError, ParameterError
 from mosaicflow.formats import (
     open_file,
     open_session,
@@ -435,6 +435,65 @@ def test_what_cannot_be_exported_says_why(tmp_path):
     with pytest.raises(InputError, match="inside the volume"):
         export(volume=store, output_dir=store / "out", export_formats=("mrc",))
     assert not list(out.glob("a.*"))
+
+
+def plain_store(path, values, **attributes):
+    """A store as another program may write it."""
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    array = group.create_array("0", shape=values.shape, dtype=values.dtype, chunks=(4, 4, 4))
+    array[...] = values
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    scale = [{"type": "scale", "scale": [1.0, 1.0, 1.0]}]
+    levels = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": levels}]}
+    if attributes:
+        group.attrs["mosaicflow"] = attributes
+    return path
+
+
+def test_values_that_no_float32_holds_are_never_changed_in_silence(tmp_path):
+    labels = np.zeros((4, 5, 6), np.uint32)
+    labels[1, 2, 3] = 2**24 + 1
+    export(volume=plain_store(tmp_path / "a.ome.zarr", labels), output_dir=tmp_path,
+           export_formats=("mrc",))  # fmt: skip
+    found = json.loads((tmp_path / "a_export.metrics.json").read_text())
+    assert "beyond 16777216 are rounded" in found["warnings"][0]
+    huge = plain_store(tmp_path / "b.ome.zarr", np.full((4, 5, 6), 1e300))
+    with pytest.raises(FormatError, match=r"beyond 3\.4e38"):
+        export(volume=huge, output_dir=tmp_path, export_formats=("mrc",))
+    assert not (tmp_path / "b.mrc").exists()
+
+
+def test_no_numbers_and_infinities_change_nothing_around_them(tmp_path):
+    values = ellipsoid()
+    values[5, 5, 5:8] = np.nan, np.inf, -np.inf
+    store = simple_store(tmp_path / "a.ome.zarr", values)
+    export(volume=store, output_dir=tmp_path, export_formats=("mrc", "mesh", "session"))
+    with mrcfile.open(tmp_path / "a.mrc") as file:
+        np.testing.assert_array_equal(file.data, values)
+        assert file.header.dmax == pytest.approx(values[np.isfinite(values)].max())
+    mesh = trimesh.load_mesh(tmp_path / "a_surface.ply")
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * np.prod(RADIUS_UM), rel=0.0535)
+    export(volume=store, output_dir=tmp_path, export_formats=("nifti",), export_dtype="uint16")
+    found = nibabel.load(tmp_path / "a.nii").get_fdata().T
+    known = np.isfinite(values)
+    np.testing.assert_allclose(found[known], values[known], atol=np.ptp(values[known]) / 65534)
+
+
+@pytest.mark.parametrize(
+    ("shape", "block", "message"),
+    [
+        ((0, 9, 9), {}, r"found shape \(0, 9, 9\), expected at least one voxel"),
+        ((4, 5, 6), {"plane_pitch_um": "x"}, "found plane_pitch_um 'x', expected a length"),
+        ((4, 5, 6), {"plane_pitch_um": -1}, "found plane_pitch_um -1, expected a length"),
+        ((4, 5, 6), {"gaps": "all"}, "planes 'a' in its attributes"),
+    ],
+)
+def test_a_store_that_makes_no_sense_is_refused(tmp_path, shape, block, message):
+    store = plain_store(tmp_path / "a.ome.zarr", np.ones(shape, np.float32), **block)
+    with pytest.raises(FormatError, match=message):
+        export(volume=store, output_dir=tmp_path / "out", export_formats=EVERYTHING)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_volume_of_nothing_has_no_surface_and_says_so(tmp_path):
