@@ -92,6 +92,9 @@ def open_pyramid(
         levels, info = _plain_levels(open_arrays(location))
     if not levels:
         raise FormatError(str(location), "no array that could be an image in it")
+    for level in levels:
+        if 0 in level["shape"]:
+            raise FormatError(str(location), f"array {level['path']!r} has no voxels")
     options = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
     info["levels"] = [{k: level[k] for k in ("path", "shape", "spacing")} for level in levels]
     return ZarrPyramid(levels, **options), info

@@ -25,6 +25,9 @@ vtk = library("vtkmodules.all", extra="view")
 # Voxels that are rendered as a volume: 256 per axis, more than a panel has pixels. Eight times as
 # many take minutes without a graphics card.
 _VOLUME_VOXELS = 256**3
+# Sides of a 3-D texture that every OpenGL 4 driver can hold [voxels]; with a longer one VTK draws
+# nothing and writes an error, with half as many long volumes are shown coarser than they could be.
+_TEXTURE_SIDE = 2048
 # Opacity of the volume across its thickness at a brightness between black (0) and white (1): dim
 # voxels are water or gel and hide the rest if they are seen at all.
 _OPACITY = ((0.0, 0.0), (0.1, 0.0), (0.4, 0.3), (1.0, 0.9))
@@ -244,7 +247,8 @@ class Volume(Part):
             box = voxels_in(self.pyramid, level, bounds)
             if box is None:
                 return None
-            if math.prod(part.stop - part.start for part in box) <= _VOLUME_VOXELS:
+            sides = [part.stop - part.start for part in box]
+            if math.prod(sides) <= _VOLUME_VOXELS and max(sides) <= _TEXTURE_SIDE:
                 return level
         return None
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import zarr
 
-from mosaicflow.errors import StoreError
+from mosaicflow.errors import FormatError, StoreError
 from mosaicflow.formats import open_omezarr
 from mosaicflow.formats.streaming import omezarr
 from mosaicflow.formats.streaming.omezarr import open_pyramid
@@ -331,6 +331,13 @@ def test_no_array_is_a_value_error(tmp_path):
         open_omezarr(tmp_path / "folder")
     with pytest.raises(FileNotFoundError, match="nothing"):
         open_omezarr(tmp_path / "nothing.zarr")
+
+
+def test_a_level_without_voxels_is_named(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    group.create_array("0", shape=(0, 4, 4), chunks=(1, 4, 4), dtype="u1")
+    with pytest.raises(FormatError, match=r"a\.zarr: array '0' has no voxels"):
+        open_pyramid(tmp_path / "a.zarr")
 
 
 def test_a_store_that_is_not_on_the_server_is_named(web):

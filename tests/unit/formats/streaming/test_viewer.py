@@ -214,6 +214,18 @@ def test_a_volume_without_a_pyramid_that_is_too_large_is_not_rendered(halves, mo
     pyramid.close()
 
 
+def test_a_volume_longer_than_a_texture_is_not_rendered(capfd):
+    values = np.full((2, 2, 2049), 7, np.uint8)
+    level = {"array": values, "shape": values.shape, "spacing": (1.0, 1.0, 1.0)}
+    with ZarrPyramid([level]) as pyramid:
+        viewer = Viewer(pyramid, "micrometer", size_px=(120, 90), off_screen=True)
+        viewer.picture()
+        assert not viewer.volume.shown
+        assert "too large" in viewer.body._label.GetInput()
+        assert viewer.planes[0].shown
+    assert "ERR" not in capfd.readouterr().err
+
+
 def test_what_is_shown_fits_the_cache(halves):
     values = np.random.default_rng(0).integers(1, 255, (64, 64, 64)).astype(np.uint8)
     levels = halves(values, (16, 16, 16), n_levels=3)
