@@ -118,7 +118,7 @@ def bridge(
     if 2 * len(found) <= len(pairs):
         still = Rigid2D(0.0, center, (0.0, 0.0))
         why = f"different tissue matches best beyond {reach_px * scale:.0f} px, or nowhere"
-        return PairFit(still, 0.0, 0.0, 0.0, unknown, math.inf, math.inf, why)
+        return PairFit(still, math.nan, math.nan, 0.0, unknown, math.inf, math.inf, why)
     shifts = np.array([one.shift_yx for one in found])
     middle = geometric_median(shifts)
     spread = float(np.median(np.hypot(*(shifts - middle).T)))

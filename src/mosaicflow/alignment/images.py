@@ -20,6 +20,7 @@ __all__ = [
     "filled_depth",
     "gradient_magnitude",
     "inner_part",
+    "shows_tissue",
     "smooth_valid",
     "tissue_mask",
 ]
@@ -161,6 +162,42 @@ def tissue_mask(
     grown = ndimage.uniform_filter(mask.astype(np.float32), 2 * int(sigma) + 1, mode="constant")
     result: NDArray[np.bool_] = (grown > 1e-6) & valid
     return result
+
+
+# Tissue is brighter than gel by this share: rests of shading are a tenth at most, tissue in gel is
+# several times as bright.
+_TISSUE_CONTRAST = 0.3
+# Share of the data that must be so, and smoothing before [px], which takes the speckle out.
+_TISSUE_SHARE, _CALM_PX = 0.01, 4.0
+
+
+def shows_tissue(
+    image: NDArray[np.float32], valid: NDArray[np.bool_], gel: float | None = None
+) -> bool:
+    """Say whether a slice shows anything but gel.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x), float32
+        Mean over planes, as recorded: 0 is no light.
+    valid : ndarray, shape (y, x), bool
+        Where there is data.
+    gel : float, optional
+        Level of the gel; without it that of the darkest hundredth.
+
+    Returns
+    -------
+    bool
+        Also true where there is too little data to tell.
+    """
+    values = smooth_valid(image, valid.astype(np.float32), _CALM_PX)[valid]
+    if values.size < _CALM_PX**2:
+        return True
+    level = float(np.percentile(values, 1)) if gel is None else gel
+    if level <= 0:
+        return True
+    share = float(np.mean(values > (1 + _TISSUE_CONTRAST) * level))
+    return share >= _TISSUE_SHARE
 
 
 def correlation(

@@ -16,8 +16,8 @@ from mosaicflow.alignment.depth import (
     match_planes,
     measure_drift,
 )
-from mosaicflow.alignment.images import bin_mean
-from mosaicflow.alignment.pair_fit import PairFit, RegistrationSettings, SlicePair
+from mosaicflow.alignment.images import bin_mean, shows_tissue
+from mosaicflow.alignment.pair_fit import HeldOut, PairFit, RegistrationSettings, SlicePair
 from mosaicflow.alignment.refine import Motion, warp
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.shifts import parse_steps, place_slices
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["DepthLimits", "MeasuredPair", "measure_pair"]
 
 _LONGEST_PX = 2048  # registration images are binned to this, which bounds memory
+_LOOKED_AT = 12  # planes that are averaged to see whether there is tissue
 _PLANES_BYTES = 2e8  # planes of one slice kept in memory; more are read again where needed
 _DEPTH_PX = 512  # planes compared along depth: coarser ones lose what changes from plane to plane
 # A depth off by more changes which planes show the same tissue enough to compare them again.
@@ -257,12 +258,40 @@ def measure_pair(
     job = _Job(fixed, moving, _stage_offset(fixed, moving, shifts), settings, depth, threads)
     lag = (moving.slice_id - fixed.slice_id) * depth.interval_um / fixed.pitch_um[0]
     match = job.match(lag)
-    if match.distance_planes:
+    if bare := [one.slice_id for one in (fixed, moving) if not _has_tissue(job, one)]:
+        fit, drift = _bare(job, bare), NOT_MEASURED
+    elif match.distance_planes:
         fit, drift = _bridge(job, match), NOT_MEASURED
     else:
         fit, match, drift = _compare(job, match, lag)
     transform = _full_size(fit, job.image_bin)
     return MeasuredPair(fixed, moving, job.offset_yx, transform, match, fit, drift, job.image_bin)
+
+
+def _has_tissue(job: _Job, one: SliceStore) -> bool:
+    """Say whether a slice shows anything but gel; what looks alike in gel is the instrument's."""
+    n_planes = int(one.filled_planes().min())
+    # A dozen planes spread over the depth hold what all of them show.
+    rows = np.zeros((1, one.shape[0]))
+    rows[0, np.unique(np.linspace(0, n_planes - 1, _LOOKED_AT).astype(int))] = 1
+    rows /= rows.sum()
+    found = job.image(one, np.zeros((0, 0, 0), np.float32), rows)
+    image, gel, scale = found.images[0], None, one.scale
+    if scale is not None:
+        gel = float(rows[0] @ scale.background)
+        image = image * np.float32(rows[0] @ scale.span) + np.float32(gel)
+        gel = gel if scale.has_gel else None
+    return shows_tissue(image, found.valid, gel)
+
+
+def _bare(job: _Job, ids: list[int]) -> PairFit:
+    """Leave a pair to the stage of which one slice or both show gel only."""
+    y, x = ((n // job.image_bin - 1) / 2 for n in job.fixed.shape[1:])
+    names = " and ".join(str(i) for i in ids)
+    why = f"no tissue in slice {names}" if len(ids) == 1 else f"no tissue in slices {names}"
+    unknown = HeldOut(math.nan, math.nan, math.inf, math.inf)
+    still = Rigid2D(0.0, (y, x), (0.0, 0.0))
+    return PairFit(still, math.nan, math.nan, 0.0, unknown, math.inf, math.inf, why)
 
 
 def _compare(job: _Job, match: DepthMatch, lag: float) -> tuple[PairFit, DepthMatch, DriftFit]:

@@ -96,6 +96,9 @@ def register_pairwise(
 def _report(report: StageReport, record: dict[str, Any]) -> None:
     import math
 
+    if "no tissue" in record["reason"]:
+        report.warn(f"{record['reason']}: the stage alone places it against the other")
+        return
     if record["status"] == "error":
         report.error(f"registration not usable: {record['reason']}")
     if record["distance_planes"]:

@@ -133,3 +133,22 @@ def test_impossible_settings_are_refused(cut_block, tmp_path):
             output=tmp_path / "t.json",
             slicing_interval_mm=-1,
         )
+
+
+def test_slices_that_show_gel_only_are_left_to_the_stage(write_one_slice, tmp_path):
+    rng = np.random.default_rng(4)
+    # Both hold the same rests of shading, which would pass for a sure match.
+    shading = 1 + 0.05 * np.cos(np.arange(90) / 6)[:, None] * np.cos(np.arange(80) / 5)
+    gels = [0.2 * shading * rng.gamma(8, 1 / 8, (16, 90, 80)) for _ in range(2)]
+    paths = [
+        write_one_slice(tmp_path / f"slice_z{i:02d}_normalize.ome.zarr", part, i)
+        for i, part in enumerate(gels)
+    ]
+    output = tmp_path / "t.json"
+    register_pairwise(fixed=paths[0], moving=paths[1], output=output, slicing_interval_mm=0.05)
+    record = json.loads(output.read_text())
+    assert (record["status"], record["reason"]) == ("error", "no tissue in slices 0 and 1")
+    assert record["translation_yx"] == [0.0, 0.0]
+    assert record["correlation"] is None
+    metrics = json.loads((tmp_path / "t.metrics.json").read_text())
+    assert metrics["overall_status"] == "warning"
