@@ -26,6 +26,13 @@ class Link:
         search; NaN when not measured.
     sigma_px : float
         Standard error per axis as the noise of the pixels alone would make it; NaN when unknown.
+    scatter : float
+        Variance by which parts of the overlap disagree over what that noise would make; NaN when
+        not measured.
+    common_px : float
+        Standard error that all links of a direction share, as a bent field makes it.
+    misfit : float
+        Mean square of what differs between the tiles in the overlap; NaN when not measured.
     stage_ncc : float
         How well they match where the stage says; NaN when not measured.
     weight : float
@@ -41,6 +48,9 @@ class Link:
     peak_ratio: float
     evidence: float = float("nan")
     sigma_px: float = float("nan")
+    scatter: float = float("nan")
+    common_px: float = 0.0
+    misfit: float = float("nan")
     stage_ncc: float = float("nan")
     weight: float = 0.0
     used: bool = False

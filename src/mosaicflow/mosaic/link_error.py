@@ -33,6 +33,9 @@ _MOST_TIMES_BEST = 2.0
 _MOST_PX = 2.0
 # Loops weigh as much as this many more that show the typical error: few may close by luck.
 _PRIOR_LOOPS = 2.0
+# Median of the scatter of three parts of an overlap, four degrees of freedom, when the noise of
+# the pixels is all there is; and overlaps that the typical factor weighs as much as.
+_MEDIAN_SCATTER, _PRIOR_PARTS = 0.839, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +55,45 @@ class LinkError:
 
     @classmethod
     def of(cls, links: Sequence[Link]) -> LinkError:
-        """Learn both from the loops of four links; typical values where there are too few."""
+        """Learn the factor from how parts of overlaps disagree, the floor from loops of four links.
+
+        What is known of neither is taken to be typical.
+        """
+        factor = _factor_of_parts(links)
+        factors = _FACTORS if factor is None else (factor,)
         known = {(k.a, k.b): k for k in links}
         loops = loops_of(known)
         if len(loops) < _FEWEST_LOOPS:
-            return cls(*_TYPICAL)
+            return cls(*_TYPICAL) if factor is None else cls(factor, _FLOORS_PX[0])
         left = np.array(
             [sum((s * np.array(known[p].shift_px) for p, s in loop), np.zeros(2)) for loop in loops]
         )
         noise = np.array([[_pixel_noise(known[p]) ** 2 for p, _ in loop] for loop in loops])
-        best, most = _TYPICAL, -np.inf
         # Three wrong links in ten open three loops in four: the best loops set a limit.
         limit = max(_TYPICAL[1], _MOST_TIMES_BEST * (link_sigma(links) or 0.0))
-        for factor in _FACTORS:
-            for floor in (f for f in _FLOORS_PX if f <= limit):
-                variance = (factor**2 * noise + floor**2).sum(axis=1)
-                likely = _likelihood(left, variance) - _PRIOR_LOOPS * 0.5 * (
-                    np.log(max(floor, 1e-3) / _TYPICAL[1]) ** 2 / 4
-                )
-                if likely > most:
-                    best, most = (factor, floor), likely
-        return cls(*best)
+        tried = [(f, floor) for f in factors for floor in _FLOORS_PX if floor <= limit]
+        return cls(*max(tried, key=lambda one: _worth(one, left, noise)))
 
     def sigma_px(self, links: Sequence[Link]) -> Vector:
         """Give the standard error per axis of each link [px]."""
         noise = np.array([_pixel_noise(link) for link in links], dtype=np.float64)
         return np.asarray(np.sqrt((self.factor * noise) ** 2 + self.floor_px**2))
+
+
+def _factor_of_parts(links: Sequence[Link]) -> float | None:
+    """Estimate by how much the noise of pixels that are no independent ones is underestimated."""
+    seen = np.array([k.scatter for k in links if np.isfinite(k.scatter)])
+    if not len(seen):
+        return None
+    square = float(np.median(seen)) / _MEDIAN_SCATTER
+    weight = len(seen) / (len(seen) + _PRIOR_PARTS)
+    return float(np.sqrt(max(square, 1.0) ** weight * _TYPICAL[0] ** (2 * (1 - weight))))
+
+
+def _worth(tried: tuple[float, float], left: Vector, noise: Vector) -> float:
+    factor, floor = tried
+    prior = np.log(max(floor, 1e-3) / _TYPICAL[1]) ** 2 / 4
+    return _likelihood(left, (factor**2 * noise + floor**2).sum(axis=1)) - _PRIOR_LOOPS * 0.5 * prior
 
 
 def _pixel_noise(link: Link) -> float:

@@ -11,9 +11,10 @@ import numpy as np
 from mosaicflow.mosaic.chance import Chance, passing_by_chance
 from mosaicflow.mosaic.lattice import neighbours
 from mosaicflow.mosaic.link import Link, Option
-from mosaicflow.mosaic.loops import choose_by_loops, confirmed_by_loops
-from mosaicflow.mosaic.overlap import measure_overlap
+from mosaicflow.mosaic.loops import believable, choose_by_loops
 from mosaicflow.mosaic.pair_shift import find_candidates, search
+from mosaicflow.mosaic.refining import LinkRefiner
+from mosaicflow.mosaic.spread import robust_spread
 from mosaicflow.mosaic.stage_model import fit_stage_model
 
 if TYPE_CHECKING:
@@ -42,10 +43,6 @@ _SEARCH_PX, _WHOLE_PX = 640, 192
 # Pairs of unrelated tiles that chance is learnt from: their spread is then known to 15 %.
 _CHANCE_PAIRS = 24
 _MOST_CANDIDATES = 6
-# Middles of overlaps are asked for a bent field from so many on, up to so many per direction; they
-# must match so well, and a bend must be so large [px].
-_FEWEST_MIDDLES, _MOST_MIDDLES = 12, 60
-_MIDDLE_NCC, _LEAST_BEND_PX = 0.5, 0.05
 # A candidate without rival is as good as this many times better than the next.
 _MOST_RATIO = 10.0
 # Excess over chance from which a match stands alone, from which it helps to learn how the stage
@@ -168,8 +165,8 @@ class TileLinker:
             chance = self._chance(strangers, limit)
         options = self._near(options, chance, (model, limit))
         chosen = choose_by_loops({p: o for p, o in options.items() if o})
-        links = [k for k in self.map_all(self._refined, list(chosen.items())) if k is not None]
-        kept = self._at_middle(confirmed_by_loops(links, SURE))
+        refiner = LinkRefiner(self.features, self.tile_yx, self._bins[0], self.map_all)
+        kept = refiner.without_lens(believable(refiner.links(chosen), SURE))
         if len(kept) <= passing_by_chance(len(pairs)) and _best(kept) < 2 * SURE:
             kept = []
         return Linking(
@@ -277,6 +274,7 @@ class TileLinker:
         if not pairs or self.bound_px is not None:
             return {}
         bin_px = self._bins[1]
+        near = self._chance(strangers, self._sharper_px)
         reach = float(max(self.tile_yx))
         typical = _WHOLE_SHARE * float(np.prod(self.tile_yx))
 
@@ -294,7 +292,7 @@ class TileLinker:
             a, b = pair
             found = whole(self.features(a)[bin_px], self.features(b)[bin_px], pair)
             coarse = self._options(found, chance, reach)[:2]
-            return [o for c in coarse if c.excess >= SURE for o in self._sharper(pair, c)]
+            return [o for c in coarse if c.excess >= SURE for o in self._sharper(pair, c, near)]
 
         seen = [one for one in self.map_all(height, strangers) if one is not None]
         chance = Chance.learnt([reach], seen)
@@ -316,22 +314,28 @@ class TileLinker:
         allowed = allowed if along == 0 else allowed.T
         return replace(found, height=np.where(allowed, found.height, -np.inf))
 
-    def _sharper(self, pair: Pair, coarse: Option) -> list[Option]:
-        """Find a coarse shift again at the level of the other searches."""
+    @property
+    def _sharper_px(self) -> float:
+        return 1.5 * self._bins[1] + 2
+
+    def _sharper(self, pair: Pair, coarse: Option, chance: Chance) -> list[Option]:
+        """Find a coarse shift again at the level of the other searches; it must be there too."""
         a, b = pair
         at = (float(coarse.shift_px[0]), float(coarse.shift_px[1]))
         tiles = (self.features(a), self.features(b))
-        found = self._search(tiles, at, 1.5 * self._bins[1] + 2)
-        if found is None:
-            return []
-        return [replace(coarse, shift_px=c.shift_px, ncc=c.ncc) for c in find_candidates(found, 1)]
+        found = self._search(tiles, at, self._sharper_px)
+        fine = self._options(found, chance, self._sharper_px)[:1]
+        return [
+            replace(coarse, shift_px=o.shift_px, ncc=o.ncc, excess=min(o.excess, coarse.excess))
+            for o in fine
+        ]
 
     def _limit(self, sure: Mapping[Pair, Option], model: NDArray[np.float64]) -> float:
         """How far a shift may lie from the stage model, from how far sure ones do [px]."""
         if not sure:
             return min(self._wide_px, self.bound_px or np.inf)
         off = np.abs([np.subtract(o.shift_px, self._expected(model, *p)) for p, o in sure.items()])
-        spread = max(1.4826 * float(np.median(off)), 1.07 * float(np.percentile(off, 65)))
+        spread = robust_spread(off)
         free = max(2 * len(sure) - 4, 1)
         limit = _LIMIT_SPREADS * spread * (1 + 4 / free) + self._bins[0]
         limit = float(np.clip(limit, _LIMIT_LEAST_PX, _LIMIT_SHARE * max(self.tile_yx)))
@@ -363,60 +367,6 @@ class TileLinker:
             return sorted(kept, key=lambda o: -o.excess)[:_MOST_CANDIDATES]
 
         return dict(zip(options, self.map_all(judged, list(options)), strict=True))
-
-    def _at_middle(self, links: list[Link]) -> list[Link]:
-        """Refer shifts to the middle of the overlaps where a lens bends them.
-
-        The shift then varies along an overlap, and its mean depends on where there is tissue.
-        What the middles show beyond the whole is one figure per direction, which hardly adds
-        noise; nothing where it is not sure.
-        """
-
-        def beyond(link: Link) -> Position | None:
-            first, second = (self.features(tile)[0] for tile in (link.a, link.b))
-            start = (round(link.shift_px[0]), round(link.shift_px[1]))
-            got = measure_overlap(first, second, start, 0, middle=True)
-            if got is None or got.ncc < _MIDDLE_NCC:
-                return None
-            return got.shift_px[0] - link.shift_px[0], got.shift_px[1] - link.shift_px[1]
-
-        result = list(links)
-        for down in (False, True):
-            mine = [i for i, k in enumerate(links) if (k.b[0] != k.a[0]) is down]
-            if len(mine) < _FEWEST_MIDDLES:
-                continue
-            every = -(-len(mine) // _MOST_MIDDLES)
-            found = self.map_all(beyond, [links[i] for i in mine[::every]])
-            seen = [d for d in found if d is not None]
-            if len(seen) < _FEWEST_MIDDLES:
-                continue
-            middle = np.median(seen, axis=0)
-            spread = 1.4826 * np.median(np.abs(seen - middle), axis=0)
-            error = 1.2533 * spread / np.sqrt(len(seen))
-            add = np.where(np.abs(middle) > np.maximum(4 * error, _LEAST_BEND_PX), middle, 0.0)
-            for i in mine if add.any() else ():
-                y, x = links[i].shift_px
-                moved = (y + float(add[0]), x + float(add[1]))
-                result[i] = replace(links[i], shift_px=moved)
-        return result
-
-    def _refined(self, item: tuple[Pair, Option]) -> Link | None:
-        (a, b), option = item
-        near = self._bins[0]
-        reach = 0 if near == 1 else near + 1
-        first, second = (self.features(tile)[0] for tile in (a, b))
-        got = measure_overlap(first, second, option.shift_px, reach)
-        if got is None:
-            return None
-        return Link(
-            a,
-            b,
-            got.shift_px,
-            got.ncc,
-            option.ratio,
-            evidence=option.excess,
-            sigma_px=got.sigma_px,
-        )
 
 
 def _turned(levels: Mapping[int, Image], turn: int) -> dict[int, Image]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.mosaic.spread import spread_about
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     Pair = tuple[Tile, Tile]
     Loop = tuple[tuple[Pair, int], ...]
 
-__all__ = ["choose_by_loops", "confirmed_by_loops", "link_sigma", "loops_of"]
+__all__ = ["believable", "choose_by_loops", "link_sigma", "loops_of"]
 
 # A loop is open when it misses by more than this many standard deviations of a loop, and by more
 # than this at whole pixels [px].
@@ -31,6 +33,12 @@ _SWEEPS = 10
 # Least and largest standard deviation of a link that loops are believed to show [px]: they tell
 # of a part of the errors only, and distorted tiles leave some pixels.
 _SIGMA_PX = (0.03, 4.0)
+# A link whose tiles differ by so many spreads more than those of other links, in the logarithm, is
+# doubted; as many links tell, and their spread is taken for no less than this: a tenth of the
+# light more or less is no wrong shift.
+_MOST_MISFIT, _FEWEST_MISFITS, _LEAST_MISFIT_SPREAD = 3.5, 6, 0.15
+# A candidate that is no better than this many times the next may be its repetition.
+_LEAST_RATIO = 1.15
 
 
 def loops_of(pairs: Iterable[Pair]) -> list[Loop]:
@@ -127,8 +135,12 @@ def link_sigma(links: Sequence[Link]) -> float | None:
     return float(np.clip(spread, *_SIGMA_PX))
 
 
-def confirmed_by_loops(links: Sequence[Link], sure: float) -> list[Link]:
+def believable(links: Sequence[Link], sure: float) -> list[Link]:
     """Keep the links that stand alone, and those that close a loop with other links.
+
+    Alone stands what exceeds chance by far, has no rival as good, and leaves no more of a
+    difference between its two tiles than other links do: a wrong shift of alike tissue may
+    correlate well, but leaves more than the noise.
 
     Parameters
     ----------
@@ -149,4 +161,21 @@ def confirmed_by_loops(links: Sequence[Link], sure: float) -> list[Link]:
         if np.abs(miss).max() <= widest
         for pair, _ in loop
     }
-    return [k for k in links if k.evidence >= sure or (k.a, k.b) in closed]
+    odd = _misfits(links, sure)
+    alone = [
+        k.evidence >= sure and not far and not k.peak_ratio < _LEAST_RATIO
+        for k, far in zip(links, odd, strict=True)
+    ]
+    return [k for k, own in zip(links, alone, strict=True) if own or (k.a, k.b) in closed]
+
+
+def _misfits(links: Sequence[Link], sure: float) -> list[bool]:
+    """Say which links leave far more of a difference between their tiles than the others."""
+    logs = np.array([np.log(max(k.misfit, 1e-12)) for k in links])
+    told = np.array([k.evidence >= sure for k in links], bool)
+    known = logs[told & np.isfinite(logs)]
+    if len(known) < _FEWEST_MISFITS:
+        return [False] * len(links)
+    middle = float(np.median(known))
+    spread = max(spread_about(known, middle), _LEAST_MISFIT_SPREAD)
+    return [bool(one > middle + _MOST_MISFIT * spread) for one in logs]

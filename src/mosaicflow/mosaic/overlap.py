@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.float32]
 
-__all__ = ["Refined", "measure_overlap", "overlap_ncc", "refine_shift"]
+__all__ = ["CutOverlap", "Refined", "overlap_ncc", "refine_shift"]
 
 _ITERATIONS = 12
 _SETTLED_PX = 2e-3
@@ -45,11 +45,14 @@ class Refined:
         Correlation of the overlap there.
     sigma_px : float
         Standard error per axis, if every pixel's noise were its own.
+    misfit : float
+        Mean square of what differs there.
     """
 
     shift_px: tuple[float, float]
     ncc: float
     sigma_px: float
+    misfit: float
 
 
 def refine_shift(first: Image, second: Image, start: tuple[int, int]) -> Refined | None:
@@ -74,13 +77,13 @@ def refine_shift(first: Image, second: Image, start: tuple[int, int]) -> Refined
     found = _refine(overlap)
     if found is None:
         return None
-    shift, sigma = found
+    shift, sigma, misfit = found
     ncc = overlap.ncc(shift)
     if not np.isfinite(ncc):
         return None
     # Gradients of noise are no slope: of what the fit takes for slope, this share is signal.
     signal = max(2 * ncc / (1 + ncc), _LEAST_SIGNAL) if ncc > 0 else _LEAST_SIGNAL
-    return Refined(shift, ncc, sigma / signal)
+    return Refined(shift, ncc, sigma / signal, misfit)
 
 
 def overlap_ncc(first: Image, second: Image, shift_px: tuple[float, float]) -> float:
@@ -102,10 +105,9 @@ def overlap_ncc(first: Image, second: Image, shift_px: tuple[float, float]) -> f
     return float("nan") if overlap is None else overlap.ncc(shift_px)
 
 
-def measure_overlap(
-    first: Image, second: Image, start: tuple[int, int], reach: int, *, middle: bool = False
-) -> Refined | None:
-    """Measure a shift from the overlap alone, cut out of both tiles and filtered alike.
+@dataclass(frozen=True, slots=True)
+class CutOverlap:
+    """The overlap of two tiles at a shift by whole pixels, cut out of both and filtered alike.
 
     Filters look beyond the border of a tile and see nothing there, in each tile at another place:
     with features of whole tiles, shifts of narrow overlaps are off by a tenth of a pixel, all to
@@ -114,43 +116,57 @@ def measure_overlap(
     Parameters
     ----------
     first, second : ndarray, shape (bands, y, x), float32
-        Logarithm of both tiles, zero where there is no data.
+        The overlap as both tiles show it, band-passed.
     start : (int, int)
-        Position of `second` minus position of `first`, (y, x) in px.
-    reach : int
-        How far the shift may lie from `start`, per axis [px]; 0 where it is known to a pixel.
-    middle : bool
-        Look at the middle third along the overlap only.
-
-    Returns
-    -------
-    Refined or None
-        None as in `refine_shift`.
+        Position of the second tile minus that of the first, (y, x) in px.
     """
-    cut: list[tuple[slice, ...]] = []
-    for n_a, n_b, d in zip(first.shape[1:], second.shape[1:], start, strict=True):
-        low, high = max(0, d), min(n_a, n_b + d)
-        if high - low < LEAST_WIDTH_PX:
+
+    first: Image
+    second: Image
+    start: tuple[int, int]
+
+    @classmethod
+    def at(
+        cls, first: Image, second: Image, start: tuple[int, int], *, middle: bool = False
+    ) -> CutOverlap | None:
+        """Cut the overlap, or the middle third along it; None where it is too small.
+
+        `first` and `second` are logarithms of whole tiles, zero where there is no data.
+        """
+        cut: list[tuple[slice, ...]] = []
+        for n_a, n_b, d in zip(first.shape[1:], second.shape[1:], start, strict=True):
+            low, high = max(0, d), min(n_a, n_b + d)
+            if high - low < LEAST_WIDTH_PX:
+                return None
+            cut.append((slice(low, high), slice(low - d, high - d)))
+        if middle:
+            long = max((0, 1), key=lambda axis: cut[axis][0].stop - cut[axis][0].start)
+            third = (cut[long][0].stop - cut[long][0].start) // 3
+            if third < _LEAST_MIDDLE_PX:
+                return None
+            cut[long] = tuple(slice(part.start + third, part.stop - third) for part in cut[long])
+        a, b = (
+            band_passed(image[:, cut[0][i], cut[1][i]]) for i, image in enumerate((first, second))
+        )
+        return cls(a, b, start)
+
+    def refined(self, reach: int) -> Refined | None:
+        """Measure the shift, which lies at most `reach` px per axis from `start`.
+
+        None as in `refine_shift`.
+        """
+        near = (0, 0)
+        if reach:
+            matches = correlate_tiles(self.first, self.second, (0, 0), reach)
+            if matches is None or np.isnan(matches.ncc).all():
+                return None
+            best = np.unravel_index(int(np.nanargmax(matches.ncc)), matches.ncc.shape)
+            near = (matches.first[0] + int(best[0]), matches.first[1] + int(best[1]))
+        found = refine_shift(self.first, self.second, near)
+        if found is None:
             return None
-        cut.append((slice(low, high), slice(low - d, high - d)))
-    if middle:
-        long = max((0, 1), key=lambda axis: cut[axis][0].stop - cut[axis][0].start)
-        third = (cut[long][0].stop - cut[long][0].start) // 3
-        if third < _LEAST_MIDDLE_PX:
-            return None
-        cut[long] = tuple(slice(part.start + third, part.stop - third) for part in cut[long])
-    a, b = (band_passed(image[:, cut[0][i], cut[1][i]]) for i, image in enumerate((first, second)))
-    near = (0, 0)
-    if reach:
-        matches = correlate_tiles(a, b, (0, 0), reach)
-        if matches is None or np.isnan(matches.ncc).all():
-            return None
-        best = np.unravel_index(int(np.nanargmax(matches.ncc)), matches.ncc.shape)
-        near = (matches.first[0] + int(best[0]), matches.first[1] + int(best[1]))
-    found = refine_shift(a, b, near)
-    if found is None:
-        return None
-    return replace(found, shift_px=(start[0] + found.shift_px[0], start[1] + found.shift_px[1]))
+        y, x = np.add(self.start, found.shift_px)
+        return replace(found, shift_px=(float(y), float(x)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +234,11 @@ def _sampled(spline: Image, start: float, length: int, axis: int) -> Image:
     return np.asarray(result, dtype=np.float32)
 
 
-def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float] | None:
+def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float, float] | None:
     """Move the second tile by fractions of a pixel until its difference to the first is least.
+
+    Returns the shift, its standard error and the mean square of the difference.
+
 
     Lucas-Kanade with gradients of both tiles; the steps end where the residual no longer
     correlates with the gradient, so the speckle of the two tiles does not bias the result.
@@ -255,18 +274,15 @@ def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float] | None:
             return None
         if np.abs(step).max() < _SETTLED_PX:
             break
-    return (float(shift[0]), float(shift[1])), _standard_error(normal, difference, known)
+    power = float(np.mean(np.square(difference[known], dtype=np.float64)))
+    return (float(shift[0]), float(shift[1])), _standard_error(normal, power), power
 
 
-def _standard_error(
-    normal: NDArray[np.float64], difference: Image, known: NDArray[np.bool_]
-) -> float:
+def _standard_error(normal: NDArray[np.float64], power: float) -> float:
     """Estimate the error per axis of a least-squares shift from what differs there [px]."""
     if np.linalg.det(normal) <= 1e-9 * np.trace(normal) ** 2:
         return float("inf")
-    power = float(np.mean(np.square(difference[known], dtype=np.float64)))
-    variance = 16 * power * np.linalg.inv(normal)
-    return float(np.sqrt(np.trace(variance) / 2))
+    return float(np.sqrt(np.trace(16 * power * np.linalg.inv(normal)) / 2))
 
 
 def _gradient(images: Image) -> tuple[Image, Image]:

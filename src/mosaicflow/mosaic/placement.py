@@ -12,7 +12,8 @@ from mosaicflow.mosaic.lattice import neighbours
 from mosaicflow.mosaic.link_error import LinkError
 from mosaicflow.mosaic.loops import loops_of
 from mosaicflow.mosaic.normal_equations import Pull, solve_steps, spread_of_tiles
-from mosaicflow.mosaic.stage_model import fit_stage_model, robust_spread
+from mosaicflow.mosaic.spread import robust_spread
+from mosaicflow.mosaic.stage_model import fit_stage_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,10 @@ _BRIDGE_STEPS, _BRIDGE_EVIDENCE = 4.0, 8.0
 # bound, errors of the stage add up from tile to tile.
 _PLACE_SPREADS = (0.25, 0.5, 1.0, 2.0, 5.0, float("inf"))
 _FOLDS = 8
+# Share of its trust that the stage keeps where links are to tell alone, so that islands stay put.
+_HARDLY = 1e-6
+# Evidence of a link that is worth as much as a step of the stage.
+_EVEN_EVIDENCE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,7 @@ class _System:
     ends: NDArray[np.int64]
     shifts: Vector
     sigma: Vector  # of the links
+    worth: Vector  # of the links, in steps of the stage
     steps: NDArray[np.int64]  # pairs of neighbours, of which the stage tells
     step_sigma: float
     fixed: dict[int, tuple[float, float, float]]
@@ -193,6 +199,7 @@ class _System:
             ends,
             shifts,
             LinkError.of(links).sigma_px(links),
+            np.array([np.clip(np.nan_to_num(k.evidence) / _EVEN_EVIDENCE, 1.0, 3.0) for k in links]),
             steps,
             _step_sigma(departure, prior),
             known,
@@ -207,11 +214,19 @@ class _System:
         return _lengths(positions, self.ends, self.shifts)
 
     def solve(
-        self, weights: Vector, *, found: Vector | None = None, place_sigma: float = float("inf")
+        self,
+        weights: Vector,
+        *,
+        found: Vector | None = None,
+        place_sigma: float = float("inf"),
+        stage: float = 1.0,
     ) -> Vector:
-        """Solve for given trust in the links; `found` tells which steps of the stage are off."""
+        """Solve for given trust in the links; `found` tells which steps of the stage are off.
+
+        `stage` is a factor on how much the steps of the stage count at all.
+        """
         moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
-        trust = np.full(len(self.steps), 1 / self.step_sigma**2)
+        trust = np.full(len(self.steps), stage / self.step_sigma**2)
         places = np.full(len(self.tiles), 1 / place_sigma**2)
         if found is not None:
             off = _lengths(found, self.steps, moves) / (3 * self.step_sigma)
@@ -230,36 +245,40 @@ class _System:
         return solved if self.fixed else solved + (self.place - solved).mean(axis=0)
 
     def relaxed(self) -> tuple[Vector, Vector]:
-        """Solve with a loss that forgives large residuals ever less, from the stage's places on.
+        """Solve with a loss that forgives large residuals ever less.
 
-        If at first even the largest departure from the stage is forgiven, tiles that jumped keep
-        their links, which agree; if less is, wrong links do not smear their error over their
-        neighbours. Of the two the one counts that more links, and steps of the stage, agree with.
+        From the links on, tiles that jumped keep their links, which agree; from the stage's places
+        on, wrong links do not smear their error over their neighbours. Of the two the one counts
+        that more links, and steps of the stage, agree with.
         """
         scaled = self.residuals(self.place) / self.sigma
-        widths = (float(scaled.max()), 3 * float(np.median(scaled)))
-        found = [self._relaxed_from(max(_LOSS_WIDTH, width)) for width in widths]
+        by_links = self.solve(np.ones(len(self.ends)), stage=_HARDLY)
+        starts = (
+            (by_links, float((self.residuals(by_links) / self.sigma).max())),
+            (None, 3 * float(np.median(scaled))),
+            (None, float(scaled.max())),
+        )
+        found = [self._relaxed_from(start, max(_LOSS_WIDTH, width)) for start, width in starts]
         return min(found, key=lambda one: self._loss(one[0]))
 
-    def _relaxed_from(self, width: float) -> tuple[Vector, Vector]:
-        scaled = self.residuals(self.place) / self.sigma
+    def _relaxed_from(self, start: Vector | None, width: float) -> tuple[Vector, Vector]:
+        """Narrow the loss step by step; from a start by links, jumps of the stage are forgiven."""
+        positions = self.place if start is None else start
         while True:
-            weights = 1 / (1 + (scaled / width) ** 2) ** 2
-            positions = self.solve(weights)
             scaled = self.residuals(positions) / self.sigma
+            weights = 1 / (1 + (scaled / width) ** 2) ** 2
+            positions = self.solve(weights, found=None if start is None else positions)
             if width <= _LOSS_WIDTH:
                 return positions, weights
             width = max(_LOSS_WIDTH, width / 1.4)
 
     def _loss(self, positions: Vector) -> float:
+        """Count what disagrees; links by their evidence, as the stage may jump."""
         moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
-        off = np.concatenate(
-            [
-                self.residuals(positions) / self.sigma,
-                _lengths(positions, self.steps, moves) / self.step_sigma,
-            ]
-        )
-        return float((off**2 / (off**2 + _LOSS_WIDTH**2)).sum())
+        links = self.residuals(positions) / self.sigma
+        stage = _lengths(positions, self.steps, moves) / self.step_sigma
+        both = ((self.worth, links), (np.ones(len(stage)), stage))
+        return sum(float((w * off**2 / (off**2 + _LOSS_WIDTH**2)).sum()) for w, off in both)
 
     def place_spread(self, positions: Vector, weights: Vector) -> float:
         """Choose how far the stage's places themselves are to be believed, by left-out links."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.mosaic.placement import StagePrior, held_out_residuals, solve_placement
-from mosaicflow.mosaic.stage_model import fit_stage_model, robust_spread
+from mosaicflow.mosaic.spread import robust_spread
+from mosaicflow.mosaic.stage_model import fit_stage_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.mosaic.spread import spread_about
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     Tile = tuple[int, int]
     Vector = NDArray[np.float64]
 
-__all__ = ["fit_stage_model", "robust_spread", "stage_model_error"]
+__all__ = ["fit_stage_model", "stage_model_error"]
 
 # How far turn, scale and shear of a stage depart from none, and how far a stage misses [px], as
 # long as there are no links to tell.
@@ -66,7 +68,7 @@ def fit_stage_model(
     )
     for _ in range(20):
         residual = np.linalg.norm(shifts - steps @ model.T, axis=1)
-        scale = max(0.2, 1.4826 * float(np.median(residual)))
+        scale = max(0.2, spread_about(residual, 0.0))
         trust = weights / (1 + (residual / (2 * scale)) ** 2)
         model = _least_squares(steps, shifts, trust)
     pull = _spread(np.linalg.norm(shifts - steps @ model.T, axis=1)) / _MODEL_SIGMA
@@ -140,12 +142,3 @@ def _link_arrays(
     shifts = np.array([k.shift_px for k in links], float)
     weights = np.array([max(k.ncc, 0.05) ** 2 for k in links], float)
     return steps.reshape(-1, 2), shifts.reshape(-1, 2), weights
-
-
-def robust_spread(departures: NDArray[np.float64]) -> float:
-    """Return the standard deviation of normal values around 0, some of which may be far off.
-
-    Of few the median is small by luck at times: two thirds of them are asked as well.
-    """
-    half, most = np.percentile(np.abs(departures), (50, 65))
-    return max(1.4826 * float(half), 1.07 * float(most))

@@ -90,7 +90,7 @@ def write_links(path: Path, links: Sequence[Link]) -> None:
     columns = ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc", "peak_ratio"]
     write_csv(
         path,
-        [*columns, "evidence", "sigma_px", "stage_ncc"],
+        [*columns, "evidence", "sigma_px", "scatter", "common_px", "stage_ncc"],
         (
             {
                 "iy_a": link.a[0],
@@ -103,6 +103,8 @@ def write_links(path: Path, links: Sequence[Link]) -> None:
                 "peak_ratio": round(link.peak_ratio, 6),
                 "evidence": rounded(link.evidence),
                 "sigma_px": rounded(link.sigma_px),
+                "scatter": rounded(link.scatter),
+                "common_px": rounded(link.common_px),
                 "stage_ncc": rounded(link.stage_ncc),
             }
             for link in links
@@ -203,6 +205,8 @@ def _link(row: Mapping[str, str]) -> Link:
         number("peak_ratio"),
         evidence=number("evidence"),
         sigma_px=number("sigma_px"),
+        scatter=number("scatter"),
+        common_px=float(row.get("common_px") or 0.0),
         stage_ncc=number("stage_ncc"),
     )
 

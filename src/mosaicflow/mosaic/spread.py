@@ -1,0 +1,25 @@
+"""Standard deviations of values some of which may be far off."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["robust_spread", "spread_about"]
+
+# Standard deviations of a normal distribution within which half of it lies, and 65 % of it.
+_HALF, _MOST = 0.6745, 0.9346
+
+
+def spread_about(values: NDArray[np.float64], middle: float | NDArray[np.float64]) -> float:
+    """Return the standard deviation of normal values about their middle, by their median."""
+    return float(np.median(np.abs(values - middle))) / _HALF
+
+
+def robust_spread(departures: NDArray[np.float64]) -> float:
+    """Return the standard deviation of normal values around 0, some of which may be far off.
+
+    Of few the median is small by luck at times: two thirds of them are asked as well.
+    """
+    half, most = np.percentile(np.abs(departures), (50, 65))
+    return max(float(half) / _HALF, float(most) / _MOST)
