@@ -23,7 +23,7 @@ __all__ = ["LinkError"]
 # Factors on the error that the noise of pixels alone would make, and errors common to all links
 # [px], that loops choose from: noise is smoothed with the image, and distortion is no noise.
 _FACTORS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 9.0)
-_FLOORS_PX = tuple(0.02 * 1.35**k for k in range(19))
+_FLOORS_PX = tuple(0.008 * 1.35**k for k in range(22))
 # Without loops: typical of tiles with speckle and a little distortion.
 _TYPICAL = (3.0, 0.2)
 _FEWEST_LOOPS = 2
@@ -31,8 +31,8 @@ _FEWEST_LOOPS = 2
 _MOST_TIMES_BEST = 2.0
 # What the pixels alone would make is believed up to this [px].
 _MOST_PX = 2.0
-# Loops weigh as much as this many more that show the typical error: few may close by luck.
-_PRIOR_LOOPS = 2.0
+# Loops weigh as much as this many more that show an error of this size: few may close by luck.
+_PRIOR_LOOPS, _PRIOR_FLOOR_PX = 2.0, 0.03
 # Median of the scatter of three parts of an overlap, four degrees of freedom, when the noise of
 # the pixels is all there is; and overlaps that the typical factor weighs as much as.
 _MEDIAN_SCATTER, _PRIOR_PARTS = 0.839, 2.0
@@ -92,8 +92,9 @@ def _factor_of_parts(links: Sequence[Link]) -> float | None:
 
 def _worth(tried: tuple[float, float], left: Vector, noise: Vector) -> float:
     factor, floor = tried
-    prior = np.log(max(floor, 1e-3) / _TYPICAL[1]) ** 2 / 4
-    return _likelihood(left, (factor**2 * noise + floor**2).sum(axis=1)) - _PRIOR_LOOPS * 0.5 * prior
+    prior = np.log(floor / _PRIOR_FLOOR_PX) ** 2 / 4
+    likely = _likelihood(left, (factor**2 * noise + floor**2).sum(axis=1))
+    return likely - _PRIOR_LOOPS * 0.5 * float(prior)
 
 
 def _pixel_noise(link: Link) -> float:

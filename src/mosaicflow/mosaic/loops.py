@@ -136,7 +136,7 @@ def link_sigma(links: Sequence[Link]) -> float | None:
 
 
 def believable(links: Sequence[Link], sure: float) -> list[Link]:
-    """Keep the links that stand alone, and those that close a loop with other links.
+    """Keep the links that stand alone, and those that close a loop with three that are kept.
 
     Alone stands what exceeds chance by far, has no rival as good, and leaves no more of a
     difference between its two tiles than other links do: a wrong shift of alike tissue may
@@ -155,18 +155,22 @@ def believable(links: Sequence[Link], sure: float) -> list[Link]:
     """
     sigma = link_sigma(links) or 0.0
     widest = max(_OPEN_PX, _OPEN_SIGMAS * 2 * sigma)
-    closed = {
-        pair
+    closed = [
+        {pair for pair, _ in loop}
         for loop, miss in _misses({(k.a, k.b): k for k in links})
         if np.abs(miss).max() <= widest
-        for pair, _ in loop
-    }
+    ]
     odd = _misfits(links, sure)
     alone = [
         k.evidence >= sure and not far and not k.peak_ratio < _LEAST_RATIO
         for k, far in zip(links, odd, strict=True)
     ]
-    return [k for k, own in zip(links, alone, strict=True) if own or (k.a, k.b) in closed]
+    kept = {(k.a, k.b) for k, own in zip(links, alone, strict=True) if own}
+    # Two links of one tile that are off by a period of its tissue close a loop as well: only
+    # three that are believed confirm a fourth.
+    while confirmed := {p for loop in closed if len(loop - kept) == 1 for p in loop - kept}:
+        kept |= confirmed
+    return [k for k in links if (k.a, k.b) in kept]
 
 
 def _misfits(links: Sequence[Link], sure: float) -> list[bool]:

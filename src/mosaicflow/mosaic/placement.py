@@ -199,7 +199,9 @@ class _System:
             ends,
             shifts,
             LinkError.of(links).sigma_px(links),
-            np.array([np.clip(np.nan_to_num(k.evidence) / _EVEN_EVIDENCE, 1.0, 3.0) for k in links]),
+            np.array(
+                [np.clip(np.nan_to_num(k.evidence) / _EVEN_EVIDENCE, 1.0, 3.0) for k in links]
+            ),
             steps,
             _step_sigma(departure, prior),
             known,

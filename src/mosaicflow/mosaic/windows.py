@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.mosaic.correlation import correlate_tiles
 from mosaicflow.mosaic.overlap import refine_shift
 
 if TYPE_CHECKING:
@@ -22,9 +21,6 @@ __all__ = ["window_scatter"]
 # Parts of an overlap along its length: six would leave few pixels to each in narrow overlaps.
 _WINDOWS = 3
 _FEWEST = 2
-# Departure from the shift of the whole that a part is searched for [px]; doubled, it takes twice
-# the time, and parts of little tissue stray further.
-_REACH_PX = 3
 # A part shorter than this cannot be told from another [px].
 _LEAST_LENGTH_PX = 12
 
@@ -84,9 +80,5 @@ def _even_parts(first: Image, second: Image, long: int) -> list[int]:
 def _measured(
     first: Image, second: Image, near: tuple[int, int]
 ) -> tuple[float, float, float] | None:
-    matches = correlate_tiles(first, second, near, _REACH_PX)
-    if matches is None or np.isnan(matches.ncc).all():
-        return None
-    y, x = np.unravel_index(int(np.nanargmax(matches.ncc)), matches.ncc.shape)
-    found = refine_shift(first, second, (matches.first[0] + int(y), matches.first[1] + int(x)))
+    found = refine_shift(first, second, near)
     return None if found is None else (*found.shift_px, found.sigma_px)
