@@ -166,6 +166,7 @@ def find_candidates(evidence: Evidence, most: int) -> list[Candidate]:
     Returns
     -------
     list of Candidate
+        A shift at the border of the search is the flank of something beyond it, and no candidate.
     """
     rest = evidence.height.copy()
     found: list[Candidate] = []
@@ -177,7 +178,8 @@ def find_candidates(evidence: Evidence, most: int) -> list[Candidate]:
         shift = [
             low + evidence.step_px * i for low, i in zip(evidence.first_px, (y, x), strict=True)
         ]
-        found.append(Candidate((shift[0], shift[1]), height, float(evidence.ncc[y, x])))
+        if all(0 < i < n - 1 for i, n in zip((y, x), rest.shape, strict=True)):
+            found.append(Candidate((shift[0], shift[1]), height, float(evidence.ncc[y, x])))
         near = (slice(max(0, i - _APART_PX), i + _APART_PX + 1) for i in (y, x))
         rest[tuple(near)] = -np.inf
     return found
