@@ -166,7 +166,6 @@ def find_candidates(evidence: Evidence, most: int) -> list[Candidate]:
     Returns
     -------
     list of Candidate
-        A shift at the border of the search is the flank of something beyond it, and no candidate.
     """
     rest = evidence.height.copy()
     found: list[Candidate] = []
@@ -178,11 +177,19 @@ def find_candidates(evidence: Evidence, most: int) -> list[Candidate]:
         shift = [
             low + evidence.step_px * i for low, i in zip(evidence.first_px, (y, x), strict=True)
         ]
-        if all(0 < i < n - 1 for i, n in zip((y, x), rest.shape, strict=True)):
+        if _is_top(evidence.height, y, x):
             found.append(Candidate((shift[0], shift[1]), height, float(evidence.ncc[y, x])))
         near = (slice(max(0, i - _APART_PX), i + _APART_PX + 1) for i in (y, x))
         rest[tuple(near)] = -np.inf
     return found
+
+
+def _is_top(height: Surface, y: int, x: int) -> bool:
+    """Whether no shift beside one is better; at the border of a search nobody knows."""
+    n_y, n_x = height.shape
+    if not (0 < y < n_y - 1 and 0 < x < n_x - 1):
+        return False
+    return bool(height[y, x] >= height[y - 1 : y + 2, x - 1 : x + 2].max())
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ _OWN_LINKS, _OWN_GAIN = 12, 0.8
 # Share by which the lattice or the stage must explain left-out links better than the solution
 # does, to be kept in its place: chance alone makes them differ by some percent.
 _CLEARLY_BETTER = 0.8
+# Links agree when left-out ones are met this well [px]; a tile that they show further off the
+# lattice than that, and than so many standard errors, has jumped.
+_AGREE_PX, _JUMP_ERRORS = 0.5, 5.0
 # Rows run to and fro differ by what the stage has of play: shown by so many steps between rows, by
 # so many standard errors, and by so much [px].
 _FEWEST_ROWS, _BACKLASH_ERRORS, _LEAST_BACKLASH_PX = 8, 4.0, 0.1
@@ -158,7 +161,8 @@ def place_slice(
     placement = solve_placement(links, moved, prior=prior)
     stage, lattice, solved = held_out_residuals(links, stage_px)
     source = "optimised" if placement.measured else "stage"
-    if np.isfinite(solved) and source == "optimised" and not said:
+    told = np.isfinite(solved) and source == "optimised" and not said
+    if told and not _jumped(placement, moved, solved):
         others = {"lattice": lattice, "stage": stage}
         best = min(others, key=others.__getitem__)
         source = best if others[best] < _CLEARLY_BETTER * solved else source
@@ -172,6 +176,20 @@ def place_slice(
         )
         source = "lattice" if known else source
     return placement, _decision(source, (stage, lattice, solved), links)
+
+
+def _jumped(placement: Placement, stage_px: Mapping[Tile, Position], left_out_px: float) -> bool:
+    """Whether links that agree with each other show tiles that are not on the lattice.
+
+    Left-out links tell of tiles in loops only, and most of them of none that jumped.
+    """
+    if left_out_px > _AGREE_PX:
+        return False
+    used = [k for k in placement.links if k.used]
+    steps = {t: placement.model @ at for t, at in stage_px.items()}
+    off = [np.subtract(k.shift_px, steps[k.b] - steps[k.a]) for k in used]
+    far = np.linalg.norm(np.reshape(off, (-1, 2)), axis=1)
+    return bool((far > np.maximum(_AGREE_PX, [_JUMP_ERRORS * k.sigma_px for k in used])).any())
 
 
 def _model_for(
