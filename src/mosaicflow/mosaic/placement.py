@@ -38,8 +38,9 @@ _LOSS_WIDTH, _OUTLIER = 3.0, 5.0
 # No link is dropped for less than this [px].
 _LEAST_OUTLIER_PX = 0.5
 # A link that no loop confirms may differ from the stage by so many of its steps' errors; beyond,
-# it must exceed chance by so many standard deviations.
-_BRIDGE_STEPS, _BRIDGE_EVIDENCE = 4.0, 8.0
+# it must exceed chance by so many standard deviations, and by more where there are not so many
+# links that one could compare what it leaves over.
+_BRIDGE_STEPS, _BRIDGE_EVIDENCE, _LONE_EVIDENCE, _MANY_LINKS = 4.0, 5.0, 8.0, 6
 # Spreads of places about the stage model that held-out links choose from, in steps' ones; without
 # bound, errors of the stage add up from tile to tile.
 _PLACE_SPREADS = (0.25, 0.5, 1.0, 2.0, 5.0, float("inf"))
@@ -338,11 +339,12 @@ def _doubtful_bridges(
     """Find links in no loop that contradict the stage without overwhelming evidence."""
     kept = {(link.a, link.b) for link, is_used in zip(links, used, strict=True) if is_used}
     in_loop = {pair for loop in loops_of(kept) for pair, _ in loop}
+    enough = _BRIDGE_EVIDENCE if len(links) >= _MANY_LINKS else _LONE_EVIDENCE
     return np.array(
         [
             (link.a, link.b) not in in_loop
             and far > _BRIDGE_STEPS
-            and not link.evidence >= _BRIDGE_EVIDENCE
+            and not link.evidence >= enough
             for link, far in zip(links, departure.tolist(), strict=True)
         ]
     )
