@@ -19,7 +19,7 @@ process POOL_TILE_POSITIONS {
     path 'stage_model.json', arity: '1', emit: model
     path 'tile_distortion.csv', arity: '1', emit: distortion
     path 'tile_distortion.png', arity: '1', emit: picture
-    path '{stage_model.metrics.json,stage_model.crc32c.json,z*_tile_positions.metrics.json,z*_link_residuals.csv,z*_transform_xy.npy,z*_TileConfiguration.txt,z*_tiles.bdv.xml}', emit: files
+    path '{stage_model.metrics.json,stage_model.crc32c.json,tile_positions.png,z*_tile_positions.metrics.json,z*_link_residuals.csv,z*_transform_xy.npy,z*_TileConfiguration.txt,z*_tiles.bdv.xml}', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -44,6 +44,7 @@ process POOL_TILE_POSITIONS {
     done
     touch tile_distortion.csv tile_distortion.png
     echo '{}' > stage_model.json
+    touch tile_positions.png
     echo '{}' > stage_model.metrics.json
     """
 }

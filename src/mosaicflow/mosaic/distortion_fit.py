@@ -278,8 +278,10 @@ def straightened(
             found = own[i]
             bent = found is not None and found.range_px > _LINEAR_PX
             moved[i] = found.shift_px if found is not None and bent else moved[i] + usual
+    # What parts of an overlap disagreed about was the bend: loops tell of the errors that are left.
     return [
-        replace(k, shift_px=(float(y), float(x))) for k, (y, x) in zip(links, moved, strict=True)
+        replace(k, shift_px=(float(y), float(x)), scatter=float("nan"), common_px=0.0)
+        for k, (y, x) in zip(links, moved, strict=True)
     ]
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Placement", "StagePrior", "held_out_residuals", "solve_placement"]
 
+# A place with a larger standard error is not called measured [px]: links that a bent field moves
+# all alike add up over a wide slice.
+_MEASURED_PX = 1.0
 # Bounds of the standard deviation of a step of the stage [px]: encoders are no better, and a tile
 # further off than the upper one is as good as unknown.
 _STEP_SIGMA_PX = (0.1, 500.0)
@@ -83,9 +86,10 @@ class Placement:
 
     @property
     def measured(self) -> frozenset[Tile]:
-        """Tiles whose place in the largest part links tell."""
+        """Tiles whose place in the largest part links tell, to a pixel."""
         main = self.islands[0] if self.islands else ()
-        return frozenset(main) if len(main) > 1 else frozenset()
+        known = [tile for tile in main if self.sigma_px.get(tile, 0.0) <= _MEASURED_PX]
+        return frozenset(known) if len(main) > 1 else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +325,7 @@ class _System:
             np.full(len(self.tiles), 1 / place_sigma**2),
             [index[tile] for tile in parts[0]],
         )
+        sigma = np.hypot(sigma, _common_error(self.tiles, final, parts[0]))
         residual = self.residuals(positions)
         return Placement(
             {t: (float(y), float(x)) for t, (y, x) in zip(self.tiles, positions, strict=True)},
@@ -333,6 +338,16 @@ class _System:
         )
 
 
+def _common_error(tiles: Sequence[Tile], links: Sequence[Link], main: Sequence[Tile]) -> Vector:
+    """Add up what all links of a direction err alike, from the middle of a part to each tile."""
+    steps = np.array(tiles, float) - np.mean(main, axis=0)
+    common = [
+        max((k.common_px for k in links if int(k.b[0] == k.a[0]) == axis), default=0.0)
+        for axis in (0, 1)
+    ]
+    return np.asarray(np.hypot(*(steps * common).T) / np.sqrt(2))
+
+
 def _doubtful_bridges(
     links: Sequence[Link], used: NDArray[np.bool_], departure: Vector
 ) -> NDArray[np.bool_]:
@@ -342,9 +357,7 @@ def _doubtful_bridges(
     enough = _BRIDGE_EVIDENCE if len(links) >= _MANY_LINKS else _LONE_EVIDENCE
     return np.array(
         [
-            (link.a, link.b) not in in_loop
-            and far > _BRIDGE_STEPS
-            and not link.evidence >= enough
+            (link.a, link.b) not in in_loop and far > _BRIDGE_STEPS and not link.evidence >= enough
             for link, far in zip(links, departure.tolist(), strict=True)
         ]
     )
@@ -360,7 +373,7 @@ def _step_sigma(departure: Vector, prior: StagePrior | None) -> float:
     known, worth = (
         (_TYPICAL_STEP_PX, 1.0) if prior is None else (prior.step_sigma_px, max(prior.n_links, 1.0))
     )
-    spread = robust_spread(departure) if len(departure) else 0.0
+    spread = robust_spread(departure)
     n = len(departure)
     pooled = np.sqrt((n * spread**2 + worth * known**2) / (n + worth))
     return float(np.clip(pooled, *_STEP_SIGMA_PX))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.mosaic.placement import StagePrior, held_out_residuals, solve_placement
-from mosaicflow.mosaic.spread import robust_spread
+from mosaicflow.mosaic.spread import robust_spread, spread_about
 from mosaicflow.mosaic.stage_model import fit_stage_model
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ _AGREE_PX, _JUMP_ERRORS = 0.5, 5.0
 # Rows run to and fro differ by what the stage has of play: shown by so many steps between rows, by
 # so many standard errors, and by so much [px].
 _FEWEST_ROWS, _BACKLASH_ERRORS, _LEAST_BACKLASH_PX = 8, 4.0, 0.1
+# Play bends the model that it is measured against: both are estimated in turn.
+_PLAY_ROUNDS = 3
+# Standard deviation of a step of the stage that counts as one link's worth of knowledge [px].
+_TYPICAL_STEP_PX = 2.0
 # Links of a slice that the knowledge of the other slices is worth at most.
 _MOST_WORTH = 20.0
 
@@ -85,32 +89,56 @@ def pool_stage(
         stage_px |= {(iy + first, ix): at for (iy, ix), at in places.items()}
         links += [replace(k, a=(k.a[0] + first, k.a[1]), b=(k.b[0] + first, k.b[1])) for k in found]
         first = max((iy for iy, _ in stage_px), default=0) + 2
-    model = fit_stage_model(links, stage_px)
-    off = np.array(
-        [np.subtract(k.shift_px, model @ np.subtract(stage_px[k.b], stage_px[k.a])) for k in links]
-    ).reshape(-1, 2)
-    spread = 2.0
-    if len(off):
-        spread = float(np.sqrt((len(off) * robust_spread(off) ** 2 + 4.0) / (len(off) + 1)))
-    return PooledStage(model, spread, _backlash(links, off), len(links))
+    play = np.zeros(2)
+    for _ in range(_PLAY_ROUNDS):
+        straight = _without_play(links, play)
+        model = fit_stage_model(straight, stage_px)
+        off = _departures(straight, stage_px, model)
+        play = play + _backlash(links, off)
+    known = _TYPICAL_STEP_PX**2
+    spread = np.sqrt((len(off) * robust_spread(off) ** 2 + known) / (len(off) + 1))
+    y, x = play.tolist()
+    return PooledStage(model, float(spread), (y, x), len(links))
 
 
-def _backlash(links: Sequence[Link], off: NDArray[np.float64]) -> tuple[float, float]:
-    """Compare steps from even to odd rows with those from odd to even ones."""
-    signed = [
-        (1 if k.a[0] % 2 == 0 else -1) * d
-        for k, d in zip(links, off, strict=True)
-        if k.b[0] != k.a[0]
+def _departures(
+    links: Sequence[Link], stage_px: Mapping[Tile, Position], model: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How far links lie from a stage model, shape (n, 2) [px]."""
+    off = [
+        np.subtract(k.shift_px, model @ np.subtract(stage_px[k.b], stage_px[k.a])) for k in links
     ]
-    even = sum(k.a[0] % 2 == 0 for k in links if k.b[0] != k.a[0])
-    if min(even, len(signed) - even) < _FEWEST_ROWS:
-        return 0.0, 0.0
-    middle = np.median(signed, axis=0)
-    spread = 1.4826 * np.median(np.abs(signed - middle), axis=0)
-    error = 1.2533 * spread / np.sqrt(len(signed))
-    sure = np.abs(middle) > np.maximum(_BACKLASH_ERRORS * error, _LEAST_BACKLASH_PX)
-    y, x = np.where(sure, middle, 0.0)
-    return float(y), float(x)
+    return np.reshape(off, (-1, 2))
+
+
+def _row_sign(link: Link) -> int:
+    """1 from a row run forth to one run back, -1 the other way, 0 within a row."""
+    return 0 if link.a[0] == link.b[0] else 1 - 2 * (link.a[0] % 2)
+
+
+def _without_play(links: Sequence[Link], play: NDArray[np.float64]) -> list[Link]:
+    moved = (np.subtract(k.shift_px, _row_sign(k) * play).tolist() for k in links)
+    return [replace(k, shift_px=(y, x)) for k, (y, x) in zip(links, moved, strict=True)]
+
+
+def _backlash(links: Sequence[Link], off: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compare steps from even to odd rows with those from odd to even ones; zero if not sure."""
+    sign = np.array([_row_sign(k) for k in links])
+    forth, back = off[sign == 1], off[sign == -1]
+    if min(len(forth), len(back)) < _FEWEST_ROWS:
+        return np.zeros(2)
+    # The model may have settled on either kind: half of what tells them apart is the play.
+    middles = [np.median(kind, axis=0) for kind in (forth, back)]
+    play = (middles[0] - middles[1]) / 2
+    errors = [
+        # The standard error of a median of normal values is 1.2533 that of their mean.
+        [1.2533 * spread_about(kind[:, i], middle[i]) / np.sqrt(len(kind)) for i in (0, 1)]
+        for kind, middle in zip((forth, back), middles, strict=True)
+    ]
+    error = np.hypot(*np.array(errors)) / 2
+    return np.where(
+        np.abs(play) > np.maximum(_BACKLASH_ERRORS * error, _LEAST_BACKLASH_PX), play, 0.0
+    )
 
 
 def place_slice(

@@ -23,7 +23,10 @@ def spread_about(values: NDArray[np.float64], middle: float | NDArray[np.float64
 def robust_spread(departures: NDArray[np.float64]) -> float:
     """Return the standard deviation of normal values around 0, some of which may be far off.
 
-    Of few the median is small by luck at times: two thirds of them are asked as well.
+    Of few the median is small by luck at times: two thirds of them are asked as well. Of none it
+    is 0.
     """
+    if not departures.size:
+        return 0.0
     half, most = np.percentile(np.abs(departures), (50, 65))
     return max(float(half) / _HALF, float(most) / _MOST)

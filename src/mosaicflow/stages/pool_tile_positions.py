@@ -28,8 +28,9 @@ def pool_tile_positions(
 ) -> None:
     """Place the tiles of all slices by their links and by one model of the stage.
 
-    Writes stage_model.json, tile_distortion.csv and, for every slice, zNN_tile_positions.csv,
-    zNN_link_residuals.csv, zNN_transform_xy.npy, zNN_TileConfiguration.txt and zNN_tiles.bdv.xml.
+    Writes stage_model.json, tile_distortion.csv, tile_positions.png and, for every slice,
+    zNN_tile_positions.csv, zNN_link_residuals.csv, zNN_transform_xy.npy, zNN_TileConfiguration.txt
+    and zNN_tiles.bdv.xml.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ def pool_tile_positions(
         write_distortion,
     )
     from mosaicflow.stages._overrides import apply_exclusions, read_overrides, tile_places
+    from mosaicflow.stages._placement_picture import draw_placements
     from mosaicflow.stages._tile_tables import read_slice_links, report_placement
 
     report = StageReport.of("pool_tile_positions", arguments)
@@ -79,16 +81,20 @@ def pool_tile_positions(
     write_distortion(output_dir / "tile_distortion.csv", fit.distortion)
     pooled = pool_stage([(one.stage_px, one.links) for one in found])
     file_of = {_name(path): _files(path) for path in tiles}
+    drawn = []
     for one in found:
         said = tile_places(one, rows, resolution_um)
         placement, decision = place_slice(one.links, one.stage_px, pooled, said)
         table = output_dir / f"{one.name}_tile_positions.csv"
         _write_slice(table, one, placement, (str(decision["source"]), file_of.get(one.name, {})))
+        drawn.append((one.name, placement, str(decision["source"])))
         own = StageReport(report.step_name, report.inputs, report.parameters)
         report_placement(own, one.stage_px, placement, decision)
         own.metric("overrides", len(said), "", "tiles that somebody placed")
         own.section("pitch_um", list(one.pitch_um))
         own.write(table)
+    picture = draw_placements(drawn, found[0].tile_shape[1:])
+    picture.save(output_dir / "tile_positions.png")
     report.metric("stage_step_sigma", pooled.step_sigma_px, "px", "error of a step of the stage")
     report.metric("links", pooled.n_links, "", "links of all slices")
     report.metric("backlash_y", pooled.backlash_px[0], "px", "play between rows to and fro")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mosaicflow.errors import InputError
 from mosaicflow.io.report import read_metrics
@@ -83,6 +84,7 @@ def test_tables_are_numbered_as_their_grid_is(mosaic, place):
         "z0003_TileConfiguration.txt",
         "z0003_tiles.bdv.xml",
         "stage_model.json",
+        "tile_positions.png",
         "stage_model.metrics.json",
         "tile_distortion.csv",
         "tile_distortion.png",
@@ -141,6 +143,11 @@ def test_a_tile_that_no_overlap_joins_is_named_as_an_island(mosaic, place, write
     assert float(table[2, 2]["sigma_px"]) > 3 * max(float(row["sigma_px"]) for row in others)
     report = read_metrics(folder / "z03_tile_positions.metrics.json")
     assert report["metrics"]["islands"]["value"] == 1
+    picture = np.asarray(Image.open(folder / "tile_positions.png").convert("RGB")).astype(int)
+    orange = np.abs(picture - (220, 120, 20)).sum(axis=2) == 0
+    blue = np.abs(picture - (70, 130, 180)).sum(axis=2) == 0
+    assert orange.any()
+    assert blue.sum() > 2 * orange.sum()
     assert any("(2, 2) +-" in text for text in report["warnings"])
     assert errors(positions_of(folder), truth).max() < 6  # px, of a stage that misses by 2
 
