@@ -155,7 +155,7 @@ class TileLinker:
             pair: self._options(found, chance, self._wide_px) for pair, found in wide.items()
         }
         unsure = [pair for pair in pairs if _best(options[pair]) < SURE]
-        far = self._far(unsure, strangers)
+        far = self._far(unsure, strangers, chance)
         for pair, found in far.items():
             options[pair] = [*found, *options[pair]]
         sure = {pair: o for pair in pairs for o in options[pair][:1] if o.excess >= _FIRST}
@@ -268,13 +268,15 @@ class TileLinker:
         return Chance.learnt(reaches.tolist(), seen)
 
     def _far(
-        self, pairs: Sequence[Pair], strangers: Sequence[tuple[Tile, Tile, Tile, int]]
+        self,
+        pairs: Sequence[Pair],
+        strangers: Sequence[tuple[Tile, Tile, Tile, int]],
+        near: Chance,
     ) -> dict[Pair, list[Option]]:
         """Search whole tiles for pairs that nothing sure was seen of near the stage."""
         if not pairs or self.bound_px is not None:
             return {}
         bin_px = self._bins[1]
-        near = self._chance(strangers, self._sharper_px)
         reach = float(max(self.tile_yx))
         typical = _WHOLE_SHARE * float(np.prod(self.tile_yx))
 

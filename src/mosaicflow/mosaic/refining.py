@@ -32,8 +32,8 @@ _FEWEST_MIDDLES, _MOST_MIDDLES = 12, 60
 _MIDDLE_NCC, _LEAST_BEND_PX = 0.5, 0.05
 # Standard errors by which the middles must differ from the whole for a bend to be believed.
 _SURE_ERRORS = 4.0
-# Overlaps that are measured in parts too: the median over them is then known to a tenth.
-_MOST_SCATTERS = 48
+# Overlaps that are measured in parts too: the median over them is then known to 15 %.
+_MOST_SCATTERS = 24
 # Share of what a bend moves links by that is left in doubt: scans bend otherwise than lenses.
 _BEND_DOUBT = 0.5
 

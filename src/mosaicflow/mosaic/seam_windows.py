@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.mosaic.overlap import measure_overlap
+from mosaicflow.mosaic.overlap import CutOverlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +149,8 @@ def _measured(
     sides = (y.stop - y.start, x.stop - x.start)
     reach = max(2, min(_REACH_PX, int(_REACH_SHARE * min(sides))))
     first, second = tiles[0][:, y, x], tiles[1][:, there[0], there[1]]
-    got = measure_overlap(first, second, (0, 0), reach)
+    overlap = CutOverlap.at(first, second, (0, 0))
+    got = None if overlap is None else overlap.refined(reach)
     if got is None or got.ncc < _LEAST_NCC or not np.isfinite(got.sigma_px):
         return None
     if max(abs(d) for d in got.shift_px) > reach:
