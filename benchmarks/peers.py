@@ -129,6 +129,7 @@ def ours(job: Job, folder: Path) -> tuple[np.ndarray, float]:
     pool_tile_positions(
         links=(folder / f"{name}_tile_links.csv",),
         stages=(folder / f"{name}_tile_stage.json",),
+        windows=(folder / f"{name}_tile_windows.csv",),
         tiles=(tiles,),
         output_dir=folder,
     )

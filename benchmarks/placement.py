@@ -89,6 +89,7 @@ def place(folder: Path) -> tuple[SlicePlacement, float]:
     pool_tile_positions(
         links=(run / "z00_tile_links.csv",),
         stages=(run / "z00_tile_stage.json",),
+        windows=(run / "z00_tile_windows.csv",),
         tiles=(folder / "z00_tiles.json",),
         output_dir=run,
     )

@@ -25,6 +25,7 @@ def placed(tmp_path_factory):
     pool_tile_positions(
         links=(folder / "z00_tile_links.csv",),
         stages=(folder / "z00_tile_stage.json",),
+        windows=(folder / "z00_tile_windows.csv",),
         tiles=(folder / "z00_tiles.json",),
         output_dir=folder,
     )
