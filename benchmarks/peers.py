@@ -79,7 +79,8 @@ def simulated_job(kind: str, folder: Path) -> Job:
 
 def folder_job(raw: Path) -> Job:
     """Read a folder of tiles with TileConfiguration.txt and truth.csv."""
-    stage = read_tile_configuration(raw / CONFIGURATION_NAME)
+    listed = read_tile_configuration(raw / CONFIGURATION_NAME)
+    stage = {tile.name: tile.corner_px for tile in listed}
     with (raw / "truth.csv").open(newline="") as file:
         truth = {r["file"]: (float(r["row_px"]), float(r["col_px"])) for r in csv.DictReader(file)}
     names = sorted(set(stage) & set(truth))

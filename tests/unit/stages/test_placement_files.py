@@ -48,7 +48,7 @@ def test_the_tile_configuration_gives_the_places_back(placed, read):
     _, folder = placed
     path = folder / "z00_TileConfiguration.txt"
     found = (
-        read_tile_configuration(path)
+        {tile.name: tile.corner_px for tile in read_tile_configuration(path)}
         if read == "acquisition"
         else parse_configuration(path.read_text())
     )
