@@ -12,13 +12,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["Terminated", "forget_signal", "interruptible", "was_heard"]
+__all__ = ["Terminated", "forget_signal", "interruptible", "open_streams", "was_heard"]
 
 _HEARD: list[int] = []  # a property of the process, as signals are
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived, which schedulers send at the end of a job's time."""
+
+
+def open_streams() -> None:
+    """Give a process that was started with closed streams somewhere to write to.
+
+    What it opens next would take their numbers, and messages would end up in a result.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def was_heard() -> bool:
@@ -34,6 +49,7 @@ def forget_signal() -> None:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM into one line and the exit codes 130 and 143."""
+    open_streams()
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _stop)

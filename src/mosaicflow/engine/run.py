@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import time
@@ -117,6 +118,9 @@ def _check_folders(raw: Path, root: Path) -> None:
     except (OSError, RuntimeError) as error:  # too long a name; links that go round
         reason = error.strerror if isinstance(error, OSError) else error
         raise ParameterError(f"--input {raw} or --output {root} is no path ({reason})") from error
+    for option, path in (("--input", source), ("--output", target)):
+        if os.fsencode(path).decode("utf-8", "replace").encode() != os.fsencode(path):
+            raise ParameterError(f"{option} {path!r} is no text in UTF-8: give it another name")
     if not found:
         raise InputError(f"{raw}: not found, expected the folder of an acquisition")
     if target.is_relative_to(source if source.is_dir() else source.parent):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -48,6 +51,7 @@ class Workers:
         os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
+        _shorten_folder()
         try:
             _start_server()
         except KeyboardInterrupt:
@@ -89,6 +93,19 @@ class Workers:
                 f"a worker process was killed while '{task.name}' or a task beside it ran",
                 remedy="the machine may be out of memory: run with fewer --threads",
             ) from error
+
+
+# A socket's path has 107 characters at most; the library adds up to 40 to the folder's.
+_LONGEST_FOLDER = 60
+
+
+def _shorten_folder() -> None:
+    """Let the sockets of workers lie in a short folder where TMPDIR is a long one."""
+    if len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_FOLDER:
+        return
+    folder = tempfile.mkdtemp(prefix="mosaicflow-", dir="/tmp")  # mode 0700
+    multiprocessing.current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]  # has no other name
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _start_server() -> None:
