@@ -1,4 +1,4 @@
-include { effectiveSettings ; guide ; runRecord } from './functions/about'
+include { closingOf ; effectiveSettings ; isReported ; runFacts ; usualSettings } from './functions/about'
 include { checkFolders ; checkValues            } from './functions/checks'
 include { publishedFolder ; publishedFolders    } from './functions/published'
 include { listingOf ; tileEntries } from './functions/raw_folder'
@@ -11,6 +11,7 @@ include { BUILD_GRIDS             } from './workflows/build_grids'
 include { RECONSTRUCT_SLICES      } from './workflows/reconstruct_slices'
 include { ALIGN_SLICES            } from './workflows/align_slices'
 include { REPORT_BUGS             } from './workflows/report_bugs'
+include { REPORT                  } from './modules/report'
 
 params {
     // Folder of the raw acquisition, or a tile table (CSV) in it
@@ -235,6 +236,11 @@ params {
     // Values of the exported volume: as they are, or scaled to whole numbers up to 65535 (float32 | uint16)
     export_dtype: String = 'float32'
 
+    // ---- Report and verdict ----
+    // Verdict from which the run counts as failed, once everything is written: a warning, an error (the
+    // volume as a whole cannot be trusted), or never (warning | error | never)
+    fail_on: String = 'error'
+
     // ---- Output stores ----
     // Codec of the chunks (blosc | blosc-lz4 | blosc-zstd | zstd | lz4 | gzip | none)
     compressor: String = 'blosc'
@@ -307,30 +313,32 @@ workflow {
 
     REPORT_BUGS(files_ch.filter { f -> isBug(f) }.collect())
     outputs = grids_ch.map { row -> row.grid }.mix(slices_ch.map { row -> row.store }, aligned.volume, files_ch).toList()
-    effective = effectiveSettings(params, file("${projectDir}/nextflow_schema.json"))
+    schema = file("${projectDir}/nextflow_schema.json")
     facts = [
         input: params.input.toString(), output: workflow.outputDir.toString(), version: nextflow.version.toString(),
         profile: workflow.profile, container: workflow.containerEngine, command: workflow.commandLine
     ]
-    record_ch = outcomes.map { found -> [outcomes: found] }
-        .combine(aligned.evidence)
-        .combine(inspected.files.flatten().filter { f -> f.name == 'acquisition.json' }.map { f -> [acquisition: f] })
-        .combine(outputs.map { all -> [outputs: all] })
-        .map { parts -> runRecord(workflow.manifest.version, effective, parts.inject([:]) { all, part -> all + part }, facts) }
-        .collectFile(name: 'run.json')
-    guide_ch = aligned.volume
-        .map { _volume -> guide(workflow.manifest.version, volume_name, effective, projectDir) }
-        .collectFile(name: 'README.txt')
+    facts_ch = outputs
+        .map { all -> runFacts(volume_name, effectiveSettings(params, schema), usualSettings(schema), all, facts) }
+        .collectFile(name: 'run_facts.json')
+    told_ch = files_ch.filter { file -> isReported(file.name) }.toSortedList { a, b -> a.name <=> b.name }
+    reported = REPORT(told_ch, facts_ch, settings.report)
 
     publish:
     grids    = grids_ch
     slices   = slices_ch
     volume   = aligned.volume
-    files    = files_ch.mix(guide_ch)
-    about    = versions_ch.mix(record_ch)
+    files    = files_ch.mix(reported.page, reported.guide)
+    about    = versions_ch.mix(reported.record)
 
     onComplete:
     unmarkRunning(workflow.outputDir)
+    def record = file("${workflow.outputDir}/pipeline_info/run.json")
+    // Of an earlier run where this one ended before its report.
+    def closing = workflow.success ? closingOf(record) : [lines: [], failed: false]
+    closing.lines.each { line -> log.info line.replace('{output}', workflow.outputDir.toString()) }
+    if( closing.failed )
+        nextflow.Global.session.abort(new nextflow.exception.AbortRunException('fail_on'))
     log.info "mosaicflow ${workflow.success ? 'finished' : 'failed'} after ${workflow.duration}: ${workflow.outputDir}"
 }
 

@@ -129,6 +129,7 @@ TITLES = {
     "solve_alignment": "Alignment",
     "stack": "Volume",
     "export": "Files for other programs",
+    "report": "Report and verdict",
 }
 
 

@@ -51,6 +51,7 @@ def stageSettings(given) {
             'stack_preview'
         ]),
         export: given.subMap(['export_formats', 'export_level', 'export_dtype']),
+        report: given.subMap(['fail_on']),
     ]
 }
 

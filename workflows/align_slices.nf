@@ -50,10 +50,6 @@ workflow ALIGN_SLICES {
     }
 
     emit:
-    volume   = stacked.volume
-    evidence = transforms.map { pairs -> [transforms: pairs] }
-        .combine(unmatched.map { records -> [unmatched: records] })
-        .combine(solved.alignment.map { file -> [alignment: file] })
-        .map { parts -> parts.inject([:]) { all, part -> all + part } }
-    files    = registered.transform.mix(registered.failure).map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, lit.profile, lit.files, stacked.files, exports_ch).flatten()
+    volume = stacked.volume
+    files  = registered.transform.mix(registered.failure).map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, lit.profile, lit.files, stacked.files, exports_ch).flatten()
 }

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
     from cyclopts import Token
 
-    from mosaicflow.engine.result import RunResult
 
 __all__ = ["run"]
-
-_WARNINGS_SHOWN = 10
 
 
 def _folder(_hint: type, tokens: Sequence[Token]) -> Path:
@@ -37,6 +34,9 @@ def run(
     **settings: str,
 ) -> int:
     """Turn the raw tiles of an acquisition into one volume, on this machine.
+
+    Exit codes: 0 done (a lost slice is named), 1 no volume or a bug, 2 wrong usage, 3 finished,
+    but the verdict reaches `fail_on`.
 
     Every pipeline parameter is also an option (``--crop_depth_um 400``); see
     docs/parameters.md. What an earlier run in the same output folder finished is reused where
@@ -65,28 +65,12 @@ def run(
     parameters = Parameters.read(params_file, option_values(settings))
     count = threads or len(os.sched_getaffinity(0))
     result = run_pipeline(raw, root, parameters, count)
-    say("\n".join(_lines(result)) + "\n", to="stdout")
+    notes = [f"warning: {note}" for note in result.notes]
+    lines = [*notes, *result.closing, f"time      {result.seconds:.1f} s"]
+    say("\n".join(lines) + "\n", to="stdout")
     if result.bugs:
         say(
             f"error: a bug in mosaicflow ended {', '.join(result.bugs)}: everything else is"
             " done; please report it with these files\n"
         )
-    return 1 if result.bugs else 0
-
-
-def _lines(result: RunResult) -> list[str]:
-    """Say where everything is, what is not in the volume, and what to look at."""
-    left_out = {**result.failures, **result.excluded}
-    more = len(result.warnings) - _WARNINGS_SHOWN
-    return [
-        *(f"warning: {sentence}" for sentence in result.warnings[:_WARNINGS_SHOWN]),
-        *([f"warning: {more} more in {result.root / 'metrics'}"] if more > 0 else []),
-        *(f"pair {pair} could not be compared: {why}" for pair, why in result.unmatched.items()),
-        *(f"slice {z} is not in the volume: {why}" for z, why in sorted(left_out.items())),
-        f"volume    {result.volume}",
-        f"guide     {result.root / 'README.txt'}",
-        f"previews  {result.root / 'previews'}",
-        f"metrics   {result.root / 'metrics'}",
-        f"tables    {result.root / 'tables'}",
-        f"{result.n_slices - len(left_out)} of {result.n_slices} slices, {result.seconds:.1f} s",
-    ]
+    return 1 if result.bugs else 3 if result.is_refused else 0

@@ -1,85 +1,57 @@
-"""What a run says about itself: ``pipeline_info/run.json`` and ``README.txt``.
-
-The workflow's functions/about.nf writes the same, and a test compares both.
-"""
+"""What only the engine knows of a run, for the stage `report`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow import __version__
 from mosaicflow.engine.parameters import Parameters
-from mosaicflow.io.tables import read_json, write_json, write_text
+from mosaicflow.io.tables import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from mosaicflow.engine.layout import RunFolder
-    from mosaicflow.engine.result import RunResult
 
-__all__ = ["write_about"]
+__all__ = ["write_facts"]
 
 
-def write_about(
-    result: RunResult, folder: RunFolder, parameters: Parameters, engine: Mapping[str, Any]
-) -> None:
-    """Write the record of a finished run, and the guide to its output.
+def write_facts(
+    folder: RunFolder,
+    volume: str,
+    outputs: Sequence[str],
+    parameters: Parameters,
+    engine: Mapping[str, Any],
+) -> Path:
+    """Write the facts of a run; the workflow's functions/about.nf writes the same.
 
     Parameters
     ----------
-    result : RunResult
-        What the run gave.
     folder : RunFolder
         Where everything was published.
+    volume : str
+        Name of the volume's store.
+    outputs : sequence of str
+        Everything published, relative to the output folder.
     parameters : Parameters
         Settings of the run.
     engine : mapping
-        What only this engine knows.
+        What only this engine knows: times, threads, places.
+
+    Returns
+    -------
+    Path
+        The file, for the stage `report`.
     """
-    acquisition = folder.path("acquisition.json").read_bytes()
-    alignment = read_json(folder.path("alignment.json"))
-    (folder.root / "pipeline_info").mkdir(exist_ok=True)
+    path = folder.private / "run_facts.json"
     write_json(
-        folder.root / "pipeline_info" / "run.json",
+        path,
         {
-            "software": f"mosaicflow {__version__}",
+            "volume": volume,
             "parameters": parameters.effective(),
-            "input": {"digest": hashlib.sha256(acquisition).hexdigest()},
-            "slices": {
-                "found": result.n_slices,
-                "failed": result.failures,
-                "excluded": result.excluded,
-                "placed": len(alignment["slices"]),
-            },
-            "pairs": {"found": result.n_pairs, "failed": result.unmatched},
-            "outputs": sorted(result.outputs),
+            "defaults": Parameters({}).effective(),
+            "outputs": sorted(outputs),
             "engine": {"name": "mosaicflow run", **engine},
         },
     )
-    write_text(folder.root / "README.txt", _guide(result.volume.name, parameters))
-
-
-def _guide(volume: str, parameters: Parameters) -> str:
-    """Fill in the guide that both engines share."""
-    chosen, defaults = parameters.effective(), Parameters({}).effective()
-    lines = [f"  {name}: {_text(value)}" for name, value in chosen.items()]
-    usual = {f"  {name}: {_text(value)}" for name, value in defaults.items()}
-    settings = [line for line in lines if line not in usual]
-    text = files("mosaicflow.engine").joinpath("readme.txt").read_text(encoding="utf-8")
-    for mark, filling in (
-        ("@VERSION@", __version__),
-        ("@VOLUME@", volume),
-        ("@STEM@", volume.removesuffix(".ome.zarr")),
-        ("@SETTINGS@", "\n".join(settings) or "  none"),
-    ):
-        text = text.replace(mark, filling)
-    return text
-
-
-def _text(value: object) -> str:
-    """Write a value as JSON, whole numbers without a fraction."""
-    return re.sub(r"\.0(?=[,\]]|$)", "", json.dumps(value, separators=(",", ":")))
+    return path

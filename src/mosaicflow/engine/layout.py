@@ -39,9 +39,10 @@ _RULES = (
     (re.compile(r".*_transform(_xy)?\.(json|tfm|npy|crc32c\.json)"), "transforms"),
     (re.compile(_TABLE_SUMS), "tables"),
     (re.compile(r".*\.crc32c\.json"), ""),
+    (re.compile(r"run\.json"), "pipeline_info"),
     (re.compile(r".*\.png"), "previews"),
     (re.compile(r".*\.(json|csv|npz|bdv\.xml)|z\d+_TileConfiguration\.txt"), "tables"),
-    (re.compile(r".*\.txt"), ""),
+    (re.compile(r".*\.txt|report\.html"), ""),
 )
 
 # Folders at the top of the output tree.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.engine.parameters import Parameters
 
-__all__ = ["Plan", "inspection_task", "plan_run"]
+__all__ = ["Plan", "inspection_task", "plan_run", "report_task"]
 
 # What estimate_tile_positions writes of a slice.
 _OF_TILES = ("tile_links.csv", "tile_stage.json", "tile_windows.csv")
@@ -54,6 +55,34 @@ def inspection_task(raw: Path, root: Path, parameters: Parameters) -> Task:
         settings.setdefault("slice_config", edited)
     name = "inspect_acquisition"
     return Task(name, name, root, {}, settings, thorough=thorough)
+
+
+def report_task(root: Path, facts: Path, outputs: Sequence[str], parameters: Parameters) -> Task:
+    """Make the last task: one page about everything that the others published.
+
+    Parameters
+    ----------
+    root : Path
+        Output folder.
+    facts : Path
+        What only the engine knows (see `mosaicflow.engine.about.write_facts`).
+    outputs : sequence of str
+        Everything published, relative to `root`.
+    parameters : Parameters
+        Settings of the run.
+
+    Returns
+    -------
+    Task
+    """
+    settings = {**parameters.for_stage("report"), "facts": facts}
+    names = [name.rpartition("/")[2] for name in outputs]
+    told = tuple(name for name in names if _SMALL.fullmatch(name))
+    return Task("report", "report", root, {"files": told}, settings)
+
+
+# What the report reads: tables, metrics, records and pictures, no voxels and no checksums.
+_SMALL = re.compile(r"(?!.*\.crc32c\.json).*\.(json|csv|png)")
 
 
 def plan_run(

@@ -42,7 +42,13 @@ class RunResult:
     outcomes : tuple of Outcome
         One per task.
     seconds : float
-        Wall-clock time.
+        Wall-clock time, but for the report's.
+    closing : tuple of str
+        The last words for a terminal: what was noticed, the verdict, what to open next.
+    is_refused : bool
+        Whether the verdict is as bad as `fail_on` allows.
+    notes : tuple of str
+        What this engine found about the output folder itself.
     """
 
     root: Path
@@ -57,3 +63,6 @@ class RunResult:
     outputs: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     seconds: float
+    closing: tuple[str, ...]
+    is_refused: bool
+    notes: tuple[str, ...]

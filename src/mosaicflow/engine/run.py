@@ -8,13 +8,13 @@ import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mosaicflow.engine.about import write_about
+from mosaicflow.engine.about import write_facts
 from mosaicflow.engine.disk import in_one_line, lock_file, say
 from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder
 from mosaicflow.engine.notices import warnings_of
-from mosaicflow.engine.plan import inspection_task, plan_run
+from mosaicflow.engine.plan import inspection_task, plan_run, report_task
 from mosaicflow.engine.result import RunResult
 from mosaicflow.engine.running import running
 from mosaicflow.engine.schedule import run_plan
@@ -22,6 +22,7 @@ from mosaicflow.engine.tasks import all_outputs, execute, forget_others, publish
 from mosaicflow.engine.workers import Workers
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
 from mosaicflow.io.tables import parse_slice_id, read_json
+from mosaicflow.report.closing import OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,11 +77,16 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads))))
         notes = (*_ledger_note(inspection), *gone, *(n for one in outcomes for n in one.notes))
         failures, unmatched = _failures(folder)
-        _check_counts(folder, ids, failures)
-        outputs = all_outputs(root)
-        result = RunResult(
+        _refuse_nothing(folder, ids, failures)
+        outputs, seconds = all_outputs(root), time.perf_counter() - start
+        volume = folder.path(plan.tasks["stack"].output)
+        facts = {"threads": threads, **_facts(raw, root, seconds, outcomes)}
+        told = write_facts(folder, volume.name, outputs, parameters, facts)
+        outcomes = (*outcomes, workers.run(report_task(root, told, outputs, parameters)))
+        record = read_json(folder.path("run.json"))
+        return RunResult(
             root=root,
-            volume=folder.path(plan.tasks["stack"].output),
+            volume=volume,
             n_slices=len(ids),
             failures=failures,
             excluded=_excluded(folder, failures),
@@ -90,18 +96,22 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
             warnings=(*notes, *warnings_of(root, outputs)),
             outputs=outputs,
             outcomes=outcomes,
-            seconds=time.perf_counter() - start,
+            seconds=seconds,
+            closing=tuple(line.replace(OUTPUT, str(root)) for line in record["closing"]),
+            is_refused=record["verdict"]["failed"],
+            notes=notes,
         )
-        facts = {
-            "input": str(raw.resolve()),
-            "output": str(root.resolve()),
-            "python": platform.python_version(),
-            "threads": threads,
-            "seconds": round(result.seconds, 1),
-            "stages": _by_stage(outcomes),
-        }
-        write_about(result, folder, parameters, facts)
-    return result
+
+
+def _facts(raw: Path, root: Path, seconds: float, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Say what only this engine knows."""
+    return {
+        "input": str(raw.resolve()),
+        "output": str(root.resolve()),
+        "python": platform.python_version(),
+        "seconds": round(seconds, 1),
+        "stages": _by_stage(outcomes),
+    }
 
 
 def _ledger_note(inspection: Task) -> tuple[str, ...]:
@@ -209,15 +219,9 @@ def _excluded(folder: RunFolder, failures: Mapping[int, str]) -> dict[int, str]:
     return {slice_id: why for slice_id, why in reasons.items() if slice_id not in failures}
 
 
-def _check_counts(folder: RunFolder, ids: list[int], failures: dict[int, str]) -> None:
-    """Every slice that went in has come out, or there is a record of why not."""
+def _refuse_nothing(folder: RunFolder, ids: list[int], failures: dict[int, str]) -> None:
+    """Refuse a run without a slice; that none is lost in silence the stage `report` proves."""
     made = {parse_slice_id(p) for p in (folder.root / "slices" / "normalize").glob("*.ome.zarr")}
-    lost = [z for z in ids if z not in made and z not in failures]
-    if lost:
-        raise MosaicflowError(
-            f"{folder.root}: slices {lost} went in and neither came out nor left a record",
-            remedy="this is a bug in mosaicflow: please report it with the metrics folder",
-        )
     if ids and not made.intersection(ids):
         raise QualityError(
             f"{folder.root}: none of {len(ids)} slices could be processed; "

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image
 
-__all__ = ["ThinnedImage", "write_preview"]
+__all__ = ["ThinnedImage", "save_picture", "write_preview"]
 
 # Longest side of a preview.
 _PREVIEW_PX = 2000
@@ -39,7 +40,7 @@ class ThinnedImage:
         self.image[y : y + thin.shape[0], x : x + thin.shape[1]] = thin
 
 
-def write_preview(path: Path, image_yx: NDArray[np.floating]) -> None:
+def write_preview(path: Path, image_yx: NDArray[np.floating], um_per_px: float) -> None:
     """Write a grey PNG stretched between the 0.5 and 99.5 percentiles of what is not zero.
 
     Parameters
@@ -48,6 +49,8 @@ def write_preview(path: Path, image_yx: NDArray[np.floating]) -> None:
         File to write.
     image_yx : ndarray, shape (y, x)
         Intensities; zero means no data and stays black.
+    um_per_px : float
+        Pitch of the image, for a scale bar; the file carries its own.
     """
     from PIL import Image
 
@@ -57,6 +60,25 @@ def write_preview(path: Path, image_yx: NDArray[np.floating]) -> None:
     grey = np.where(image_yx != 0, np.clip(stretched, 0, 1) * 255, 0).astype(np.uint8)
     picture = Image.fromarray(grey)
     picture.thumbnail((_PREVIEW_PX, _PREVIEW_PX))
+    save_picture(path, picture, um_per_px * image_yx.shape[1] / picture.width)
+
+
+def save_picture(path: Path, picture: Image.Image, um_per_px: float) -> None:
+    """Write a PNG that says how large its pixels are (text ``um_per_px``).
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    picture : PIL.Image.Image
+        What to write.
+    um_per_px : float
+        Its pitch.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    said = PngInfo()
+    said.add_text("um_per_px", f"{um_per_px:.6g}")
     partial = path.with_name(f".{path.name}.tmp")
-    picture.save(partial, format="PNG")
+    picture.save(partial, format="PNG", pnginfo=said)
     partial.replace(path)

@@ -20,40 +20,36 @@ __all__ = ["StageReport", "digest", "metrics_path", "read_metrics"]
 
 SOFTWARE = f"mosaicflow {__version__}"
 
-Status = Literal["ok", "warning", "error"]
-_RANK: tuple[Status, ...] = ("ok", "warning", "error")
+Status = Literal["not_used", "ok", "warning", "error"]
+Direction = Literal["low", "high", "abs", "none"]
+_RANK: tuple[Status, ...] = ("not_used", "ok", "warning", "error")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Threshold:
-    warning: float | None
-    error: float | None
-    high_is_good: bool = False
-    absolute: bool = False
+    """From where a value is bad; ``direction`` is the way in which it is good."""
+
+    warning: float | None = None
+    error: float | None = None
+    direction: Direction = "none"
 
 
-# A value on the threshold itself still counts as good.
+# What several stages measure. A value on the threshold itself still counts as good. Chosen on
+# simulated runs (tests/pipeline/test_thresholds.py shows what sound and broken ones give).
 _THRESHOLDS = {
-    "registration_error": _Threshold(0.05, 0.15),
-    "translation_magnitude": _Threshold(30, 50),
-    "rotation": _Threshold(1, 2, absolute=True),
-    "correlation": _Threshold(0.7, 0.5, high_is_good=True),
-    "registration_confidence": _Threshold(0.4, 0.3, high_is_good=True),
-    "tissue_coverage": _Threshold(0.10, 0.05, high_is_good=True),
-    "mask_coverage": _Threshold(0.05, 0.01, high_is_good=True),
-    "agarose_coverage": _Threshold(0.05, 0.01, high_is_good=True),
-    "empty_fraction": _Threshold(0.5, 0.8),
-    "interface_depth": _Threshold(50, 100),
-    "interface_min_depth": _Threshold(5, None, high_is_good=True),
-    "interface_max_depth_fraction": _Threshold(0.5, None),
-    "profile_quality": _Threshold(0.5, 0.3, high_is_good=True),
-    "psf_max": _Threshold(0.10, 0.05, high_is_good=True),
-    "rms_residual": _Threshold(5, 15),
-    "z_offset_std": _Threshold(10, 25),
-    "z_offset_range": _Threshold(15, 30),
-    "std_background": _Threshold(0.10, 0.25),
-    "min_slice_coverage": _Threshold(0.02, 0.005, high_is_good=True),
-    "std_slice_coverage": _Threshold(0.15, 0.30),
+    # Pairs that share tissue: 0.85 and more where they match, below 0.5 where they do not.
+    "correlation": _Threshold(0.7, 0.5, "high"),
+    "registration_confidence": _Threshold(0.4, 0.3, "high"),
+    # Shares of the canvas: a slice half of whose tiles are blank has 0.5 and more empty.
+    "tissue_coverage": _Threshold(0.05, 0.01, "high"),
+    "empty_fraction": _Threshold(0.5, 0.8, "low"),
+    # Planes of water above the face; at 0 the face may have been cut off.
+    "interface_min_depth": _Threshold(1, None, "high"),
+    "interface_max_depth_fraction": _Threshold(0.5, None, "low"),
+    # px between what links say and where the tiles went; sound: 0.05.
+    "rms_residual": _Threshold(1, 5, "low"),
+    "std_background": _Threshold(0.10, 0.25, "low"),
+    "min_slice_coverage": _Threshold(0.02, 0.005, "high"),
 }
 
 
@@ -123,6 +119,8 @@ class StageReport:
         self.metrics: dict[str, dict[str, Any]] = {}
         self.warnings: list[str] = []
         self.errors: list[str] = []
+        self.notes: list[str] = []
+        self.is_used = True
         self.sections: dict[str, Any] = {}
 
     @classmethod
@@ -175,7 +173,7 @@ class StageReport:
         *,
         warning: float | None = None,
         error: float | None = None,
-        high_is_good: bool = False,
+        good: Direction = "low",
     ) -> None:
         """Record one number and judge it.
 
@@ -189,13 +187,13 @@ class StageReport:
             For the reader.
         warning, error : float, optional
             Thresholds that override the known ones; no threshold at all means "for information".
-        high_is_good : bool
-            Direction of `warning` and `error`.
+        good : {'low', 'high', 'abs'}
+            Which values are good: small ones, large ones, or those near zero.
         """
         value = getattr(value, "item", lambda: value)()  # a numpy scalar becomes a plain number
-        threshold = _THRESHOLDS.get(name, _Threshold(None, None))
+        threshold = _THRESHOLDS.get(name, _Threshold())
         if warning is not None or error is not None:
-            threshold = _Threshold(warning, error, high_is_good)
+            threshold = _Threshold(warning, error, good)
         if isinstance(value, float) and not math.isfinite(value):
             self.warn(f"{name} is {value}")
             value = None
@@ -203,8 +201,19 @@ class StageReport:
         if isinstance(value, int | float) and not isinstance(value, bool):
             status = _judge(float(value), threshold)
         self.metrics[name] = {
-            "value": value, "unit": unit, "description": description, "status": status,
+            "value": value, "unit": unit, "description": description,
+            "warning_at": threshold.warning, "error_at": threshold.error,
+            "direction": threshold.direction, "status": status if self.is_used else "not_used",
         }  # fmt: skip
+
+    def set_aside(self, reason: str) -> None:
+        """Say that nothing depends on what follows: it is recorded, and judged by nobody."""
+        self.is_used = False
+        self.note(reason)
+
+    def note(self, text: str) -> None:
+        """Add a sentence about something normal."""
+        self.notes.append(text)
 
     def warn(self, text: str) -> None:
         """Add a sentence that a user should read."""
@@ -251,6 +260,7 @@ class StageReport:
                 "metrics": self.metrics,
                 "warnings": self.warnings,
                 "errors": self.errors,
+                "notes": self.notes,
                 "inputs": self.inputs,
                 "parameters": self.parameters,
                 "software": SOFTWARE,
@@ -271,9 +281,9 @@ def _by_name(path: Path) -> str:
 
 
 def _judge(value: float, threshold: _Threshold) -> Status:
-    if threshold.absolute:
+    if threshold.direction == "abs":
         value = abs(value)
-    sign = -1.0 if threshold.high_is_good else 1.0
+    sign = -1.0 if threshold.direction == "high" else 1.0
     for status, limit in (("error", threshold.error), ("warning", threshold.warning)):
         if limit is not None and sign * value > sign * limit:
             return "error" if status == "error" else "warning"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 
 from mosaicflow.alignment.solution import Alignment, fit_canvas, frame_of
 from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.io.previews import save_picture
 from mosaicflow.io.tables import read_json, write_csv
 from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct, open_level, read_omezarr_info
 from mosaicflow.stacking.gains import SeamLevel
@@ -372,7 +374,7 @@ def _report(report: StageReport, drawn: _Drawn) -> None:
     if correlations:
         text = "median correlation of neighbours at their seam"
         median = statistics.median(correlations)
-        report.metric("seam_correlation", median, "", text, warning=0.5, high_is_good=True)
+        report.metric("seam_correlation", median, "", text, warning=0.5, good="high")
         report.metric("worst_seam_correlation", min(correlations), "", "of the worst seam")
     _report_brightness(report, drawn)
 
@@ -399,6 +401,10 @@ def _report_brightness(report: StageReport, drawn: _Drawn) -> None:
     report.metric("below_display", below, "fraction", text.format("below 0", "black"))
 
 
+# Longest side of the picture of the volume: two screens' worth.
+_PREVIEW_PX = 2000
+
+
 def _write_preview(output: Path) -> None:
     """Draw the three central planes of the finest level that fits on a screen."""
     from PIL import Image
@@ -413,6 +419,9 @@ def _write_preview(output: Path) -> None:
         np.asarray(level[:, y], dtype=np.float32),
         np.asarray(level[:, :, x], dtype=np.float32),
         z_over_lateral=pitch[0] / pitch[2],
+        longest_px=sys.maxsize,
     )
     name = output.name.removesuffix(".ome.zarr") + ".png"
-    Image.fromarray(picture).save(output.with_name(name))
+    step = -(-max(picture.shape) // _PREVIEW_PX)
+    thin = np.ascontiguousarray(picture[::step, ::step])
+    save_picture(output.with_name(name), Image.fromarray(thin), 1000 * pitch[2] * step)

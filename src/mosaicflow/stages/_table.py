@@ -66,6 +66,7 @@ STAGES: dict[str, Stage] = {
         Stage("estimate_depth_profile", "run"),
         Stage("stack", "run"),
         Stage("export", "run"),
+        Stage("report", "run"),
     )
 }
 

@@ -85,7 +85,8 @@ def normalize(
         report.section("background", planes.to_json()["background"])
         report.section("span", planes.to_json()["span"])
     report.write(output)
-    write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), projection)
+    pitch_um = 1000 * source.pitch_mm[2] * source.shape[2] / projection.shape[1]
+    write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), projection, pitch_um)
 
 
 def _write(

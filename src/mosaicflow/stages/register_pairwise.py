@@ -99,11 +99,12 @@ def _report(report: StageReport, record: dict[str, Any]) -> None:
     if "no tissue" in record["reason"]:
         report.warn(f"{record['reason']}: the stage alone places it against the other")
         return
-    if record["status"] == "error":
-        report.error(f"registration not usable: {record['reason']}")
     if record["distance_planes"]:
         apart = f"planes {record['distance_planes']:.1f} apart were compared"
-        report.warn(f"the slices share no tissue: {apart}")
+        report.set_aside(f"the slices share no tissue: {apart}")
+    if record["status"] == "error":
+        say = report.error if report.is_used else report.note
+        say(f"registration not usable: {record['reason']}")
     report.metric("registration_error", 1 - record["correlation"], "", "1 - correlation")
     report.metric("correlation", record["correlation"], "", "inside the tissue, after registration")
     report.metric("correlation_before", record["correlation_before"], "", "as the stage places it")

@@ -102,7 +102,9 @@ def stitch_3d(
         sums = np.sum([found[corner] for corner in sorted(found)], axis=0)
         writer.finalize(source.pitch_mm, store.n_levels)
     if stitch_preview:
-        write_preview(output.with_name(output.name.replace(".ome.zarr", ".png")), preview.image)
+        pitch_um = 1000 * source.pitch_mm[2] * canvas.shape_yx[1] / preview.image.shape[1]
+        path = output.with_name(output.name.replace(".ome.zarr", ".png"))
+        write_preview(path, preview.image, pitch_um)
     report.metric("empty_fraction", sums[0] / np.prod(canvas.shape_yx), "", "canvas without data")
     report.metric("tissue_coverage", tissue_fraction(preview.image), "", "canvas with tissue")
     _describe_seams(report, *sums[1:].tolist())
@@ -143,7 +145,7 @@ def _describe_seams(
     seam, rest = border / max(n_border, 1), every / max(n_every, 1)
     report.metric(
         "seam_ratio", seam / rest if rest else None, "", "gradient across seams over elsewhere",
-        warning=1.1, error=1.5,
+        warning=1.3, error=2.0,
     )  # fmt: skip
 
 

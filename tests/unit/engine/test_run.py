@@ -102,7 +102,8 @@ def test_a_second_run_does_nothing_again(acquisition, run_copy, content):
     parameters = Parameters.read(acquisition.params, {})
     result = run_pipeline(acquisition.raw, run_copy, parameters, 2)
     states = {outcome.stage: outcome.state for outcome in result.outcomes}
-    assert states.pop("inspect_acquisition") == "done"
+    # The raw folder is looked at and the page written anew each time.
+    assert (states.pop("inspect_acquisition"), states.pop("report")) == ("done", "done")
     assert set(states.values()) == {"kept"}
     assert content(run_copy / "3d_volume.ome.zarr") == before
 
@@ -117,6 +118,7 @@ def test_a_changed_parameter_runs_only_what_follows_from_it(acquisition, run_cop
         "solve_alignment",
         "estimate_depth_profile",
         "stack",
+        "report",
     }
 
 
@@ -203,7 +205,9 @@ def test_a_pair_that_cannot_be_compared_stops_nobody(acquisition, run_copy, monk
         found = plan(*arguments)
         name = "register_pairwise z00 z01"
         inputs = {**found.tasks[name].inputs, "moving": "mosaic_grid_3d_z01.ome.zarr"}
-        found.tasks[name] = replace(found.tasks[name], inputs={**inputs, "shifts": "README.txt"})
+        found.tasks[name] = replace(
+            found.tasks[name], inputs={**inputs, "shifts": "slice_config.csv"}
+        )
         return found
 
     monkeypatch.setattr("mosaicflow.engine.run.plan_run", with_a_bad_pair)
@@ -211,13 +215,13 @@ def test_a_pair_that_cannot_be_compared_stops_nobody(acquisition, run_copy, monk
     result = run_pipeline(acquisition.raw, run_copy, parameters, 2)
     assert result.failures == {}
     assert list(result.unmatched) == ["z00_z01"]
-    assert result.unmatched["z00_z01"].startswith("register_pairwise: README.txt: ")
+    assert result.unmatched["z00_z01"].startswith("register_pairwise: slice_config.csv: ")
     assert not list((run_copy / "transforms").glob("z00_z01*"))
     record = read_json(run_copy / "pipeline_info/run.json")
     assert record["pairs"] == {"found": 1, "failed": result.unmatched}
     assert record["slices"]["placed"] == 2
     warnings = read_json(run_copy / "metrics/alignment.metrics.json")["warnings"]
-    assert any(text.startswith("pair 0-1: README.txt: ") for text in warnings)
+    assert any(text.startswith("pair 0-1: slice_config.csv: ") for text in warnings)
 
 
 def test_a_bug_in_one_slice_costs_that_slice_and_the_run_ends_with_1(
@@ -236,7 +240,10 @@ def test_a_bug_in_one_slice_costs_that_slice_and_the_run_ends_with_1(
     root = tmp_path / "out"
     assert cli_run(input=raw_copy, output=root, params_file=acquisition.params, threads=2) == 1
     said = capsys.readouterr()
-    assert "slice 1 is not in the volume: crop_interface: internal error (TypeError" in said.out
+    assert (
+        "slice 1 is not in the volume (failed): crop_interface: internal error (TypeError"
+        in said.out
+    )
     assert "1 of 2 slices" in said.out
     assert "a bug in mosaicflow ended tables/z01_failure.json" in said.err
     record = read_json(root / "tables/z01_failure.json")

@@ -33,10 +33,10 @@ def test_metrics_lie_beside_the_output_under_its_stem(output, metrics):
 
 def test_the_worked_example_of_the_thresholds_comes_out(report):
     report.metric("correlation", 0.66)
-    report.metric("translation_magnitude", 52, "px")
-    report.metric("rotation", -0.4, "deg")
+    report.metric("translation", 52, "px", warning=30, error=50)
+    report.metric("rotation", -0.4, "deg", warning=1, good="abs")
     status = {name: metric["status"] for name, metric in report.metrics.items()}
-    assert status == {"correlation": "warning", "translation_magnitude": "error", "rotation": "ok"}
+    assert status == {"correlation": "warning", "translation": "error", "rotation": "ok"}
     assert report.overall_status == "error"
 
 
@@ -50,7 +50,6 @@ def test_the_worked_example_of_the_thresholds_comes_out(report):
         ("empty_fraction", 0.8, "warning"),
         ("empty_fraction", 0.81, "error"),
         ("interface_min_depth", 0.0, "warning"),
-        ("rotation", -2.1, "error"),
         ("anything", 1e9, "ok"),
         ("correlation", "none", "ok"),
         ("correlation", True, "ok"),
@@ -64,7 +63,7 @@ def test_a_value_on_a_threshold_still_counts_as_good(report, name, value, status
 
 def test_thresholds_can_be_given_in_either_direction(report):
     report.metric("seams", 1.2, warning=1.1, error=1.5)
-    report.metric("share", 0.2, warning=0.5, error=0.1, high_is_good=True)
+    report.metric("share", 0.2, warning=0.5, error=0.1, good="high")
     assert [metric["status"] for metric in report.metrics.values()] == ["warning", "warning"]
 
 
@@ -75,9 +74,31 @@ def test_a_worse_value_never_gets_a_better_status(value, low):
     for step in (0.0, 1.0, 10.0):
         report = StageReport("x", {}, {})
         worse = value + step if low else value - step
-        report.metric("m", worse, warning=1.0, error=2.0 if low else 0.0, high_is_good=not low)
+        report.metric(
+            "m", worse, warning=1.0, error=2.0 if low else 0.0, good="low" if low else "high"
+        )
         found.append(rank.index(report.metrics["m"]["status"]))
     assert found == sorted(found)
+
+
+@pytest.mark.parametrize(("value", "status"), [(-2.1, "error"), (1.5, "warning"), (-1.0, "ok")])
+def test_near_zero_can_be_what_is_good(report, value, status):
+    report.metric("rotation", value, "deg", warning=1, error=2, good="abs")
+    assert report.metrics["rotation"]["status"] == status
+
+
+def test_what_nothing_depends_on_is_judged_by_nobody(report):
+    report.set_aside("the slices share no tissue")
+    report.metric("correlation", 0.1)
+    assert report.metrics["correlation"]["status"] == report.overall_status == "not_used"
+    assert report.metrics["correlation"]["error_at"] == 0.5
+    assert (report.notes, report.warnings) == (["the slices share no tissue"], [])
+
+
+def test_a_number_for_information_says_that_it_has_no_good_direction(report):
+    report.metric("n_tiles", 9)
+    found = report.metrics["n_tiles"]
+    assert (found["direction"], found["warning_at"], found["error_at"]) == ("none", None, None)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan")])
@@ -105,14 +126,16 @@ def test_the_written_envelope_has_the_keys_of_the_format(report, tmp_path):
     assert found.pop("timestamp").endswith("+00:00")
     assert found == {
         "step_name": "stitch_3d",
-        "overall_status": "ok",
+        "overall_status": "warning",
         "metrics": {
             "rms_residual": {
-                "value": 1.5, "unit": "px", "description": "of links", "status": "ok",
+                "value": 1.5, "unit": "px", "description": "of links",
+                "warning_at": 1, "error_at": 5, "direction": "low", "status": "warning",
             }
         },
         "warnings": [],
         "errors": [],
+        "notes": [],
         "inputs": {"grid": "abc"},
         "parameters": {"blend": "linear"},
         "software": f"mosaicflow {__version__}",

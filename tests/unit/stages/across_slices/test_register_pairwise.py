@@ -61,7 +61,8 @@ def test_slices_without_common_tissue_say_so(cut_block, tmp_path):
     record = register(cut_block, 0, 3, tmp_path / "t.json")
     assert record["distance_planes"] > 0
     metrics = json.loads((tmp_path / "t.metrics.json").read_text())
-    assert any("share no tissue" in text for text in metrics["warnings"])
+    assert metrics["overall_status"] == "not_used"
+    assert any("share no tissue" in text for text in metrics["notes"])
 
 
 def test_slices_one_plane_deep_are_registered(write_one_slice, tmp_path):

@@ -1,0 +1,284 @@
+"""The small files of a run, read into types; what is not there is empty, never an error."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from mosaicflow.io.tables import read_csv, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "Lost",
+    "Measured",
+    "Metric",
+    "RunFiles",
+    "lost_slices",
+    "read_measured",
+    "spelled_out",
+    "worst",
+]
+
+_SUFFIX = ".metrics.json"
+_PAIR = re.compile(r"z(\d+)_z(\d+)_")
+_SLICE = re.compile(r"(?:.*_)?z(\d+)(?:_|$|\.)")
+
+Kind = Literal["failed", "excluded automatically", "excluded by you", "missing"]
+# Reasons that a stage gives, not a person.
+_AUTOMATIC = {"calibration_slice", "matches_no_neighbour", "consecutive_low_z_corr"}
+# Reason codes of the tables, for people.
+_WORDS = {
+    "calibration_slice": "its face is far deeper than the others: taken for a calibration",
+    "matches_no_neighbour": "it matches none of its neighbours",
+    "consecutive_low_z_corr": "it belongs to a run of slices that match nothing",
+    "first_slice_excluded": "exclude_first_slices asks for it",
+    "previously_excluded": "use is false in slice_config.csv",
+    "missing_tiles": "no usable tiles were found",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number of one output, with what it was judged by.
+
+    Parameters
+    ----------
+    name, unit, description : str
+        As the stage gave them.
+    value : float, str, bool or None
+        None: not measured.
+    warning_at, error_at : float or None
+        From where it is bad.
+    direction : str
+        ``low``, ``high``, ``abs`` or ``none``: which values are good.
+    status : str
+        ``ok``, ``warning``, ``error`` or ``not_used``.
+    """
+
+    name: str
+    value: float | str | bool | None
+    unit: str = ""
+    description: str = ""
+    warning_at: float | None = None
+    error_at: float | None = None
+    direction: str = "none"
+    status: str = "ok"
+
+    @property
+    def number(self) -> float | None:
+        """Its value where that is a number."""
+        is_number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
+        return float(self.value) if is_number else None  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metrics file.
+
+    Parameters
+    ----------
+    stem : str
+        Name of the output without suffix.
+    stage : str
+        Stage that wrote it.
+    status : str
+        The worst of its numbers and sentences.
+    metrics : mapping of str to Metric
+        By name.
+    warnings, errors, notes : tuple of str
+        Sentences.
+    """
+
+    stem: str
+    stage: str
+    status: str
+    metrics: Mapping[str, Metric]
+    warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pair(self) -> tuple[int, int] | None:
+        """The two slices it is about, if it is about two."""
+        found = _PAIR.match(self.stem)
+        return (int(found[1]), int(found[2])) if found else None
+
+    @property
+    def slice_id(self) -> int | None:
+        """The slice it is about, if it is about one."""
+        found = _SLICE.match(self.stem)
+        return int(found[1]) if found and self.pair is None else None
+
+    def number(self, name: str) -> float | None:
+        """Give a number by name; None where it was not measured."""
+        found = self.metrics.get(name)
+        return None if found is None else found.number
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A slice that has no image in the volume.
+
+    Parameters
+    ----------
+    slice_id : int
+        Its number.
+    kind : str
+        Failed, excluded automatically, excluded by you, or missing.
+    reason : str
+        Why: a sentence, or codes of the tables.
+    stage : str
+        Where it failed.
+    remedy : str
+        What can be done.
+    is_bug : bool
+        Whether a fault of mosaicflow did it.
+    """
+
+    slice_id: int
+    kind: Kind
+    reason: str
+    stage: str = ""
+    remedy: str = ""
+    is_bug: bool = False
+
+    @property
+    def why(self) -> str:
+        """The reason in words; what is no code stays as it is."""
+        return spelled_out(self.reason)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """All small files of a run, by name.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Metrics, tables, transforms, records and pictures, wherever they lie.
+    """
+
+    files: Sequence[Path]
+    _by_name: dict[str, Path] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {path.name: path for path in sorted(self.files)})
+
+    def named(self, pattern: str) -> list[Path]:
+        """List the files whose whole name matches a regular expression, by name."""
+        return [path for name, path in self._by_name.items() if re.fullmatch(pattern, name)]
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Read an object; an empty one where there is no such file."""
+        path = self._by_name.get(name)
+        found = {} if path is None else read_json(path)
+        return found if isinstance(found, dict) else {}
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """Read a table; no rows where there is no such file or it is empty."""
+        path = self._by_name.get(name)
+        return [] if path is None or not path.stat().st_size else read_csv(path)
+
+
+def read_measured(files: RunFiles) -> tuple[Measured, ...]:
+    """Read all metrics files.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of a run.
+
+    Returns
+    -------
+    tuple of Measured
+        By name.
+    """
+    return tuple(_measured(path) for path in files.named(r".*\.metrics\.json"))
+
+
+def _measured(path: Path) -> Measured:
+    found: dict[str, Any] = read_json(path)
+    return Measured(
+        stem=path.name.removesuffix(_SUFFIX),
+        stage=str(found.get("step_name", "")),
+        status=str(found.get("overall_status", "ok")),
+        metrics={name: Metric(name, **one) for name, one in found.get("metrics", {}).items()},
+        **{key: tuple(found.get(key, ())) for key in ("warnings", "errors", "notes")},
+    )
+
+
+def lost_slices(files: RunFiles) -> tuple[Lost, ...]:
+    """Tell which slices have no image in the volume, and why, told apart by who decided.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of a run.
+
+    Returns
+    -------
+    tuple of Lost
+        By id.
+    """
+    records = {
+        int(record["slice_id"]): record
+        for record in map(read_json, files.named(r"z\d+_failure\.json"))
+    }
+    found = {slice_id: _failed(slice_id, record) for slice_id, record in records.items()}
+    automatic = _excluded_by_stages(files)
+    for one in files.json("alignment.json").get("left_out", ()):
+        slice_id = int(one["slice_id"])
+        found.setdefault(slice_id, _left_out(one, is_automatic=slice_id in automatic))
+    return tuple(found[slice_id] for slice_id in sorted(found))
+
+
+def _failed(slice_id: int, record: Mapping[str, Any]) -> Lost:
+    return Lost(
+        slice_id,
+        "failed",
+        str(record["reason"]),
+        str(record["stage"]),
+        str(record.get("remedy", "")),
+        "traceback" in record,
+    )
+
+
+def _excluded_by_stages(files: RunFiles) -> set[int]:
+    rows = files.rows("slice_config_final.csv")
+    return {int(row["slice_id"]) for row in rows if row.get("auto_excluded") == "true"}
+
+
+def _left_out(one: Mapping[str, Any], *, is_automatic: bool) -> Lost:
+    reason = str(one["reason"])
+    kind: Kind = "missing"
+    if one["status"] == "failed":
+        kind = "failed"
+    elif one["status"] == "excluded":
+        automatic = is_automatic or _AUTOMATIC.intersection(reason.split("; "))
+        kind = "excluded automatically" if automatic else "excluded by you"
+    return Lost(int(one["slice_id"]), kind, reason, str(one.get("stage", "")))
+
+
+def spelled_out(text: str) -> str:
+    """Put words in place of the reason codes of the tables; all else stays as it is."""
+    return re.sub(r"\w+", lambda found: _WORDS.get(found[0], found[0]), text)
+
+
+def worst(statuses: Iterable[str]) -> str:
+    """Give the worst status of several; ``ok`` of none.
+
+    Parameters
+    ----------
+    statuses : iterable of str
+        ``not_used``, ``ok``, ``warning`` or ``error``.
+
+    Returns
+    -------
+    str
+    """
+    order = ("not_used", "ok", "warning", "error")
+    return max((one for one in statuses if one in order), key=order.index, default="ok")

@@ -1,0 +1,248 @@
+"""How far the volume of a run can be trusted: one sentence, and what it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mosaicflow.report.records import Lost, Measured, Metric
+    from mosaicflow.report.slices import SliceRow
+
+__all__ = ["Limit", "Verdict", "judge", "listed"]
+
+# Slices lost in one run from which its volume as a whole counts as not to be trusted: both must
+# hold. With twice the share, a run that lost one slice in six would pass as nearly whole.
+_LOST_SLICES = 2
+_LOST_SHARE = 0.1
+# Tiles of a slice placed by the stage alone above this share are worth a word: gel around the
+# specimen shows nothing, so some always are. Half: most of what is seen rests on the stage.
+_STAGE_SHARE = 0.5
+# Files whose errors are about the whole volume.
+_WHOLE = ("acquisition", "shifts_xy_clean", "alignment", "illumination", "depth_profile")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One thing that cannot be measured everywhere.
+
+    Parameters
+    ----------
+    status : str
+        ``note`` (does not count), ``warning`` or ``error``.
+    what : str
+        What is limited: part of the sentence.
+    where : str
+        Where, and how far it is known.
+    is_hint : bool
+        Whether it limits nothing and only says where to look.
+    """
+
+    status: str
+    what: str
+    where: str
+    is_hint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a reader needs to know before anything else.
+
+    Parameters
+    ----------
+    status : str
+        ``ok``, ``warning`` or ``error``.
+    sentence : str
+        What can be measured in this volume, and where not.
+    limits : tuple of Limit
+        What the sentence rests on.
+    """
+
+    status: str
+    sentence: str
+    limits: tuple[Limit, ...]
+
+    def reaches(self, fail_on: str) -> bool:
+        """Whether the run counts as failed."""
+        order = ("ok", "warning", "error")
+        return fail_on in order and order.index(self.status) >= order.index(fail_on)
+
+
+def judge(
+    measured: Sequence[Measured],
+    rows: Sequence[SliceRow],
+    lost: Sequence[Lost],
+    alignment: Mapping[str, Any],
+) -> Verdict:
+    """Weigh everything that was measured.
+
+    Parameters
+    ----------
+    measured : sequence of Measured
+        All metrics files of the run.
+    rows : sequence of SliceRow
+        What is known about each slice.
+    lost : sequence of Lost
+        Slices without image.
+    alignment : mapping
+        Content of ``alignment.json``.
+
+    Returns
+    -------
+    Verdict
+    """
+    limits = (
+        *_lost(lost, len(rows)),
+        *_whole(measured),
+        *_tiles(rows),
+        *_joins(alignment),
+        *_depths(rows),
+        *_brightness(measured),
+        *_suspects(rows),
+    )
+    found = {limit.status for limit in limits}
+    status = "error" if "error" in found else "warning" if "warning" in found else "ok"
+    sentence = _sentence(status, limits, [row for row in rows if row.lost is None])
+    return Verdict(status, sentence, limits)
+
+
+def _sentence(status: str, limits: Sequence[Limit], placed: Sequence[SliceRow]) -> str:
+    told = [limit for limit in limits if limit.status != "note" and not limit.is_hint]
+    if status == "error":
+        worst = [limit for limit in told if limit.status == "error"]
+        return f"This volume cannot be trusted as a whole: {_reasons(worst)}."
+    can = "lengths and areas" if len(placed) < 2 else "lengths, areas and volumes"
+    more = [limit for limit in limits if limit.status == "note" or limit.is_hint]
+    rest = f"; {_reasons(more)}" if more else ""
+    if not told:
+        return f"In this volume {can} can be measured everywhere{rest}."
+    return f"In this volume {can} can be measured, except: {_reasons(told)}{rest}."
+
+
+def _reasons(limits: Iterable[Limit]) -> str:
+    return "; ".join(f"{one.what} {one.where}".strip() for one in limits)
+
+
+def _lost(lost: Sequence[Lost], n_slices: int) -> list[Limit]:
+    """One lost slice is a loud warning, many spoil the volume; what people decided is a note."""
+    bad = [one for one in lost if one.kind in ("failed", "excluded automatically")]
+    spoiled = len(bad) >= _LOST_SLICES and len(bad) > _LOST_SHARE * n_slices
+    found = []
+    for kind in ("failed", "excluded automatically", "missing", "excluded by you"):
+        ids = [one.slice_id for one in lost if one.kind == kind]
+        if not ids:
+            continue
+        reasons = dict.fromkeys(one.why for one in lost if one.kind == kind)
+        status = "note" if kind == "excluded by you" else "warning"
+        if spoiled and kind in ("failed", "excluded automatically"):
+            status = "error"
+        why = next(iter(reasons)) if len(reasons) == 1 else f"{len(reasons)} reasons, listed below"
+        found.append(Limit(status, f"{listed(ids)} {_is(ids)} not in it", f"({kind}: {why})"))
+    return found
+
+
+def _whole(measured: Sequence[Measured]) -> list[Limit]:
+    """Name numbers about the whole run that are beyond a threshold."""
+    found = []
+    for one in measured:
+        if one.stem not in _WHOLE and one.stage != "stack":
+            continue
+        for metric in one.metrics.values():
+            if metric.status in ("warning", "error"):
+                what = metric.description or metric.name
+                is_hint = metric.status == "warning"
+                found.append(Limit(metric.status, f"{what} is", _value(metric), is_hint))
+        found += [Limit("error", sentence, "") for sentence in one.errors]
+    return found
+
+
+def _value(metric: Metric) -> str:
+    limit = metric.error_at if metric.status == "error" else metric.warning_at
+    value = f"{metric.number:.3g} {metric.unit}".rstrip()
+    return value if limit is None else f"{value} (bad from {limit:g})"
+
+
+def _tiles(rows: Sequence[SliceRow]) -> list[Limit]:
+    weak = [
+        row.slice_id
+        for row in rows
+        if row.lost is None
+        and row.tiles is not None
+        and row.tiles > 1
+        and row.by_evidence is not None
+        and row.tiles - row.by_evidence > _STAGE_SHARE * row.tiles
+    ]
+    text = "most tiles lie where the stage reported them, not where images show them"
+    return [Limit("warning", f"within {listed(weak)}", text)] if weak else []
+
+
+def _joins(alignment: Mapping[str, Any]) -> list[Limit]:
+    """Say across which faces nothing that two slices show alike joins the stack."""
+    gaps = [gap for gap in alignment.get("gaps", ()) if gap.get("sigma_px") is not None]
+    pitch = alignment.get("pitch_um", (None, None, None))[1]
+    if not gaps or pitch is None:
+        return []
+    names = ", ".join(f"{gap['fixed_id']}-{gap['moving_id']}" for gap in gaps[:5])
+    more = f" and {len(gaps) - 5} more" if len(gaps) > 5 else ""
+    worst = max(float(gap["sigma_px"]) for gap in gaps) * pitch
+    where = f"(places across are known to {worst:.0f} um per axis)"
+    return [Limit("warning", f"no common tissue joins slices {names}{more}", where)]
+
+
+def _depths(rows: Sequence[SliceRow]) -> list[Limit]:
+    assumed = [row.slice_id for row in rows if row.thickness_source == "assumed"]
+    if not assumed:
+        return []
+    return [Limit("note", f"the thickness above {listed(assumed)} is assumed, not measured", "")]
+
+
+def _brightness(measured: Sequence[Measured]) -> list[Limit]:
+    sources = [one.metrics.get("profile_source") for one in measured]
+    source = next((one.value for one in sources if one is not None), None)
+    if source == "measured":
+        return []
+    why = "was set slice by slice" if source == "per-slice" else "was not measured"
+    return [Limit("note", f"brightness along z {why} and cannot be compared between slices", "")]
+
+
+def _suspects(rows: Sequence[SliceRow]) -> list[Limit]:
+    """Name slices in the volume on which something is beyond its threshold."""
+    doubtful = [row.slice_id for row in rows if row.lost is None and row.status == "error"]
+    odd = [row.slice_id for row in rows if row.lost is None and row.status == "warning"]
+    found = []
+    if doubtful:
+        found.append(
+            Limit("warning", f"{listed(doubtful)} {_is(doubtful)} doubtful", "(see below)")
+        )
+    if odd:
+        found.append(Limit("warning", f"look at {listed(odd)} first", "", is_hint=True))
+    return found
+
+
+def _is(ids: Sequence[int]) -> str:
+    return "is" if len(ids) == 1 else "are"
+
+
+def listed(ids: Sequence[int]) -> str:
+    """Name slices in few words.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        One or more ids.
+
+    Returns
+    -------
+    str
+        Such as ``slice 7`` or ``slices 1, 3-5``.
+    """
+    runs: list[list[int]] = []
+    for one in sorted(ids):
+        if runs and one == runs[-1][-1] + 1:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    names = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return f"slice{'s' if len(ids) > 1 else ''} {', '.join(names)}"
