@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.sparse import coo_matrix, diags
-from scipy.sparse.linalg import spsolve
 
+from mosaicflow.mosaic.diffusion import diffusion_weights
 from mosaicflow.mosaic.sampling import Span, TileWarp, sample_tile
 
 if TYPE_CHECKING:
@@ -22,14 +21,12 @@ if TYPE_CHECKING:
     Volume = NDArray[np.float32]
     Image = NDArray[np.float32]
 
-__all__ = ["Blending", "Canvas", "PlacedTile", "TileFuser", "plan_canvas", "tile_gains"]
+__all__ = ["Blending", "Canvas", "PlacedTile", "TileFuser", "plan_canvas"]
 
-Blending = Literal["linear", "average", "none"]
+Blending = Literal["linear", "diffusion", "average", "none"]
 
 # Planes handled at once: small enough for the processor's cache.
 _PLANES = 4
-_GAIN_RANGE = (0.7, 1.4)
-_GAIN_NOISE, _GAIN_PRIOR = 0.1, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +68,20 @@ class Canvas:
     shape_yx: tuple[int, int]
     tile_yx: tuple[int, int]
     tiles: tuple[PlacedTile, ...]
+
+    @property
+    def period_yx(self) -> tuple[float, float]:
+        """Usual distance of neighbouring tiles along y and x; of a single tile its size [px]."""
+        corner = {placed.tile: placed.corner_px for placed in self.tiles}
+        steps = []
+        for axis, (dy, dx) in enumerate(((1, 0), (0, 1))):
+            found = [
+                abs(corner[iy + dy, ix + dx][axis] - at[axis])
+                for (iy, ix), at in corner.items()
+                if (iy + dy, ix + dx) in corner
+            ]
+            steps.append(float(np.median(found)) if found else float(self.tile_yx[axis]))
+        return max(steps[0], 1.0), max(steps[1], 1.0)
 
 
 def plan_canvas(
@@ -136,9 +147,9 @@ class TileFuser:
         Gives a tile (z, y, x), float32; zeros over the whole depth of a column mean no data.
     gains : mapping
         Tile -> factor.
-    blending : {'linear', 'average', 'none'}
-        Weight of a tile where it overlaps others: falling linearly towards its border, equal, or
-        all for the last tile.
+    blending : {'linear', 'diffusion', 'average', 'none'}
+        Weight of a tile where it overlaps others: falling linearly towards its border, spreading
+        like heat from where it is alone, equal, or all for the last tile.
     warp : TileWarp
         What bends all tiles alike.
     """
@@ -202,6 +213,9 @@ class TileFuser:
                 view[start : start + _PLANES] += planes
 
     def _weight(self, placed: PlacedTile, sample: TileSample) -> Image:
+        if self.blending == "diffusion":
+            found = diffusion_weights(self.canvas.tile_yx, placed.ramps_px, sample.y, sample.x)
+            return np.asarray(found, np.float32)
         if self.blending != "linear":
             return np.ones(sample.known.shape, np.float32)
         profiles = [
@@ -222,72 +236,3 @@ def _ramp(
         if width > 0:
             weight = np.minimum(weight, (distance + 0.5) / width)
     return np.clip(weight, 1e-3, 1.0).astype(np.float32)
-
-
-def tile_gains(canvas: Canvas, projections: Mapping[Tile, Image]) -> dict[Tile, float]:
-    """Find one factor per tile that makes neighbours equally bright in their overlaps.
-
-    Parameters
-    ----------
-    canvas : Canvas
-        Where the tiles lie.
-    projections : mapping
-        Tile -> mean over depth (y, x), of any one size; zero where there is no data.
-
-    Returns
-    -------
-    dict
-        Tile -> factor between 0.7 and 1.4.
-
-    References
-    ----------
-    Brown and Lowe, "Automatic panoramic image stitching using invariant features", Int. J.
-    Comput. Vis. 74 (2007), https://doi.org/10.1007/s11263-006-0002-3
-    """
-    corners = {placed.tile: placed.corner_px for placed in canvas.tiles}
-    index = {tile: number for number, tile in enumerate(corners)}
-    rows: list[tuple[int, int, float, float]] = []
-    for (iy, ix), corner in corners.items():
-        for other in ((iy + 1, ix), (iy, ix + 1)):
-            if other not in corners:
-                continue
-            first = projections[iy, ix]
-            pixels = np.array(first.shape) / canvas.tile_yx
-            shift = np.round(np.subtract(corners[other], corner) * pixels).astype(int)
-            found = _overlap_means(first, projections[other], shift)
-            if found is not None:
-                rows.append((index[iy, ix], index[other], *found))
-    if not rows:
-        return dict.fromkeys(corners, 1.0)
-    a, b, difference, share = (np.array(column) for column in zip(*rows, strict=True))
-    n_rows = len(rows)
-    incidence = coo_matrix(
-        (
-            np.concatenate([np.ones(n_rows), -np.ones(n_rows)]),
-            (np.tile(np.arange(n_rows), 2), np.concatenate([a, b])),
-        ),
-        shape=(n_rows, len(index)),
-    ).tocsr()
-    weights = share / _GAIN_NOISE**2
-    matrix = incidence.T @ diags(weights) @ incidence
-    matrix = matrix + diags(np.full(len(index), 1 / _GAIN_PRIOR**2))
-    logs = spsolve(matrix.tocsc(), incidence.T @ (-weights * difference))
-    return dict(zip(corners, np.clip(np.exp(logs), *_GAIN_RANGE).tolist(), strict=True))
-
-
-def _overlap_means(
-    first: Image, second: Image, shift: NDArray[np.int64]
-) -> tuple[float, float] | None:
-    """Log ratio of the means in an overlap, and its area as a share of the tile."""
-    cuts_a, cuts_b = [], []
-    for length, d in zip(first.shape, shift.tolist(), strict=True):
-        if abs(d) >= length:  # a gap between the tiles
-            return None
-        cuts_a.append(slice(max(0, d), min(length, length + d)))
-        cuts_b.append(slice(max(0, -d), min(length, length - d)))
-    a, b = first[tuple(cuts_a)], second[tuple(cuts_b)]
-    known = (a > 0) & (b > 0)
-    if known.sum() < 16:
-        return None
-    ratio = float(np.log(a[known].mean(dtype=np.float64) / b[known].mean(dtype=np.float64)))
-    return ratio, float(known.sum() / first.size)

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from mosaicflow.io.grids import BoundedCache, MosaicGrid
     from mosaicflow.io.report import StageReport
     from mosaicflow.mosaic.fusion import Canvas
+    from mosaicflow.mosaic.lattice_shading import BinnedImage
 
 __all__ = ["stitch_3d"]
 
 _CACHE_BYTES = 400_000_000
+# Shading that repeats with the tiles is worth a warning above this, and above so many times what
+# the specimen leaves by chance: below 2 % nobody sees it, and below 1.3 nobody can tell it [%].
+_LATTICE_PERCENT, _LATTICE_CHANCES = 2.5, 1.3
 # Means over depth of all tiles are held at once: at this size thousands of them are small.
 _PROJECTION_PX = 64
 
@@ -28,7 +32,7 @@ def stitch_3d(
     positions: Path,
     output: Path,
     distortion: Path | None = None,
-    stitch_blending_method: Literal["linear", "average", "none"] = "linear",
+    stitch_blending_method: Literal["linear", "diffusion", "average", "none"] = "linear",
     stitch_gain_compensation: bool = True,
     stitch_preview: bool = True,
     store: StoreOptions = StoreOptions(),
@@ -47,8 +51,8 @@ def stitch_3d(
     distortion : Path or None
         What bends all tiles alike (tile_distortion.csv), in px of the native grid.
     stitch_blending_method : str
-        Weight of a tile in an overlap: linear falls towards the tile's border, average is equal,
-        none takes the last tile.
+        Weight of a tile in an overlap: linear falls towards the tile's border, diffusion does
+        so without kinks where overlaps meet, average is equal, none takes the last tile.
     stitch_gain_compensation : bool
         Make neighbouring tiles equally bright in their overlaps, by one factor per tile.
     stitch_preview : bool
@@ -69,6 +73,7 @@ def stitch_3d(
     from mosaicflow.io.slices import write_columns
     from mosaicflow.io.zarr import OmeZarrWriter
     from mosaicflow.mosaic.fusion import TileFuser, plan_canvas
+    from mosaicflow.mosaic.lattice_shading import BinnedImage, bin_side
     from mosaicflow.mosaic.seams import seam_sums
     from mosaicflow.quality.masks import tissue_fraction
     from mosaicflow.stages._tile_warp import tile_warp
@@ -86,6 +91,7 @@ def stitch_3d(
     shape = (n_z, *canvas.shape_yx)
     writer = OmeZarrWriter(output, shape, attrs=block, **store.writer_options())
     preview = ThinnedImage(canvas.shape_yx)
+    binned = BinnedImage(canvas.shape_yx, bin_side(canvas.period_yx))
 
     found = {}
 
@@ -93,6 +99,7 @@ def stitch_3d(
         fused, weight = fuser.render(shape[0], *region)
         projection = fused.mean(axis=0, dtype=np.float32)
         preview.add(region, projection)
+        binned.add(region, projection)
         corner = (region[0].start, region[1].start)
         found[corner] = (float((weight == 0).sum()), *seam_sums(canvas, region, projection))
         return fused
@@ -109,6 +116,7 @@ def stitch_3d(
     report.metric("tissue_coverage", tissue_fraction(preview.image), "", "canvas with tissue")
     _describe_seams(report, *sums[1:].tolist())
     _describe_gains(report, gains)
+    _describe_lattice(report, canvas, binned)
     report.write(output)
 
 
@@ -119,8 +127,8 @@ def _gains(
     import numpy as np
 
     from mosaicflow.io.threads import map_threads
-    from mosaicflow.mosaic.fusion import tile_gains
     from mosaicflow.mosaic.resampling import resample_tile
+    from mosaicflow.mosaic.tile_gains import tile_gains
 
     factor = max(1.0, max(canvas.tile_yx) / _PROJECTION_PX)
     n_y, n_x = (round(length / factor) for length in canvas.tile_yx)
@@ -137,6 +145,23 @@ def _describe_gains(report: StageReport, gains: dict[tuple[int, int], float]) ->
     report.metric("n_tiles", len(gains), "", "tiles fused")
     report.metric("gain_min", min(gains.values(), default=1.0), "", "smallest tile gain")
     report.metric("gain_max", max(gains.values(), default=1.0), "", "largest tile gain")
+
+
+def _describe_lattice(report: StageReport, canvas: Canvas, binned: BinnedImage) -> None:
+    """Say what tiles have in common that is not the specimen's; nothing where it cannot be told."""
+    from mosaicflow.mosaic.lattice_shading import lattice_shading
+
+    corners = {placed.tile: placed.corner_px for placed in canvas.tiles}
+    found = lattice_shading(binned, corners, canvas.period_yx)
+    if found is None:
+        return
+    chance = 100 * found.chance
+    limit = max(_LATTICE_PERCENT, _LATTICE_CHANCES * chance)
+    report.metric(
+        "lattice_shading", 100 * found.residual, "%", "shading that repeats with the tiles, rms",
+        warning=limit, error=3 * limit,
+    )  # fmt: skip
+    report.metric("lattice_shading_chance", chance, "%", "the same of tiles at random places")
 
 
 def _describe_seams(

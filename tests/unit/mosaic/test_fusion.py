@@ -3,10 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaicflow.mosaic.fusion import TileFuser, plan_canvas, tile_gains
+from mosaicflow.mosaic.diffusion import diffusion_weights
+from mosaicflow.mosaic.fusion import TileFuser, plan_canvas
+from mosaicflow.mosaic.tile_gains import tile_gains
 
 TILE = (20, 24)
-BLENDINGS = ("linear", "average", "none")
+BLENDINGS = ("linear", "diffusion", "average", "none")
 
 offsets = st.tuples(*[st.floats(-3, 3)] * 2)
 
@@ -163,7 +165,39 @@ def test_gains_undo_a_different_brightness_of_the_tiles(seed):
     left = np.array([gains[tile] * factors[tile] for tile in positions])
     before = np.array(list(factors.values()))
     assert left.std() / left.mean() < 0.5 * before.std() / before.mean()
-    assert all(0.7 <= gain <= 1.4 for gain in gains.values())
+
+
+def test_gains_come_from_the_specimen_and_never_through_background():
+    rng = np.random.default_rng(3)
+    scene = np.exp(rng.normal(0, 0.2, (140, 140))).astype(np.float32)
+    scene[:, 84:] = 0
+    positions = {(iy, ix): (16 * iy, 18 * ix) for iy in range(7) for ix in range(6)}
+    # Bleached by half to the last tile; the camera's own signal does not bleach.
+    factors = dict(zip(positions, np.geomspace(1, 0.5, len(positions)), strict=True))
+    projections = {
+        (iy, ix): factors[iy, ix] * scene[y : y + TILE[0], x : x + TILE[1]] + np.float32(0.02)
+        for (iy, ix), (y, x) in positions.items()
+    }
+    gains = tile_gains(plan_canvas(positions, TILE), projections)
+    inside = [tile for tile, (_, x) in positions.items() if x + TILE[1] <= 84]
+    left = np.array([gains[tile] * factors[tile] for tile in inside])
+    assert left.std() / left.mean() < 0.02
+    # Tiles of background alone go on as the ones beside them.
+    for iy in range(7):
+        assert gains[iy, 5] == pytest.approx(gains[iy, 4], rel=0.05)
+
+
+def test_weights_that_diffuse_are_linear_between_two_tiles_and_even_where_four_meet():
+    y, x = np.arange(60.0)[:, None], np.arange(60.0)[None]
+    pair = diffusion_weights((60, 60), (0.0, 0.0, 0.0, 20.0), y, x)
+    assert (pair[:, :40] == 1).all()
+    np.testing.assert_allclose(pair[30, 40:], 1 - (np.arange(20) + 0.5) / 20, atol=0.03)
+    corner = diffusion_weights((60, 60), (0.0, 20.0, 0.0, 20.0), y, x)
+    assert (np.diff(corner[55]) <= 1e-9).all()
+    np.testing.assert_allclose(corner, corner.T, atol=1e-9)
+    all_over = diffusion_weights((60, 60), (50.0, 50.0, 50.0, 50.0), y, x)
+    assert all_over.max() == 1
+    assert (all_over > 0).all()
 
 
 @pytest.mark.parametrize("step", [24.0, 30.0, 100.0])
