@@ -20,6 +20,8 @@ params {
     // ---- Which steps run ----
     // Estimate the flat field of all tiles and divide by it
     fix_illum_enabled: Boolean = true
+    // Make the field's curvature flat in every tile, where overlaps show it beyond doubt (auto | never)
+    fix_curvature_enabled: String = 'auto'
     // Remove the axial profile of the beam, learnt from the gel
     compensate_psf_enabled: Boolean = true
     // Find jumps of the stage between slices and correct single wrong positions
@@ -133,8 +135,9 @@ params {
     overrides: Path?
 
     // ---- Stitching ----
-    // Weight of a tile in an overlap: linear falls towards the tile's border, average is equal, none takes
-    // the last tile (linear | average | none)
+    // Weight of a tile in an overlap: linear falls towards the tile's border, diffusion does so without
+    // kinks where overlaps meet, average is equal, none takes the last tile (linear | diffusion | average |
+    // none)
     stitch_blending_method: String = 'linear'
     // Make neighbouring tiles equally bright in their overlaps, by one factor per tile
     stitch_gain_compensation: Boolean = true
@@ -281,7 +284,7 @@ workflow {
         overrides: params.overrides ?: [],
         distortion: params.distortion in ['auto', 'none'] ? [] : file(params.distortion, checkIfExists: true)
     ]
-    built = BUILD_GRIDS(tiles_ch, settings, params.fix_illum_enabled)
+    built = BUILD_GRIDS(tiles_ch, settings, params.fix_illum_enabled, params.fix_curvature_enabled == 'auto')
     reconstructed = RECONSTRUCT_SLICES(
         built.grids, built.unlit, tiles_ch.map { id, list, _entries -> tuple(id, list) }, known,
         settings, params.compensate_psf_enabled

@@ -18,6 +18,7 @@ def stageSettings(given) {
             'fit_max_samples', 'clip_percentile_upper', 'stitch_overlap_fraction', 'seed'
         ]),
         fix_illumination: store,
+        fix_focal_curvature: store,
         estimate_tile_positions: given.subMap([
             'use_motor_positions_for_stitching', 'stitch_overlap_fraction', 'max_blend_refinement_px', 'seed'
         ]),

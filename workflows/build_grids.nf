@@ -3,6 +3,7 @@ include { CREATE_MOSAIC_GRID    } from '../modules/create_mosaic_grid'
 include { RESAMPLE_MOSAIC_GRID  } from '../modules/resample_mosaic_grid'
 include { ESTIMATE_ILLUMINATION } from '../modules/estimate_illumination'
 include { FIX_ILLUMINATION      } from '../modules/fix_illumination'
+include { FIX_FOCAL_CURVATURE   } from '../modules/fix_focal_curvature'
 
 // Raw tiles of each slice -> mosaic grids, as they are, at working pitch, and evenly lit.
 workflow BUILD_GRIDS {
@@ -10,6 +11,7 @@ workflow BUILD_GRIDS {
     tiles_ch    // [ id, tile list, raw tiles ]
     settings    // map: stage -> its settings
     is_lit      // whether a flat field is estimated
+    is_straight // whether the field's curvature is taken off where there is one
 
     main:
     raw_grids = CREATE_MOSAIC_GRID(tiles_ch, settings.create_mosaic_grid)
@@ -31,7 +33,16 @@ workflow BUILD_GRIDS {
         made = made + [evened]
         grids_ch = evened.store
         lit_ch = raw_grids.store.combine(light.illumination)
-        files_ch = light.illumination.mix(light.files)
+        files_ch = light.illumination.mix(light.files, light.curvature)
+        if( is_straight ) {
+            bowl = evened.store.combine(light.curvature.ifEmpty('none')).branch { _id, _grid, curvature ->
+                flat: curvature == 'none'
+                curved: true
+            }
+            lifted = FIX_FOCAL_CURVATURE(bowl.curved, settings.fix_focal_curvature)
+            made = made + [lifted]
+            grids_ch = bowl.flat.map { id, grid, _none -> tuple(id, grid) }.mix(lifted.store)
+        }
     }
 
     emit:

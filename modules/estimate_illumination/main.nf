@@ -11,6 +11,8 @@ process ESTIMATE_ILLUMINATION {
 
     output:
     path 'illumination.npz', arity: '1', emit: illumination
+    // Only where overlaps show one beyond doubt.
+    path 'focal_curvature.json', optional: true, emit: curvature
     path 'illumination.{metrics,crc32c}.json', emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 

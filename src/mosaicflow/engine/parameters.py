@@ -7,7 +7,7 @@ import inspect
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from mosaicflow.engine.limits import LIMITS, choices_of, expected, plain_type
 from mosaicflow.errors import ParameterError
@@ -42,13 +42,18 @@ class EngineParameter:
     """
 
     default: Any
-    type: type
+    type: Any
     help: str
 
 
 ENGINE_PARAMETERS: dict[str, EngineParameter] = {
     "fix_illum_enabled": EngineParameter(
         True, bool, "Estimate the flat field of all tiles and divide by it."
+    ),
+    "fix_curvature_enabled": EngineParameter(
+        "auto",
+        Literal["auto", "never"],
+        "Make the field's curvature flat in every tile, where overlaps show it beyond doubt.",
     ),
     "compensate_psf_enabled": EngineParameter(
         True, bool, "Remove the axial profile of the beam, learnt from the gel."

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "inspection_task", "plan_run", "report_task"]
 
 # What estimate_tile_positions writes of a slice.
+_CURVATURE = "focal_curvature.json"  # of estimate_illumination, where there is any
 _OF_TILES = ("tile_links.csv", "tile_stage.json", "tile_windows.csv")
 
 
@@ -134,6 +135,8 @@ class _Planner:
         self.after: dict[str, tuple[str, ...]] = {}
         self.maker: dict[str, str] = {}  # base name of an output -> task
         self.lit = bool(parameters.engine("fix_illum_enabled"))
+        # The curvature is measured with the flat field, and a file only where there is one.
+        self.straight = self.lit and parameters.engine("fix_curvature_enabled") == "auto"
 
     def add(
         self,
@@ -146,6 +149,7 @@ class _Planner:
         record: str = "",
         extra: dict[str, Any] | None = None,
         optional: frozenset[str] = frozenset(),
+        unless: dict[str, tuple[str, str]] | None = None,
     ) -> None:
         """Add a task; it waits for the makers of its inputs."""
         name = f"{stage} {of}".strip()
@@ -162,6 +166,7 @@ class _Planner:
             threads,
             optional,
             thorough=self.parameters.setting("inspect_acquisition", "verify_content"),
+            unless=unless or {},
         )
         needed = [
             base
@@ -202,7 +207,10 @@ class _Planner:
     def illumination(self, ids: Sequence[str]) -> None:
         # At native pitch: coarser planes do not show how the field is curved.
         grids = tuple(f"mosaic_grid_3d_z{z}.ome.zarr" for z in ids)
-        self.add("estimate_illumination", "", {"grids": grids}, output="illumination.npz")
+        light = ["illumination.npz", *([_CURVATURE] if self.straight else [])]
+        self.add(
+            "estimate_illumination", "", {"grids": grids}, output="illumination.npz", makes=light
+        )
 
     def light(self) -> dict[str, str | tuple[str, ...]]:
         return {"illumination": "illumination.npz"} if self.lit else {}
@@ -236,6 +244,13 @@ class _Planner:
             inputs = {"grid": grid, **self.light()}
             self.add("fix_illumination", of, inputs, output=fixed, record=record)
             grid = fixed
+        unless = {}
+        if self.straight:
+            flat = f"mosaic_grid_3d_z{z}_focal_fix.ome.zarr"
+            inputs = {"grid": grid, "curvature": _CURVATURE}
+            self.add("fix_focal_curvature", of, inputs, output=flat, record=record)
+            unless["grid"] = (_CURVATURE, grid)
+            grid = flat
         positions = f"z{z}_tile_positions.csv"
         current = f"slice_z{z}_stitch_3d.ome.zarr"
         placed: dict[str, str | tuple[str, ...]] = {
@@ -243,7 +258,7 @@ class _Planner:
             "positions": positions,
             "distortion": "tile_distortion.csv",
         }
-        self.add("stitch_3d", of, placed, output=current, record=record)
+        self.add("stitch_3d", of, placed, output=current, record=record, unless=unless)
         chain = [("crop_interface", "crop_interface"), ("normalize", "normalize")]
         if self.parameters.engine("compensate_psf_enabled"):
             chain.insert(0, ("correct_axial", "axial_corr"))

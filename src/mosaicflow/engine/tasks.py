@@ -62,6 +62,8 @@ class Task:
         Inputs without which the task still has something to do.
     thorough : bool
         Compare the content of everything it published before, whatever its times say.
+    unless : mapping
+        Input -> (base name, other base name): the other is taken where the first is not there.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Task:
     threads: int = 1
     optional: frozenset[str] = field(default_factory=frozenset)
     thorough: bool = False
+    unless: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,9 @@ def _reason(record: Path) -> str:
 def _existing_inputs(task: Task, folder: RunFolder) -> dict[str, Any] | None:
     found: dict[str, Any] = {}
     for name, value in task.inputs.items():
+        needed, other = task.unless.get(name, ("", ""))
+        if needed and not folder.path(needed).exists():
+            value = other
         names = (value,) if isinstance(value, str) else value
         paths = tuple(path for path in map(folder.path, names) if path.exists())
         if not paths and name not in task.optional:

@@ -245,5 +245,6 @@ def _crop_depth_um(plan: AcquisitionPlan) -> float:
     lattice, sections = settings.lattice, settings.sections
     lowest = sum(abs(value) for value in sections.tilt_um) / 2
     lowest += 2 * sections.tilt_spread_um + sections.waviness_um
+    lowest += max(0.0, settings.optics.field_curvature_um)  # corners appear lower
     imaged_um = lattice.tile_shape[0] * lattice.pitch_um[0] - lattice.water_um - lowest
     return max(1, math.floor(imaged_um / lattice.resolution_um) - 1) * lattice.resolution_um

@@ -54,6 +54,7 @@ STAGES: dict[str, Stage] = {
         Stage("resample_mosaic_grid", "slice"),
         Stage("estimate_illumination", "run"),
         Stage("fix_illumination", "slice"),
+        Stage("fix_focal_curvature", "slice"),
         Stage("estimate_tile_positions", "slice"),
         Stage("pool_tile_positions", "run"),
         Stage("stitch_3d", "slice"),

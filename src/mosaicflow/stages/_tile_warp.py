@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mosaicflow.correction.focal import focal_planes
 from mosaicflow.mosaic.sampling import TileWarp
 from mosaicflow.stages._distortion import read_distortion
 
@@ -39,7 +40,13 @@ def tile_warp(
         And the planes that a straightened tile has.
     """
     bend = None if distortion is None else _bend(source, distortion, report)
-    return TileWarp.of(bend, None), source.tile_shape[0]
+    terms_um = source.attrs.get("focal_curvature_um")
+    n_z, n_y, n_x = source.tile_shape
+    if terms_um is None:
+        return TileWarp.of(bend, None), n_z
+    part = focal_planes(terms_um, (n_y, n_x), source.pitch_mm[0] * 1000).part
+    # A column that is lifted by a part of a plane has nothing to mix its last plane with.
+    return TileWarp.of(bend, part if part.any() else None), n_z - bool(part.any())
 
 
 def _bend(source: MosaicGrid, path: Path, report: StageReport) -> NDArray[np.float64] | None:

@@ -42,6 +42,8 @@ def estimate_illumination(
 ) -> None:
     """Estimate the static shading that all tiles share, and the curvature of their depth scale.
 
+    Writes focal_curvature.json beside the output where overlaps show a curvature beyond doubt.
+
     Parameters
     ----------
     grids : tuple of Path
@@ -98,6 +100,8 @@ def estimate_illumination(
     source = sources[samples[0].grid]
     field = _flat_field(choice, change, curvature, source)
     save_flat_field(output, field, n_tiles=len(samples), params=report.key)
+    if curvature is not None and curvature.kept:
+        _write_curvature(output.with_name("focal_curvature.json"), field, curvature)
     report.metric("n_tiles", len(samples), "", "tiles used")
     report.metric("n_overlaps", len(pairs), "", "overlaps compared")
     _describe(report, field, choice)
@@ -180,6 +184,21 @@ def _curvature(
         for grid, places in fractions.items()
     }
     return field_curvature(dict(zip(chosen, profiles, strict=True)), positions_px, shape[1:])
+
+
+def _write_curvature(path: Path, field: FlatField, curvature: FieldCurvature) -> None:
+    from mosaicflow.correction.focal import curvature_terms
+    from mosaicflow.io.tables import write_json
+
+    largest = float(curvature.planes.max())
+    plane_um = float(field.curvature_um.max()) / largest
+    found = {
+        "terms_um": curvature_terms(field.curvature_um),
+        "range_um": largest * plane_um,
+        "error_um": curvature.error * plane_um,
+        "n_blocks": curvature.n_blocks,
+    }
+    write_json(path, found)
 
 
 def _of_usual_shape(samples: list[TileSample]) -> list[TileSample]:

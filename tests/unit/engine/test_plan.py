@@ -39,7 +39,8 @@ def test_every_slice_goes_through_every_stage():
     for z in ("z00", "z01", "z02"):
         assert {task.stage for name, task in found.tasks.items() if name.split()[1:] == [z]} == {
             "create_mosaic_grid", "resample_mosaic_grid", "fix_illumination",
-            "estimate_tile_positions", "stitch_3d", "correct_axial", "crop_interface", "normalize",
+            "fix_focal_curvature", "estimate_tile_positions", "stitch_3d", "correct_axial",
+            "crop_interface", "normalize",
         }  # fmt: skip
     assert found.tasks["stack"].output == "3d_volume.ome.zarr"
     assert found.tasks["stack"].inputs["slices"] == tuple(
@@ -91,6 +92,7 @@ def test_every_input_is_made_by_a_task_that_ends_before(
                 for base in task.inputs.get("links", ())
                 if task.stage == "pool_tile_positions"
             ),
+            "focal_curvature.json" if task.stage == "estimate_illumination" else "",
             "tile_distortion.csv" if task.stage == "pool_tile_positions" else "",
             "shifts_xy_clean.csv" if task.stage == "detect_rehoming" else "",
             "rehoming_config.csv" if task.stage == "detect_rehoming" else "",
@@ -121,7 +123,11 @@ def test_numbers_have_the_digits_asked_for_and_more_where_needed(digits, first, 
     ("toggle", "gone"),
     [
         ({"resolution_um": -1}, {"resample_mosaic_grid"}),
-        ({"fix_illum_enabled": False}, {"estimate_illumination", "fix_illumination"}),
+        (
+            {"fix_illum_enabled": False},
+            {"estimate_illumination", "fix_illumination", "fix_focal_curvature"},
+        ),
+        ({"fix_curvature_enabled": "never"}, {"fix_focal_curvature"}),
         ({"compensate_psf_enabled": False}, {"correct_axial"}),
         ({"detect_rehoming": False}, {"detect_rehoming"}),
         ({"graph_span": 0}, {"register_pairwise"}),
@@ -137,6 +143,14 @@ def test_without_resampling_the_native_grid_is_used_throughout():
     assert found.tasks["estimate_illumination"].inputs["grids"][0] == "mosaic_grid_3d_z00.ome.zarr"
     bare = plan(resolution_um=-1, fix_illum_enabled=False)
     assert bare.tasks["stitch_3d z00"].inputs["grid"] == "mosaic_grid_3d_z00.ome.zarr"
+
+
+def test_tiles_are_stitched_as_they_are_where_no_curvature_was_found():
+    task = plan().tasks["stitch_3d z01"]
+    lit, lifted = (f"mosaic_grid_3d_z01_{name}_fix.ome.zarr" for name in ("illum", "focal"))
+    assert task.inputs["grid"] == lifted
+    assert task.unless == {"grid": ("focal_curvature.json", lit)}
+    assert plan(fix_curvature_enabled="never").tasks["stitch_3d z01"].inputs["grid"] == lit
 
 
 def test_tile_positions_are_measured_on_the_native_grid():

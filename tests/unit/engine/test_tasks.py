@@ -88,6 +88,16 @@ def test_without_its_input_a_task_has_nothing_to_do_and_its_old_output_goes(task
     assert not (run_copy / SLICE).exists()
 
 
+def test_an_input_that_stands_in_for_another_is_taken_only_without_its_witness(task, run_copy):
+    true = task.inputs["slice_path"]
+    lost = {"slice_path": "slice_z55_axial_corr.ome.zarr"}
+    instead = replace(task, inputs=lost, unless={"slice_path": ("no_such_table.csv", true)})
+    assert execute(instead).state == "kept"
+    # The witness is there, so what it stands for must be too.
+    there = replace(task, inputs=lost, unless={"slice_path": ("slice_config.csv", true)})
+    assert execute(there).state == "absent"
+
+
 def test_a_failure_becomes_a_record_and_nothing_else(task, run_copy):
     # A volume is no grid: the stage refuses it.
     broken = replace(

@@ -1,0 +1,35 @@
+include { optionsOf } from '../../functions/settings'
+
+// Lift the columns of the tiles of one grid to where a flat field would have them.
+process FIX_FOCAL_CURVATURE {
+    tag "z${id}"
+    label 'tiles'
+    cache 'deep'
+
+    input:
+    tuple val(id), path(grid, arity: '1'), path(curvature, arity: '1')
+    val settings
+
+    output:
+    tuple val(id), path("mosaic_grid_3d_z${id}_focal_fix.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    path "mosaic_grid_3d_z${id}_focal_fix.{metrics,crc32c}.json", optional: true, emit: files
+    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
+
+    script:
+    """
+    fix_focal_curvature.py \\
+        --grid ${grid} \\
+        --curvature ${curvature} \\
+        ${optionsOf(settings)} \\
+        --failure-record z${id}_failure.json \\
+        --threads ${task.cpus} \\
+        --output mosaic_grid_3d_z${id}_focal_fix.ome.zarr
+    """
+
+    stub:
+    """
+    mkdir mosaic_grid_3d_z${id}_focal_fix.ome.zarr
+    echo '{}' > mosaic_grid_3d_z${id}_focal_fix.metrics.json
+    """
+}
