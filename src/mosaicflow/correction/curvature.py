@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from mosaicflow.mosaic.resampling import area_weights
 from mosaicflow.mosaic.tile_basis import FieldBasis
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ def block_profiles(tile: Image) -> Image | None:
     m = _BLOCK_PX
     if n < _FEWEST_PLANES or min(n_y, n_x) < 4 * m:
         return None
-    cut = tile[:, : n_y // m * m, : n_x // m * m]
-    means = cut.reshape(n, n_y // m, m, n_x // m, m).mean(axis=(2, 4))
+    # As products of matrices: means over eight values each are ten times as slow.
+    rows, columns = (area_weights(length // m * m, length // m) for length in (n_y, n_x))
+    means = rows @ (tile[:, : rows.shape[1], : columns.shape[1]] @ columns.T)
     floor = 1e-3 * float(np.median(means)) + 1e-30
     fine = gaussian_filter1d(np.log(np.maximum(means, floor)), 1.5, axis=0)
     return np.asarray(fine - gaussian_filter1d(fine, n / 4, axis=0), dtype=np.float32)

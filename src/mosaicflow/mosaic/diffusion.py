@@ -47,7 +47,7 @@ def diffusion_weights(tile_yx: tuple[int, int], ramps_px: Ramps, y: F64, x: F64)
         for places, n, length in zip((y, x), image.shape, tile_yx, strict=True)
     ]
     found = map_coordinates(image, np.broadcast_arrays(*at), order=1, mode="nearest")
-    return np.clip(found, _LEAST, 1.0)
+    return np.asarray(np.clip(found, _LEAST, 1.0), np.float64)
 
 
 @lru_cache(maxsize=64)
