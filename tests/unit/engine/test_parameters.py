@@ -82,7 +82,7 @@ def test_a_setting_reaches_the_stages_that_know_it():
         ("pyramid_resolutions", [10, 0], "expected a list of numbers above 0"),
         ("fix_illum_enabled", "perhaps", "fix_illum_enabled is 'perhaps', expected true or false"),
         ("ngff_version", "0.3", r"ngff_version is '0\.3', expected one of: 0\.4, 0\.5"),
-        ("stitch_blending_method", "diffusion", "expected one of: linear, average, none"),
+        ("stitch_blending_method", "feather", "expected one of: linear, diffusion, average, none"),
         ("debug_slices", "a-b", "expected slice ids such as '3,5-8'"),
         ("exclude_first_slices", "most", "expected 'auto' or a whole number"),
         ("tile_grid", "0x9", "expected rows x columns such as '7x9'"),
