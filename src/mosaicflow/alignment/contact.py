@@ -40,6 +40,9 @@ _LEAST_APART = 4.0
 # Fine structure that agrees as well as this outside of what was fitted is shared; that of different
 # tissue stays below 0.3.
 _SHARED = 0.5
+# That is looked for on images this coarse: different tissue never comes to rest, at full size for
+# 16 times as long.
+_LOOK_BIN = 4
 # A change of outline looks like a turn: rotations over 190 um were 1.6 deg off, the stage's 0.5.
 UNKNOWN_DEG = 5.0
 # The median comes no nearer to a point than this [px], so that one point alone cannot hold it.
@@ -108,8 +111,10 @@ def bridge(
         is the stage's, and said to be unknown.
     """
     drift = _drift_px(own, distance_planes, reach_px, scale)
-    near = register_images(pairs[0], replace(settings, max_translation_px=reach_px))
+    within = replace(settings, max_translation_px=reach_px)
+    near = register_images(pairs[0], replace(within, finest_bin=_LOOK_BIN))
     if not near.failure and near.held_out.refined >= _SHARED:
+        near = register_images(pairs[0], within)
         return replace(near, sigma_px=math.hypot(near.sigma_px, drift))
     found = [one for one in (_outline_shift(pair, reach_px, scale) for pair in pairs) if one]
     stage = pairs[0].stage_motion
