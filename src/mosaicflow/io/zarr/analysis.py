@@ -12,6 +12,7 @@ from mosaicflow.io.zarr.area import ReduceMethod, axis_ratio, fill_level
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning
 from mosaicflow.io.zarr.metadata import LevelScale, PyramidNotes
 from mosaicflow.io.zarr.units import clean_um
+from mosaicflow.io.zarr.workspace import Workspace
 from mosaicflow.io.zarr.writer import OmeZarrWriter
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.pyramid import DownscaleAxes
     from mosaicflow.io.zarr.units import Resolution
-    from mosaicflow.io.zarr.workspace import Workspace
 
 __all__ = ["AnalysisLevel", "AnalysisOmeZarrWriter", "plan_levels"]
 
@@ -168,7 +168,12 @@ class AnalysisOmeZarrWriter(OmeZarrWriter):
         base = self._workspace
         try:
             levels = plan_levels(base_um, self.shape, resolutions, make_isotropic=make_isotropic)
-            self._workspace = self._open_workspace("tmp")
+            self._workspace = Workspace(
+                self._final,
+                self._spec.storage.ngff_version,
+                overwrite=self._overwrite,
+                checksums=self._checksums,
+            )
             self._write_levels(base, base_um, levels, method)
         finally:
             base.discard()

@@ -137,12 +137,11 @@ def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[An
     return array
 
 
-def create_array(
-    location: Location, path: str, spec: ArraySpec, sums: dict[str, str] | None
-) -> TargetArray:
-    """Create an empty array in a store; `sums`, if any, will hold the checksums of its files."""
+def create_array(workspace: Workspace, path: str, spec: ArraySpec) -> TargetArray:
+    """Create an empty array in an unfinished store."""
     import zarr
 
+    location = workspace.location
     store = location.store(read_only=False)
     zarr_format = spec.storage.zarr_format
     compressor = compressor_for(spec.storage.compressor, zarr_format, spec.dtype)
@@ -170,7 +169,7 @@ def create_array(
             **options,
         )
 
-    return TargetArray(location, path, spec, with_fast_pipeline(make), sums)
+    return TargetArray(location, path, spec, with_fast_pipeline(make), workspace.sums)
 
 
 @dataclass(frozen=True)

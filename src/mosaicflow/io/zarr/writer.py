@@ -128,17 +128,9 @@ class OmeZarrWriter:
         self._busy: list[grid.Region] = []
         self._busy_lock = threading.Lock()
         self._checksums = checksums
-        self._workspace = self._open_workspace(self._work_kind)
-        self._target = self._create("0", self._spec)
-
-    def _open_workspace(self, kind: str) -> Workspace:
-        return Workspace(
-            self._final,
-            self._spec.storage.ngff_version,
-            overwrite=self._overwrite,
-            kind=kind,
-            checksums=self._checksums,
-        )
+        options: dict[str, bool] = {"overwrite": overwrite, "checksums": checksums}
+        self._workspace = Workspace(self._final, ngff_version, kind=self._work_kind, **options)
+        self._target = create_array(self._workspace, "0", self._spec)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
@@ -349,10 +341,7 @@ class OmeZarrWriter:
     def _create_level(self, number: int, shape: tuple[int, ...]) -> TargetArray:
         chunks = tuple(min(c, n) for c, n in zip(self.chunks, shape, strict=True))
         spec = ArraySpec(shape, chunks, self.dtype, self._spec.storage)
-        return self._create(str(number), spec)
-
-    def _create(self, path: str, spec: ArraySpec) -> TargetArray:
-        return create_array(self._workspace.location, path, spec, self._workspace.sums)
+        return create_array(self._workspace, str(number), spec)
 
     def _begin_finalize(self, resolution: Resolution) -> tuple[float, ...]:
         if self._creator != os.getpid():
