@@ -97,6 +97,7 @@ def assemble_slice(
     if geometry is None:
         return _empty_slice(drafts, context, log)
     orientation = context.reader.orientation
+    _check_lines(geometry, context.slice_id, drafts[0], log)
     _check_pitch(geometry, drafts[0], log)
     tile_yx = orientation.yx(geometry.n_alines, geometry.n_bscans)
     pitch_yx = orientation.yx(geometry.pitch_fast_um, geometry.pitch_slow_um)
@@ -281,6 +282,18 @@ def _check_missing(
             slice_id=slice_id, path=lost[0].path,
             remedy="raise --max_missing_fraction" if len(lost) < len(drafts) else "",
         )  # fmt: skip
+
+
+def _check_lines(geometry: Geometry, slice_id: int, draft: Draft, log: ProblemLog) -> None:
+    if min(geometry.n_alines, geometry.n_bscans) > 1:
+        return
+    log.add(
+        "single_line_tile", "fail",
+        f"tiles of {geometry.n_alines} x {geometry.n_bscans} A-lines and B-scans (columns and "
+        "rows) are lines, expected at least 2 of each: lines do not overlap sideways",
+        slice_id=slice_id, path=draft.path,
+        remedy="check nx and ny of info.txt (or --nx, --ny); single B-scans are no mosaic",
+    )  # fmt: skip
 
 
 def _check_pitch(geometry: Geometry, draft: Draft, log: ProblemLog) -> None:

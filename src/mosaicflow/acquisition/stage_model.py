@@ -24,6 +24,9 @@ _UNIT_FLOOR = 1e-4
 _NO_MOTION = 0.05
 _SAME_WAY = 0.8
 _OUTLIER_FOV = 0.5
+# Share of tiles off the lattice beyond which there is none. Stages lose single tiles; doubled, a
+# lattice that no tile follows would do.
+_MOST_OUTLIERS = 0.5
 # Nominal 30 % and 5 % overlap are usual; positions are rounded to a micrometre or so.
 _USUAL_STEP = (0.699, 0.951)
 
@@ -159,19 +162,29 @@ def _check_step(fit: LatticeFit, draft: Draft, fov_mm: YX, log: ProblemLog) -> N
 
 def _replace_outliers(known: Sequence[Draft], fit: LatticeFit, fov_mm: YX, log: ProblemLog) -> None:
     predicted = fit.predict(np.asarray([draft.index or (0, 0) for draft in known])).tolist()
-    for draft, (wanted_y, wanted_x) in zip(known, predicted, strict=True):
-        if draft.centre_mm is None:
-            continue
-        wanted = (wanted_y, wanted_x)
-        miss = [(a - b) / f for a, b, f in zip(draft.centre_mm, wanted, fov_mm, strict=True)]
-        if max(abs(m) for m in miss) > _OUTLIER_FOV:
-            y, x = draft.centre_mm
-            draft.centre_mm, draft.positions = wanted, "nominal"
-            draft.repair(
-                log, "position_outlier",
-                f"stage position (y {y:.4g}, x {x:.4g}) mm lies {max(map(abs, miss)):.3g} fields "
-                "of view off the lattice; the lattice position is used",
-            )  # fmt: skip
+    centres = np.asarray([draft.centre_mm for draft in known])
+    misses = np.abs((centres - predicted) / fov_mm).max(axis=1).tolist()
+    off = [place for place, miss in enumerate(misses) if miss > _OUTLIER_FOV]
+    if len(off) > _MOST_OUTLIERS * len(known):
+        worst = known[int(np.argmax(misses))]
+        worst.stop(
+            log, "positions_are_no_lattice",
+            f"{len(off)} of {len(known)} tiles lie more than {_OUTLIER_FOV} fields of view off any "
+            f"lattice, this one {max(misses):.3g}: tiles that lie in no rows and columns are not "
+            "stitched",
+            "check the unit and the order of the coordinates (x first in a tile configuration), or "
+            "give the lattice in a tile_table",
+        )  # fmt: skip
+        return
+    for place in off:
+        draft, (y, x) = known[place], centres[place].tolist()
+        wanted_y, wanted_x = predicted[place]
+        draft.centre_mm, draft.positions = (wanted_y, wanted_x), "nominal"
+        draft.repair(
+            log, "position_outlier",
+            f"stage position (y {y:.4g}, x {x:.4g}) mm lies {misses[place]:.3g} fields "
+            "of view off the lattice; the lattice position is used",
+        )  # fmt: skip
 
 
 def _predicted(fit: LatticeFit, draft: Draft) -> YX:

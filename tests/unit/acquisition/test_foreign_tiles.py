@@ -332,3 +332,24 @@ def test_a_table_of_any_spreadsheet_is_read(tmp_path, separator, decimal, encodi
     tiles = only_slice(tmp_path, pixel_size_um=1.0)
 
     assert tiles.used[0, 1].centre_mm == (0.064, 0.08)
+
+
+@pytest.mark.parametrize("size", [{"ny": 1}, {"nx": 1}])
+def test_tiles_of_one_line_are_a_failure_record_that_says_so(raw, size):
+    raw.but(**size).lattice(2, 2)
+
+    assert "are lines, expected at least 2 of each" in found(raw.root).slices[0].failure
+
+
+def test_positions_that_are_no_lattice_stop(tmp_path):
+    lines = ["dim = 2"]
+    for number, (x, y) in enumerate(np.random.default_rng(0).uniform(0, 400, (9, 2))):
+        tifffile.imwrite(tmp_path / f"t{number}.tif", np.zeros((40, 40), np.uint16))
+        lines.append(f"t{number}.tif; ; ({x}, {y})")
+    (tmp_path / "TileConfiguration.txt").write_text("\n".join(lines))
+
+    acquisition = found(tmp_path, pixel_size_um=1.0)
+
+    (problem,) = [p for p in acquisition.stops if p.code == "positions_are_no_lattice"]
+    assert "9 of 9 tiles lie more than 0.5 fields of view off any lattice" in problem.message
+    assert "position_outlier" not in {p.code for p in acquisition.problems}

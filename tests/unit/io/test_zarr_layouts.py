@@ -19,8 +19,10 @@ from zarr.codecs import (
     ZstdCodec,
 )
 
-from mosaicflow.errors import FormatError
+from mosaicflow.errors import FormatError, MosaicflowError
+from mosaicflow.io.convert.convert import Conversion, convert_image
 from mosaicflow.io.zarr import open_level, read_omezarr_info, validate_omezarr
+from mosaicflow.io.zarr.transcode import StoreFormat
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::mosaicflow.io.zarr.errors.OmeZarrWarning"),
@@ -32,6 +34,7 @@ for parent in Path(__file__).parents:
         FOREIGN = parent / "shared" / "data" / "foreign_files"
 needs_shared = pytest.mark.skipif(not FOREIGN.is_dir(), reason="the shared data is not here")
 
+PLAIN = ("zstd", "C", "/", 0, None)
 SHAPE, CHUNKS = (3, 9, 10), (2, 4, 10)
 AXES = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
 DTYPES = [
@@ -230,3 +233,33 @@ def test_pitch_and_axes_of_version_0_6_are_read(name, origin):
 def test_a_rotation_of_version_0_6_is_never_dropped_silently():
     with pytest.warns(UserWarning, match="a rotation by about 30 degrees .* is not applied"):
         read_omezarr_info(FOREIGN / "Z09" / "affine.zarr")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [
+        ("|b1", "uint8"),
+        ("<f2", "float32"),
+        (">i2", "float32"),
+        ("<u4", "float64"),
+        ("<u2", "uint16"),
+    ],
+)
+@pytest.mark.parametrize("n_levels", [None, 1])
+def test_convert_keeps_every_value_in_a_type_that_stores_have(tmp_path, dtype, kept, n_levels):
+    store = image(tmp_path / "a.zarr", lambda path: v2_array(path, (dtype, *PLAIN)))
+    output = tmp_path / "b.ome.zarr"
+
+    convert_image(str(store), str(output), StoreFormat(), Conversion(n_levels=n_levels))
+
+    copy = open_level(output)
+    assert copy.dtype == kept
+    np.testing.assert_array_equal(copy[...], open_level(store)[...].astype(kept))
+
+
+@pytest.mark.parametrize("output", ["b.ome.zarr", "b.ome.tif"])
+def test_convert_refuses_what_would_lose_values(tmp_path, output):
+    store = image(tmp_path / "a.zarr", lambda path: v2_array(path, ("<u8", *PLAIN)))
+
+    with pytest.raises(MosaicflowError, match=r"uint64.*(without loss|convert to \.nii)"):
+        convert_image(str(store), str(tmp_path / output), StoreFormat(), Conversion())

@@ -28,6 +28,7 @@ from mosaicflow.io.zarr.info import read_omezarr_info
 from mosaicflow.io.zarr.location import locate, same_store
 from mosaicflow.io.zarr.reader import StoreChoice
 from mosaicflow.io.zarr.transcode import StoreFormat, transcode_omezarr, zip_store
+from mosaicflow.io.zarr.values import kept_dtype
 from mosaicflow.io.zarr.writer import OmeZarrWriter
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def convert_image(source: str, output: str, store: StoreFormat, how: Conversion)
     """
     _check(source, output, how)
     kind = _kind(output)
+    if output.lower().endswith(".ozx"):
+        raise ParameterError(f"{output}: is read, not written", remedy="use .ome.zarr.zip")
     folder = _local_folder(output)
     if kind == "store":
         _to_store(source, output, store, how)
@@ -89,7 +92,22 @@ def convert_image(source: str, output: str, store: StoreFormat, how: Conversion)
         _to_zip(source, Path(output), store, how)
     else:
         with _opened(source, how, folder) as volume:
-            _to_file(kind, Path(output), volume, _pitch(volume, source, how))
+            kept = _in_kept_dtype(kind, volume, source)
+            _to_file(kind, Path(output), kept, _pitch(volume, source, how))
+
+
+def _in_kept_dtype(kind: str, volume: VolumeSource, source: str) -> VolumeSource:
+    """Give the voxels the type that a kind of file can keep, if one holds all their values."""
+    name = volume.dtype.name
+    if kind == "tiff" and name in {"int64", "uint64"}:
+        raise ParameterError(
+            f"{source}: OME-TIFF keeps no {name}", remedy="convert to .nii, or to 32 bits before"
+        )
+    wider = {"bool": np.uint8, "float16": np.float32}.get(name)
+    if wider is None:
+        return volume
+    dtype = np.dtype(wider)
+    return replace(volume, dtype=dtype, read=lambda region: volume.read(region).astype(dtype))
 
 
 def _to_file(kind: str, output: Path, volume: VolumeSource, pitch: Sequence[float]) -> None:
@@ -114,7 +132,7 @@ def _local_folder(output: str) -> Path:
 
 def _kind(path: str) -> str:
     lower = path.rstrip("/").lower()
-    if lower.endswith(".zip"):
+    if lower.endswith((".zip", ".ozx")):
         return "zip"
     if lower.endswith(".zarr") or "://" in lower:
         return "store"
@@ -222,12 +240,13 @@ def _to_store(source: str, output: str, store: StoreFormat, how: Conversion) -> 
         return
     with _opened(source, how, _local_folder(output)) as volume:
         pitch = [float(np.round(value, 12)) for value in _pitch(volume, source, how)]
+        dtype = kept_dtype(volume.dtype, source)
         with (
             OmeZarrWriter(
                 output,
                 volume.shape,
                 store.chunks,
-                volume.dtype,
+                dtype,
                 how.overwrite,
                 compressor=store.compressor,
                 ngff_version=store.ngff_version,
@@ -236,7 +255,7 @@ def _to_store(source: str, output: str, store: StoreFormat, how: Conversion) -> 
             ) as writer,
             writer.discarded_on_error(),
         ):
-            writer.fill(volume.read, volume.chunks)
+            writer.fill(lambda part: volume.read(part).astype(dtype, copy=False), volume.chunks)
             writer.finalize(pitch, how.n_levels or 0)
 
 

@@ -18,9 +18,9 @@ from mosaicflow.io.convert.volume import (
     VolumeSource,
     finished_path,
     spool_file,
-    storable_dtype,
 )
 from mosaicflow.io.zarr.errors import OmeZarrWarning
+from mosaicflow.io.zarr.values import storable_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

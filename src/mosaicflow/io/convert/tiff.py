@@ -17,11 +17,11 @@ from mosaicflow.io.convert.volume import (
     VolumeSource,
     finished_path,
     spool_file,
-    storable_dtype,
 )
 from mosaicflow.io.tiff_pages import describe_tiff, open_tiff, own_series
 from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.errors import OmeZarrWarning
+from mosaicflow.io.zarr.values import storable_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

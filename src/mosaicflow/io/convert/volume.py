@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.convert.orientation import Orientation
 
-__all__ = ["RawVoxels", "VolumeSource", "finished_path", "spool_file", "storable_dtype"]
+__all__ = ["RawVoxels", "VolumeSource", "finished_path", "spool_file"]
 
 
 @dataclass(frozen=True)
@@ -132,16 +132,6 @@ def spool_file(folder: Path) -> Iterator[Path]:
     """Give a file for voxels that can only be had in another order than they are needed."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".spool.") as file:
         yield Path(file.name)
-
-
-def storable_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type a store keeps values of another type in without changing them."""
-    if dtype.name in {"uint8", "uint16", "float32", "float64", "complex64"}:
-        return dtype.newbyteorder("=")
-    if dtype.kind == "b":
-        return np.dtype(np.uint8)
-    exact = dtype.kind in "iu" and dtype.itemsize <= 2
-    return np.dtype(np.float32 if exact or dtype == np.float16 else np.float64)
 
 
 @contextmanager

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mosaicflow.errors import FormatError
 from mosaicflow.io.zarr.errors import ArgumentError, AssumedUnitWarning, OmeZarrWarning
-from mosaicflow.io.zarr.transforms import AxisTransform, axis_transform, output_system
+from mosaicflow.io.zarr.transforms import (
+    AxisTransform,
+    UnsupportedTransformError,
+    axis_transform,
+    output_system,
+)
 from mosaicflow.io.zarr.units import clean_um, micrometers_per_unit
 
 if TYPE_CHECKING:
@@ -229,6 +234,10 @@ def parse_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
         axes = _in_array_order(axes, datasets)
         factors = _unit_factors(axes, where)
         levels = tuple(_dataset(raw, factors, where) for raw in datasets)
+    except UnsupportedTransformError as error:
+        raise FormatError(
+            f"{where}: {error}", remedy="apply it in the program that wrote it, and store the image"
+        ) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FormatError(f"{where}: multiscales metadata is malformed ({error!r})") from error
     if not levels:

@@ -6,7 +6,7 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr.copying import copy_into
@@ -14,9 +14,15 @@ from mosaicflow.io.zarr.info import read_omezarr_info
 from mosaicflow.io.zarr.location import StorePath, check_distinct, locate
 from mosaicflow.io.zarr.metadata import LevelScale, PyramidNotes
 from mosaicflow.io.zarr.units import clean_um
+from mosaicflow.io.zarr.values import kept_dtype
 from mosaicflow.io.zarr.writer import OmeZarrWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mosaicflow.io.zarr.codecs import Compressor
     from mosaicflow.io.zarr.metadata import NgffVersion
     from mosaicflow.io.zarr.reader import LevelReader, StoreChoice
@@ -49,15 +55,23 @@ class StoreFormat:
 class _CopyWriter(OmeZarrWriter):
     """A writer that takes its levels from another store."""
 
-    def copy(self, levels: list[LevelReader], notes: PyramidNotes) -> None:
+    def copy(self, levels: list[LevelReader], notes: PyramidNotes, dtype: np.dtype[Any]) -> None:
         scales = []
         for number, reader in enumerate(levels):
             target = self._target if number == 0 else self._create_level(number, reader.shape)
             whole = tuple(slice(0, n) for n in reader.shape)
-            copy_into(target, whole, reader.__getitem__, reader.chunks)
+            copy_into(target, whole, _reading(reader, dtype), reader.chunks)
             pitch = tuple(clean_um(1000 * value) for value in reader.resolution_mm)
             scales.append(LevelScale(str(number), pitch, reader.translation_um))
         self._publish(scales, notes)
+
+
+def _reading(
+    reader: LevelReader, dtype: np.dtype[Any]
+) -> Callable[[tuple[slice, ...]], NDArray[Any]]:
+    if reader.dtype == dtype:
+        return reader.__getitem__
+    return lambda region: reader[region].astype(dtype)
 
 
 def transcode_omezarr(
@@ -68,7 +82,7 @@ def transcode_omezarr(
     choice: StoreChoice,
     overwrite: bool = False,
 ) -> None:
-    """Copy every level of a store, bit for bit, into another flavour, chunking or codec.
+    """Copy every level of a store, value for value, into another flavour, chunking or codec.
 
     Parameters
     ----------
@@ -85,11 +99,12 @@ def transcode_omezarr(
     info = read_omezarr_info(source)
     levels = [choice.open(source, number) for number in range(len(info.levels))]
     first = levels[0]
+    dtype = kept_dtype(first.dtype, str(first.location))
     with _CopyWriter(
         output,
         first.shape,
         store.chunks or first.chunks,
-        first.dtype,
+        dtype,
         overwrite,
         compressor=store.compressor,
         ngff_version=store.ngff_version,
@@ -99,7 +114,8 @@ def transcode_omezarr(
         kept = dict(info.pyramid)
         axes = "zyx"[-first.ndim :]
         with writer.discarded_on_error():
-            writer.copy(levels, PyramidNotes("mean", "copied levels", "copied", axes, (), kept))
+            notes = PyramidNotes("mean", "copied levels", "copied", axes, (), kept)
+            writer.copy(levels, notes, dtype)
 
 
 def zip_store(folder: Path, output: Path) -> None:

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AxisTransform", "axis_transform", "output_system"]
+__all__ = ["AxisTransform", "UnsupportedTransformError", "axis_transform", "output_system"]
 
 # Cosine of the angle between axes that are called perpendicular, and sine of one that is no turn.
 # Files keep at least seven digits; twice as much takes a turn of 0.001 degrees for none.
 _SQUARE = 1e-5
+
+
+class UnsupportedTransformError(ValueError):
+    """A sound transformation that no pitch per axis comes near to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +126,16 @@ def _affine(transform: Mapping[str, Any], ndim: int) -> _Affine:
             for part in transform["transformations"]:
                 inner = inner.then(_affine(part, ndim))
             return inner
-    raise ValueError(f"a coordinate transformation of type {kind!r} is not supported")
+    raise UnsupportedTransformError(
+        f"a coordinate transformation of type {kind!r} is not supported"
+    )
 
 
 def _numbers(
     transform: Mapping[str, Any], name: str, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
     if name not in transform and "path" in transform:
-        raise ValueError(
+        raise UnsupportedTransformError(
             f"a {name} that is kept in an array ({transform['path']}) is not supported"
         )
     values = np.array(transform[name], dtype=np.float64)
@@ -147,9 +153,11 @@ def _per_axis(whole: _Affine) -> AxisTransform:
     order = [int(row) for row in np.abs(matrix).argmax(axis=0)]
     directions = matrix / np.where(pitch > 0, pitch, 1)
     if not (pitch > 0).all() or sorted(order) != list(range(ndim)):
-        raise ValueError("a coordinate transformation that leaves out or flattens an axis")
+        raise UnsupportedTransformError(
+            "a coordinate transformation that leaves out or flattens an axis is not supported"
+        )
     if np.abs(directions.T @ directions - np.eye(ndim)).max() > _SQUARE:
-        raise ValueError("a coordinate transformation with a shear is not supported")
+        raise UnsupportedTransformError("a coordinate transformation with a shear is not supported")
     along = directions[order, range(ndim)]
     off = directions.copy()
     off[order, range(ndim)] = 0

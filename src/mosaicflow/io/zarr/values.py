@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.io.zarr.errors import ArgumentError
+from mosaicflow.errors import FormatError
+from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["fits_dtype", "replace_nonfinite", "to_uint16"]
+__all__ = ["fits_dtype", "kept_dtype", "replace_nonfinite", "storable_dtype", "to_uint16"]
 
 
 def fits_dtype(value: ArrayLike, found: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
@@ -62,3 +64,42 @@ def replace_nonfinite(data: NDArray[Any]) -> tuple[NDArray[Any], int]:
     bad = ~np.isfinite(data)
     count = int(np.count_nonzero(bad))
     return (np.where(bad, data.dtype.type(0), data), count) if count else (data, 0)
+
+
+def storable_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type a store keeps values of another type in without changing them."""
+    if dtype.name in {"uint8", "uint16", "float32", "float64", "complex64"}:
+        return dtype.newbyteorder("=")
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    exact = dtype.kind in "iu" and dtype.itemsize <= 2
+    return np.dtype(np.float32 if exact or dtype == np.float16 else np.float64)
+
+
+def kept_dtype(found: np.dtype[Any], where: str) -> np.dtype[Any]:
+    """Return the type in which a store keeps values of another one, with a warning if it differs.
+
+    Parameters
+    ----------
+    found : dtype
+        Of the values.
+    where : str
+        What holds them, for messages.
+
+    Raises
+    ------
+    FormatError
+        When no type of a store holds all of its values.
+    """
+    kept = storable_dtype(found)
+    if kept == found:
+        return kept
+    # Integers of eight bytes do not all have a float64 of their own, whatever numpy calls safe.
+    if not np.can_cast(found, kept, "safe") or (found.kind in "iu" and found.itemsize > 4):
+        raise FormatError(
+            f"{where}: values of type {found} cannot be kept in a store without loss",
+            remedy="convert it to NIfTI, or store it as float64 by the program that wrote it",
+        )
+    text = f"{where}: values of type {found} are written as {kept}"
+    warnings.warn(text, OmeZarrWarning, stacklevel=3)
+    return kept
