@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.float32]
 
-__all__ = ["CutOverlap", "Refined", "overlap_ncc", "refine_shift"]
+__all__ = ["CutOverlap", "Refined", "refine_shift"]
 
 _ITERATIONS = 12
 _SETTLED_PX = 2e-3
@@ -84,25 +84,6 @@ def refine_shift(first: Image, second: Image, start: tuple[int, int]) -> Refined
     # Gradients of noise are no slope: of what the fit takes for slope, this share is signal.
     signal = max(2 * ncc / (1 + ncc), _LEAST_SIGNAL) if ncc > 0 else _LEAST_SIGNAL
     return Refined(shift, ncc, sigma / signal, misfit)
-
-
-def overlap_ncc(first: Image, second: Image, shift_px: tuple[float, float]) -> float:
-    """Correlate two tiles in their overlap at a given shift.
-
-    Parameters
-    ----------
-    first, second : ndarray, shape (bands, y, x), float32
-        Features of both tiles.
-    shift_px : (float, float)
-        Position of `second` minus position of `first`, (y, x).
-
-    Returns
-    -------
-    float
-        Correlation coefficient; NaN when there is no overlap or no contrast in it.
-    """
-    overlap = _Overlap.at(first, second, (round(shift_px[0]), round(shift_px[1])))
-    return float("nan") if overlap is None else overlap.ncc(shift_px)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,7 @@ class Specimen:
         Reflectivity of the gel around the tissue (tissue: about 1).
     tissue : {"block", "periodic", "cores"}
         What the procedural tissue is like: one rounded block; the same with a grain that repeats
-        itself every 14 voxels, so that only layers and vessels tell its periods apart; round
-        cores 68 voxels wide in gel, 90 voxels apart.
+        itself every 14 voxels; round cores 68 voxels wide in gel, 90 voxels apart.
     texture_contrast : float
         Strength of the cells and of the coarser structure of the procedural tissue.
     vessel_contrast : float
@@ -146,9 +145,8 @@ class Stage:
     jitter_px : float
         Root mean square per axis, in native px, by which tiles miss their reported positions.
     stage_error : {"jitter", "walk", "jumps"}
-        How they miss them, rows being run to and fro. jitter: each tile by itself; walk: errors of
-        the steps add up; jumps: a tile in six starts a run of tiles that are all off alike, by
-        `jitter_px`, and those before the first are not.
+        How they miss them, rows run to and fro. jitter: each tile by itself; walk: errors of steps
+        add up; jumps: a tile in six starts a run that is off alike; those before the first are not.
     lattice_rotation_deg : float
         Angle of the camera against the stage.
     lattice_scale : float

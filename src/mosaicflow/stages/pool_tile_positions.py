@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mosaicflow.io.report import StageReport
     from mosaicflow.mosaic.placement import Placement
+    from mosaicflow.mosaic.pooling import PooledStage
     from mosaicflow.stages._tile_tables import SliceLinks
 
 __all__ = ["pool_tile_positions"]
@@ -59,7 +61,6 @@ def pool_tile_positions(
     arguments = dict(locals())
 
     from mosaicflow.io.report import StageReport
-    from mosaicflow.io.tables import write_json
     from mosaicflow.mosaic.pooling import place_slice, pool_stage
     from mosaicflow.stages._distortion import (
         describe_distortion,
@@ -95,23 +96,32 @@ def pool_tile_positions(
         own.write(table)
     picture = draw_placements(drawn, found[0].tile_shape[1:])
     picture.save(output_dir / "tile_positions.png")
-    report.metric("stage_step_sigma", pooled.step_sigma_px, "px", "error of a step of the stage")
-    report.metric("links", pooled.n_links, "", "links of all slices")
-    report.metric("backlash_y", pooled.backlash_px[0], "px", "play between rows to and fro")
-    report.metric("backlash_x", pooled.backlash_px[1], "px", "play between rows to and fro")
     describe_distortion(report, fit)
     model = output_dir / "stage_model.json"
+    _write_model(model, pooled, [one.slice_id for one in found], report)
+    report.write(model)
+
+
+def _write_model(
+    path: Path, pooled: PooledStage, slice_ids: list[int], report: StageReport
+) -> None:
+    """Write what all slices tell of the stage, and add it to the metrics."""
+    from mosaicflow.io.tables import write_json
+
+    report.metric("stage_step_sigma", pooled.step_sigma_px, "px", "error of a step of the stage")
+    report.metric("links", pooled.n_links, "", "links of all slices")
+    for axis, play_px in zip("yx", pooled.backlash_px, strict=True):
+        report.metric(f"backlash_{axis}", play_px, "px", "play between rows to and fro")
     write_json(
-        model,
+        path,
         {
             "matrix": pooled.model.tolist(),
             "step_sigma_px": pooled.step_sigma_px,
             "backlash_px": list(pooled.backlash_px),
             "n_links": pooled.n_links,
-            "slices": [one.slice_id for one in found],
+            "slices": slice_ids,
         },
     )
-    report.write(model)
 
 
 def _name(path: Path) -> str:

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from mosaicflow.mosaic.correlation import correlate_tiles
 from mosaicflow.mosaic.features import tile_features
-from mosaicflow.mosaic.overlap import overlap_ncc
 from mosaicflow.mosaic.pair_shift import measure_shift
 
 
@@ -94,15 +93,15 @@ def test_tiles_that_do_not_overlap_have_no_shift(pair, expected):
 def test_an_empty_tile_has_no_shift(pair):
     first, _ = pair((48.0, 0.0))
     assert measure_shift(first, np.zeros_like(first), (48.0, 0.0), 5) is None
-    assert np.isnan(overlap_ncc(first, np.zeros_like(first), (48.0, 0.0)))
+    assert correlate_tiles(first, np.zeros_like(first), (48, 0), 0) is None
 
 
 def test_correlation_is_highest_at_the_true_shift(pair):
     first, second = pair((60.0, 2.0))
-    values = [overlap_ncc(first, second, (60.0 + d, 2.0)) for d in (-2, -1, 0, 1, 2)]
-    assert int(np.argmax(values)) == 2
-    assert values[2] > 0.95
-    assert np.isnan(overlap_ncc(first, second, (95.0, 0.0)))
+    found = correlate_tiles(first, second, (60, 2), 2)
+    assert np.unravel_index(int(np.argmax(found.ncc)), found.ncc.shape) == (2, 2)
+    assert found.ncc[2, 2] > 0.95
+    assert np.isnan(correlate_tiles(first, second, (95, 0), 4).ncc[-1]).all()
 
 
 def highest(first, second, expected_px, reach_px):
