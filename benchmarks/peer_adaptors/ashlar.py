@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.pop(0)  # this file's folder would hide the package of the same name
+
 import numpy as np
 import tifffile
 from ashlar import reg
