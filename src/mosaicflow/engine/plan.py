@@ -315,15 +315,19 @@ class _Planner:
         profile = "depth_profile.json"
         self.add("estimate_depth_profile", "", placed, output=profile)
         self.add("stack", "", {**placed, "depth_profile": profile}, output=volume)
+        self.exports(ids, volume, slices)
+
+    def exports(self, ids: Sequence[str], volume: str, slices: tuple[str, ...]) -> None:
         wanted = self.parameters.setting("export", "export_formats")
-        if wanted:
-            inputs: dict[str, str | tuple[str, ...]] = {"volume": volume}
-            if "placements" in wanted:
-                names = {"positions": "tile_positions.csv", "stages": "tile_stage.json"}
-                inputs |= {key: tuple(f"z{z}_{name}" for z in ids) for key, name in names.items()}
-                inputs["slices"] = slices
-            stem = volume.removesuffix(".ome.zarr")
-            self.add("export", "", inputs, makes=[f"{stem}_export.metrics.json"])
+        if not wanted:
+            return
+        inputs: dict[str, str | tuple[str, ...]] = {"volume": volume}
+        if "placements" in wanted:
+            names = {"positions": "tile_positions.csv", "stages": "tile_stage.json"}
+            inputs |= {key: tuple(f"z{z}_{name}" for z in ids) for key, name in names.items()}
+            inputs["slices"] = slices
+        stem = volume.removesuffix(".ome.zarr")
+        self.add("export", "", inputs, makes=[f"{stem}_export.metrics.json"])
 
     def pairs(self, ids: Sequence[str]) -> list[tuple[str, str]]:
         span = self.parameters.engine("graph_span")
