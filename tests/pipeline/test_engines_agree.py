@@ -184,7 +184,7 @@ def test_both_engines_export_the_same(acquisition, tmp_path):
         second = acquisition.run_embedded(into="exported")
     finally:
         acquisition.parameters = usual
-    assert len(list((first / "exports").iterdir())) == 12
+    assert len(list((first / "exports").iterdir())) == 13
     _assert_same_trees(first, second)
 
 
