@@ -35,8 +35,9 @@ def with_stage_options(command: Callable[..., int]) -> Callable[..., int]:
     options = [option for name, option in _STAGE.items() if name not in _STAGE_ONLY]
     command.__signature__ = signatures.Signature([raw, *options], return_annotation=int)  # type: ignore[attr-defined]
     command.__annotations__ = {o.name: o.annotation for o in (raw, *options)} | {"return": int}
-    documented = (inspect_acquisition.__doc__ or "").split("    layout : str", 1)[1]
-    command.__doc__ = f"{(command.__doc__ or '').rstrip()}\n    layout : str{documented}"
+    # Python 3.13 takes the indent off docstrings, earlier ones keep it.
+    own, stage = (signatures.cleandoc(one.__doc__ or "") for one in (command, inspect_acquisition))
+    command.__doc__ = f"{own}\nlayout : str{stage.split('\nlayout : str', 1)[1]}"
     return command
 
 

@@ -152,7 +152,7 @@ def own_series(file: tifffile.TiffFile, number: int = 0) -> tifffile.TiffPageSer
 
 
 def _own_series(file: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
-    series: list[tifffile.TiffPageSeries] = file.series
+    series = list(file.series)
     whole = all(page is not None for one in series for page in one._pages)
     if series and whole and not any(one.is_multifile for one in series):
         return series
