@@ -37,7 +37,8 @@ def with_stage_options(command: Callable[..., int]) -> Callable[..., int]:
     command.__annotations__ = {o.name: o.annotation for o in (raw, *options)} | {"return": int}
     # Python 3.13 takes the indent off docstrings, earlier ones keep it.
     own, stage = (signatures.cleandoc(one.__doc__ or "") for one in (command, inspect_acquisition))
-    command.__doc__ = f"{own}\nlayout : str{stage.split('\nlayout : str', 1)[1]}"
+    first = stage.index("layout : str")
+    command.__doc__ = f"{own}\n{stage[first:]}"
     return command
 
 
