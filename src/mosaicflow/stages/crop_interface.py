@@ -21,6 +21,12 @@ __all__ = ["crop_interface"]
 _COLUMNS = 40_000
 
 
+# A slice ends in planes of zeros where more depth is asked for than was imaged: up to this many
+# times its own planes. Chosen so that no sensible depth is cut; doubled, a slip of the keyboard
+# takes twice the memory and disk.
+_MOST_EMPTY = 2
+
+
 def crop_interface(
     *,
     slice_path: Path,
@@ -70,7 +76,7 @@ def crop_interface(
     else:
         asked = max(1, round(crop_depth_um / 1000 / source.pitch_mm[0]))
         face = fit_surface(_reduced(source, threads), source.shape[1:], surface)
-    n_out = min(asked, n_z)  # planes below the deepest one could hold nothing but zeros
+    n_out = min(asked, _MOST_EMPTY * n_z)
     usable = _describe(report, source, face, asked)
     write_slice(
         source,

@@ -85,6 +85,13 @@ def test_no_value_is_interpolated(depth_slice, output):
         assert column[first : first + 20] == after[:, 10, x].tolist()
 
 
+def test_an_absurd_depth_is_clipped_instead_of_filling_the_memory(depth_slice, output):
+    crop_interface(slice_path=depth_slice(), output=output, crop_depth_um=1e12)
+    assert SliceVolume(output).shape[0] == 96
+    report = read_metrics(metrics_path(output))
+    assert "lower crop_depth_um or image deeper" in report["warnings"][0]
+
+
 def test_a_slice_that_is_too_thin_ends_in_zeros_and_says_so(depth_slice, output):
     crop_interface(slice_path=depth_slice(), output=output, crop_depth_um=600)
     assert SliceVolume(output).shape[0] == 60
