@@ -103,6 +103,8 @@ def changes(folder: RunFolder, state: Mapping[str, Any], asked: Sequence[str]) -
     if not asked:
         return []
     known = _known(folder, state)
+    if list_of(state["outputs"]) is None:  # the page of a run, which is made anew each time
+        return [Change(asked[0], "", is_edit=False)]
     if known is None:  # without a list that can be trusted nothing can be compared
         what = "the list of its checksums is lost or changed, so it cannot be compared"
         return [Change(asked[0], what, is_edit=False)]
@@ -145,9 +147,9 @@ def keep_edit(root: Path, change: Change) -> str:
     Returns
     -------
     str
-        A sentence for the reader.
+        A sentence for the reader; empty where there is nothing to say.
     """
-    if change.note:
+    if change.note or not change.what:
         return change.note
     if not change.is_edit:
         return f"{change.name}: {change.what}; it was made again"

@@ -143,7 +143,7 @@ def _execute(task: Task) -> Outcome:
     found = _changes(task, folder)
     if not found and _up_to_date(task, folder, key):
         return Outcome(task.name, task.stage, "kept", time.perf_counter() - start)
-    notes = tuple(keep_edit(folder.root, change) for change in found)
+    notes = tuple(filter(None, (keep_edit(folder.root, change) for change in found)))
     if task.inputs:  # the inspection may be told to read a table that an earlier one published
         _forget(_state_file(task, folder), folder)
     shutil.rmtree(scratch, ignore_errors=True)
