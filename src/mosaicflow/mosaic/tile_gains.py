@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import coo_matrix, diags
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import spsolve
 
 if TYPE_CHECKING:
@@ -33,12 +34,15 @@ _FEWEST_PX = 16
 _TIE = 0.02
 # Error of a log ratio before anything is learnt, and the least that is believed: tissue moves and
 # speckle differs.
-_NOISE, _LEAST_NOISE = 0.05, 0.002
+_NOISE, _LEAST_NOISE = 0.05, 0.005
 # All factors about their mean: weak, as a slice that bleaches by half must still be evened.
 _SPREAD = 0.5
 # A ratio off by this many standard errors counts less and less: an overlap that holds a fold.
 _LOSS_WIDTH = 2.5
 _ROUNDS = 10
+# Overlaps that are left out, a part at a time, must agree better by this share, and so many must
+# have been asked: one overlap alone cannot tell a lamp that drifted from a shaded border.
+_FOLDS, _FEWEST_ASKED, _LEAST_GAIN = 4, 4, 0.2
 # Beyond this no lamp drifts: tiles differ by more than brightness.
 _RANGE = (0.2, 5.0)
 
@@ -56,7 +60,8 @@ def tile_gains(canvas: Canvas, projections: Mapping[Tile, Image]) -> dict[Tile, 
     """Find one factor per tile that makes neighbours equally bright in their overlaps.
 
     All overlaps are solved at once. Only specimen counts: through background nothing is learnt,
-    and tiles that no specimen joins continue the brightness of those beside them.
+    and tiles that no specimen joins continue the brightness of those beside them. The factors are
+    used only where they explain overlaps that they were not made from.
 
     Parameters
     ----------
@@ -68,7 +73,7 @@ def tile_gains(canvas: Canvas, projections: Mapping[Tile, Image]) -> dict[Tile, 
     Returns
     -------
     dict
-        Tile -> factor; their geometric mean is one.
+        Tile -> factor; their geometric mean is one. All one where nothing confirms them.
 
     References
     ----------
@@ -97,7 +102,10 @@ def tile_gains(canvas: Canvas, projections: Mapping[Tile, Image]) -> dict[Tile, 
         return dict.fromkeys(corners, 1.0)
     which, log_ratio, share = (np.array(column) for column in zip(*rows, strict=True))
     silent = np.delete(ends, which, axis=0)
-    logs = _solved(_Ratios(ends[which], log_ratio, share), silent, len(index))
+    ratios = _Ratios(ends[which], log_ratio, share)
+    if not _is_told(ratios, silent, len(index)):
+        return dict.fromkeys(corners, 1.0)
+    logs = _solved(ratios, silent, len(index))
     return dict(zip(corners, np.clip(np.exp(logs), *_RANGE).tolist(), strict=True))
 
 
@@ -129,6 +137,30 @@ def _overlap_ratio(
     return ratio, float(known.sum() / first.size)
 
 
+def _is_told(ratios: _Ratios, silent: NDArray[np.int64], n_tiles: int) -> bool:
+    """Whether overlaps that were left out agree better with the factors that the others give."""
+    before, after = [], []
+    # By chance: every fourth of a lattice may be all that joins two rows.
+    chosen = np.random.default_rng(0).integers(0, _FOLDS, len(ratios.log_ratio))
+    for fold in range(_FOLDS):
+        rest, out = chosen != fold, chosen == fold
+        if not rest.any():
+            continue
+        # Only where a loop remains do the others say anything of an overlap.
+        ends = ratios.ends[rest]
+        graph = coo_matrix((np.ones(len(ends)), ends.T), shape=(n_tiles, n_tiles))
+        part = connected_components(graph, directed=False)[1]
+        out &= part[ratios.ends[:, 0]] == part[ratios.ends[:, 1]]
+        logs = _solved(_Ratios(ends, ratios.log_ratio[rest], ratios.share[rest]), silent, n_tiles)
+        told = logs[ratios.ends[out, 0]] - logs[ratios.ends[out, 1]]
+        before.append(np.abs(ratios.log_ratio[out]))
+        after.append(np.abs(ratios.log_ratio[out] + told))
+    if sum(len(one) for one in before) < _FEWEST_ASKED:
+        return False
+    means = [float(np.concatenate(values).mean()) for values in (before, after)]
+    return means[1] <= (1 - _LEAST_GAIN) * means[0]
+
+
 def _solved(ratios: _Ratios, silent: NDArray[np.int64], n_tiles: int) -> F64:
     """Log factors that even the ratios out, ratios that contradict the others losing their say."""
     told, tied = _differences(ratios.ends, n_tiles), _differences(silent, n_tiles)
@@ -142,7 +174,8 @@ def _solved(ratios: _Ratios, silent: NDArray[np.int64], n_tiles: int) -> F64:
         logs = spsolve(matrix.tocsc(), told.T @ (-weights * ratios.log_ratio))
         left = (ratios.log_ratio + told @ logs) * np.sqrt(relative)
         noise = max(1.4826 * float(np.median(np.abs(left))), _LEAST_NOISE)
-        trust = 1 / (1 + (left / (_LOSS_WIDTH * noise)) ** 2) ** 2
+        # Huber's: a loss that lets go of ratios altogether falls for the first ones that agree.
+        trust = 1 / np.maximum(1, np.abs(left) / (_LOSS_WIDTH * noise))
     return np.asarray(logs - logs.mean())
 
 

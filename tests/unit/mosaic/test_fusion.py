@@ -184,7 +184,17 @@ def test_gains_come_from_the_specimen_and_never_through_background():
     assert left.std() / left.mean() < 0.02
     # Tiles of background alone go on as the ones beside them.
     for iy in range(7):
-        assert gains[iy, 5] == pytest.approx(gains[iy, 4], rel=0.05)
+        assert gains[iy, 5] == pytest.approx(gains[iy, 4], rel=0.08)
+
+
+def test_a_single_overlap_is_no_evidence_of_a_lamp_that_drifted():
+    rng = np.random.default_rng(4)
+    pair = {(0, 0): (0.0, 0.0), (0, 1): (0.0, 16.0)}
+    tiles = {
+        tile: np.asarray(factor * np.exp(rng.normal(0, 0.1, TILE)), np.float32)
+        for tile, factor in zip(pair, (1.0, 1.4), strict=True)
+    }
+    assert set(tile_gains(plan_canvas(pair, TILE), tiles).values()) == {1.0}
 
 
 def test_weights_that_diffuse_are_linear_between_two_tiles_and_even_where_four_meet():
