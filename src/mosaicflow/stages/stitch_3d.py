@@ -69,7 +69,7 @@ def stitch_3d(
     import numpy as np
 
     from mosaicflow.io.grids import LATTICE_KEYS, BoundedCache, MosaicGrid
-    from mosaicflow.io.previews import ThinnedImage, write_preview
+    from mosaicflow.io.previews import ThinnedImage
     from mosaicflow.io.slices import write_columns
     from mosaicflow.io.zarr import OmeZarrWriter
     from mosaicflow.mosaic.fusion import TileFuser, plan_canvas
@@ -86,8 +86,8 @@ def stitch_3d(
         gains = _gains(canvas, tiles, source.tiles, threads)
     warp, n_z = tile_warp(source, distortion, report)
     fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method, warp)
-    origin = {"canvas_origin_px": list(canvas.origin_px)}
-    block = report.block(source.attrs, kind="slice", **origin, **dict.fromkeys(LATTICE_KEYS))
+    changed = dict.fromkeys(LATTICE_KEYS) | {"canvas_origin_px": list(canvas.origin_px)}
+    block = report.block(source.attrs, kind="slice", **changed)
     shape = (n_z, *canvas.shape_yx)
     writer = OmeZarrWriter(output, shape, attrs=block, **store.writer_options())
     preview = ThinnedImage(canvas.shape_yx)
@@ -109,15 +109,20 @@ def stitch_3d(
         sums = np.sum([found[corner] for corner in sorted(found)], axis=0)
         writer.finalize(source.pitch_mm, store.n_levels)
     if stitch_preview:
-        pitch_um = 1000 * source.pitch_mm[2] * canvas.shape_yx[1] / preview.image.shape[1]
-        path = output.with_name(output.name.replace(".ome.zarr", ".png"))
-        write_preview(path, preview.image, pitch_um)
+        _draw(output, preview.image, 1000 * source.pitch_mm[2] * canvas.shape_yx[1])
     report.metric("empty_fraction", sums[0] / np.prod(canvas.shape_yx), "", "canvas without data")
     report.metric("tissue_coverage", tissue_fraction(preview.image), "", "canvas with tissue")
     _describe_seams(report, *sums[1:].tolist())
     _describe_gains(report, gains)
     _describe_lattice(report, canvas, binned)
     report.write(output)
+
+
+def _draw(output: Path, image: NDArray[np.float32], width_um: float) -> None:
+    from mosaicflow.io.previews import write_preview
+
+    path = output.with_name(output.name.replace(".ome.zarr", ".png"))
+    write_preview(path, image, width_um / image.shape[1])
 
 
 def _gains(
