@@ -57,7 +57,11 @@ class ImageFolder:
 
 
 def place_images(
-    folder: ImageFolder, images: list[Draft], settings: InspectSettings, log: ProblemLog
+    folder: ImageFolder,
+    images: list[Draft],
+    listed: Sequence[ListedTile] | None,
+    settings: InspectSettings,
+    log: ProblemLog,
 ) -> list[Draft]:
     """Give every image a lattice index and, where one is known, a position.
 
@@ -67,6 +71,8 @@ def place_images(
         Where the tiles lie, with or without a list of tiles.
     images : list of Draft
         The tiles found; changed in place.
+    listed : sequence of ListedTile, optional
+        The list of tiles that there is (`listed_tiles`).
     settings : InspectSettings
         Positions and numbering.
     log : ProblemLog
@@ -77,7 +83,6 @@ def place_images(
     list of Draft
         The tiles, with those that are only listed; planes that are one tile by the list are one.
     """
-    listed = listed_tiles(folder, settings)
     by_key: dict[tuple[str, str], Draft] = {(folder.name_of(d), d.item): d for d in images}
     corners: dict[tuple[str, str], tuple[float, ...]] = {}
     if listed is not None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mosaicflow.acquisition.image_sources import SourceTile
     from mosaicflow.acquisition.problems import ProblemLog
     from mosaicflow.acquisition.settings import InspectSettings
+    from mosaicflow.acquisition.tile_configuration import ListedTile
 
 __all__ = ["collect_tiff_tiles", "describe_image", "image_names"]
 
@@ -66,8 +67,10 @@ def collect_tiff_tiles(root: Path, settings: InspectSettings, log: ProblemLog) -
             draft.skip(log, "unreadable_tile", fault)
             drafts.append(draft)
             continue
-        images = [d for name in names for d in _drafts(folder, name, settings, log)]
-        images = place_images(folder, images, settings, log)
+        listed = listed_tiles(folder, settings)
+        series = _listed_series(names, listed or ())
+        images = [d for name in names for d in _drafts(folder, name, series[name], settings, log)]
+        images = place_images(folder, images, listed, settings, log)
         _tell_notes(images, log)
         drafts += images
     return drafts
@@ -129,11 +132,14 @@ def image_names(folder: Path) -> list[str]:
 
 
 def _drafts(
-    folder: ImageFolder, name: str, settings: InspectSettings, log: ProblemLog
+    folder: ImageFolder,
+    name: str,
+    series: list[int],
+    settings: InspectSettings,
+    log: ProblemLog,
 ) -> list[Draft]:
     draft = Draft(folder.slice_id, folder.prefix + name, "tiff")
     path = folder.path / name
-    series = _listed_series(folder, name, settings)
     tiles = _scanned(draft, path, series, log)
     if len(tiles) > 1 or series:
         files = draft.files
@@ -147,12 +153,13 @@ def _drafts(
     return [draft]
 
 
-def _listed_series(folder: ImageFolder, name: str, settings: InspectSettings) -> list[int]:
-    return sorted(
-        tile.series
-        for tile in listed_tiles(folder, settings) or ()
-        if tile.series is not None and FileNames([name]).find(tile.name)
-    )
+def _listed_series(names: Sequence[str], listed: Sequence[ListedTile]) -> dict[str, list[int]]:
+    """Return, for every file, which of its images a list of tiles names."""
+    places, found = FileNames(names), {name: set[int]() for name in names}
+    for tile in listed:
+        if tile.series is not None and (name := places.find(tile.name)):
+            found[name].add(tile.series)
+    return {name: sorted(series) for name, series in found.items()}
 
 
 def describe_image(draft: Draft, path: Path, settings: InspectSettings, log: ProblemLog) -> None:
@@ -179,7 +186,9 @@ def _scanned(
 ) -> Sequence[SourceTile]:
     """Describe the tiles of a file, or the one of a folder; a file that cannot be is skipped."""
     try:
-        is_folder = path.is_dir() and not has_source(path.name)
+        # Only a source of its own may keep a tile in a folder that is named like a file.
+        is_file = has_source(path.name) and not path.name.lower().endswith((*_TIFF, *_PICTURES))
+        is_folder = path.is_dir() and not is_file
         planes = [path / name for name in image_names(path)] if is_folder else [path]
         if not planes:
             draft.skip(log, "unreadable_tile", "is a folder without images")
