@@ -34,8 +34,8 @@ class _Threshold:
     direction: Direction = "none"
 
 
-# What several stages measure. A value on the threshold itself still counts as good. Chosen on
-# simulated runs (tests/pipeline/test_thresholds.py shows what sound and broken ones give).
+# What several stages measure. A value on the threshold itself still counts as good. Chosen by
+# judgement, and checked on few simulated runs (tests/pipeline/test_thresholds.py, not all run).
 _THRESHOLDS = {
     # Pairs that share tissue: 0.85 and more where they match, below 0.5 where they do not.
     "correlation": _Threshold(0.7, 0.5, "high"),

