@@ -115,10 +115,10 @@ def test_a_second_run_does_nothing_and_a_changed_setting_only_what_follows(small
     truth, first = small
     again = run(truth.raw, first.root, truth.params)
     ran = {outcome.name for outcome in again.outcomes if outcome.state == "done"}
-    assert ran == {"inspect_acquisition"}
+    assert ran == {"inspect_acquisition", "report"}
     changed = run(truth.raw, first.root, truth.params, stack_blend_depth_um=100.0)
     ran = {outcome.name for outcome in changed.outcomes if outcome.state == "done"}
-    assert ran == {"inspect_acquisition", "stack"}
+    assert ran == {"inspect_acquisition", "stack", "report"}
 
 
 def test_one_slice_without_an_image_does_not_stop_the_others(tmp_path):
