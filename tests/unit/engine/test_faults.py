@@ -122,7 +122,7 @@ def results(root):
         for path in root.rglob("*")
         if path.is_file()
         and ".mosaicflow" not in path.parts
-        and not path.name.endswith((".metrics.json", ".crc32c.json", "run.json"))
+        and not path.name.endswith((".metrics.json", ".crc32c.json", "run.json", "report.html"))
     }
 
 
