@@ -239,7 +239,7 @@ def test_memory_is_that_of_a_few_tiles(tmp_path, store, monkeypatch):
     tile = np.random.default_rng(0).uniform(1, 9, (32, 128, 128)).astype(np.float32)
     for number in range(36):
         tifffile.imwrite(root / f"x{number % 6}_y{number // 6}.tif", tile, photometric="minisblack")
-    inspect_acquisition(raw=root, output_dir=tmp_path, pixel_size_um=1.0)
+    inspect_acquisition(raw=root, output_dir=tmp_path, pixel_size_um=1.0, axial_resolution_um=1.0)
     output = tmp_path / "mosaic_grid_3d_z00.ome.zarr"
 
     tracemalloc.start()
