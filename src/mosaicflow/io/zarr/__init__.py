@@ -5,10 +5,11 @@ from __future__ import annotations
 from mosaicflow.io.zarr.analysis import AnalysisOmeZarrWriter
 from mosaicflow.io.zarr.bare import open_arrays
 from mosaicflow.io.zarr.errors import AssumedUnitWarning
-from mosaicflow.io.zarr.info import OmeZarrInfo, find_root, is_finished, read_omezarr_info
+from mosaicflow.io.zarr.info import OmeZarrInfo, is_finished, read_omezarr_info
 from mosaicflow.io.zarr.location import check_distinct, locate
 from mosaicflow.io.zarr.metadata import multiscales_of
 from mosaicflow.io.zarr.reader import LevelReader, open_level, open_levels, read_omezarr
+from mosaicflow.io.zarr.root import find_root
 from mosaicflow.io.zarr.units import micrometers_per_unit
 from mosaicflow.io.zarr.validate import Problem, validate_omezarr
 from mosaicflow.io.zarr.values import replace_nonfinite, to_uint16

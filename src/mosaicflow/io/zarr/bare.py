@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.io.zarr.info import find_root, read_array_info
+from mosaicflow.io.zarr.info import read_array_info
 from mosaicflow.io.zarr.location import locate
 from mosaicflow.io.zarr.reader import LevelReader, open_levels
+from mosaicflow.io.zarr.root import find_root
 
 if TYPE_CHECKING:
-    from mosaicflow.io.zarr.info import Root
     from mosaicflow.io.zarr.location import Location, StorePath
+    from mosaicflow.io.zarr.root import Root
 
 __all__ = ["open_arrays"]
 

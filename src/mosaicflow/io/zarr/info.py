@@ -11,9 +11,17 @@ import numpy as np
 
 from mosaicflow.errors import FormatError, MosaicflowError, StoreError
 from mosaicflow.io.zarr.codecs import describe_codec
-from mosaicflow.io.zarr.errors import AssumedUnitWarning, NotAStoreError, OmeZarrWarning
+from mosaicflow.io.zarr.errors import AssumedUnitWarning
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.metadata import Axis, Multiscale, multiscales_of, parse_multiscale
+from mosaicflow.io.zarr.root import (
+    Root,
+    find_root,
+    images_inside,
+    kind_of_group,
+    root_attributes,
+    warn_reader,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LevelInfo",
     "OmeZarrInfo",
-    "find_root",
     "is_finished",
     "read_array_info",
     "read_omezarr_info",
@@ -29,10 +36,6 @@ __all__ = [
 
 # Pitch assumed where a file gives none, as for a plain Zarr array.
 _UNKNOWN_PITCH_UM = 1.0
-# Groups between a plate and an image: row, column; one more for a group around the plate.
-_DEEPEST_IMAGE = 3
-# Members of a group that are looked into for an image: enough for one to turn up, few to ask for.
-_LOOKED_AT = 20
 # Voxels along an axis: a metre at a tenth of a nanometre; products of five must not wrap unseen.
 _LONGEST = 10**10
 # Bytes of one file in memory: it is decoded whole. Codecs stop at 2 GiB; doubled, a number that
@@ -136,16 +139,6 @@ class OmeZarrInfo:
         return tuple(level.translation_um for level in self.levels)
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
-    """What lies at the root of a store before anything is interpreted."""
-
-    location: Location
-    zarr_format: int
-    is_array: bool
-    attributes: Mapping[str, Any]
-
-
 def is_finished(path: StorePath | Location) -> bool:
     """Whether a store was finished by its writer: whether its metadata lists an image.
 
@@ -157,7 +150,7 @@ def is_finished(path: StorePath | Location) -> bool:
     location = locate(path)
     # Web servers need not answer for a folder, only for the files in it.
     there = location.is_url or location.exists()
-    return there and bool(multiscales_of(_root_attributes(location)))
+    return there and bool(multiscales_of(root_attributes(location)))
 
 
 def read_omezarr_info(path: StorePath | Location, *, allow_bare: bool = True) -> OmeZarrInfo:
@@ -201,81 +194,6 @@ def _understood(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
     return _unfinished(root, allow_bare=allow_bare)
 
 
-def _root_attributes(location: Location) -> Mapping[str, Any]:
-    document = location.metadata("zarr.json")
-    if document is not None:
-        attributes = document.get("attributes")
-        return attributes if isinstance(attributes, dict) else {}
-    return location.metadata(".zattrs") or {}
-
-
-def find_root(location: Location) -> Root:
-    """Return the group or array at a location, one folder deeper where an unzip tool put it."""
-    root = _root_at(location)
-    if root is None:
-        if not location.exists():
-            raise _absent(location)
-        children = location.children()
-        inner = _root_at(location.child(children[0])) if len(children) == 1 else None
-        if inner is None:
-            raise _no_store(location)
-        _warn(f"{location}: the store lies one folder deeper, in {children[0]}")
-        root = inner
-    return _first_series(root)
-
-
-def _no_store(location: Location) -> NotAStoreError:
-    if location.is_url and location.address.endswith(".zip"):
-        return NotAStoreError(
-            f"{location}: an archive is read from a local disk only", remedy="download it first"
-        )
-    what = "a file" if location.is_folder and location.path.is_file() else "a folder"
-    return NotAStoreError(
-        f"{location}: not a Zarr store but {what} (no zarr.json, .zgroup, .zattrs or .zarray in"
-        " it)",
-        remedy="list the folder and look for .zattrs",
-    )
-
-
-def _absent(location: Location) -> StoreError:
-    if location.is_folder:
-        for kind in ("tmp", "base.tmp"):
-            left = location.sibling(f".{location.path.name}.{kind}")
-            if left.exists():
-                return StoreError(
-                    f"{location}: unfinished: only {left.path.name} lies beside it",
-                    remedy="the program that wrote it was interrupted or still runs; run it again",
-                )
-    return StoreError(f"{location}: no such store")
-
-
-def _root_at(location: Location) -> Root | None:
-    document = location.metadata("zarr.json")
-    if document is not None:
-        is_array = document.get("node_type") == "array"
-        return Root(location, 3, is_array, _root_attributes(location))
-    if location.metadata(".zarray") is not None:
-        return Root(location, 2, True, _root_attributes(location))
-    if any(location.metadata(name) is not None for name in (".zattrs", ".zgroup")):
-        return Root(location, 2, False, _root_attributes(location))
-    return None
-
-
-def _first_series(root: Root) -> Root:
-    """Step into the first image of a Bio-Formats layout, which numbers its images."""
-    ome = root.attributes.get("ome")
-    holder = ome if isinstance(ome, dict) else root.attributes
-    if multiscales_of(root.attributes) or "bioformats2raw.layout" not in holder:
-        return root
-    images = [name for name in root.location.children() if name.isdigit()]
-    first = _root_at(root.location.child("0"))
-    if first is None:
-        raise StoreError(f"{root.location}: a Bio-Formats layout without image 0")
-    if len(images) > 1:
-        _warn(f"{root.location}: holds images {', '.join(images)}; image 0 is read")
-    return first
-
-
 def _image(root: Root, image: Multiscale) -> OmeZarrInfo:
     where = str(root.location)
     levels: list[LevelInfo] = []
@@ -287,7 +205,7 @@ def _image(root: Root, image: Multiscale) -> OmeZarrInfo:
                 remedy="copy or create the store again",
             )
         if document is None:
-            _warn(f"{where}: level {number} (array {dataset.path!r}) is missing and left out")
+            warn_reader(f"{where}: level {number} (array {dataset.path!r}) is missing and left out")
             continue
         level = _level(root.location, dataset.path, document)
         ndim = len(level.shape)
@@ -340,9 +258,9 @@ def _bare_array(root: Root) -> OmeZarrInfo:
 
 def _unfinished(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
     document = array_document(root.location, "0")
-    if document is None and (images := _images_inside(root)):
+    if document is None and (images := images_inside(root)):
         raise FormatError(
-            f"{root.location}: {_collection(root)}, not one image",
+            f"{root.location}: {kind_of_group(root)}, not one image",
             remedy=f"give the path of one image in it, such as {root.location}/{images[0]}",
         )
     if document is None or not allow_bare:
@@ -351,46 +269,11 @@ def _unfinished(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
             remedy="run the step that wrote it again, or read it with allow_bare=True",
         )
     level = _level(root.location, "0", document)
-    _warn(
+    warn_reader(
         f"{root.location}: unfinished or foreign store (no 'multiscales'); array '0' is shown,"
         f" with an assumed pixel size of {_UNKNOWN_PITCH_UM:g} um"
     )
     return _bare(root, _with_scale(level, (_UNKNOWN_PITCH_UM,) * len(level.shape), None))
-
-
-def _collection(root: Root) -> str:
-    own = _ome_part(root.attributes)
-    if isinstance(own.get("plate"), dict):
-        return f"an HCS plate with {len(own['plate'].get('wells') or ())} wells"
-    if isinstance(own.get("well"), dict):
-        return f"a well of an HCS plate with {len(own['well'].get('images') or ())} fields"
-    return "a group that holds images"
-
-
-def _ome_part(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    ome = attributes.get("ome")
-    return ome if isinstance(ome, dict) else attributes
-
-
-def _images_inside(root: Root, depth: int = _DEEPEST_IMAGE) -> list[str]:
-    """Return the paths of some images below a group, as its metadata or its folders name them."""
-    own = _ome_part(root.attributes)
-    plate, well = own.get("plate"), own.get("well")
-    entries: list[Any] = []
-    if isinstance(plate, dict):
-        entries = list(plate.get("wells") or ())
-    elif isinstance(well, dict):
-        entries = list(well.get("images") or ())
-    names = [str(entry["path"]) for entry in entries if isinstance(entry, dict) and "path" in entry]
-    for name in (names or root.location.children())[:_LOOKED_AT]:
-        inner = _root_at(root.location.child(name))
-        if inner is None or inner.is_array:
-            continue
-        if multiscales_of(inner.attributes):
-            return [name]
-        if depth and (found := _images_inside(inner, depth - 1)):
-            return [f"{name}/{found[0]}"]
-    return []
 
 
 def _bare(root: Root, level: LevelInfo) -> OmeZarrInfo:
@@ -518,10 +401,6 @@ def _check_consolidated(root: Root) -> None:
             continue
         own = root.location.read_json(name)
         if own is None:
-            _warn(f"{root.location}: {name} is missing; its copy in .zmetadata is used")
+            warn_reader(f"{root.location}: {name} is missing; its copy in .zmetadata is used")
         elif own != copy:
-            _warn(f"{root.location}: .zmetadata disagrees with {name}, which is used")
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, OmeZarrWarning, stacklevel=4)
+            warn_reader(f"{root.location}: .zmetadata disagrees with {name}, which is used")

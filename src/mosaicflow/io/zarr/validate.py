@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 from mosaicflow.errors import MosaicflowError
 from mosaicflow.io.checksums import damage
 from mosaicflow.io.zarr.checking import known_sums
-from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, find_root, read_omezarr_info
+from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.metadata import NgffVersion
 from mosaicflow.io.zarr.reader import damaged_chunks
+from mosaicflow.io.zarr.root import find_root
 from mosaicflow.io.zarr.workspace import open_array
 
 if TYPE_CHECKING:
