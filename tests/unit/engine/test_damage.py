@@ -233,7 +233,9 @@ def test_rotten_raw_bits_are_found_where_all_content_is_verified(
     flip(bins(raw_copy)[0], 0.5, bit=5)
     record = run_copy / ".mosaicflow/finished/create_mosaic_grid_z01.json"
     state = read_json(record)
-    seen = [(path.stat().st_ino, path.stat().st_ctime_ns) for path in bins(raw_copy)]
+    rows = read_json(run_copy / "metrics/mosaic_grid_3d_z01.metrics.json")["raw_files"]
+    files = [(raw_copy / row["path"]).stat() for row in rows]
+    seen = [(file.st_ino, file.st_ctime_ns) for file in files]
     write_json(record, {**state, "raw": seen})  # as if no time had betrayed it
     assert grid_states(again(moved, run_copy)) == {"z00": "kept", "z01": "kept"}
     result = again(moved, run_copy, verify_content=True)
