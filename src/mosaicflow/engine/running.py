@@ -47,11 +47,11 @@ def running(folder: RunFolder) -> Iterator[None]:
     """
     mark = folder.root / MARK
     before = _records(folder)
-    if mark.is_file():
+    was_marked = mark.is_file()
+    if was_marked:
         say(f"note: an earlier run here was broken off ({_first_lines(mark)})\n")
     started = datetime.now(UTC).isoformat(timespec="seconds")
     text = _TEXT.format(started=started, host=socket.gethostname(), process=os.getpid())
-    was_marked = mark.is_file()
     write_text(mark, text)
     _set_aside(folder)
     try:

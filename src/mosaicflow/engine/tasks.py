@@ -140,8 +140,8 @@ def _execute(task: Task) -> Outcome:
     scratch = folder.scratch / task.name.replace(" ", "_")
     arguments = _arguments(task, inputs, scratch)
     key = _key(task.stage, arguments)
-    found = _changes(task, folder)
-    if not found and _up_to_date(task, folder, key):
+    found, state = _changes(task, folder)
+    if not found and _up_to_date(task, state, key):
         return Outcome(task.name, task.stage, "kept", time.perf_counter() - start)
     notes = tuple(filter(None, (keep_edit(folder.root, change) for change in found)))
     if task.inputs:  # the inspection may be told to read a table that an earlier one published
@@ -202,28 +202,31 @@ def _key(stage: str, arguments: Mapping[str, Any]) -> str | None:
     return json.dumps(found, sort_keys=True, default=str)
 
 
-def _up_to_date(task: Task, folder: RunFolder, key: str | None) -> bool:
+def _up_to_date(task: Task, state: Mapping[str, Any], key: str | None) -> bool:
     if task.stage == "inspect_acquisition":  # the raw folder itself is what may have changed
         return False
-    state = _read_state(_state_file(task, folder), folder)
     outputs = state["outputs"]
     if task.output and RunFolder.place(task.output) not in outputs:
         return False  # the same result is now wanted under another name
     return key is not None and state["key"] == key and None not in outputs.values()
 
 
-def _changes(task: Task, folder: RunFolder) -> list[Change]:
-    """Find what is not as the task wrote it; what only looks new is known from now on."""
+def _changes(task: Task, folder: RunFolder) -> tuple[list[Change], Mapping[str, Any]]:
+    """Find what is not as the task wrote it, and its record.
+
+    What only looks new is known from now on.
+    """
     state_file = _state_file(task, folder)
-    found, extents = _found_changes(state_file, folder, thorough=task.thorough)
-    state = _read_state(state_file, folder)
+    state: Mapping[str, Any] = _read_state(state_file, folder)
+    found, extents = _found_changes(state, folder, thorough=task.thorough)
     raw, seen = _raw_changes(task, folder, state)
     found += raw
     is_new = extents != state["outputs"] or seen is not None
     if not found and is_new and state["key"] is not None:
-        _write_state(state_file, folder, state["key"], extents, raw=seen or state["raw"])
+        seen = seen or state["raw"]
+        state = _write_state(state_file, folder, state["key"], extents, raw=seen)
     # The ledger is where people decide: it is handed to the inspection, edits and all.
-    return [change for change in found if not change.name.endswith(f"/{LEDGER}")]
+    return [change for change in found if not change.name.endswith(f"/{LEDGER}")], state
 
 
 def _raw_changes(
@@ -237,9 +240,8 @@ def _raw_changes(
 
 
 def _found_changes(
-    state_file: Path, folder: RunFolder, *, thorough: bool = False
+    state: Mapping[str, Any], folder: RunFolder, *, thorough: bool = False
 ) -> tuple[list[Change], dict[str, Extent | None]]:
-    state = _read_state(state_file, folder)
     known = {name: was for name, was in state["outputs"].items() if was is not None}
     now = {name: extent(folder.root / name) for name in known}
     asked = [name for name in known if thorough or now[name] != known[name]]
@@ -274,13 +276,15 @@ def _write_state(
     extents: Mapping[str, object],
     *,
     raw: object = None,
-) -> None:
-    """Write what a task published, with the checksum of the list that holds all others."""
+) -> dict[str, Any]:
+    """Record what a task published, with the checksum of the list that holds all others."""
     from mosaicflow.io.tables import write_json
 
     name = list_of(extents)
     sums = None if name is None else checksum(folder.root / name)
-    write_json(state_file, {"key": key, "outputs": dict(extents), "sums": sums, "raw": raw})
+    state = {"key": key, "outputs": dict(extents), "sums": sums, "raw": raw}
+    write_json(state_file, state)
+    return state
 
 
 def forget_others(root: Path, tasks: Iterable[Task]) -> tuple[str, ...]:
@@ -306,7 +310,8 @@ def forget_others(root: Path, tasks: Iterable[Task]) -> tuple[str, ...]:
     known = {task.name.replace(" ", "_") for task in tasks}
     for state_file in sorted(folder.finished.glob("*.json")):
         if state_file.stem not in known:
-            edits = [c for c in _found_changes(state_file, folder)[0] if c.is_edit]
+            found, _ = _found_changes(_read_state(state_file, folder), folder)
+            edits = [change for change in found if change.is_edit]
             notes += [keep_edit(folder.root, change) for change in edits]
             _forget(state_file, folder)
     for record in folder.failure_records():
