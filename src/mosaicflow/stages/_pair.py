@@ -258,24 +258,28 @@ def measure_pair(
     job = _Job(fixed, moving, _stage_offset(fixed, moving, shifts), settings, depth, threads)
     lag = (moving.slice_id - fixed.slice_id) * depth.interval_um / fixed.pitch_um[0]
     match = job.match(lag)
-    if bare := [one.slice_id for one in (fixed, moving) if not _has_tissue(job, one)]:
+    none = np.zeros((0, 0, 0), np.float32)
+    sides = (fixed, moving)
+    planes = (none, none) if match.distance_planes else (job.planes(fixed), job.planes(moving))
+    seen = zip(sides, planes, strict=True)
+    if bare := [one.slice_id for one, its in seen if not _has_tissue(job, one, its)]:
         fit, drift = _bare(job, bare), NOT_MEASURED
     elif match.distance_planes:
         fit, drift = _bridge(job, match), NOT_MEASURED
     else:
-        fit, match, drift = _compare(job, match, lag)
+        fit, match, drift = _compare(job, planes, match, lag)
     transform = _full_size(fit, job.image_bin)
     return MeasuredPair(fixed, moving, job.offset_yx, transform, match, fit, drift, job.image_bin)
 
 
-def _has_tissue(job: _Job, one: SliceStore) -> bool:
+def _has_tissue(job: _Job, one: SliceStore, planes: NDArray[np.float32]) -> bool:
     """Say whether a slice shows anything but gel; what looks alike in gel is the instrument's."""
     n_planes = int(one.filled_planes().min())
     # A dozen planes spread over the depth hold what all of them show.
     rows = np.zeros((1, one.shape[0]))
     rows[0, np.unique(np.linspace(0, n_planes - 1, _LOOKED_AT).astype(int))] = 1
     rows /= rows.sum()
-    found = job.image(one, np.zeros((0, 0, 0), np.float32), rows)
+    found = job.image(one, planes, rows)
     image, gel, scale = found.images[0], None, one.scale
     if scale is not None:
         gel = float(rows[0] @ scale.background)
@@ -294,9 +298,13 @@ def _bare(job: _Job, ids: list[int]) -> PairFit:
     return PairFit(still, math.nan, math.nan, 0.0, unknown, math.inf, math.inf, why)
 
 
-def _compare(job: _Job, match: DepthMatch, lag: float) -> tuple[PairFit, DepthMatch, DriftFit]:
+def _compare(
+    job: _Job,
+    planes: tuple[NDArray[np.float32], NDArray[np.float32]],
+    match: DepthMatch,
+    lag: float,
+) -> tuple[PairFit, DepthMatch, DriftFit]:
     """Register the tissue that both slices show, and measure how deep it lies."""
-    planes = job.planes(job.fixed), job.planes(job.moving)
     fit = job.register(planes, match)
     drift = _measure_drift(job, planes, fit, lag)
     if math.isfinite(drift.sigma_planes) and abs(drift.drift_planes) >= _OTHER_PLANES:
