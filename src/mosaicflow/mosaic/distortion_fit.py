@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.mosaic.distortion import TileDistortion
+from mosaicflow.mosaic.spread import spread_about
 from mosaicflow.mosaic.tile_basis import FieldBasis
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ _NODES = 33
 _FIRST_SCALE_PX = 1.0
 # A window further off than so many standard deviations loses its say: repeated texture, specks.
 _LOSS_WIDTH = 2.5
-_MAD = 1.4826
+# Median length of a vector whose two parts have a standard deviation of 1.
+_RAYLEIGH = 1.177
 _ROUNDS, _FOLDS = 12, 5
 # Left-out seams must agree better by this share, and beyond chance by so many standard errors:
 # one set in a thousand without distortion would pass.
@@ -183,7 +185,7 @@ class _Seams:
             inner, step = (_within(v, seam, trust * weights) for v in (matrix, shift))
             left = step - inner @ terms
             size = np.sqrt((left**2).sum(axis=1) * weights / 2)
-            noise = max(_MAD * float(np.median(size)) / 1.177, 1e-6)
+            noise = max(spread_about(size, 0.0) / _RAYLEIGH, 1e-6)
             trust = 1 / (1 + (size / (_LOSS_WIDTH * noise)) ** 2) ** 2
             inner, step = (_within(v, seam, trust * weights) for v in (matrix, shift))
             weighted = inner * (trust * weights / noise**2)[:, None]
@@ -303,7 +305,7 @@ def _own_shift(windows: Sequence[SeamWindow], distortion: TileDistortion) -> _Ow
     found = np.median(shifts, axis=0)
     for _ in range(_ROUNDS):
         off = np.hypot(*(shifts - found).T)
-        scale = max(_MAD * float(np.median(off)) / 1.177, 1e-3)
+        scale = max(spread_about(off, 0.0) / _RAYLEIGH, 1e-3)
         trust = 1 / (1 + (off / (_LOSS_WIDTH * scale)) ** 2) ** 2
         found = (trust[:, None] * shifts).sum(axis=0) / trust.sum()
     return _OwnShift(np.asarray(found), float(np.hypot(*np.ptp(bends, axis=0))))

@@ -10,6 +10,8 @@ from scipy.sparse import coo_matrix, diags
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import spsolve
 
+from mosaicflow.mosaic.spread import spread_about
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -173,7 +175,7 @@ def _solved(ratios: _Ratios, silent: NDArray[np.int64], n_tiles: int) -> F64:
         matrix = told.T @ diags(weights) @ told + prior
         logs = spsolve(matrix.tocsc(), told.T @ (-weights * ratios.log_ratio))
         left = (ratios.log_ratio + told @ logs) * np.sqrt(relative)
-        noise = max(1.4826 * float(np.median(np.abs(left))), _LEAST_NOISE)
+        noise = max(spread_about(left, 0.0), _LEAST_NOISE)
         # Huber's: a loss that lets go of ratios altogether falls for the first ones that agree.
         trust = 1 / np.maximum(1, np.abs(left) / (_LOSS_WIDTH * noise))
     return np.asarray(logs - logs.mean())

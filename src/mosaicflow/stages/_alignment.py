@@ -241,9 +241,9 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
         )
     pitch = canvas_pitch(inputs.slices[census.used[0]], rules.resolution_um, rules.interval_um)
     links = _graded_links(inputs, rules, pitch[1])
-    dropped = _auto_exclude(census.used, links, rules.exclude, report)
-    excluded = excluded_slices(inputs.overrides) & set(census.used)
-    dropped |= dict.fromkeys(sorted(excluded), MANUALLY_EXCLUDED)
+    by_images = _auto_exclude(census.used, links, rules.exclude, report)
+    by_hand = sorted(excluded_slices(inputs.overrides) & set(census.used))
+    dropped = by_images | dict.fromkeys(by_hand, MANUALLY_EXCLUDED)
     used = [i for i in census.used if i not in dropped]
     if not used:
         raise QualityError("overrides leave no slice to align", remedy="exclude fewer slices")
@@ -281,11 +281,16 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
         "error of the stage, measured",
     )
     _report(report, alignment, links, [*inputs.warnings, *inputs.pair_failures, *census.warnings])
+    by_images = {i: why for i, why in by_images.items() if i not in by_hand}
+    config = final_rows(_ledger(inputs, used), left_out, by_images)
+    return Solved(alignment, config)
+
+
+def _ledger(inputs: AlignmentInputs, used: Sequence[int]) -> list[dict[str, str]]:
+    """Rows of the ledger, with one for every slice that has none and is used all the same."""
     listed = {int(row["slice_id"]) for row in inputs.config}
     unlisted = [{"slice_id": format_slice_id(i), "use": "true"} for i in used if i not in listed]
-    by_images = {i: why for i, why in dropped.items() if i not in excluded}
-    config = final_rows([*inputs.config, *unlisted], left_out, by_images)
-    return Solved(alignment, config)
+    return [*inputs.config, *unlisted]
 
 
 def _canvas_depth(store: SliceStore, plane_um: float) -> int:

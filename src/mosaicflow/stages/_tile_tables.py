@@ -36,6 +36,8 @@ __all__ = [
 _LEAST_SCALE_ERROR = 0.015
 # Islands that a warning names; the table names all.
 _NAMED = 4
+# What both tables of links begin with.
+_SHIFT_COLUMNS = ("iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px")
 
 
 def write_positions(
@@ -87,18 +89,13 @@ def write_positions(
 
 def write_links(path: Path, links: Sequence[Link]) -> None:
     """Write every measured shift that chance does not explain (zNN_tile_links.csv)."""
-    columns = ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc", "peak_ratio"]
+    columns = ["ncc", "peak_ratio", "evidence", "sigma_px", "scatter", "common_px", "stage_ncc"]
     write_csv(
         path,
-        [*columns, "evidence", "sigma_px", "scatter", "common_px", "stage_ncc"],
+        [*_SHIFT_COLUMNS, *columns],
         (
             {
-                "iy_a": link.a[0],
-                "ix_a": link.a[1],
-                "iy_b": link.b[0],
-                "ix_b": link.b[1],
-                "dy_px": round(link.shift_px[0], 6),
-                "dx_px": round(link.shift_px[1], 6),
+                **_shift_cells(link),
                 "ncc": round(link.ncc, 6),
                 "peak_ratio": round(link.peak_ratio, 6),
                 "evidence": rounded(link.evidence),
@@ -114,19 +111,14 @@ def write_links(path: Path, links: Sequence[Link]) -> None:
 
 def write_residuals(path: Path, placement: Placement) -> None:
     """Write what became of every measured shift (zNN_link_residuals.csv)."""
-    columns = ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px"]
+    columns = ["residual_y_px", "residual_x_px", "sigma_px", "weight", "used"]
     at = placement.positions_px
     write_csv(
         path,
-        [*columns, "residual_y_px", "residual_x_px", "sigma_px", "weight", "used"],
+        [*_SHIFT_COLUMNS, *columns],
         (
             {
-                "iy_a": link.a[0],
-                "ix_a": link.a[1],
-                "iy_b": link.b[0],
-                "ix_b": link.b[1],
-                "dy_px": round(link.shift_px[0], 6),
-                "dx_px": round(link.shift_px[1], 6),
+                **_shift_cells(link),
                 "residual_y_px": round(link.shift_px[0] - at[link.b][0] + at[link.a][0], 6),
                 "residual_x_px": round(link.shift_px[1] - at[link.b][1] + at[link.a][1], 6),
                 "sigma_px": rounded(link.sigma_px),
@@ -136,6 +128,12 @@ def write_residuals(path: Path, placement: Placement) -> None:
             for link in placement.links
         ),
     )
+
+
+def _shift_cells(link: Link) -> dict[str, object]:
+    """Cells of `_SHIFT_COLUMNS`: the two tiles, and the shift between them."""
+    values = (*link.a, *link.b, *(round(shift, 6) for shift in link.shift_px))
+    return dict(zip(_SHIFT_COLUMNS, values, strict=True))
 
 
 def write_stage(
