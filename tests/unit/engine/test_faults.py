@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.unit.engine.test_damage import results
 
 from mosaicflow.cli.verify import verify
 
@@ -114,16 +115,6 @@ def run_once(shim, acquisition, root, *, plan=None):
     )
     fired = state.read_bytes()[40:48] != bytes(8)
     return ended.returncode, ended.stderr, fired
-
-
-def results(root):
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file()
-        and ".mosaicflow" not in path.parts
-        and not path.name.endswith((".metrics.json", ".crc32c.json", "run.json", "report.html"))
-    }
 
 
 def one_fault(shim, acquisition, root, clean, plan):
