@@ -175,7 +175,7 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
         text = decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a table ({error})") from error
-    separator = _separator(text)
+    separator = _separator(text, required)
     lines = _filled_lines(path, text, separator)
     if not lines:
         raise InputError(f"{path}: the table is empty, expected a header line")
@@ -213,12 +213,26 @@ def decoded(content: bytes) -> str:
         return content.decode("cp1252")
 
 
-def _separator(text: str) -> str:
-    """Return what separates the names in the header: the one that is there most often."""
+def _separator(text: str, required: Sequence[str]) -> str:
+    """Return what separates the names in the header.
+
+    What shows all required names does, a comma before others: a name may hold a semicolon. Where
+    none does, it is the one that is there most often.
+    """
     header = next((line for line in text.splitlines() if line.strip()), "")
     if header.lower().startswith("sep=") and len(header.strip()) == len("sep=;"):
         return header.strip()[-1]
-    return max(",;\t", key=header.count)
+    return max(
+        ",;\t", key=lambda separator: (_shows(header, separator, required), header.count(separator))
+    )
+
+
+def _shows(header: str, separator: str, required: Sequence[str]) -> bool:
+    try:
+        cells = next(csv.reader([header], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:  # the reader of the whole table says what is wrong, and where
+        return False
+    return {cell.strip() for cell in cells}.issuperset(required)
 
 
 def _filled_lines(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:

@@ -77,6 +77,12 @@ def test_text_written_as_csv_is_read_back(tmp_path_factory, data, header):
     assert read_csv(path, header) == rows
 
 
+@pytest.mark.parametrize("name", [";", "0;", "a;b;c", "\t;"])
+def test_a_name_may_hold_what_separates_the_columns_elsewhere(tmp_path, name):
+    write_csv(tmp_path / "t.csv", [name.strip()], [{name.strip(): "1,5"}])
+    assert read_csv(tmp_path / "t.csv", [name.strip()]) == [{name.strip(): "1,5"}]
+
+
 def any_text(row):
     return any(row.values())
 
