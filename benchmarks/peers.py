@@ -28,7 +28,10 @@ import numpy as np
 import tifffile
 from placement import KINDS
 
-from mosaicflow.acquisition.tile_configuration import CONFIGURATION_NAME, read_tile_configuration
+from mosaicflow.acquisition.place.tile_configuration import (
+    CONFIGURATION_NAME,
+    read_tile_configuration,
+)
 from mosaicflow.io.threads import limit_threads
 
 if TYPE_CHECKING:

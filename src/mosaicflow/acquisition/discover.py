@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.acquisition.assemble import SliceContext, assemble_slice
+from mosaicflow.acquisition.find.oct_source import collect_oct_tiles, read_overlap
+from mosaicflow.acquisition.find.table_source import TABLE_NAME, collect_table_tiles
+from mosaicflow.acquisition.find.tiff_source import collect_tiff_tiles
 from mosaicflow.acquisition.image_sources import has_source
-from mosaicflow.acquisition.oct_source import collect_oct_tiles, read_overlap
+from mosaicflow.acquisition.place.assemble import SliceContext, assemble_slice
+from mosaicflow.acquisition.place.run_checks import check_slices
+from mosaicflow.acquisition.place.stage_model import with_signs
 from mosaicflow.acquisition.problems import Problem, ProblemLog
-from mosaicflow.acquisition.run_checks import check_slices
-from mosaicflow.acquisition.stage_model import with_signs
-from mosaicflow.acquisition.table_source import TABLE_NAME, collect_table_tiles
-from mosaicflow.acquisition.tiff_source import collect_tiff_tiles
 from mosaicflow.acquisition.tiles import Reader, SliceTiles
 from mosaicflow.errors import InputError
 

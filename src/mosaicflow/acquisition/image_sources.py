@@ -88,7 +88,9 @@ def source_of(name: str) -> TileSource:
     """
     suffix = _suffix(name)
     if suffix in _BUILT_IN:
-        source: TileSource = importlib.import_module(f"mosaicflow.acquisition.{_BUILT_IN[suffix]}")
+        source: TileSource = importlib.import_module(
+            f"mosaicflow.acquisition.find.{_BUILT_IN[suffix]}"
+        )
         return source
     point = _added()[suffix]
     try:

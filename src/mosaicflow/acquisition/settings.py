@@ -9,19 +9,57 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from mosaicflow.acquisition.orientation import FILE_ORDER, OCT_DEFAULT, Orientation
-from mosaicflow.acquisition.scan_info import ScanOverrides
 from mosaicflow.acquisition.tile_numbers import TileNumbering
 from mosaicflow.errors import ParameterError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["InspectSettings", "Layout", "parse_slice_ranges"]
+__all__ = ["InspectSettings", "Layout", "ScanOverrides", "Value", "parse_slice_ranges"]
 
+# A value of a scan's description.
+Value = int | float | str
 Layout = Literal["auto", "flat", "per_slice", "acquisition", "archived", "tiff", "table"]
 # Ten times the thickest specimen at the thinnest cut; all ids of a range are listed in memory.
 _ID_DIGITS = 6
 _DTYPES = ("<f4", ">f4", "<f8", "<i2", ">i2", "<u2", ">u2", "|u1", "|i1")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOverrides:
+    """Scan parameters given by the user; each replaces what the files say.
+
+    Parameters
+    ----------
+    nx, ny, nz, n_extra : int, optional
+        A-lines kept per B-scan, B-scans per tile, depth samples, return A-lines.
+    width_um, height_um : float, optional
+        Field of view along the fast and the slow axis.
+    """
+
+    nx: int | None = None
+    ny: int | None = None
+    nz: int | None = None
+    n_extra: int | None = None
+    width_um: float | None = None
+    height_um: float | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a tile can be read without any ``info.txt``."""
+        needed = (self.nx, self.ny, self.nz, self.n_extra, self.width_um, self.height_um)
+        return all(value is not None for value in needed)
+
+    def values(self) -> dict[str, Value]:
+        """Spell the overrides with the keys of ``info.txt``."""
+        pairs = {
+            "nx": self.nx, "ny": self.ny, "n_extra": self.n_extra,
+            "width": self.width_um, "height": self.height_um,
+        }  # fmt: skip
+        values: dict[str, Value] = {k: v for k, v in pairs.items() if v is not None}
+        if self.nz is not None:
+            values["nz"] = self.nz
+        return values
 
 
 @dataclass(frozen=True, slots=True)

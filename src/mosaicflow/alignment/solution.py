@@ -11,6 +11,7 @@ import numpy as np
 
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import FormatError, QualityError
+from mosaicflow.ledger.census import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,6 @@ __all__ = [
     "AlignedSlice",
     "Alignment",
     "Gap",
-    "LeftOut",
     "Section",
     "SliceFrame",
     "fit_canvas",
@@ -229,37 +229,6 @@ class AlignedSlice:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"{where}: a slice entry cannot be read ({error!r})") from error
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A slice that contributes no image.
-
-    Parameters
-    ----------
-    slice_id : int
-        Its number.
-    status : str
-        ``failed``, ``excluded`` or ``missing``.
-    reason : str
-        Why.
-    stage : str
-        Where it failed.
-    """
-
-    slice_id: int
-    status: str
-    reason: str
-    stage: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the entry in ``alignment.json``."""
-        return {
-            "slice_id": self.slice_id,
-            "status": self.status,
-            "reason": self.reason,
-            "stage": self.stage,
-        }
 
 
 @dataclass(frozen=True, slots=True)

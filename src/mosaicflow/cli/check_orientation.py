@@ -23,8 +23,8 @@ def check_orientation(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typ
     raw : Path
         Folder of the acquisition, or a tile table (CSV) that lies in it.
     """
-    from mosaicflow.acquisition.orientation_check import better_orientation
-    from mosaicflow.acquisition.orientation_check import check_orientation as compare
+    from mosaicflow.acquisition.read.orientation_check import better_orientation
+    from mosaicflow.acquisition.read.orientation_check import check_orientation as compare
 
     found = found_in(raw, settings)
     found.raise_on_stop()

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaicflow.acquisition.slice_config import read_config
 from mosaicflow.errors import InputError
+from mosaicflow.ledger.proposal import read_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

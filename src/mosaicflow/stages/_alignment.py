@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.acquisition.slice_config import CONFIG_COLUMNS
 from mosaicflow.alignment.align import Placements, place_by_evidence, to_aligned
 from mosaicflow.alignment.graph import GraphSettings
-from mosaicflow.alignment.ledger import (
-    MANUALLY_EXCLUDED,
-    Failure,
-    final_rows,
-    merge_fragments,
-    take_census,
-)
 from mosaicflow.alignment.links import (
     Link,
     LinkRules,
@@ -32,20 +24,28 @@ from mosaicflow.alignment.links import (
 )
 from mosaicflow.alignment.poses import GraphSlice
 from mosaicflow.alignment.sections import DepthRules, solve_depths
-from mosaicflow.alignment.shifts import ExcludedMode, StepTable, parse_steps, place_slices
 from mosaicflow.alignment.solution import (
     AlignedSlice,
     Alignment,
     Gap,
-    LeftOut,
     SliceFrame,
     fit_canvas,
     frame_of,
 )
 from mosaicflow.errors import InputError, QualityError
 from mosaicflow.io.tables import format_slice_id, read_csv, read_json, write_csv, write_json
+from mosaicflow.ledger.census import (
+    MANUALLY_EXCLUDED,
+    Failure,
+    LeftOut,
+    final_rows,
+    merge_fragments,
+    take_census,
+)
+from mosaicflow.ledger.proposal import CONFIG_COLUMNS
 from mosaicflow.stages._overrides import Override, excluded_slices, slice_poses
 from mosaicflow.stages._slices import SliceStore, open_slice
+from mosaicflow.steps.table import ExcludedMode, StepTable, parse_steps, place_slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

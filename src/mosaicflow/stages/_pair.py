@@ -20,11 +20,11 @@ from mosaicflow.alignment.images import bin_mean, shows_tissue
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit, RegistrationSettings, SlicePair
 from mosaicflow.alignment.refine import Motion, warp
 from mosaicflow.alignment.register import register_images
-from mosaicflow.alignment.shifts import parse_steps, place_slices
 from mosaicflow.alignment.transform import Rigid2D, to_tfm
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_csv
 from mosaicflow.stages._slices import Projection, SliceStore, at_pitch, averaged, project
+from mosaicflow.steps.table import parse_steps, place_slices
 
 if TYPE_CHECKING:
     from pathlib import Path

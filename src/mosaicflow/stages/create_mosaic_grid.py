@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mosaicflow.stages._options import StoreOptions
 
 if TYPE_CHECKING:
-    from mosaicflow.acquisition.grid_build import GridBuild
-    from mosaicflow.acquisition.grid_plan import GalvoResult
+    from mosaicflow.acquisition.read.grid_build import GridBuild
+    from mosaicflow.acquisition.read.grid_plan import GalvoResult
     from mosaicflow.acquisition.tiles import SliceTiles
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.zarr import OmeZarrWriter
@@ -65,8 +65,8 @@ def create_mosaic_grid(
 
     report = StageReport.of("create_mosaic_grid", arguments)
 
-    from mosaicflow.acquisition.galvo_slice import GalvoSettings, decide_galvo
-    from mosaicflow.acquisition.grid_build import GridBuild, check_sample_type, marker_finder
+    from mosaicflow.acquisition.read.galvo_slice import GalvoSettings, decide_galvo
+    from mosaicflow.acquisition.read.grid_build import GridBuild, check_sample_type, marker_finder
     from mosaicflow.acquisition.tiles import read_slice_tiles
     from mosaicflow.errors import InputError
 
@@ -104,7 +104,7 @@ def _write_grid(
     report: StageReport,
     threads: int,
 ) -> None:
-    from mosaicflow.acquisition.grid_plan import grid_attributes, grid_chunks
+    from mosaicflow.acquisition.read.grid_plan import grid_attributes, grid_chunks
     from mosaicflow.errors import InputError
     from mosaicflow.io.zarr import OmeZarrWriter
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mosaicflow.alignment.rehoming import RehomingResult
-    from mosaicflow.alignment.shifts import StepTable
     from mosaicflow.io.report import StageReport
+    from mosaicflow.steps.rehoming import RehomingResult
+    from mosaicflow.steps.table import StepTable
 
 __all__ = ["detect_rehoming"]
 
@@ -51,10 +51,10 @@ def detect_rehoming(
 
     report = StageReport.of("detect_rehoming", locals())
 
-    from mosaicflow.alignment.rehoming import clean_steps
-    from mosaicflow.alignment.shifts import StepTable, parse_steps, steps_to_rows
     from mosaicflow.errors import InputError, ParameterError
     from mosaicflow.io.tables import SHIFT_COLUMNS, format_slice_id, read_csv, write_csv, write_json
+    from mosaicflow.steps.rehoming import clean_steps
+    from mosaicflow.steps.table import StepTable, parse_steps, steps_to_rows
 
     if rehoming_max_shift_mm <= 0 or (tile_fov_mm is not None and tile_fov_mm <= 0):
         raise ParameterError("rehoming_max_shift_mm and tile_fov_mm must be above 0")

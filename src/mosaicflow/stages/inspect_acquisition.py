@@ -131,7 +131,7 @@ def inspect_acquisition(
 
     from mosaicflow.acquisition.discover import discover
     from mosaicflow.acquisition.disk import check_free_space, check_writable, grid_bytes
-    from mosaicflow.acquisition.raw_check import with_content
+    from mosaicflow.acquisition.read.raw_check import with_content
     from mosaicflow.io.tables import format_slice_id, write_json
 
     check_writable(output_dir)
@@ -149,8 +149,7 @@ def inspect_settings(arguments: Mapping[str, Any]) -> InspectSettings:
     """Gather the inspection's settings from the arguments of the stage or of the command."""
     from dataclasses import fields
 
-    from mosaicflow.acquisition.scan_info import ScanOverrides
-    from mosaicflow.acquisition.settings import InspectSettings
+    from mosaicflow.acquisition.settings import InspectSettings, ScanOverrides
     from mosaicflow.acquisition.tile_numbers import TileNumbering
 
     numbering = TileNumbering(
@@ -177,10 +176,10 @@ def _write_outputs(
     slice_config: Path | None,
     exclude_first_slices: str,
 ) -> None:
-    from mosaicflow.acquisition.layout_image import draw_layout
-    from mosaicflow.acquisition.shifts import shift_rows
-    from mosaicflow.acquisition.slice_config import config_rows, merge_config, read_config
+    from mosaicflow.acquisition.place.layout_image import draw_layout
     from mosaicflow.io.tables import SHIFT_COLUMNS, write_csv, write_json
+    from mosaicflow.ledger.proposal import config_rows, merge_config, read_config
+    from mosaicflow.steps.from_tiles import shift_rows
 
     rows = config_rows(found.slices, exclude_first_slices=exclude_first_slices)
     if slice_config is not None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.drafts import raw_file
-from mosaicflow.acquisition.lattice import index_positions
+from mosaicflow.acquisition.place.lattice import index_positions
+from mosaicflow.acquisition.place.tile_configuration import parse_tile_configuration
 from mosaicflow.acquisition.settings import InspectSettings, parse_slice_ranges
-from mosaicflow.acquisition.tile_configuration import parse_tile_configuration
 from mosaicflow.errors import FormatError, MosaicflowError, ParameterError
 
 # CPU seconds. Ten are promised, on a machine of its own; beside other work the same takes longer.

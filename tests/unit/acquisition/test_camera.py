@@ -1,6 +1,6 @@
 import numpy as np
 
-from mosaicflow.acquisition.camera import find_marker, without_marker
+from mosaicflow.acquisition.read.camera import find_marker, without_marker
 
 
 def image(marker_at=None, factor=3.0):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from mosaicflow.acquisition.content import clean_tile, is_implausible
+from mosaicflow.acquisition.read.content import clean_tile, is_implausible
 
 RNG = np.random.default_rng(0)
 

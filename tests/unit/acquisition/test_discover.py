@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from mosaicflow.acquisition.discover import discover
-from mosaicflow.acquisition.layout_image import draw_layout
-from mosaicflow.acquisition.oct_folders import find_tile_folders
-from mosaicflow.acquisition.oct_source import read_overlap
+from mosaicflow.acquisition.find.oct_folders import find_tile_folders
+from mosaicflow.acquisition.find.oct_source import read_overlap
+from mosaicflow.acquisition.place.layout_image import draw_layout
 from mosaicflow.acquisition.settings import InspectSettings
 from mosaicflow.acquisition.tiles import SliceTiles
 from mosaicflow.errors import InputError, ParameterError

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mosaicflow.acquisition.discover import discover
-from mosaicflow.acquisition.reading import read_tile
+from mosaicflow.acquisition.find.tiff_files import read_tiff_header, read_tiff_planes
+from mosaicflow.acquisition.read.reading import read_tile
 from mosaicflow.acquisition.settings import InspectSettings
-from mosaicflow.acquisition.tiff_files import read_tiff_header, read_tiff_planes
 from mosaicflow.acquisition.tile_numbers import TileNumbering
 from mosaicflow.acquisition.tiles import SliceTiles
 from mosaicflow.cli.inspect import _text

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from mosaicflow.acquisition.galvo import Band, band_shift, find_band
-from mosaicflow.acquisition.galvo_slice import vote
+from mosaicflow.acquisition.read.galvo import Band, band_shift, find_band
+from mosaicflow.acquisition.read.galvo_slice import vote
 
 N_ALINES, N_EXTRA = 300, 40
 TOTAL = N_ALINES + N_EXTRA

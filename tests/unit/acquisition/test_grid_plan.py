@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicflow.acquisition.grid_plan import MAX_CHUNK_BYTES, grid_chunks
+from mosaicflow.acquisition.read.grid_plan import MAX_CHUNK_BYTES, grid_chunks
 
 
 def test_a_usual_tile_is_one_chunk():

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicflow.acquisition.lattice import fill_steps, fit_lattice, index_positions
+from mosaicflow.acquisition.place.lattice import fill_steps, fit_lattice, index_positions
 
 SIZE = (100.0, 120.0)
 

@@ -3,7 +3,7 @@ import pytest
 
 from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.orientation import FILE_ORDER, OCT_DEFAULT, Orientation
-from mosaicflow.acquisition.orientation_check import better_orientation, check_orientation
+from mosaicflow.acquisition.read.orientation_check import better_orientation, check_orientation
 from mosaicflow.acquisition.settings import InspectSettings
 from mosaicflow.errors import InputError
 from mosaicflow.simulation import preset, simulate

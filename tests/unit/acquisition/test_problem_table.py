@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from mosaicflow.acquisition.discover import discover
-from mosaicflow.acquisition.scan_info import ScanOverrides
-from mosaicflow.acquisition.settings import InspectSettings
-from mosaicflow.acquisition.slice_config import config_rows
+from mosaicflow.acquisition.settings import InspectSettings, ScanOverrides
 from mosaicflow.errors import InputError
+from mosaicflow.ledger.proposal import config_rows
 from mosaicflow.stages.create_mosaic_grid import create_mosaic_grid
 from mosaicflow.stages.inspect_acquisition import inspect_acquisition
 

@@ -62,7 +62,7 @@ def test_a_file_that_changed_after_the_inspection_costs_its_tile(raw, tmp_path, 
 
 
 def test_a_file_that_changes_while_it_is_read_costs_its_tile(raw, tmp_path, monkeypatch):
-    from mosaicflow.acquisition import grid_build
+    from mosaicflow.acquisition.read import grid_build
 
     victim, real = some_bin(raw[0]), grid_build.read_tile
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaicflow.acquisition.camera import Marker
 from mosaicflow.acquisition.orientation import Orientation
-from mosaicflow.acquisition.reading import read_tile, sample_bscans
+from mosaicflow.acquisition.read.camera import Marker
+from mosaicflow.acquisition.read.reading import read_tile, sample_bscans
 from mosaicflow.acquisition.tiles import (
     Geometry,
     RawFile,

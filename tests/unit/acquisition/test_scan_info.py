@@ -1,6 +1,7 @@
 import pytest
 
-from mosaicflow.acquisition.scan_info import ScanOverrides, parse_scan_info, read_values
+from mosaicflow.acquisition.find.scan_info import parse_scan_info, read_values
+from mosaicflow.acquisition.settings import ScanOverrides
 from mosaicflow.errors import FormatError
 
 PLAIN = """Scan info

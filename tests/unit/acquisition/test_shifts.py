@@ -2,7 +2,7 @@ import pytest
 
 from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.settings import InspectSettings
-from mosaicflow.acquisition.shifts import shift_rows
+from mosaicflow.steps.from_tiles import shift_rows
 
 
 def rows(raw):

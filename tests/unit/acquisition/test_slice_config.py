@@ -2,8 +2,8 @@ import pytest
 
 from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.settings import InspectSettings, parse_slice_ranges
-from mosaicflow.acquisition.slice_config import CONFIG_COLUMNS, config_rows, merge_config
 from mosaicflow.errors import InputError, ParameterError
+from mosaicflow.ledger.proposal import CONFIG_COLUMNS, config_rows, merge_config
 
 
 @pytest.fixture

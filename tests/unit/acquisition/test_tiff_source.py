@@ -3,9 +3,9 @@ import pytest
 import tifffile
 
 from mosaicflow.acquisition.discover import discover
-from mosaicflow.acquisition.reading import read_tile
+from mosaicflow.acquisition.find.tiff_files import read_tiff_header, read_tiff_planes
+from mosaicflow.acquisition.read.reading import read_tile
 from mosaicflow.acquisition.settings import InspectSettings
-from mosaicflow.acquisition.tiff_files import read_tiff_header, read_tiff_planes
 from mosaicflow.acquisition.tile_numbers import TileNumbering
 from mosaicflow.errors import FormatError, InputError
 
@@ -222,7 +222,7 @@ def test_a_codec_that_needs_another_package_names_it_before_any_work(
     tifffile.imwrite(tmp_path / "a.tif", stack, compression="adobe_deflate", predictor=2)
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
         file.pages.first.tags[tag].overwrite(value)
-    monkeypatch.setattr("mosaicflow.acquisition.tiff_files.find_spec", lambda name: None)
+    monkeypatch.setattr("mosaicflow.acquisition.find.tiff_files.find_spec", lambda name: None)
 
     with pytest.raises(FormatError, match=rf"{match}.*mosaicflow\[images\]"):
         read_tiff_header(tmp_path / "a.tif")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicflow.acquisition.file_names import FileNames
-from mosaicflow.acquisition.tile_configuration import (
+from mosaicflow.acquisition.place.file_names import FileNames
+from mosaicflow.acquisition.place.tile_configuration import (
     parse_tile_configuration,
     read_tile_configuration,
 )

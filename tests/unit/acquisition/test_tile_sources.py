@@ -9,7 +9,7 @@ import pytest
 
 from mosaicflow.acquisition import image_sources
 from mosaicflow.acquisition.discover import discover
-from mosaicflow.acquisition.reading import read_tile
+from mosaicflow.acquisition.read.reading import read_tile
 from mosaicflow.acquisition.settings import InspectSettings
 
 DOCS = Path(__file__).parents[3] / "docs" / "input.md"

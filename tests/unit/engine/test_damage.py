@@ -145,7 +145,7 @@ def test_a_ledger_that_was_cut_stops_the_run_and_is_not_taken_over(acquisition, 
 
 
 def test_every_way_to_cut_a_ledger_is_an_error_or_loses_whole_rows(run_copy, tmp_path):
-    from mosaicflow.acquisition.slice_config import read_config
+    from mosaicflow.ledger.proposal import read_config
 
     content = (run_copy / "tables/slice_config.csv").read_bytes()
     rows = read_config(run_copy / "tables/slice_config.csv")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicflow.acquisition.tile_configuration import parse_tile_configuration
+from mosaicflow.acquisition.place.tile_configuration import parse_tile_configuration
 from mosaicflow.formats.ground.errors import FormatError
 from mosaicflow.formats.placements import (
     TilePosition,

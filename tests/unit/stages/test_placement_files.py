@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mosaicflow.acquisition.tile_configuration import read_tile_configuration
+from mosaicflow.acquisition.place.tile_configuration import read_tile_configuration
 from mosaicflow.formats.placements import parse_bdv_xml, parse_configuration
 from mosaicflow.io.tables import read_csv
 from mosaicflow.simulation import preset, simulate

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.acquisition.drafts import with_retries
-from mosaicflow.acquisition.reading import tile_folder
+from mosaicflow.acquisition.read.reading import tile_folder
 from mosaicflow.errors import InputError
 from mosaicflow.io.checksums import checksum
 from mosaicflow.io.threads import map_threads

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicflow.alignment.rehoming import clean_steps
-from mosaicflow.alignment.shifts import StageStep
+from mosaicflow.steps.rehoming import clean_steps
+from mosaicflow.steps.table import StageStep
 
 
 def steps(*x_mm):

@@ -9,9 +9,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.acquisition.drafts import Draft, with_retries
-from mosaicflow.acquisition.oct_checks import check_sizes
-from mosaicflow.acquisition.oct_folders import TileFolder, find_tile_folders
-from mosaicflow.acquisition.scan_info import ScanInfo, parse_scan_info
+from mosaicflow.acquisition.find.oct_checks import check_sizes
+from mosaicflow.acquisition.find.oct_folders import TileFolder, find_tile_folders
+from mosaicflow.acquisition.find.scan_info import ScanInfo, parse_scan_info
 from mosaicflow.acquisition.tiles import Geometry, RawFile
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.tables import read_json

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.acquisition.camera import Marker, find_marker
-from mosaicflow.acquisition.content import (
+from mosaicflow.acquisition.problems import Problem, ProblemLog
+from mosaicflow.acquisition.read.camera import Marker, find_marker
+from mosaicflow.acquisition.read.content import (
     MAX_BAD_FRACTION,
     TileContent,
     clean_tile,
     is_implausible,
 )
-from mosaicflow.acquisition.problems import Problem, ProblemLog
-from mosaicflow.acquisition.raw_check import is_staged_copy, seal_tile, tile_states
-from mosaicflow.acquisition.reading import read_tile, sample_bscans
+from mosaicflow.acquisition.read.raw_check import is_staged_copy, seal_tile, tile_states
+from mosaicflow.acquisition.read.reading import read_tile, sample_bscans
 from mosaicflow.errors import InputError
 
 if TYPE_CHECKING:

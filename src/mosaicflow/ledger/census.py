@@ -3,21 +3,59 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mosaicflow.alignment.solution import LeftOut
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import format_slice_id, parse_bool, parse_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-__all__ = ["MANUALLY_EXCLUDED", "Census", "Failure", "final_rows", "merge_fragments", "take_census"]
+__all__ = [
+    "MANUALLY_EXCLUDED",
+    "Census",
+    "Failure",
+    "LeftOut",
+    "final_rows",
+    "merge_fragments",
+    "take_census",
+]
 
 Row = dict[str, str]
 
 MANUALLY_EXCLUDED = "manually_excluded"
 """Reason of a slice that a row of overrides leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A slice that contributes no image.
+
+    Parameters
+    ----------
+    slice_id : int
+        Its number.
+    status : str
+        ``failed``, ``excluded`` or ``missing``.
+    reason : str
+        Why.
+    stage : str
+        Where it failed.
+    """
+
+    slice_id: int
+    status: str
+    reason: str
+    stage: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the entry in ``alignment.json``."""
+        return {
+            "slice_id": self.slice_id,
+            "status": self.status,
+            "reason": self.reason,
+            "stage": self.stage,
+        }
 
 
 @dataclass(frozen=True, slots=True)

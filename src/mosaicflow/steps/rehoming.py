@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mosaicflow.alignment.shifts import YX, StageStep
+    from mosaicflow.steps.table import YX, StageStep
 
 __all__ = ["Correction", "RehomingResult", "clean_steps"]
 

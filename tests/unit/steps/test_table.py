@@ -2,8 +2,8 @@
 
 import pytest
 
-from mosaicflow.alignment.shifts import StepTable, parse_steps, place_slices, steps_to_rows
 from mosaicflow.errors import InputError
+from mosaicflow.steps.table import StepTable, parse_steps, place_slices, steps_to_rows
 
 COLUMNS = ("fixed_id", "moving_id", "x_shift", "y_shift", "x_shift_mm", "y_shift_mm", "reliable")
 

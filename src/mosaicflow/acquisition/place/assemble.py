@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.acquisition.stage_model import place_tiles
+from mosaicflow.acquisition.place.stage_model import place_tiles
 from mosaicflow.acquisition.tiles import (
     Geometry,
     Positions,

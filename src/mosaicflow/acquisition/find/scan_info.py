@@ -7,52 +7,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mosaicflow.acquisition.settings import ScanOverrides
 from mosaicflow.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ScanInfo", "ScanOverrides", "parse_scan_info", "read_values"]
+    from mosaicflow.acquisition.settings import Value
 
-Value = int | float | str
+__all__ = ["ScanInfo", "parse_scan_info", "read_values"]
+
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-
-
-@dataclass(frozen=True, slots=True)
-class ScanOverrides:
-    """Scan parameters given by the user; each replaces what the files say.
-
-    Parameters
-    ----------
-    nx, ny, nz, n_extra : int, optional
-        A-lines kept per B-scan, B-scans per tile, depth samples, return A-lines.
-    width_um, height_um : float, optional
-        Field of view along the fast and the slow axis.
-    """
-
-    nx: int | None = None
-    ny: int | None = None
-    nz: int | None = None
-    n_extra: int | None = None
-    width_um: float | None = None
-    height_um: float | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether a tile can be read without any ``info.txt``."""
-        needed = (self.nx, self.ny, self.nz, self.n_extra, self.width_um, self.height_um)
-        return all(value is not None for value in needed)
-
-    def values(self) -> dict[str, Value]:
-        """Spell the overrides with the keys of ``info.txt``."""
-        pairs = {
-            "nx": self.nx, "ny": self.ny, "n_extra": self.n_extra,
-            "width": self.width_um, "height": self.height_um,
-        }  # fmt: skip
-        values: dict[str, Value] = {k: v for k, v in pairs.items() if v is not None}
-        if self.nz is not None:
-            values["nz"] = self.nz
-        return values
 
 
 @dataclass(frozen=True, slots=True)

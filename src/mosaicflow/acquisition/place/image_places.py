@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mosaicflow.acquisition.drafts import Draft
-from mosaicflow.acquisition.file_names import FileNames
-from mosaicflow.acquisition.lattice import index_positions
-from mosaicflow.acquisition.tile_configuration import (
+from mosaicflow.acquisition.place.file_names import FileNames
+from mosaicflow.acquisition.place.lattice import index_positions
+from mosaicflow.acquisition.place.tile_configuration import (
     CONFIGURATION_NAME,
     ListedTile,
     read_tile_configuration,

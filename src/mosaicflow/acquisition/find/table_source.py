@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mosaicflow.acquisition.drafts import Draft
-from mosaicflow.acquisition.file_names import FileNames
-from mosaicflow.acquisition.lattice import index_positions
-from mosaicflow.acquisition.oct_folders import TileFolder
-from mosaicflow.acquisition.oct_source import collect_folders
-from mosaicflow.acquisition.tiff_source import describe_image, image_names
+from mosaicflow.acquisition.find.oct_folders import TileFolder
+from mosaicflow.acquisition.find.oct_source import collect_folders
+from mosaicflow.acquisition.find.tiff_source import describe_image, image_names
+from mosaicflow.acquisition.place.file_names import FileNames
+from mosaicflow.acquisition.place.lattice import index_positions
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import parse_slice_id, read_csv
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.acquisition.camera import Marker
+    from mosaicflow.acquisition.read.camera import Marker
     from mosaicflow.acquisition.tiles import Geometry, Reader, SliceTiles, Tile
 
 __all__ = ["depth_means", "read_tile", "sample_bscans", "tile_folder"]

@@ -2,9 +2,8 @@
 
 import pytest
 
-from mosaicflow.alignment.ledger import Failure, final_rows, merge_fragments, take_census
-from mosaicflow.alignment.solution import LeftOut
 from mosaicflow.errors import InputError
+from mosaicflow.ledger.census import Failure, LeftOut, final_rows, merge_fragments, take_census
 
 
 def rows(**use):

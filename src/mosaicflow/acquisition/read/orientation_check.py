@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from mosaicflow.acquisition.orientation import Orientation
-from mosaicflow.acquisition.reading import depth_means
+from mosaicflow.acquisition.read.reading import depth_means
 from mosaicflow.errors import FormatError, InputError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.acquisition.lattice import LatticeFit, fill_steps, fit_lattice
+from mosaicflow.acquisition.place.lattice import LatticeFit, fill_steps, fit_lattice
 from mosaicflow.acquisition.tiles import StageAxis, StageModel
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from mosaicflow.acquisition.camera import without_marker
-from mosaicflow.acquisition.galvo import Band, find_band
-from mosaicflow.acquisition.grid_plan import GalvoResult
-from mosaicflow.acquisition.reading import sample_bscans
+from mosaicflow.acquisition.read.camera import without_marker
+from mosaicflow.acquisition.read.galvo import Band, find_band
+from mosaicflow.acquisition.read.grid_plan import GalvoResult
+from mosaicflow.acquisition.read.reading import sample_bscans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.acquisition.camera import Marker
+    from mosaicflow.acquisition.read.camera import Marker
     from mosaicflow.acquisition.tiles import SliceTiles, Tile
 
 __all__ = ["GalvoSettings", "Vote", "decide_galvo", "vote"]

@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mosaicflow.acquisition import tiff_files
 from mosaicflow.acquisition.drafts import Draft, raw_file, with_retries
-from mosaicflow.acquisition.file_names import FileNames
-from mosaicflow.acquisition.image_places import ImageFolder, listed_tiles, place_images
+from mosaicflow.acquisition.find import tiff_files
 from mosaicflow.acquisition.image_sources import has_source, source_of
+from mosaicflow.acquisition.place.file_names import FileNames
+from mosaicflow.acquisition.place.image_places import ImageFolder, listed_tiles, place_images
 from mosaicflow.acquisition.tiles import Geometry
 from mosaicflow.errors import FormatError, MissingExtraError
 from mosaicflow.io.tables import natural_order
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from mosaicflow.acquisition.image_header import ImageHeader
     from mosaicflow.acquisition.image_sources import SourceTile
+    from mosaicflow.acquisition.place.tile_configuration import ListedTile
     from mosaicflow.acquisition.problems import ProblemLog
     from mosaicflow.acquisition.settings import InspectSettings
-    from mosaicflow.acquisition.tile_configuration import ListedTile
 
 __all__ = ["collect_tiff_tiles", "describe_image", "image_names"]
 

@@ -1,0 +1,1 @@
+"""Raw tiles of any kind, found in a folder and read off: files, headers, sizes."""

@@ -1,0 +1,1 @@
+"""Which slices there are and which take part: slice_config.csv and overrides.csv."""

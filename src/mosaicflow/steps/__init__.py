@@ -1,0 +1,1 @@
+"""The steps of the stage from slice to slice: shifts_xy.csv."""
