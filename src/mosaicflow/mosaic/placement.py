@@ -31,9 +31,9 @@ __all__ = ["Placement", "StagePrior", "held_out_residuals", "solve_placement"]
 # A place with a larger standard error is not called measured [px]: links that a bent field moves
 # all alike add up over a wide slice.
 _MEASURED_PX = 1.0
-# Bounds of the standard deviation of a step of the stage [px]: encoders are no better, and a tile
-# further off than the upper one is as good as unknown.
-_STEP_SIGMA_PX = (0.1, 500.0)
+# Bounds of the standard deviation of a step of the stage [px]: links are no better, which alone
+# could tell, and a tile further off than the upper one is as good as unknown.
+_STEP_SIGMA_PX = (0.02, 500.0)
 # Standard deviation of a step while too few links tell [px].
 _TYPICAL_STEP_PX = 2.0
 # Final width of the loss, and residual from which a link is dropped, in its standard deviations.
@@ -50,6 +50,8 @@ _PLACE_SPREADS = (0.25, 0.5, 1.0, 2.0, 5.0, float("inf"))
 _FOLDS = 8
 # Share of its trust that the stage keeps where links are to tell alone, so that islands stay put.
 _HARDLY = 1e-6
+# Added to a loss of 0 to 1, so that a step without one is there at all.
+_NO_LOSS = 1e-9
 # Evidence of a link that is worth as much as a step of the stage.
 _EVEN_EVIDENCE = 4.0
 
@@ -280,12 +282,18 @@ class _System:
             width = max(_LOSS_WIDTH, width / 1.4)
 
     def _loss(self, positions: Vector) -> float:
-        """Count what disagrees; links by their evidence, as the stage may jump."""
+        """Count what disagrees; links by their evidence, as the stage may jump.
+
+        A jump of the stage moves all tiles that come after it: every step across the border of
+        the two groups then disagrees, and counts once. So steps count along the tree that
+        disagrees least, for as much as all steps together.
+        """
         moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
-        links = self.residuals(positions) / self.sigma
-        stage = _lengths(positions, self.steps, moves) / self.step_sigma
-        both = ((self.worth, links), (np.ones(len(stage)), stage))
-        return sum(float((w * off**2 / (off**2 + _LOSS_WIDTH**2)).sum()) for w, off in both)
+        links = _forgiving(self.residuals(positions) / self.sigma)
+        stage = _forgiving(_lengths(positions, self.steps, moves) / self.step_sigma)
+        n = len(self.tiles)
+        tree = _least_tree(self.steps, stage, n)
+        return float((self.worth * links).sum()) + tree * len(stage) / max(n - 1, 1)
 
     def place_spread(self, positions: Vector, weights: Vector) -> float:
         """Choose how far the stage's places themselves are to be believed, by left-out links."""
@@ -361,6 +369,21 @@ def _doubtful_bridges(
             for link, far in zip(links, departure.tolist(), strict=True)
         ]
     )
+
+
+def _forgiving(off: Vector) -> Vector:
+    """Loss of residuals, in standard errors: none where they vanish, 1 where they are large."""
+    return np.asarray(off**2 / (off**2 + _LOSS_WIDTH**2))
+
+
+def _least_tree(ends: NDArray[np.int64], loss: Vector, n: int) -> float:
+    """Add up the loss along the tree, or trees, that join all tiles at the least."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    # No loss at all would mean that there is no step.
+    graph = coo_array((loss + _NO_LOSS, (ends[:, 0], ends[:, 1])), shape=(n, n))
+    return float(minimum_spanning_tree(graph).sum())
 
 
 def _lengths(positions: Vector, ends: NDArray[np.int64], shifts: Vector) -> Vector:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.mosaic.placement import StagePrior, held_out_residuals, solve_placement
-from mosaicflow.mosaic.spread import robust_spread, spread_about
+from mosaicflow.mosaic.spread import RAYLEIGH_MEDIAN, robust_spread, spread_about
 from mosaicflow.mosaic.stage_model import fit_stage_model
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _FEWEST_ROWS, _BACKLASH_ERRORS, _LEAST_BACKLASH_PX = 8, 4.0, 0.1
 _PLAY_ROUNDS = 3
 # Standard deviation of a step of the stage that counts as one link's worth of knowledge [px].
 _TYPICAL_STEP_PX = 2.0
+# Links that knowledge is worth that the links themselves have confirmed: as good as all.
+_CERTAIN = 1e6
 # Links of a slice that the knowledge of the other slices is worth at most.
 _MOST_WORTH = 20.0
 
@@ -173,27 +175,22 @@ def place_slice(
     }
     model = _model_for(links, moved, pooled)
     worth = min(_MOST_WORTH, float(max(pooled.n_links - len(links), 1)))
-    # A person spoke of the stage as it is; the solver counts from the stage model.
-    places = {t: model @ at for t, at in moved.items()}
-    middle = np.mean([places[t] - np.array(stage_px[t]) for t in places], axis=0)
-    said = {
-        t: (
-            float(y + stage_px[t][0] + middle[0] - places[t][0]),
-            float(x + stage_px[t][1] + middle[1] - places[t][1]),
-            sigma,
-        )
-        for t, (y, x, sigma) in fixed_px.items()
-        if t in places
-    }
+    said = _from_model(fixed_px, stage_px, {t: model @ at for t, at in moved.items()})
     prior = StagePrior(model, pooled.step_sigma_px, worth, said)
     placement = solve_placement(links, moved, prior=prior)
-    stage, lattice, solved = held_out_residuals(links, stage_px)
+    residuals = held_out_residuals(links, stage_px)
     source = "optimised" if placement.measured else "stage"
-    told = np.isfinite(solved) and source == "optimised" and not said
-    if told and not _jumped(placement, moved, solved):
-        others = {"lattice": lattice, "stage": stage}
-        best = min(others, key=others.__getitem__)
-        source = best if others[best] < _CLEARLY_BETTER * solved else source
+    if placement.measured and not said:
+        source, off_px = _best(placement, moved, residuals)
+        if source != "optimised" and off_px <= _AGREE_PX:
+            # Steps that left-out links find to be exact count as exactly as that, beside links.
+            exact = np.eye(2) if source == "stage" else model
+            step_sigma_px = off_px / RAYLEIGH_MEDIAN
+            prior = StagePrior(exact, step_sigma_px, _CERTAIN)
+            placement = solve_placement(
+                links, stage_px if source == "stage" else moved, prior=prior
+            )
+            source = "optimised"
     if source != "optimised" and not said:
         # Without a link in this slice the model of the others is still the better guess.
         known = source == "lattice" or pooled.n_links >= _OWN_LINKS
@@ -203,7 +200,36 @@ def place_slice(
             links=unused,
         )
         source = "lattice" if known else source
-    return placement, _decision(source, (stage, lattice, solved), links)
+    return placement, _decision(source, residuals, links)
+
+
+def _from_model(
+    fixed_px: Mapping[Tile, tuple[float, float, float]],
+    stage_px: Mapping[Tile, Position],
+    places: Mapping[Tile, NDArray[np.float64]],
+) -> dict[Tile, tuple[float, float, float]]:
+    """Refer what a person said of the stage as it is to the stage model that the solver takes."""
+    middle = np.mean([places[t] - np.array(stage_px[t]) for t in places], axis=0)
+    said = {}
+    for tile, (y, x, sigma) in fixed_px.items():
+        if tile in places:
+            at = np.add((y, x), stage_px[tile]) + middle - places[tile]
+            said[tile] = (float(at[0]), float(at[1]), sigma)
+    return said
+
+
+def _best(
+    placement: Placement, stage_px: Mapping[Tile, Position], residuals: tuple[float, float, float]
+) -> tuple[str, float]:
+    """Say which positions explain left-out links best, and how far they are off [px].
+
+    The solution stays unless another one is clearly better.
+    """
+    stage, lattice, solved = residuals
+    if not np.isfinite(solved) or _jumped(placement, stage_px, solved):
+        return "optimised", solved
+    best, off_px = min((("lattice", lattice), ("stage", stage)), key=lambda one: one[1])
+    return (best, off_px) if off_px < _CLEARLY_BETTER * solved else ("optimised", solved)
 
 
 def _jumped(placement: Placement, stage_px: Mapping[Tile, Position], left_out_px: float) -> bool:

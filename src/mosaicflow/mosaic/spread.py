@@ -9,7 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["robust_spread", "spread_about"]
+__all__ = ["RAYLEIGH_MEDIAN", "robust_spread", "spread_about"]
+
+# Median length of a vector whose two parts are normal with a standard deviation of 1.
+RAYLEIGH_MEDIAN = 1.1774
 
 # Standard deviations of a normal distribution within which half of it lies, and 65 % of it.
 _HALF, _MOST = 0.6745, 0.9346

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.mosaic.spread import spread_about
+from mosaicflow.mosaic.spread import RAYLEIGH_MEDIAN, spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,8 +107,7 @@ def stage_model_error(
 def _spread(residual: Vector) -> float:
     """Estimate per axis how links scatter about the model; two fit any and tell nothing."""
     freedom = max(len(residual) - 2, 0)
-    # The median length of a vector of two normal components, each of that standard deviation.
-    square = (float(np.median(residual)) / 1.1774) ** 2 if freedom else 0.0
+    square = (float(np.median(residual)) / RAYLEIGH_MEDIAN) ** 2 if freedom else 0.0
     return float(np.sqrt((freedom * square + _TYPICAL_SPREAD_PX**2) / (freedom + 1)))
 
 

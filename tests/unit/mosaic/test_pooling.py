@@ -89,3 +89,36 @@ def test_a_few_tiles_that_jumped_are_no_reason_to_take_the_lattice():
     placement, decision = place_slice(links, stage, pool_stage([(stage, links)]), {})
     assert decision["source"] == "optimised"
     assert errors(placement, truth).max() < 0.3  # px; 42 px where the lattice has them
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stage_that_jumped_a_few_times_and_went_on_is_met(seed):
+    """Each jump moves all later tiles; across it there is no overlap, so most steps are off."""
+    truth, stage, links = slice_of(seed, model=np.eye(2), jitter_px=0.0)
+    path = [(iy, ix if iy % 2 == 0 else 4 - ix) for iy in range(5) for ix in range(5)]
+    moved = dict.fromkeys(path, np.zeros(2))
+    for first, jump in ((1, (18.0, 0.0)), (11, (32.0, 2.0)), (17, (-96.0, -43.0))):
+        moved |= {t: moved[t] + jump for t in path[first:]}
+    truth = {t: at + moved[t] for t, at in truth.items()}
+    bridges = {((2, 0), (2, 1)), ((2, 2), (3, 2))}
+    kept = [
+        Link(
+            k.a, k.b, tuple(k.shift_px + moved[k.b] - moved[k.a]), 0.9, 3.0,
+            evidence=30.0, sigma_px=0.02, scatter=5.0,
+        )
+        for k in links
+        if np.abs(moved[k.b] - moved[k.a]).max() < 20 or (k.a, k.b) in bridges
+    ]  # fmt: skip
+    placement, decision = place_slice(kept, stage, pool_stage([(stage, kept)]), {})
+    assert decision["source"] == "optimised"
+    assert all(link.used for link in placement.links)
+    assert errors(placement, truth).max() < 0.3  # px
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tiles_of_an_exact_stage_are_called_measured_where_links_confirm_it(seed):
+    truth, stage, links = slice_of(seed, model=np.eye(2), jitter_px=0.0)
+    placement, decision = place_slice(links, stage, pool_stage([(stage, links)]), {})
+    assert decision["source"] == "optimised"
+    assert len(placement.measured) == len(stage)
+    assert np.median(errors(placement, truth)) < 0.03  # px; links are off by 0.05 per axis
