@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from mosaicflow.io.threads import limit_threads
 from mosaicflow.io.zarr import (
     AnalysisOmeZarrWriter,
     OmeZarrWriter,
@@ -38,6 +37,7 @@ from mosaicflow.io.zarr import (
     read_omezarr,
     write_regions,
 )
+from mosaicflow.threads import limit_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -32,7 +32,7 @@ from mosaicflow.acquisition.place.tile_configuration import (
     CONFIGURATION_NAME,
     read_tile_configuration,
 )
-from mosaicflow.io.threads import limit_threads
+from mosaicflow.threads import limit_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import cyclopts
 import numpy as np
 
-from mosaicflow.io.threads import limit_threads
 from mosaicflow.simulation import preset, simulate
 from mosaicflow.simulation.evaluation import evaluate
+from mosaicflow.threads import limit_threads
 
 if TYPE_CHECKING:
     from mosaicflow.simulation.placement_error import SlicePlacement

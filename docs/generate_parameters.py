@@ -31,7 +31,7 @@ from mosaicflow.engine.limits import (
     plain_type,
 )
 from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.stages._table import STAGES
 
 ROOT = Path(__file__).parents[1]

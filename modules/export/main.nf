@@ -34,7 +34,7 @@ process EXPORT {
     """
 }
 
-// Files that formats make of a volume, as src/mosaicflow/stages/_export.py names them.
+// Files that formats make of a volume, as src/mosaicflow/export/files.py names them.
 def exportedNames(stem, formats) {
     def suffixes = [
         mrc: ['.mrc'], nifti: ['.nii'], 'ome-tiff': ['.ome.tif'], session: ['.pickle'],

@@ -45,7 +45,7 @@ class Loader(importlib.abc.Loader):
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "mosaicflow.correction.surface":
+        if name != "mosaicflow.slices.surface":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

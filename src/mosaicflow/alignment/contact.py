@@ -10,10 +10,10 @@ import numpy as np
 from scipy import ndimage
 
 from mosaicflow.alignment.coarse import correlate_masked
-from mosaicflow.alignment.images import bin_mean, smooth_valid
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.slices.images import bin_mean, smooth_valid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

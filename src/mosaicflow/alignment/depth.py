@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from mosaicflow.alignment.images import filled_depth, tissue_mask
+from mosaicflow.slices.images import filled_depth, tissue_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,12 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mosaicflow.errors import InputError
+from mosaicflow.ledger.overrides import GIVEN_PX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mosaicflow.alignment.poses import GraphSlice
+    from mosaicflow.ledger.overrides import Override
 
-__all__ = ["GivenPose", "Home", "Tie", "home_of", "ties_of"]
+__all__ = ["GivenPose", "Home", "Tie", "home_of", "slice_poses", "ties_of"]
 
 YX = tuple[float, float]
 
@@ -148,3 +152,26 @@ def ties_of(slices: Sequence[GraphSlice], given: Mapping[int, GivenPose], home: 
         turn = None if angle is None else angle - home.angle_deg
         ties.append(Tie(one.slice_id, step, turn, sigma, math.degrees(sigma / reach)))
     return ties
+
+
+def slice_poses(rows: Sequence[Override]) -> dict[int, GivenPose]:
+    """Give what rows say of slices, by slice id.
+
+    Raises
+    ------
+    InputError
+        When two rows are about one slice.
+    """
+    poses: dict[int, GivenPose] = {}
+    for row in rows:
+        if row.kind != "slice" or row.exclude:
+            continue
+        if row.slice_id in poses:
+            raise InputError(
+                f"overrides: two rows are about slice {row.slice_id}",
+                remedy="keep the one that is right",
+            )
+        poses[row.slice_id] = GivenPose(
+            row.slice_id, row.shift_px, row.angle_deg, row.sigma_px or GIVEN_PX, row.lock
+        )
+    return poses

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from mosaicflow.alignment.images import correlation
+from mosaicflow.slices.images import correlation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

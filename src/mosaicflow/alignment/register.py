@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.coarse import search
-from mosaicflow.alignment.images import (
+from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
+from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
+from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.slices.images import (
     band_pass,
     bin_mean,
     chequerboard,
@@ -19,9 +22,6 @@ from mosaicflow.alignment.images import (
     smooth_valid,
     tissue_mask,
 )
-from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
-from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
-from mosaicflow.alignment.transform import Rigid2D
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

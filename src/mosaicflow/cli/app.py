@@ -103,7 +103,7 @@ def _stage_with_record(name: str) -> Callable[..., None]:
     )
 
     def command(**arguments: Any) -> None:  # noqa: ANN401  # checked against the signature below
-        from mosaicflow.io.threads import limit_threads
+        from mosaicflow.threads import limit_threads
 
         failure_record = arguments.pop("failure_record", None)
         limit_threads(arguments.get("threads", 1))

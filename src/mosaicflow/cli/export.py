@@ -42,10 +42,10 @@ def export(
     import re
     import warnings
 
+    from mosaicflow.export.files import ExportSettings, exported_names, write_exports
+    from mosaicflow.export.placements import RunTables
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.zarr.errors import StoreExistsError, explained
-    from mosaicflow.stages._export import ExportSettings, exported_names, write_exports
-    from mosaicflow.stages._placements import RunTables
 
     stem = re.sub(r"(\.ome)?\.zarr(\.zip)?$", "", volume.rstrip("/").rpartition("/")[2])
     there = [name for name in exported_names(stem, formats) if (output / name).exists()]

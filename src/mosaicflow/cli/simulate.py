@@ -37,7 +37,7 @@ def simulate(
     threads : int
         Tiles written side by side; changes no byte.
     """
-    from mosaicflow.io.threads import limit_threads
+    from mosaicflow.threads import limit_threads
 
     limit_threads(threads)
     from mosaicflow.simulation.acquisition import simulate as run

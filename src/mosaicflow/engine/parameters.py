@@ -179,7 +179,7 @@ class Parameters:
 
     def for_stage(self, stage: str) -> dict[str, Any]:
         """Give the keyword arguments of a stage that differ from its defaults."""
-        from mosaicflow.stages._options import StoreOptions
+        from mosaicflow.io.store_options import StoreOptions
 
         known = stage_settings(stage)
         mine = {name: value for name, value in self.given.items() if name in known}

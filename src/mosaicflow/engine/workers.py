@@ -43,7 +43,7 @@ class Workers:
     """
 
     def __init__(self, count: int, threads: int) -> None:
-        from mosaicflow.io.threads import limit_threads
+        from mosaicflow.threads import limit_threads
 
         limit_threads(threads)  # inherited by the workers, before they import numpy
         # Tiles come and go in buffers of 100 MB: in pages of 4 KB half of the time of a stage

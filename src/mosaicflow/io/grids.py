@@ -10,8 +10,8 @@ import numpy as np
 
 from mosaicflow.errors import FormatError, QualityError
 from mosaicflow.io.images import StoredImage
-from mosaicflow.io.threads import map_threads
 from mosaicflow.io.zarr import write_regions
+from mosaicflow.threads import map_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.io.images import StoredImage
-from mosaicflow.io.threads import map_threads
 from mosaicflow.io.zarr import OmeZarrWriter
+from mosaicflow.threads import map_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -56,7 +56,7 @@ def verify_tree(root: Path, place: Callable[[str], str], *, threads: int = 1) ->
     InputError
         There are no checksums to compare with.
     """
-    from mosaicflow.io.threads import map_threads
+    from mosaicflow.threads import map_threads
 
     if not root.exists():
         raise InputError(f"{root}: not found, expected the output folder of a run, or a store")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.errors import InputError
-from mosaicflow.io.threads import map_threads
 from mosaicflow.simulation.native import tile_folder, write_tile, write_tree_metadata
 from mosaicflow.simulation.plan import AcquisitionPlan, make_plan
 from mosaicflow.simulation.render import render_tile
 from mosaicflow.simulation.specimen import ProceduralSpecimen
 from mosaicflow.simulation.truth import write_params, write_truth
+from mosaicflow.threads import map_threads
 
 if TYPE_CHECKING:
     from mosaicflow.simulation.plan import SlicePlan, TilePlan

@@ -98,8 +98,8 @@ def write_truth(folder: Path, plan: AcquisitionPlan, tissue: Tissue, *, threads:
 
 
 def _write_volume(path: Path, grid: TruthGrid, tissue: Tissue, threads: int) -> None:
-    from mosaicflow.io.threads import map_threads
     from mosaicflow.io.zarr import OmeZarrWriter, write_regions
+    from mosaicflow.threads import map_threads
 
     chunks = tuple(min(n, c) for n, c in zip(grid.shape, (64, 128, 128), strict=True))
     writer = OmeZarrWriter(path, grid.shape, chunks=chunks, dtype=np.uint16)

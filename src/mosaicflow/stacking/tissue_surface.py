@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.quality.masks import otsu
+from mosaicflow.slices.masks import otsu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

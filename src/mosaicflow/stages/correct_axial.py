@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 
 __all__ = ["correct_axial"]
 
@@ -40,10 +40,10 @@ def correct_axial(
 
     import numpy as np
 
-    from mosaicflow.correction.axial import axial_gain
-    from mosaicflow.correction.depth import MIN_PLANES
     from mosaicflow.io.slices import SliceVolume, write_slice
-    from mosaicflow.quality.masks import agarose_mask
+    from mosaicflow.slices.axial import axial_gain
+    from mosaicflow.slices.depth import MIN_PLANES
+    from mosaicflow.slices.masks import agarose_mask
 
     source = SliceVolume(slice_path)
     n_z = source.shape[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 
 if TYPE_CHECKING:
     from mosaicflow.acquisition.read.grid_build import GridBuild
@@ -124,8 +124,8 @@ def _write_grid(
 
 
 def _write_tiles(build: GridBuild, writer: OmeZarrWriter, threads: int) -> None:
-    from mosaicflow.io.threads import map_threads
     from mosaicflow.io.zarr import write_regions
+    from mosaicflow.threads import map_threads
 
     if writer.shards is not None:
         for region in write_regions(writer):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mosaicflow.correction.surface import Surface
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.slices import SliceVolume
+    from mosaicflow.slices.surface import Surface
 
 __all__ = ["crop_interface"]
 
@@ -61,10 +61,10 @@ def crop_interface(
 
     report = StageReport.of("crop_interface", locals())
 
-    from mosaicflow.correction.depth import MIN_PLANES
-    from mosaicflow.correction.surface import fit_surface
     from mosaicflow.errors import ParameterError
     from mosaicflow.io.slices import SliceVolume, write_slice
+    from mosaicflow.slices.depth import MIN_PLANES
+    from mosaicflow.slices.surface import fit_surface
 
     if not crop_depth_um > 0:
         raise ParameterError(f"crop_depth_um is {crop_depth_um}, expected a depth above 0")

@@ -28,7 +28,7 @@ def estimate_depth_profile(
     report = StageReport.of("estimate_depth_profile", locals())
 
     from mosaicflow.io.tables import write_json
-    from mosaicflow.stages._profile import find_profile
+    from mosaicflow.stacking.profile import find_profile
 
     profile = find_profile(slices, alignment, report, threads=threads)
     report.metric("profile_source", profile.source, "", "measured, per-slice or off")

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mosaicflow.correction.curvature import FieldCurvature
-    from mosaicflow.correction.illumination import OverlapPair
-    from mosaicflow.correction.illumination_choice import DepthChange, FlatFieldChoice
-    from mosaicflow.correction.illumination_samples import TileSample
     from mosaicflow.io.flatfields import FlatField
     from mosaicflow.io.grids import MosaicGrid
     from mosaicflow.io.report import StageReport
+    from mosaicflow.optics.curvature import FieldCurvature
+    from mosaicflow.optics.illumination import OverlapPair
+    from mosaicflow.optics.illumination_choice import DepthChange, FlatFieldChoice
+    from mosaicflow.optics.illumination_samples import TileSample
 
 __all__ = ["estimate_illumination"]
 
@@ -67,12 +67,12 @@ def estimate_illumination(
 
     import numpy as np
 
-    from mosaicflow.correction.illumination_samples import choose_tiles, neighbour_pairs
     from mosaicflow.errors import QualityError
     from mosaicflow.io.flatfields import save_flat_field
     from mosaicflow.io.grids import MosaicGrid
     from mosaicflow.io.tables import natural_order
-    from mosaicflow.io.threads import map_threads
+    from mosaicflow.optics.illumination_samples import choose_tiles, neighbour_pairs
+    from mosaicflow.threads import map_threads
 
     sources = [MosaicGrid(path) for path in sorted(grids, key=lambda p: natural_order(p.name))]
     tiles = {number: grid.tiles for number, grid in enumerate(sources)}
@@ -114,7 +114,7 @@ def _estimate(
 ) -> tuple[FlatFieldChoice, DepthChange | None]:
     import numpy as np
 
-    from mosaicflow.correction.illumination_choice import choose_depth_change, choose_flat_field
+    from mosaicflow.optics.illumination_choice import choose_depth_change, choose_flat_field
 
     images = np.concatenate([s.images for s in samples])
     every = -(-len(images) // _IMAGES)
@@ -140,8 +140,8 @@ def _flat_field(
     """Bring everything to the native tile; the flat field itself to middle depth."""
     import numpy as np
 
-    from mosaicflow.correction.illumination import resize_field, resize_image, unit_mean
     from mosaicflow.io.flatfields import FlatField
+    from mosaicflow.optics.illumination import resize_field, resize_image, unit_mean
 
     tile_yx = source.tile_shape[1:]
     gain, changed = choice.field, np.zeros_like(choice.field)
@@ -164,8 +164,8 @@ def _curvature(
     threads: int,
 ) -> FieldCurvature | None:
     """Measure the curvature of the field where tiles have enough depth."""
-    from mosaicflow.correction.curvature import block_profiles, field_curvature
-    from mosaicflow.io.threads import map_threads
+    from mosaicflow.optics.curvature import block_profiles, field_curvature
+    from mosaicflow.threads import map_threads
 
     shapes = Counter(sources[grid].tile_shape for grid, _ in chosen)
     if not shapes:
@@ -187,8 +187,8 @@ def _curvature(
 
 
 def _write_curvature(path: Path, field: FlatField, curvature: FieldCurvature) -> None:
-    from mosaicflow.correction.focal import curvature_terms
     from mosaicflow.io.tables import write_json
+    from mosaicflow.optics.focal import curvature_terms
 
     largest = float(curvature.planes.max())
     plane_um = float(field.curvature_um.max()) / largest
@@ -262,13 +262,13 @@ def _read_samples(
     curvature: FieldCurvature | None,
     threads: int,
 ) -> list[TileSample]:
-    from mosaicflow.correction.illumination_samples import (
+    from mosaicflow.optics.illumination_samples import (
         TileSample,
         band_depths,
         sample_tile,
         slice_bands,
     )
-    from mosaicflow.io.threads import map_threads
+    from mosaicflow.threads import map_threads
 
     tiles_of: dict[int, list[tuple[int, int]]] = {}
     for grid, tile in chosen:

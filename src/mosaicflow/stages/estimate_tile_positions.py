@@ -60,12 +60,12 @@ def estimate_tile_positions(
     import numpy as np
 
     from mosaicflow.io.grids import MosaicGrid
-    from mosaicflow.io.threads import map_threads
     from mosaicflow.mosaic.lattice import nominal_positions, reported_positions
     from mosaicflow.mosaic.linking import TileLinker
-    from mosaicflow.stages._distortion import seam_windows, write_windows
-    from mosaicflow.stages._tile_tables import write_links, write_stage
-    from mosaicflow.stages._tile_views import tile_views
+    from mosaicflow.mosaic.straighten import seam_windows, write_windows
+    from mosaicflow.mosaic.tables import write_links, write_stage
+    from mosaicflow.optics.tile_views import tile_views
+    from mosaicflow.threads import map_threads
 
     source = MosaicGrid(grid)
     source.require_tiles()

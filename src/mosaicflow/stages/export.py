@@ -49,8 +49,8 @@ def export(
 
     report = StageReport.of("export", locals())
 
-    from mosaicflow.stages._export import ExportSettings, write_exports
-    from mosaicflow.stages._placements import RunTables
+    from mosaicflow.export.files import ExportSettings, write_exports
+    from mosaicflow.export.placements import RunTables
 
     stem = volume.name.removesuffix(".ome.zarr")
     settings = ExportSettings(export_formats, export_level, export_dtype)

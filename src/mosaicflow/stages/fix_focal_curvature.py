@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,11 +46,11 @@ def fix_focal_curvature(
 
     import numpy as np
 
-    from mosaicflow.correction.focal import focal_planes
     from mosaicflow.errors import QualityError
     from mosaicflow.io.grids import MosaicGrid, TileIndex, write_tiles
     from mosaicflow.io.tables import read_json
     from mosaicflow.io.zarr import OmeZarrWriter
+    from mosaicflow.optics.focal import focal_planes
 
     source = MosaicGrid(grid)
     terms_um = [float(value) for value in read_json(curvature)["terms_um"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,10 +43,10 @@ def fix_illumination(
 
     import numpy as np
 
-    from mosaicflow.correction.shading import Shading
     from mosaicflow.io.flatfields import load_flat_field
     from mosaicflow.io.grids import MosaicGrid, TileIndex, write_tiles
     from mosaicflow.io.zarr import OmeZarrWriter
+    from mosaicflow.optics.shading import Shading
 
     source = MosaicGrid(grid)
     field = load_flat_field(illumination)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mosaicflow.correction.intensity import DepthScale, PlaneScale
     from mosaicflow.errors import QualityError
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.slices import SliceVolume
+    from mosaicflow.slices.intensity import DepthScale, PlaneScale
 
 __all__ = ["normalize"]
 
@@ -58,10 +58,10 @@ def normalize(
 
     report = StageReport.of("normalize", locals())
 
-    from mosaicflow.correction.intensity import depth_scale
     from mosaicflow.io.previews import write_preview
     from mosaicflow.io.slices import SliceVolume
-    from mosaicflow.quality.masks import find_gel, log_otsu, tissue_fraction
+    from mosaicflow.slices.intensity import depth_scale
+    from mosaicflow.slices.masks import find_gel, log_otsu, tissue_fraction
 
     source = SliceVolume(slice_path)
     thin = source.thinned(_COLUMNS, threads)
@@ -131,7 +131,7 @@ def _describe_gel(report: StageReport, gel: NDArray[np.bool_], scale: DepthScale
 def _describe_display(
     report: StageReport, volume: NDArray[np.float32], seen: NDArray[np.bool_]
 ) -> None:
-    from mosaicflow.correction.intensity import display_share
+    from mosaicflow.slices.intensity import display_share
 
     below, above = display_share(volume, seen)
     text = "voxels of the tissue that are stored {} and that a display from 0 to 1 shows as {}"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
     from mosaicflow.mosaic.placement import Placement
     from mosaicflow.mosaic.pooling import PooledStage
-    from mosaicflow.stages._tile_tables import SliceLinks
+    from mosaicflow.mosaic.tables import SliceLinks
 
 __all__ = ["pool_tile_positions"]
 
@@ -61,16 +61,17 @@ def pool_tile_positions(
     arguments = dict(locals())
 
     from mosaicflow.io.report import StageReport
+    from mosaicflow.ledger.overrides import read_overrides
+    from mosaicflow.mosaic.given import apply_exclusions, tile_places
+    from mosaicflow.mosaic.placement_picture import draw_placements
     from mosaicflow.mosaic.pooling import place_slice, pool_stage
-    from mosaicflow.stages._distortion import (
+    from mosaicflow.mosaic.straighten import (
         describe_distortion,
         read_windows,
         straighten,
         write_distortion,
     )
-    from mosaicflow.stages._overrides import apply_exclusions, read_overrides, tile_places
-    from mosaicflow.stages._placement_picture import draw_placements
-    from mosaicflow.stages._tile_tables import read_slice_links, report_placement
+    from mosaicflow.mosaic.tables import read_slice_links, report_placement
 
     report = StageReport.of("pool_tile_positions", arguments)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -145,7 +146,7 @@ def _write_slice(
 ) -> None:
     from mosaicflow.formats.placements import TilePosition, bdv_xml, tile_configuration
     from mosaicflow.io.tables import write_text
-    from mosaicflow.stages._tile_tables import write_lattice, write_positions, write_residuals
+    from mosaicflow.mosaic.tables import write_lattice, write_positions, write_residuals
 
     source, files = known
     write_positions(table, placement, source, files)

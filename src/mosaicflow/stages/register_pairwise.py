@@ -61,11 +61,11 @@ def register_pairwise(
 
     report = StageReport.of("register_pairwise", locals())
 
+    from mosaicflow.alignment.pair import DepthLimits, measure_pair
     from mosaicflow.alignment.pair_fit import RegistrationSettings
     from mosaicflow.errors import ParameterError
     from mosaicflow.io.tables import write_json, write_text
-    from mosaicflow.stages._pair import DepthLimits, measure_pair
-    from mosaicflow.stages._slices import check_near_pitch, open_slice
+    from mosaicflow.slices.stored import check_near_pitch, open_slice
 
     if slicing_interval_mm <= 0 or registration_max_translation <= 0:
         raise ParameterError(

@@ -97,7 +97,7 @@ def solve_alignment(
     from dataclasses import replace
 
     from mosaicflow.alignment.links import LinkRules
-    from mosaicflow.stages._alignment import (
+    from mosaicflow.alignment.settle import (
         AlignmentInputs,
         AlignmentRules,
         ExcludeRules,
@@ -105,7 +105,7 @@ def solve_alignment(
         align_slices,
         write_alignment,
     )
-    from mosaicflow.stages._overrides import read_overrides
+    from mosaicflow.ledger.overrides import read_overrides
 
     rules = AlignmentRules(
         resolution_um=resolution_um,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 
 __all__ = ["stack"]
 
@@ -73,7 +73,7 @@ def stack(
     report = StageReport.of("stack", locals())
 
     from mosaicflow.errors import ParameterError
-    from mosaicflow.stages._stack import StackInputs, StackSettings, stack_slices
+    from mosaicflow.stacking.build import StackInputs, StackSettings, stack_slices
 
     if stack_blend_depth_um < 0 or not pyramid_resolutions:
         raise ParameterError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,8 +75,8 @@ def stitch_3d(
     from mosaicflow.mosaic.fusion import TileFuser, plan_canvas
     from mosaicflow.mosaic.lattice_shading import BinnedImage, bin_side
     from mosaicflow.mosaic.seams import seam_sums
-    from mosaicflow.quality.masks import tissue_fraction
-    from mosaicflow.stages._tile_warp import tile_warp
+    from mosaicflow.optics.tile_warp import tile_warp
+    from mosaicflow.slices.masks import tissue_fraction
 
     source = MosaicGrid(grid)
     canvas = plan_canvas(_working_positions(positions, source), source.tile_shape[1:])
@@ -131,9 +131,9 @@ def _gains(
     """Give one factor per tile, from the means over depth in the overlaps."""
     import numpy as np
 
-    from mosaicflow.io.threads import map_threads
     from mosaicflow.mosaic.resampling import resample_tile
     from mosaicflow.mosaic.tile_gains import tile_gains
+    from mosaicflow.threads import map_threads
 
     factor = max(1.0, max(canvas.tile_yx) / _PROJECTION_PX)
     n_y, n_x = (round(length / factor) for length in canvas.tile_yx)

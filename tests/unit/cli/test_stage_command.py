@@ -17,7 +17,7 @@ from mosaicflow.stages._table import STAGES
 @pytest.fixture
 def command(invoke, monkeypatch):
     # A stage limits the pools of its own process for good; a test must not.
-    monkeypatch.setattr("mosaicflow.io.threads.limit_threads", lambda n: None)
+    monkeypatch.setattr("mosaicflow.threads.limit_threads", lambda n: None)
 
     def call(stage, *arguments, code=0):
         return invoke(lambda: stage_command(stage), *arguments, code=code)

@@ -11,7 +11,7 @@ from mosaicflow.engine.parameters import (
     stage_settings,
 )
 from mosaicflow.errors import ParameterError
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.stages._table import STAGES
 
 CONNECTIONS = {"grid", "grids", "output", "output_dir", "threads", "raw", "illumination", "store"}

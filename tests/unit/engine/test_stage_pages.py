@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mosaicflow.engine.parameters import stage_settings
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.stages._table import STAGES
 
 DOCS = Path(__file__).parents[3] / "docs"

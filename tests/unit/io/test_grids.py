@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mosaicflow.errors import FormatError
 from mosaicflow.io.grids import BoundedCache, MosaicGrid
-from mosaicflow.io.threads import map_threads
+from mosaicflow.threads import map_threads
 
 TILES = {
     (iy, ix): np.full((2, 4, 6), 10 * iy + ix + 1, np.float32) for iy in (0, 1) for ix in (0, 1, 2)

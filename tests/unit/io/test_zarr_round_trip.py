@@ -108,7 +108,7 @@ def test_whatever_is_saved_is_read_back_bit_for_bit(store, lazy):
     threads=st.sampled_from([1, 2]),
 )
 def test_regions_cover_each_voxel_once(shape, chunk, flavour, threads):
-    from mosaicflow.io.threads import map_threads
+    from mosaicflow.threads import map_threads
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.ome.zarr"

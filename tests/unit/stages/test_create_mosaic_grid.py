@@ -7,9 +7,9 @@ import pytest
 import tifffile
 
 from mosaicflow.errors import InputError
+from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.io.zarr import open_level, validate_omezarr
 from mosaicflow.simulation import preset, simulate
-from mosaicflow.stages._options import StoreOptions
 from mosaicflow.stages.create_mosaic_grid import create_mosaic_grid
 from mosaicflow.stages.inspect_acquisition import inspect_acquisition
 

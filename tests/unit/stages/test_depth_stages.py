@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from mosaicflow.correction.intensity import PlaneScale
 from mosaicflow.errors import ParameterError, QualityError
 from mosaicflow.io.report import metrics_path, read_metrics
 from mosaicflow.io.slices import SliceVolume
+from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.io.zarr import save_omezarr, validate_omezarr
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.slices.intensity import PlaneScale
 from mosaicflow.stages.correct_axial import correct_axial
 from mosaicflow.stages.crop_interface import crop_interface
 from mosaicflow.stages.normalize import normalize

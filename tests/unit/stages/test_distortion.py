@@ -9,8 +9,8 @@ from mosaicflow.io.report import read_metrics
 from mosaicflow.io.slices import SliceVolume
 from mosaicflow.io.tables import read_csv
 from mosaicflow.mosaic.distortion_fit import no_distortion
+from mosaicflow.mosaic.straighten import read_distortion, write_distortion
 from mosaicflow.simulation.light import _without_linear
-from mosaicflow.stages._distortion import read_distortion, write_distortion
 from mosaicflow.stages.estimate_tile_positions import estimate_tile_positions
 from mosaicflow.stages.pool_tile_positions import pool_tile_positions
 from mosaicflow.stages.stitch_3d import stitch_3d

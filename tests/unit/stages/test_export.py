@@ -323,7 +323,7 @@ def test_gaps_and_made_up_planes_are_marked_and_stay_empty_in_the_mesh(tmp_path)
 
 
 def test_a_gap_thinner_than_a_voxel_of_the_surface_stays_open(tmp_path, monkeypatch):
-    monkeypatch.setattr("mosaicflow.stages._export._SURFACE_VOXELS", 60_000)
+    monkeypatch.setattr("mosaicflow.export.files._SURFACE_VOXELS", 60_000)
     values = ellipsoid()
     values[30] = 0
     store = simple_store(tmp_path / "a.ome.zarr", values, attrs=attributes(gaps=[[30, 31]]))

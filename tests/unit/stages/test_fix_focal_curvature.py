@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from mosaicflow.correction.focal import curvature_terms
 from mosaicflow.errors import QualityError
 from mosaicflow.io.grids import MosaicGrid
 from mosaicflow.io.report import read_metrics
 from mosaicflow.io.slices import SliceVolume
 from mosaicflow.io.tables import write_csv
+from mosaicflow.optics.focal import curvature_terms
 from mosaicflow.stages.fix_focal_curvature import fix_focal_curvature
 from mosaicflow.stages.stitch_3d import stitch_3d
 

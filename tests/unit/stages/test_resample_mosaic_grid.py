@@ -4,7 +4,7 @@ import pytest
 from mosaicflow.errors import ParameterError
 from mosaicflow.io.grids import MosaicGrid
 from mosaicflow.io.report import metrics_path, read_metrics
-from mosaicflow.stages._options import StoreOptions
+from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.stages.resample_mosaic_grid import resample_mosaic_grid
 
 PITCH_MM = (0.004, 0.003, 0.003)

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from mosaicflow.errors import InputError, StoreError
+from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.io.tables import read_json
-from mosaicflow.stages._options import StoreOptions
 from mosaicflow.stages._table import STAGES, run_stage
 
 

@@ -12,7 +12,7 @@ from mosaicflow.acquisition.drafts import with_retries
 from mosaicflow.acquisition.read.reading import tile_folder
 from mosaicflow.errors import InputError
 from mosaicflow.io.checksums import checksum
-from mosaicflow.io.threads import map_threads
+from mosaicflow.threads import map_threads
 
 if TYPE_CHECKING:
     from mosaicflow.acquisition.tiles import RawFile, SliceTiles, Tile

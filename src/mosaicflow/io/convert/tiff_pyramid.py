@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.io.convert.volume import RawVoxels, VolumeSource, finished_path, spool_file
-from mosaicflow.io.threads import iterate_threads
+from mosaicflow.threads import iterate_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mosaicflow.io.threads import map_threads, thread_count
 from mosaicflow.io.zarr import grid
+from mosaicflow.threads import map_threads, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.io.threads import map_threads, thread_count
 from mosaicflow.io.zarr import grid
+from mosaicflow.threads import map_threads, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

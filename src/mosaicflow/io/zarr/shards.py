@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
-from mosaicflow.io.threads import iterate_threads, shared_pool, thread_count
 from mosaicflow.io.zarr import grid
+from mosaicflow.threads import iterate_threads, shared_pool, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,0 +1,422 @@
+"""One pair of slices on its way through registration: reading, matching, measuring."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.alignment.contact import bridge, plane_groups
+from mosaicflow.alignment.depth import (
+    NOT_MEASURED,
+    DepthMatch,
+    DriftFit,
+    match_planes,
+    measure_drift,
+)
+from mosaicflow.alignment.pair_fit import HeldOut, PairFit, RegistrationSettings, SlicePair
+from mosaicflow.alignment.refine import Motion, warp
+from mosaicflow.alignment.register import register_images
+from mosaicflow.alignment.transform import Rigid2D, to_tfm
+from mosaicflow.errors import InputError
+from mosaicflow.io.tables import read_csv
+from mosaicflow.slices.images import bin_mean, shows_tissue
+from mosaicflow.slices.stored import Projection, SliceStore, at_pitch, averaged, project
+from mosaicflow.steps.table import parse_steps, place_slices
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["DepthLimits", "MeasuredPair", "measure_pair"]
+
+_LONGEST_PX = 2048  # registration images are binned to this, which bounds memory
+_LOOKED_AT = 12  # planes that are averaged to see whether there is tissue
+_PLANES_BYTES = 2e8  # planes of one slice kept in memory; more are read again where needed
+_DEPTH_PX = 512  # planes compared along depth: coarser ones lose what changes from plane to plane
+# A depth off by more changes which planes show the same tissue enough to compare them again.
+_OTHER_PLANES = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DepthLimits:
+    """What is known about depth before the images are seen.
+
+    Parameters
+    ----------
+    interval_um : float
+        Thickness of a section.
+    allowed_um : float
+        How far a slice may lie from its expected depth.
+    first_index : int
+        First good plane of the moving slice.
+    contact_um : float
+        How far from where the stage puts it a slice is searched that shares no tissue: four
+        standard errors of a step between slices that lie 30 um (standard deviation) off each.
+        Further off likeness is chance; at twice this, one in nine shifts of a gap was.
+    """
+
+    interval_um: float
+    allowed_um: float
+    first_index: int
+    contact_um: float = 170.0
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPair:
+    """Everything measured about one pair.
+
+    Parameters
+    ----------
+    fixed, moving : SliceStore
+        The slices.
+    offset_yx : tuple of float
+        Where the stage puts the moving slice's pixel (0, 0) in the fixed slice [px].
+    transform : Rigid2D
+        Pull motion of the moving slice as the stage placed it, in px of the fixed slice.
+    match : DepthMatch
+        Planes compared.
+    fit : PairFit
+        Lateral result, in px of the binned images.
+    drift : DriftFit
+        Depth of the moving slice against the expected one.
+    binning : int
+        Binning of the registered images.
+    """
+
+    fixed: SliceStore
+    moving: SliceStore
+    offset_yx: tuple[float, float]
+    transform: Rigid2D
+    match: DepthMatch
+    fit: PairFit
+    drift: DriftFit
+    binning: int
+
+    def to_tfm(self) -> str:
+        """Return the transform as ITK text."""
+        return to_tfm(self.transform)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the transform file."""
+        fit, pitch = self.fit, self.fixed.pitch_um
+        numbers = {
+            "correlation": fit.correlation,
+            "correlation_before": fit.correlation_before,
+            "confidence": fit.confidence,
+            "held_out_stage": fit.held_out.stage,
+            "held_out_refined": fit.held_out.refined,
+            "sigma_px": fit.sigma_px * self.binning,
+            "sigma_deg": fit.sigma_deg,
+            "n_planes": self.match.n_planes,
+            "distance_planes": self.match.distance_planes,
+            "z_drift_planes": self.drift.drift_planes,
+            "z_sigma_planes": self.drift.sigma_planes,
+            "z_correlation": self.drift.correlation,
+            "z_correlation_expected": self.drift.expected_correlation,
+        }
+        return {
+            "type": "rigid2d",
+            "convention": "pull",
+            **self.transform.to_json(),
+            "resolution_um": round((pitch[1] + pitch[2]) / 2, 6),
+            "fixed_id": self.fixed.slice_id,
+            "moving_id": self.moving.slice_id,
+            "fixed_z": self.match.fixed_z,
+            "moving_z": self.match.moving_z,
+            "pitch_um": [round(value, 6) for value in pitch],
+            "stage_offset_yx": [round(value, 6) for value in self.offset_yx],
+            "status": "error" if fit.failure else "ok",
+            "reason": fit.failure,
+            **{name: round(value, 6) for name, value in numbers.items()},
+            "rejected": self._rejected(),
+        }
+
+    def _rejected(self) -> dict[str, Any] | None:
+        """Describe a motion that was found and turned down."""
+        fit = self.fit.rejected
+        if fit is None:
+            return None
+        return {
+            **_full_size(fit, self.binning).to_json(),
+            "correlation": round(fit.correlation, 6),
+            "confidence": round(fit.confidence, 6),
+            "sigma_px": round(fit.sigma_px * self.binning, 6),
+            "sigma_deg": round(fit.sigma_deg, 6),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    fixed: SliceStore
+    moving: SliceStore
+    offset_yx: tuple[float, float]
+    settings: RegistrationSettings
+    depth: DepthLimits
+    threads: int
+
+    @property
+    def image_bin(self) -> int:
+        longest = max(*self.fixed.shape[1:], *self.moving.shape[1:])
+        return _power_of_two(longest / _LONGEST_PX)
+
+    @property
+    def plane_bin(self) -> int:
+        """The least binning at which the planes of either slice fit into memory."""
+        largest = max(4 * math.prod(one.shape) for one in (self.fixed, self.moving))
+        return max(self.image_bin, _power_of_two(math.sqrt(largest / _PLANES_BYTES)))
+
+    def match(self, lag_planes: float) -> DepthMatch:
+        """Choose the planes that both slices show."""
+        n_moving = int(self.moving.filled_planes().min())
+        filled = self.fixed.filled_planes()
+        first = self.depth.first_index
+        # A plane more serves the columns that are deep enough and loses the others.
+        counts = np.unique(filled)
+        gain = [(filled >= n).mean() * max(n - lag_planes - first, 0) for n in counts]
+        n_fixed = int(counts[np.argmax(gain)]) if max(gain) > 0 else int(counts[0])
+        return match_planes(n_fixed, n_moving, lag_planes=lag_planes, first_index=first)
+
+    def planes(self, one: SliceStore) -> NDArray[np.float32]:
+        """Read all planes of a slice, binned, on pixels of the fixed one's pitch."""
+        return self._read(one, np.zeros((0, one.shape[0])), self.plane_bin).planes
+
+    def image(
+        self, one: SliceStore, planes: NDArray[np.float32], weights: NDArray[np.float64]
+    ) -> Projection:
+        """Average planes by rows of weights; read again what is not in memory as fine."""
+        rows = np.zeros((len(weights), one.shape[0]))
+        rows[:, : weights.shape[1]] = weights
+        if self.plane_bin == self.image_bin and planes.size:
+            return averaged(planes, rows)
+        return self._read(one, rows, 0)
+
+    def _read(self, one: SliceStore, rows: NDArray[np.float64], plane_bin: int) -> Projection:
+        found = project(
+            one, rows, image_bin=self.image_bin, plane_bin=plane_bin, threads=self.threads
+        )
+        y, x = (a / b for a, b in zip(one.pitch_um[1:], self.fixed.pitch_um[1:], strict=True))
+        return at_pitch(found, (y, x))
+
+    def register(
+        self, planes: tuple[NDArray[np.float32], NDArray[np.float32]], match: DepthMatch
+    ) -> PairFit:
+        upper = self.image(self.fixed, planes[0], match.fixed[None])
+        lower = self.image(self.moving, planes[1], match.moving[None])
+        return register_images(self.pair(upper, lower), self.settings)
+
+    def pair(
+        self, upper: Projection, lower: Projection, rows: tuple[int, int] = (0, 0)
+    ) -> SlicePair:
+        """Put one image of either slice side by side, as the stage places them."""
+        y, x = (value / self.image_bin for value in self.offset_yx)
+        images = upper.images[rows[0]], lower.images[rows[1]]
+        return SlicePair(*images, upper.valid, lower.valid, (y, x))
+
+
+def measure_pair(
+    fixed: SliceStore,
+    moving: SliceStore,
+    shifts: Path | None,
+    settings: RegistrationSettings,
+    depth: DepthLimits,
+    *,
+    threads: int = 1,
+) -> MeasuredPair:
+    """Register two slices at physically matching planes.
+
+    Parameters
+    ----------
+    fixed, moving : SliceStore
+        The upper and the lower slice, of nearly one pitch.
+    shifts : Path or None
+        Stage steps that give the expected position.
+    settings : RegistrationSettings
+        Lateral limits.
+    depth : DepthLimits
+        Expected depth and its limits.
+    threads : int
+        Blocks read at the same time.
+
+    Returns
+    -------
+    MeasuredPair
+
+    Raises
+    ------
+    InputError
+        When the slices come in the wrong order.
+    """
+    if fixed.slice_id >= moving.slice_id:
+        raise InputError(
+            f"fixed slice {fixed.slice_id} does not come before moving slice {moving.slice_id}",
+            remedy="swap --fixed and --moving",
+        )
+    job = _Job(fixed, moving, _stage_offset(fixed, moving, shifts), settings, depth, threads)
+    lag = (moving.slice_id - fixed.slice_id) * depth.interval_um / fixed.pitch_um[0]
+    match = job.match(lag)
+    none = np.zeros((0, 0, 0), np.float32)
+    sides = (fixed, moving)
+    planes = (none, none) if match.distance_planes else (job.planes(fixed), job.planes(moving))
+    seen = zip(sides, planes, strict=True)
+    if bare := [one.slice_id for one, its in seen if not _has_tissue(job, one, its)]:
+        fit, drift = _bare(job, bare), NOT_MEASURED
+    elif match.distance_planes:
+        fit, drift = _bridge(job, match), NOT_MEASURED
+    else:
+        fit, match, drift = _compare(job, planes, match, lag)
+    transform = _full_size(fit, job.image_bin)
+    return MeasuredPair(fixed, moving, job.offset_yx, transform, match, fit, drift, job.image_bin)
+
+
+def _has_tissue(job: _Job, one: SliceStore, planes: NDArray[np.float32]) -> bool:
+    """Say whether a slice shows anything but gel; what looks alike in gel is the instrument's."""
+    n_planes = int(one.filled_planes().min())
+    # A dozen planes spread over the depth hold what all of them show.
+    rows = np.zeros((1, one.shape[0]))
+    rows[0, np.unique(np.linspace(0, n_planes - 1, _LOOKED_AT).astype(int))] = 1
+    rows /= rows.sum()
+    found = job.image(one, planes, rows)
+    image, gel, scale = found.images[0], None, one.scale
+    if scale is not None:
+        gel = float(rows[0] @ scale.background)
+        image = image * np.float32(rows[0] @ scale.span) + np.float32(gel)
+        gel = gel if scale.has_gel else None
+    return shows_tissue(image, found.valid, gel)
+
+
+def _bare(job: _Job, ids: list[int]) -> PairFit:
+    """Leave a pair to the stage of which one slice or both show gel only."""
+    y, x = ((n // job.image_bin - 1) / 2 for n in job.fixed.shape[1:])
+    names = " and ".join(str(i) for i in ids)
+    why = f"no tissue in slice {names}" if len(ids) == 1 else f"no tissue in slices {names}"
+    unknown = HeldOut(math.nan, math.nan, math.inf, math.inf)
+    still = Rigid2D(0.0, (y, x), (0.0, 0.0))
+    return PairFit(still, math.nan, math.nan, 0.0, unknown, math.inf, math.inf, why)
+
+
+def _compare(
+    job: _Job,
+    planes: tuple[NDArray[np.float32], NDArray[np.float32]],
+    match: DepthMatch,
+    lag: float,
+) -> tuple[PairFit, DepthMatch, DriftFit]:
+    """Register the tissue that both slices show, and measure how deep it lies."""
+    fit = job.register(planes, match)
+    drift = _measure_drift(job, planes, fit, lag)
+    if math.isfinite(drift.sigma_planes) and abs(drift.drift_planes) >= _OTHER_PLANES:
+        again = job.match(lag + drift.drift_planes)
+        if again.distance_planes:
+            return fit, match, drift
+        second = job.register(planes, again)
+        if second.correlation > fit.correlation:
+            return second, again, _measure_drift(job, planes, second, lag)
+    return fit, match, drift
+
+
+def _bridge(job: _Job, match: DepthMatch) -> PairFit:
+    """Compare the nearest planes of slices that share no tissue."""
+    none = np.zeros((0, 0, 0), np.float32)
+    sides = []
+    for one in (job.fixed, job.moving):
+        n_planes = int(np.median(one.filled_planes()))
+        tops = plane_groups(n_planes, first=job.depth.first_index)
+        bottoms = plane_groups(n_planes, from_below=True)
+        found = job.image(one, none, np.concatenate([bottoms, tops]))
+        apart = float((bottoms[-1] - tops[0]) @ np.arange(n_planes))
+        sides.append(_Ends(found, len(bottoms), len(tops), apart))
+    upper, lower = sides
+    pairs = [
+        job.pair(upper.images, lower.images, (a, lower.n_bottoms + b))
+        for a in reversed(range(upper.n_bottoms))
+        for b in range(lower.n_tops)
+    ]
+    reach_px = min(job.depth.contact_um / job.fixed.pitch_um[1], job.settings.max_translation_px)
+    return bridge(
+        pairs,
+        [one.own for one in sides],
+        match.distance_planes,
+        job.settings,
+        reach_px=reach_px / job.image_bin,
+        scale=job.image_bin,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Groups of planes at the bottom and at the top of a slice, and the planes between them."""
+
+    images: Projection
+    n_bottoms: int
+    n_tops: int
+    apart: float
+
+    @property
+    def own(self) -> tuple[SlicePair, float]:
+        """The lowest group with the uppermost one, which truly lie on each other."""
+        bottom, top = self.images.images[self.n_bottoms - 1], self.images.images[self.n_bottoms]
+        valid = self.images.valid
+        return SlicePair(bottom, top, valid, valid, (0.0, 0.0)), self.apart
+
+
+def _power_of_two(ratio: float) -> int:
+    return int(2 ** max(0, math.ceil(math.log2(ratio))))
+
+
+def _full_size(fit: PairFit, factor: int) -> Rigid2D:
+    """Express the motion of binned images in px of the slices."""
+    found = fit.transform
+    y, x = ((value + 0.5) * factor - 0.5 for value in found.center_yx)
+    down, right = (value * factor for value in found.translation_yx)
+    return Rigid2D(found.angle_deg, (y, x), (down, right))
+
+
+def _measure_drift(
+    job: _Job,
+    planes: tuple[NDArray[np.float32], NDArray[np.float32]],
+    fit: PairFit,
+    lag_planes: float,
+) -> DriftFit:
+    """Slide the slices along depth, aligned as found or else as the stage has them."""
+    longest = max(job.plane_bin * max(one.shape[1:]) for one in planes)
+    coarse = max(job.plane_bin, _power_of_two(longest / _DEPTH_PX))
+    upper, lower = (bin_mean(one, coarse // job.plane_bin) for one in planes)
+    transform = _full_size(fit, job.image_bin)
+    center = (np.array(upper.shape[1:]) - 1) / 2
+    at = transform.apply((center + 0.5) * coarse - 0.5) - np.array(job.offset_yx)
+    y, x = (at + 0.5) / coarse - 0.5
+    motion = Motion(transform.angle_deg, (float(y), float(x)))
+    shape = (upper.shape[1], upper.shape[2])
+    return measure_drift(
+        upper,
+        np.stack([warp(plane, motion, shape) for plane in lower]),
+        lag_planes=lag_planes,
+        first_index=job.depth.first_index,
+        max_drift_planes=int(job.depth.allowed_um // job.fixed.pitch_um[0]),
+    )
+
+
+def _stage_offset(
+    fixed: SliceStore, moving: SliceStore, shifts: Path | None
+) -> tuple[float, float]:
+    """Say where the stage puts the moving slice's pixel (0, 0) in the fixed slice [px]."""
+    step = (0.0, 0.0)
+    if shifts is not None:
+        rows = read_csv(shifts, ["fixed_id", "moving_id", "x_shift_mm", "y_shift_mm"])
+        ids = (fixed.slice_id, moving.slice_id)
+        placed = place_slices(parse_steps(rows, shifts.name), ids, ids[0], sign_yx=fixed.stage_sign)
+        step = placed.position_mm[ids[1]]
+    elif fixed.stage_corner_mm is not None and moving.stage_corner_mm is not None:
+        signs, corners = fixed.stage_sign, (fixed.stage_corner_mm, moving.stage_corner_mm)
+        y, x = (sign * (b - a) for sign, a, b in zip(signs, *corners, strict=True))
+        step = (y, x)
+    y, x = (
+        1000 * (move + b - a) / pitch
+        for move, a, b, pitch in zip(
+            step, fixed.origin_mm, moving.origin_mm, fixed.pitch_um[1:], strict=True
+        )
+    )
+    return y, x

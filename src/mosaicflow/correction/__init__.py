@@ -1,1 +1,0 @@
-"""Undoing what the instrument did to the intensities, and finding the block face."""

@@ -1,0 +1,1 @@
+"""A finished volume for other programs: files, values, placements."""

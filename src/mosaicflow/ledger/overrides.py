@@ -1,0 +1,107 @@
+"""Places of tiles and slices that somebody knows better than the images: ``overrides.csv``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mosaicflow.errors import InputError
+from mosaicflow.io.tables import parse_bool, parse_slice_id, read_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["GIVEN_PX", "Override", "excluded_slices", "read_overrides"]
+
+_KINDS = ("tile", "slice")
+# Standard deviation of a position that somebody gave without saying how well it is known [px].
+GIVEN_PX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One row of ``overrides.csv``.
+
+    Parameters
+    ----------
+    kind : {'tile', 'slice'}
+        What it is about.
+    slice_id : int
+        The slice.
+    tile : (int, int) or None
+        Lattice index (iy, ix) of a tile.
+    shift_px : (float, float) or None
+        Where it belongs minus where the stage alone puts it, (y, x) in px of the working pitch.
+    angle_deg : float or None
+        Turn of a slice about its centre; None when it is not said.
+    sigma_px : float or None
+        Standard deviation of that; None when it is not said.
+    lock, exclude : bool
+        Whether it is fixed; whether it is to be left out.
+    """
+
+    kind: str
+    slice_id: int
+    tile: tuple[int, int] | None
+    shift_px: tuple[float, float] | None
+    angle_deg: float | None
+    sigma_px: float | None
+    lock: bool
+    exclude: bool
+
+
+def read_overrides(path: Path) -> tuple[Override, ...]:
+    """Read ``overrides.csv``.
+
+    Raises
+    ------
+    InputError
+        For a row that says nothing that can be done.
+    """
+    rows = read_csv(path, ["kind", "slice_id"])
+    return tuple(_row(row, f"{path.name}, row {n}") for n, row in enumerate(rows, start=1))
+
+
+def _row(row: dict[str, str], where: str) -> Override:
+    kind = row["kind"].strip()
+    if kind not in _KINDS:
+        raise InputError(f"{where}: kind is {kind!r}", remedy="write tile or slice")
+
+    def number(name: str) -> float | None:
+        text = (row.get(name) or "").strip()
+        try:
+            return float(text) if text else None
+        except ValueError as error:
+            raise InputError(
+                f"{where}: {name} is {text!r}, expected a number", remedy="correct the table"
+            ) from error
+
+    iy, ix, dy, dx, sigma = (number(n) for n in ("iy", "ix", "dy_px", "dx_px", "sigma_px"))
+    tile = None if iy is None or ix is None else (int(iy), int(ix))
+    if kind == "tile" and tile is None:
+        raise InputError(f"{where}: a tile without iy and ix", remedy="give its lattice index")
+    if sigma is not None and sigma <= 0:
+        raise InputError(f"{where}: sigma_px is {sigma}, expected above 0", remedy="correct it")
+    found = Override(
+        kind,
+        parse_slice_id(row["slice_id"]),
+        tile,
+        None if dy is None and dx is None else (dy or 0.0, dx or 0.0),
+        number("angle_deg"),
+        sigma,
+        parse_bool(row.get("lock") or "false", where),
+        parse_bool(row.get("exclude") or "false", where),
+    )
+    said = found.shift_px is not None or found.angle_deg is not None
+    if kind == "slice" and not (said or found.lock or found.exclude):
+        raise InputError(
+            f"{where}: nothing is said about slice {found.slice_id}",
+            remedy="give dy_px, dx_px or angle_deg, or set lock or exclude",
+        )
+    return found
+
+
+def excluded_slices(rows: Sequence[Override]) -> set[int]:
+    """List the slices whose images rows leave out."""
+    return {row.slice_id for row in rows if row.kind == "slice" and row.exclude}

@@ -1,1 +1,0 @@
-"""Numbers that say how far to trust a result."""
