@@ -166,7 +166,7 @@ def everything():
             np.array(3.5),
             np.array([[1, "x"], [None, (2,)]], dtype=object),
             np.array([1, 2], "M8[25us]"),
-            np.array([3], "m8"),
+            np.array([3], "m8[D]"),
             np.zeros(3, [("a", "<f4"), ("b", ">i2", (2,)), ("c", [("d", "U3")])]),
             np.array([True, False]),
             np.arange(3, dtype=">i4"),

@@ -21,7 +21,7 @@ def test_a_stage_takes_named_arguments_that_are_all_described(name):
     assert {"output", "output_dir"} & set(parameters)
     for parameter in parameters.values():
         assert parameter.kind is parameter.KEYWORD_ONLY
-        assert f"\n    {parameter.name} : " in function.__doc__
+        assert f"\n{parameter.name} : " in inspect.getdoc(function)
 
 
 def test_knowing_all_stages_loads_nothing_heavy():

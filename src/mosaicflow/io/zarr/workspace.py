@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import weakref
 from dataclasses import dataclass
@@ -125,16 +126,22 @@ def open_array(location: Location, path: str, zarr_format: int) -> zarr.Array[An
         raise
     # The library meets metadata of any content, and fails on it in any way it likes.
     except Exception as error:
-        is_codec = type(error).__name__ == "UnknownCodecError"  # of zarr, and of numcodecs
-        found = "is stored with a codec that is not supported" if is_codec else "cannot be opened"
         raise FormatError(
-            f"{location}: array {path!r} {found} ({error!r:.200})",
+            f"{location}: array {path!r} {_why_not_open(error)}",
             remedy="store it again, with blosc, zstd or gzip, by the program that wrote it",
         ) from error
     if array.shards is not None:
         member = f"{key}/zarr.json".strip("/")
         check_ranges(location.address, member, location.patience_s)
     return array
+
+
+def _why_not_open(error: Exception) -> str:
+    if type(error).__name__ == "UnknownCodecError":  # of zarr, and of numcodecs
+        # Each version of them has a sentence of its own; the name stands in quotes in all.
+        name = re.search(r"'+([^']+)'", str(error))
+        return f"is stored with a codec that is not supported ({name[1] if name else error})"
+    return f"cannot be opened ({error!r:.200})"
 
 
 def create_array(workspace: Workspace, path: str, spec: ArraySpec) -> TargetArray:

@@ -185,8 +185,29 @@ def certificates(folder):
             .not_valid_before(today - datetime.timedelta(days=1))
             .not_valid_after(today + datetime.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            # Python 3.13 asks for the identifiers, and for the use of the key.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), False
+            )
         )
-        if not is_authority:
+        if is_authority:
+            signs = dict.fromkeys(
+                (
+                    "digital_signature",
+                    "content_commitment",
+                    "key_encipherment",
+                    "data_encipherment",
+                    "key_agreement",
+                    "crl_sign",
+                    "encipher_only",
+                    "decipher_only",
+                ),
+                False,
+            )
+            usage = x509.KeyUsage(key_cert_sign=True, **signs)
+            builder = builder.add_extension(usage, critical=True)
+        else:
             address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
             builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
         made.append(builder.sign(keys[0], hashes.SHA256()))
