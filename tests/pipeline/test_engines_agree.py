@@ -97,7 +97,8 @@ class Acquisition:
         found: dict[str, set[str]] = {"CACHED": set(), "COMPLETED": set()}
         with trace.open() as file:
             for row in csv.DictReader(file, delimiter="\t"):
-                found.setdefault(row["status"], set()).add(row["name"].split(":")[-1])
+                name = row["name"].split(":")[-1].removesuffix(" (1)")
+                found.setdefault(row["status"], set()).add(name)
         return found
 
 
@@ -205,17 +206,23 @@ def test_resuming_a_finished_run_repeats_nothing(acquisition):
 
 
 def test_a_lost_file_repeats_what_depends_on_it(acquisition, request):
-    # Without a pooled flat field one slice depends on no other before the alignment.
+    # Without a pooled flat field one slice depends on no other before the tiles of all are placed
+    # by one model of the stage: a lost tile moves those of other slices by hundredths of a pixel.
     acquisition.run_workflow("-resume", "--fix_illum_enabled", "false")
     request.getfixturevalue("lost_tile")
     acquisition.run_workflow("-resume", "--fix_illum_enabled", "false")
     tasks = acquisition.tasks()
-    assert tasks["CACHED"] == {f"{name} (z01)" for name in PER_SLICE} | {"DETECT_REHOMING"}
-    assert tasks["COMPLETED"] == {f"{name} (z00)" for name in PER_SLICE} | {
+    before, after = PER_SLICE[:3], PER_SLICE[3:]
+    assert tasks["CACHED"] == {f"{name} (z01)" for name in before} | {"DETECT_REHOMING"}
+    repeated = {f"{name} (z00)" for name in PER_SLICE} | {f"{name} (z01)" for name in after}
+    assert tasks["COMPLETED"] == repeated | {
         "INSPECT_ACQUISITION",
+        "POOL_TILE_POSITIONS",
         "REGISTER_PAIRWISE (z00-z01)",
         "SOLVE_ALIGNMENT",
+        "ESTIMATE_DEPTH_PROFILE",
         "STACK",
+        "REPORT",
     }
 
 

@@ -17,6 +17,7 @@ _COMMANDS = (
     "inspect",
     "check-orientation",
     "simulate",
+    "compare",
     "evaluate",
     "info",
     "verify",

@@ -10,7 +10,7 @@ from mosaicflow import __version__
 from mosaicflow.report.contents import tile_vectors
 from mosaicflow.report.pictures import run_pictures
 from mosaicflow.report.plots import Plot, shift_plot, trend_plots, vector_plot
-from mosaicflow.report.verdict import listed
+from mosaicflow.report.rendering import NOT_MEASURED, fill, number, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from mosaicflow.report.contents import Contents
     from mosaicflow.report.slices import SliceRow
 
-__all__ = ["render"]
+__all__ = ["COLUMNS", "render"]
 
-_DOCS = "https://github.com/mosaicflow/mosaicflow/blob/main/docs"
-_NOT_MEASURED = "not measured"
 # Packages whose version may change a number.
 _PACKAGES = ("numpy", "scipy", "scikit-image", "zarr", "zarrs", "numcodecs", "dask", "tifffile")
 
@@ -39,22 +37,11 @@ def render(contents: Contents) -> str:
     str
         HTML with all styles and pictures in it.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("mosaicflow.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters |= {"number": number, "share": share, "slices": listed}
-    volume, layout, slices = run_pictures(contents.files)
-    return environment.get_template("report.html.j2").render(
+    volume, layout, slices = run_pictures(contents.files, contents.facts.volume)
+    return fill(
+        "report.html.j2",
         it=contents,
         name=contents.facts.volume.removesuffix(".ome.zarr"),
-        software=f"mosaicflow {__version__}",
-        docs=_DOCS,
         volume=volume,
         layout=layout,
         pictures=slices,
@@ -67,44 +54,8 @@ def render(contents: Contents) -> str:
     )
 
 
-def number(value: object, digits: int = 3) -> str:
-    """Write a number for people; what was not measured says so.
-
-    Parameters
-    ----------
-    value : object
-        A number, a word or None.
-    digits : int
-        Significant digits.
-
-    Returns
-    -------
-    str
-    """
-    if isinstance(value, bool) or value is None:
-        return _NOT_MEASURED if value is None else "yes" if value else "no"
-    if not isinstance(value, int | float):
-        return str(value)
-    if not math.isfinite(value):
-        return _NOT_MEASURED
-    if isinstance(value, int):
-        return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    small = value != 0 and abs(value) < 1e-4
-    return f"{value:.1e}" if small else f"{value:.{_decimals(value, digits)}f}"
-
-
-def _decimals(value: float, digits: int) -> int:
-    size = 0 if value == 0 else math.floor(math.log10(abs(value)))
-    return max(0, min(digits - 1 - size, 4 if abs(value) < 1 else digits))
-
-
-def share(value: float | None) -> str:
-    """Write a share as a percentage."""
-    return _NOT_MEASURED if value is None else f"{number(100 * value, 2)} %"
-
-
 # Title, tooltip, and how a row is written.
-_COLUMNS: tuple[tuple[str, str, Any], ...] = (
+COLUMNS: tuple[tuple[str, str, Any], ...] = (
     (
         "tiles by evidence",
         "tiles placed by what overlaps show, of the tiles in the grid; the others follow the stage",
@@ -159,19 +110,19 @@ def _columns(rows: Sequence[SliceRow]) -> dict[str, Any]:
     """Write the cells; what no slice has is named below the table."""
     written = [
         (title, text, {row.slice_id: write(row) for row in rows if row.lost is None})
-        for title, text, write in _COLUMNS
+        for title, text, write in COLUMNS
     ]
-    empty = [title for title, _, cells in written if set(cells.values()) <= {_NOT_MEASURED}]
+    empty = [title for title, _, cells in written if set(cells.values()) <= {NOT_MEASURED}]
     return {"columns": [one for one in written if one[0] not in empty], "empty_columns": empty}
 
 
 def _of(part: int | None, whole: int | None) -> str:
-    return _NOT_MEASURED if part is None or whole is None else f"{part} of {whole}"
+    return NOT_MEASURED if part is None or whole is None else f"{part} of {whole}"
 
 
 def _pair(first: float | None, second: float | None) -> str:
     if first is None and second is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     return f"{number(first)} → {number(second)}"
 
 
@@ -182,9 +133,7 @@ def _length(moved: tuple[float, float] | None) -> float | None:
 def _thickness(row: SliceRow) -> str:
     if row.thickness_um is None:
         return (
-            "first slice"
-            if row.moved_px is not None and not row.thickness_source
-            else _NOT_MEASURED
+            "first slice" if row.moved_px is not None and not row.thickness_source else NOT_MEASURED
         )
     sigma = "" if row.thickness_sigma_um is None else f" ± {number(row.thickness_sigma_um, 2)}"
     assumed = " (assumed)" if row.thickness_source == "assumed" else ""
@@ -193,7 +142,7 @@ def _thickness(row: SliceRow) -> str:
 
 def _outside(row: SliceRow) -> str:
     if row.below_display is None and row.above_display is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     return f"{share(row.below_display)} / {share(row.above_display)}"
 
 
@@ -261,7 +210,7 @@ def _size(contents: Contents) -> str:
     """Say how large the volume is, as the alignment has it."""
     told = contents.alignment
     if not told.get("pitch_um") or not told.get("canvas_yx"):
-        return _NOT_MEASURED
+        return NOT_MEASURED
     shape = (told["n_planes"], *told["canvas_yx"])
     sides = [n * pitch / 1000 for n, pitch in zip(shape, told["pitch_um"], strict=True)]
     spacing = " x ".join(f"{pitch:g}" for pitch in told["pitch_um"])

@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
     from mosaicflow.report.records import RunFiles
 
-__all__ = ["Picture", "run_pictures"]
+__all__ = ["Picture", "encoded", "pitch_of", "run_pictures"]
 
 # Longest sides in px. A thumbnail of tissue is about 12 kB at this size, so fifty slices stay
 # below 1 MB; twice as long they would be 4 MB.
@@ -53,13 +58,17 @@ class Picture:
     bar_text: str = ""
 
 
-def run_pictures(files: RunFiles) -> tuple[Picture | None, Picture | None, tuple[Picture, ...]]:
+def run_pictures(
+    files: RunFiles, volume: str
+) -> tuple[Picture | None, Picture | None, tuple[Picture, ...]]:
     """Read the previews of a run.
 
     Parameters
     ----------
     files : RunFiles
         Of a run.
+    volume : str
+        Name of the volume's store.
 
     Returns
     -------
@@ -72,10 +81,10 @@ def run_pictures(files: RunFiles) -> tuple[Picture | None, Picture | None, tuple
 
     finished = files.named(r"slice_z\d+_normalize\.png")
     layout = files.named(r"layout\.png")
-    others = files.named(r"(?!slice_z\d+_)(?!layout\.png).*\.png")
+    planes = files.named(re.escape(volume.removesuffix(".ome.zarr")) + r"\.png")
     slices = sorted(finished, key=lambda path: parse_slice_id(path.name))
     return (
-        _picture(others[0], _LARGE) if others else None,
+        _picture(planes[0], _LARGE) if planes else None,
         _picture(layout[0], _LARGE) if layout else None,
         tuple(_picture(path, _SMALL, parse_slice_id(path.name)) for path in slices),
     )
@@ -85,20 +94,48 @@ def _picture(path: Path, longest: int, slice_id: int | None = None) -> Picture:
     from PIL import Image
 
     with Image.open(path) as image:
-        pitch = _pitch_um(image.info.get("um_per_px"))
+        pitch = pitch_of(image)
         grey = image.convert("RGB" if image.mode not in ("L", "1") else "L")
         scale = max(1.0, max(grey.size) / longest)
         grey.thumbnail((longest, longest))
+    return _as_picture(grey, path.name, None if pitch is None else pitch * scale, slice_id)
+
+
+def encoded(image: NDArray[np.uint8], name: str, um_per_px: float) -> Picture:
+    """Make a picture of values.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x, 3), uint8
+        Red, green, blue.
+    name : str
+        Says what it shows.
+    um_per_px : float
+        Its pitch.
+
+    Returns
+    -------
+    Picture
+    """
+    from PIL import Image
+
+    return _as_picture(Image.fromarray(image), name, um_per_px)
+
+
+def _as_picture(
+    image: Image.Image, name: str, um_per_px: float | None, slice_id: int | None = None
+) -> Picture:
     written = io.BytesIO()
-    grey.save(written, format="JPEG", quality=_QUALITY)
+    image.save(written, format="JPEG", quality=_QUALITY)
     text = base64.b64encode(written.getvalue()).decode("ascii")
-    share, bar = _bar(None if pitch is None else pitch * scale * grey.width)
+    share, bar = _bar(None if um_per_px is None else um_per_px * image.width)
     source = f"data:image/jpeg;base64,{text}"
-    return Picture(path.name, source, grey.width, grey.height, slice_id, share, bar)
+    return Picture(name, source, image.width, image.height, slice_id, share, bar)
 
 
-def _pitch_um(text: object) -> float | None:
-    """Read the pitch that a preview carries."""
+def pitch_of(image: Image.Image) -> float | None:
+    """Read the pitch that a preview carries [um]; None where it carries none."""
+    text = image.info.get("um_per_px")
     try:
         value = float(str(text))
     except ValueError:

@@ -79,6 +79,7 @@ class Run:
             "slice_id": z, "angle_deg": 0.25, "confidence": 0.9, "thickness_um": thickness,
             "thickness_sigma_um": 0.8 if source else None, "thickness_source": source,
             "evidence": evidence,
+            "center_yx": [30.0, 40.0], "translation_yx": [1.0, 2.0],
         }  # fmt: skip
 
     def pair(self, fixed, moving, correlation=0.95, apart=""):
