@@ -1,4 +1,4 @@
-"""A run that lost too much ends with its volume, its report, the verdict and a failing exit code."""
+"""A run that lost too much ends with its volume and report there, and a failing exit code."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ class StageReport:
         name : str
             Known names carry their own thresholds.
         value : float, str, bool or None
-            NaN and infinity become null with a warning.
+            NaN and infinity become null, with a warning where the number is used.
         unit, description : str
             For the reader.
         warning, error : float, optional
@@ -195,7 +195,8 @@ class StageReport:
         if warning is not None or error is not None:
             threshold = _Threshold(warning, error, good)
         if isinstance(value, float) and not math.isfinite(value):
-            self.warn(f"{name} is {value}")
+            if self.is_used:
+                self.warn(f"{name} is {value}")
             value = None
         status: Status = "ok"
         if isinstance(value, int | float) and not isinstance(value, bool):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.report.records import Measured, Metric
 
-__all__ = ["Advice", "Finding", "findings"]
+__all__ = ["Advice", "Finding", "by_severity", "findings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,14 @@ _ADVICE = {
     "loop_error_graph_px": Advice(
         "pairs of slices contradict each other", "look at the pairs with a low confidence"
     ),
+    "gain_max": Advice(
+        "a slice was imaged with far less light than the others",
+        "look at the plot of brightness factors; check the lamp; its noise was raised alike",
+    ),
+    "gain_min": Advice(
+        "a slice was imaged with far more light or noise than the others",
+        "look at the plot of brightness factors, and at the slice's preview",
+    ),
     "largest_step": Advice(
         "the stage was moved or lost its zero", "look at shifts_xy.csv; detect_rehoming: true"
     ),
@@ -180,7 +188,11 @@ def findings(measured: Sequence[Measured], lost: Collection[int]) -> tuple[Findi
             told.add((one.text, one.source.pair))
             kind = "note" if one.status == "note" else "counts"
             groups.setdefault((kind, one.key), []).append(one)
-    found = [_finding(group) for group in groups.values()]
+    return by_severity([_finding(group) for group in groups.values()])
+
+
+def by_severity(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Order findings: errors, warnings, notes; of each the most frequent first."""
     order = {"error": 0, "warning": 1, "note": 2}
     return tuple(
         sorted(found, key=lambda one: (order[one.status], -one.count, one.stage, one.text))

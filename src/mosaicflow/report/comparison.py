@@ -113,7 +113,10 @@ def compare_runs(first: Contents, second: Contents, names: tuple[str, str]) -> s
     """
     lines = _lines(first, second)
     pictures = [run_pictures(one.files, one.facts.volume) for one in (first, second)]
-    by_id = [{one.slice_id: one for one in slices} for _, _, slices in pictures]
+    by_id = [
+        {one.slice_id: one for one in slices if one.slice_id is not None}
+        for _, _, slices in pictures
+    ]
     return fill(
         "comparison.html.j2",
         names=names,

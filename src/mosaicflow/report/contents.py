@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.report.causes import Finding, findings
+from mosaicflow.report.causes import Finding, by_severity, findings
 from mosaicflow.report.counts import Counts, Repair, count, repairs
+from mosaicflow.report.joints import joint_findings, joints_of, unlike_slices
 from mosaicflow.report.plots import Vectors
-from mosaicflow.report.records import Lost, Measured, RunFiles, lost_slices, read_measured
+from mosaicflow.report.records import Lost, Measured, RunFiles, lost_slices, read_measured, worst
 from mosaicflow.report.slices import SliceRow, slice_rows
 from mosaicflow.report.verdict import Verdict, judge
 
@@ -88,7 +89,13 @@ def gather(files: RunFiles, facts: Facts) -> Contents:
     Contents
     """
     measured, lost = read_measured(files), lost_slices(files)
-    rows = slice_rows(files, measured, lost)
+    gone = {one.slice_id for one in lost}
+    joints = joints_of(measured, gone)
+    unlike = unlike_slices(joints)
+    rows = tuple(
+        replace(row, status=worst([row.status, unlike.get(row.slice_id, "ok")]))
+        for row in slice_rows(files, measured, lost)
+    )
     alignment = files.json("alignment.json")
     return Contents(
         files,
@@ -98,7 +105,7 @@ def gather(files: RunFiles, facts: Facts) -> Contents:
         rows,
         count(files, measured, lost),
         repairs(files),
-        findings(measured, {one.slice_id for one in lost}),
+        by_severity((*findings(measured, gone), *joint_findings(unlike, joints))),
         judge(measured, rows, lost, alignment),
         alignment,
     )

@@ -110,14 +110,14 @@ def _placed(path: Path, place: NDArray[np.float64], canvas: _Canvas) -> NDArray[
     """Draw a preview where its slice lies on the canvas."""
     import numpy as np
     from PIL import Image
-    from skimage.transform import warp
+    from scipy.ndimage import affine_transform
 
     with Image.open(path) as image:
         step = (pitch_of(image) or canvas.pitch_um) / canvas.pitch_um
         grey = np.asarray(image.convert("L"), np.float32)
     # Pixels of n times the size lie n times as far apart, their middles included.
     matrix = np.linalg.inv(_grown(step)) @ np.linalg.inv(place) @ _grown(canvas.coarse)
-    drawn = warp(grey, matrix, output_shape=canvas.size, order=1, preserve_range=True)
+    drawn = affine_transform(grey, matrix, output_shape=canvas.size, order=1)
     return np.asarray(np.clip(drawn, 0, 255), np.uint8)
 
 
@@ -134,7 +134,7 @@ def canvas_from_slice(one: Mapping[str, Any], to: str = "placed") -> NDArray[np.
     Returns
     -------
     ndarray, shape (3, 3)
-        For homogeneous points (x, y, 1).
+        For homogeneous points (y, x, 1).
     """
     import numpy as np
 
@@ -143,9 +143,9 @@ def canvas_from_slice(one: Mapping[str, Any], to: str = "placed") -> NDArray[np.
     y, x = (float(t) - float(m) for t, m in zip(one["translation_yx"], moved, strict=True))
     centre_y, centre_x = map(float, one["center_yx"])
     cos, sin = math.cos(angle), math.sin(angle)  # angles run from +y towards +x
-    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
-    back = np.array([[1, 0, -centre_x], [0, 1, -centre_y], [0, 0, 1]])
-    forth = np.array([[1, 0, centre_x + x], [0, 1, centre_y + y], [0, 0, 1]])
+    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    back = np.array([[1, 0, -centre_y], [0, 1, -centre_x], [0, 0, 1]])
+    forth = np.array([[1, 0, centre_y + y], [0, 1, centre_x + x], [0, 0, 1]])
     return np.asarray(forth @ turn @ back)
 
 

@@ -356,9 +356,9 @@ def _intensities(drawn: _Drawn) -> list[dict[str, object]]:
 def _report(report: StageReport, drawn: _Drawn) -> None:
     alignment = drawn.alignment
     if all(plan.store.shape[0] == 1 for plan in drawn.plans):
-        report.warn("the slices are one plane deep: the volume has one plane per slice")
+        report.note("the slices are one plane deep: the volume has one plane per slice")
     if len(drawn.plans) == 1:
-        report.warn("there is one slice only: nothing was stacked")
+        report.note("there is one slice only: nothing was stacked")
     report.metric("slices_stacked", len(drawn.plans), "", "slices in the volume")
     report.metric("slices_left_out", len(alignment.left_out), "", "slices without image")
     gaps = sum(gap.stop_plane - gap.first_plane for gap in alignment.gaps)
@@ -384,14 +384,23 @@ def _report(report: StageReport, drawn: _Drawn) -> None:
 _OUTSIDE = 0.002
 
 
+# Factor by which a slice may be made brighter or darker than the others without a word. Three sound
+# simulated sets: 1.000; a slice with a tenth of the light: 6.6; with 25 times the camera's noise:
+# 0.45. At twice this the noisy one would pass.
+_GAIN = 1.5
+
+
 def _report_brightness(report: StageReport, drawn: _Drawn) -> None:
     steps = np.abs(drawn.balance.steps[np.isfinite(drawn.balance.steps)])
     if steps.size:
         text = "median relative step of brightness at a seam, after the gains"
         report.metric("seam_step", math.expm1(float(np.median(steps))), "", text, warning=0.1)
     gains, levels = drawn.balance.gains, drawn.levels
-    report.metric("gain_min", float(gains.min()), "", "smallest brightness factor")
-    report.metric("gain_max", float(gains.max()), "", "largest brightness factor")
+    least, most, darkest = float(gains.min()), float(gains.max()), int(gains.argmax())
+    text = "smallest brightness factor of a slice"
+    report.metric("gain_min", least, "", text, warning=1 / _GAIN, good="high")
+    text = f"largest brightness factor of a slice (slice {drawn.plans[darkest].span.slice_id})"
+    report.metric("gain_max", most, "", text, warning=_GAIN)
     filled = max(int(levels.filled.sum()), 1)
     above, below = (int(counts.sum()) / filled for counts in (levels.above, levels.below))
     text = "voxels {}, stored as they are, that a display from 0 to 1 shows as {}"
