@@ -170,7 +170,7 @@ def test_a_slice_of_one_plane_makes_a_volume_of_one_plane(flat_slices, tmp_path)
     stack(slices=tuple(paths), alignment=alignment, output=tmp_path / "v.ome.zarr")
     assert open_level(tmp_path / "v.ome.zarr").shape == (1, 40, 50)
     metrics = json.loads((tmp_path / "v.metrics.json").read_text())
-    assert any("one plane deep" in text for text in metrics["warnings"])
+    assert any("one plane deep" in text for text in metrics["notes"])
 
 
 def test_a_finer_pitch_is_drawn_at_its_true_size(flat_slices, tmp_path):
