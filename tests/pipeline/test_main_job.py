@@ -172,6 +172,7 @@ def test_a_real_brain_section_is_placed_as_its_stage_moved(tmp_path):
     assert len(unplaced) == 9
 
 
+@pytest.mark.slow
 @needs("tiles_wsi_brain")
 def test_a_running_number_places_all_tiles_of_the_brain_section(tmp_path):
     result = run(

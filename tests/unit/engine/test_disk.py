@@ -96,7 +96,10 @@ def test_an_output_that_is_a_link_to_nothing_is_named(acquisition, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("redirection", ["2>/dev/full >&-", "2>/dev/full >/dev/full"])
+@pytest.mark.parametrize(
+    "redirection",
+    ["2>/dev/full >&-", pytest.param("2>/dev/full >/dev/full", marks=pytest.mark.slow)],
+)
 def test_results_do_not_depend_on_the_log(
     acquisition, finished_run, tmp_path, content, redirection
 ):

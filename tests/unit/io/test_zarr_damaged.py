@@ -44,6 +44,25 @@ def a_chunk(store: Path, level: str = "0") -> Path:
     return sorted(p for p in files if not p.name.startswith(".") and p.name != "zarr.json")[0]
 
 
+@pytest.mark.parametrize("flavour", ["0.4", "0.5"])
+def test_an_image_without_a_voxel_is_named(tmp_path, flavour):
+    store = tmp_path / "a.ome.zarr"
+    save_omezarr(noise((6, 20, 20)), store, RESOLUTION_MM, n_levels=0, ngff_version=flavour)
+    file = store / "0" / (".zarray" if flavour == "0.4" else "zarr.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"shape": [6, 0, 20]}))
+    with pytest.raises(FormatError, match=r"a.ome.zarr: level 0 has the shape \(6, 0, 20\)"):
+        open_level(store)
+
+
+@pytest.mark.parametrize("name", ["", "zy", "yx"])
+def test_an_axis_whose_name_is_only_part_of_the_known_ones_is_no_axis_of_space(tmp_path, name):
+    store = tmp_path / "a.ome.zarr"
+    save_omezarr(noise((6, 20, 20)), store, RESOLUTION_MM, n_levels=0)
+    edit(store, lambda image: image["axes"][0].update(name=name))
+    with pytest.raises(FormatError, match="has 6 entries, expected 1"):
+        open_level(store)
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_a_bare_array_is_one_level_of_1_um(tmp_path, zarr_format):
     data = noise((6, 20, 20))

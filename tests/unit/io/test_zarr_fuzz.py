@@ -74,7 +74,7 @@ def use(store):
     assert time.process_time() - start < 5
 
 
-@settings(suppress_health_check=list(HealthCheck), max_examples=150)
+@settings(suppress_health_check=list(HealthCheck), max_examples=60)
 @given(data=st.data())
 def test_any_value_in_any_place_of_the_metadata_is_one_line(sound, tmp_path, data):
     store = tmp_path / "a.ome.zarr"
@@ -87,7 +87,7 @@ def test_any_value_in_any_place_of_the_metadata_is_one_line(sound, tmp_path, dat
     use(store)
 
 
-@settings(suppress_health_check=list(HealthCheck), max_examples=150)
+@settings(suppress_health_check=list(HealthCheck), max_examples=60)
 @given(data=st.data())
 def test_any_byte_of_the_metadata_may_be_another(sound, tmp_path, data):
     store = tmp_path / "a.ome.zarr"

@@ -86,7 +86,7 @@ def stores(draw):
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(store=stores(), lazy=st.booleans())
 def test_whatever_is_saved_is_read_back_bit_for_bit(store, lazy):
     data, options = store
@@ -100,7 +100,7 @@ def test_whatever_is_saved_is_read_back_bit_for_bit(store, lazy):
         np.testing.assert_array_equal(read_omezarr(path)[0].compute(), data)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     shape=shapes,
     chunk=st.integers(1, 20),

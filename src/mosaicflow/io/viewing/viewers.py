@@ -97,7 +97,7 @@ def neuroglancer_viewer(path: StorePath, url: str, choice: StoreChoice | None = 
     axes = {
         axis.name: (pitch, n * pitch)
         for axis, pitch, n in zip(info.axes, info.scales_um[0], info.shapes[0], strict=True)
-        if axis.name in "xyz"
+        if axis.name in ("x", "y", "z")
     }
     finest = min(pitch for pitch, _ in axes.values())  # the unit of Neuroglancer's zoom
     largest = max(extent for _, extent in axes.values())

@@ -292,7 +292,7 @@ def _assumed_axes(ndim: int) -> tuple[Axis, ...]:
     if not 2 <= ndim <= 5:
         raise FormatError(f"an array with {ndim} axes is no image (expected 2 to 5)")
     names = "tczyx"[-ndim:]
-    return tuple(Axis(name, "space" if name in "zyx" else "", "") for name in names)
+    return tuple(Axis(name, "space" if name in ("z", "y", "x") else "", "") for name in names)
 
 
 def _unknown_pitch(ndim: int, where: str) -> tuple[float, ...]:

@@ -299,7 +299,7 @@ def _length_of(transforms: Sequence[Mapping[str, Any]]) -> int:
 
 def _parse_axis(axis: str | Mapping[str, Any]) -> Axis:
     if isinstance(axis, str):  # before 0.4 an axis was its name alone
-        return Axis(axis.lower(), "space" if axis.lower() in "zyx" else "")
+        return Axis(axis.lower(), "space" if axis.lower() in ("z", "y", "x") else "")
     return Axis(str(axis["name"]).lower(), str(axis.get("type") or ""), str(axis.get("unit") or ""))
 
 
@@ -307,7 +307,7 @@ def _unit_factors(axes: Sequence[Axis], where: str) -> tuple[float, ...]:
     factors = []
     unknown = []
     for axis in axes:
-        factor = micrometers_per_unit(axis.unit) if axis.name in "zyx" else 1.0
+        factor = micrometers_per_unit(axis.unit) if axis.name in ("z", "y", "x") else 1.0
         if factor is None:
             unknown.append(f"{axis.name}: {axis.unit or 'none'}")
         factors.append(1.0 if factor is None else factor)

@@ -278,6 +278,11 @@ def open_level(
     -------
     LevelReader
         Axes (z, y, x), or (y, x) for a projection.
+
+    Raises
+    ------
+    FormatError
+        The level holds no voxel.
     """
     info = read_omezarr_info(path, allow_bare=allow_bare)
     if not -len(info.levels) <= level < len(info.levels):
@@ -286,6 +291,11 @@ def open_level(
         )
     view = _view_of(info, lateral_order, {"c": channel, "t": time})
     reader = LevelReader(info, level % len(info.levels), view, checked=checked)
+    if 0 in reader.shape:
+        raise FormatError(
+            f"{info.location}: level {level} has the shape {reader.shape}, which holds no voxel",
+            remedy="write the store again: its metadata says that there is no image",
+        )
     if info.ngff_version:
         pitch = view.pick(info.levels[0].scale_um)
         check_plausible(pitch, str(info.location))
@@ -415,7 +425,7 @@ def _view_of(
     fixed = {
         names.index(name): _fixed_index(info, name, extents, picked)
         for name in names
-        if name not in "zyx"
+        if name not in spatial
     }
     order = [names.index(name) for name in spatial]
     if lateral_order == "xy":
