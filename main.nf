@@ -1,21 +1,28 @@
-include { closingOf ; effectiveSettings ; isReported ; runFacts ; usualSettings } from './functions/about'
-include { checkFolders ; checkValues            } from './functions/checks'
-include { publishedFolder ; publishedFolders    } from './functions/published'
-include { listingOf ; tileEntries } from './functions/raw_folder'
+include { bugsOf ; closingOf ; effectiveSettings ; helpText ; isFailed ; isReported ; runFacts ; usualSettings } from './functions/about'
+include { checkFolders ; checkValues } from './functions/checks'
+include { isKept ; publishMode ; publishedFolder ; publishedFolders ; stageOf } from './functions/published'
 include { markRunning ; unmarkRunning } from './functions/running'
-include { stageSettings           } from './functions/settings'
-include { checkedOutcomes ; firstRecord ; isBug ; sliceIdOf } from './functions/slices'
-include { INSPECT_ACQUISITION     } from './modules/inspect_acquisition'
-include { DETECT_REHOMING         } from './modules/detect_rehoming'
-include { BUILD_GRIDS             } from './workflows/build_grids'
-include { RECONSTRUCT_SLICES      } from './workflows/reconstruct_slices'
-include { ALIGN_SLICES            } from './workflows/align_slices'
-include { REPORT_BUGS             } from './workflows/report_bugs'
-include { REPORT                  } from './modules/report'
+include { stageSettings    } from './functions/settings'
+include { isBug            } from './functions/slices'
+include { READ_ACQUISITION } from './workflows/read_acquisition'
+include { PROCESS_SLICES   } from './workflows/process_slices'
+include { ALIGN_SLICES     } from './workflows/align_slices'
+include { REFUSE           } from './workflows/refuse'
+include { REPORT           } from './modules/report'
 
 params {
     // Folder of the raw acquisition, or a tile table (CSV) in it
-    input: Path
+    input: Path?
+    // Acquisition that Nextflow makes up where no input is given, for trying things out (empty | toy | demo
+    // | benchmark | hard | deep | native | ideal)
+    simulate: String = ''
+    // What Nextflow makes a task: each stage of a slice (stage), or all stages of a slice between two waits
+    // of the run (slice), where tasks wait long in a queue (stage | slice)
+    granularity: String = 'stage'
+    // Nextflow lists all parameters and ends
+    help: Boolean = false
+    // Nextflow tells the version of mosaicflow and ends
+    version: Boolean = false
 
     // ---- Which steps run ----
     // Estimate the flat field of all tiles and divide by it
@@ -30,6 +37,9 @@ params {
     graph_span: Integer = 3
     // Name of the specimen and so of the volume; empty: 3d_volume
     subject_name: String = ''
+    // What stays in the output folder: everything; what shows how good it is (previews, finished slices,
+    // transforms, and the following); volume, tables, metrics and report (all | qc | final)
+    keep: String = 'all'
 
     // ---- Tiles and where they lie ----
     // How the folder is organised; auto finds out (auto | flat | per_slice | acquisition | archived | tiff
@@ -257,111 +267,100 @@ params {
 
 workflow {
     main:
-    checkValues(params, file("${projectDir}/nextflow_schema.json"))
-    checkFolders(params.input, workflow.outputDir, params.output, publishedFolders())
+    def schema = file("${projectDir}/nextflow_schema.json")
+    if( params.help || params.version )
+        exit 0, params.help ? helpText(schema) : "mosaicflow ${workflow.manifest.version}"
+    checkValues(params, schema)
+    checkFolders(params, workflow.outputDir, publishedFolders())
     markRunning(workflow.outputDir, workflow.start)
-    def settings = stageSettings(params)
+    def settings = stageSettings(params, workflow.manifest.version)
     def volume_name = params.subject_name ?: '3d_volume'
-    def root = params.input.isDirectory() ? params.input : params.input.parent
-    def table = params.input.isDirectory() ? '' : params.input.name
-
-    inspected = INSPECT_ACQUISITION(
-        root, listingOf(root, params.verify_content), table, params.positions ?: [], params.tile_table ?: [], params.slice_config ?: [],
-        settings.inspect_acquisition
-    )
-    tiles_ch = inspected.tiles.flatten().map { list -> tuple(sliceIdOf(list), list, tileEntries(root, list)) }
-    shifts = inspected.shifts
-    fragments = []
-    table_files_ch = inspected.tiles.flatten().mix(inspected.shifts, inspected.slice_config, inspected.files)
-    if( params.detect_rehoming ) {
-        cleaned = DETECT_REHOMING(inspected.shifts, settings.detect_rehoming)
-        shifts = cleaned.shifts
-        fragments = cleaned.fragment
-        table_files_ch = table_files_ch.mix(cleaned.shifts, cleaned.fragment, cleaned.files)
-    }
-
-    def known = [
+    def chains = params.granularity == 'slice'
+    def tables = [
+        positions: params.positions ?: [], tile_table: params.tile_table ?: [], slice_config: params.slice_config ?: [],
         overrides: params.overrides ?: [],
         distortion: params.distortion in ['auto', 'none'] ? [] : file(params.distortion, checkIfExists: true)
     ]
-    built = BUILD_GRIDS(tiles_ch, settings, params.fix_illum_enabled, params.fix_curvature_enabled == 'auto')
-    reconstructed = RECONSTRUCT_SLICES(
-        built.grids, built.unlit, tiles_ch.map { id, list, _entries -> tuple(id, list) }, known,
-        settings, params.compensate_psf_enabled
+
+    // What was recorded: [ id, tile list, raw tiles ] of each slice
+    found = READ_ACQUISITION(params.input, params.simulate, tables, settings, params.detect_rehoming)
+
+    // Tiles -> one slice per section, or a record of why not
+    processed = PROCESS_SLICES(
+        found.tiles, tables, settings,
+        [
+            light: params.fix_illum_enabled, curvature: params.fix_curvature_enabled == 'auto',
+            psf: params.compensate_psf_enabled, chains: chains
+        ]
     )
 
-    failures_ch = built.failures.mix(reconstructed.failures).groupTuple()
-        .map { id, records -> tuple(id, firstRecord(records, settings.keySet().toList())) }
-    outcomes = tiles_ch.map { id, list, _entries -> tuple(id, list) }
-        .join(reconstructed.slices.mix(failures_ch), remainder: true)
-        .toList()
-        .map { rows -> checkedOutcomes(rows) }
+    // Slices -> one volume
     aligned = ALIGN_SLICES(
-        reconstructed.slices, outcomes,
+        processed.slices, processed.whole,
         [
-            shifts: shifts, fragments: fragments, slice_config: inspected.slice_config,
-            positions: reconstructed.places, stages: reconstructed.stages,
-            overrides: params.overrides ?: []
+            shifts: found.shifts, fragments: found.fragments, slice_config: found.slice_config,
+            positions: processed.places, stages: processed.stages, overrides: tables.overrides
         ],
-        settings, params.graph_span, volume_name
+        settings, [span: params.graph_span, chains: chains], volume_name
     )
+
+    // What of it can be trusted
+    stores_ch = processed.stores.map { id, store -> [slice: id, stage: stageOf(store.name), store: store] }
+        .filter { row -> isKept(row.store.name, params.keep) }
+    made_ch = found.files.mix(processed.files, aligned.files)
+    files_ch = made_ch.filter { file -> isKept(file.name, params.keep) }
+    facts = [
+        input: (params.input ?: "simulated: ${params.simulate}").toString(), output: workflow.outputDir.toString(),
+        version: nextflow.version.toString(), profile: workflow.profile, container: workflow.containerEngine,
+        command: workflow.commandLine
+    ]
+    facts_ch = stores_ch.map { row -> row.store }.mix(aligned.volume, files_ch).toList()
+        .map { all -> runFacts(volume_name, effectiveSettings(params, schema), usualSettings(schema), all, facts) }
+        .collectFile(name: 'run_facts.json')
+        .first()
+    told = made_ch.filter { file -> isReported(file.name) }.toSortedList { a, b -> a.name <=> b.name }
+    reported = REPORT(told, facts_ch, settings.report)
     versions_ch = channel.topic('versions').unique()
         .map { process, tool, version -> "${process.tokenize(':')[-1]}\t${tool}\t${version}" }
         .collectFile(name: 'versions.tsv', newLine: true, sort: true)
 
-    grids_ch = built.stores.map { id, grid -> [slice: id, grid: grid] }
-    slices_ch = reconstructed.stores.map { id, slice -> [slice: id, store: slice] }
-    files_ch = table_files_ch.flatten()
-        .mix(failures_ch.map { _id, record -> record }, built.files, reconstructed.files, aligned.files)
-
-    REPORT_BUGS(files_ch.filter { f -> isBug(f) }.collect())
-    outputs = grids_ch.map { row -> row.grid }.mix(slices_ch.map { row -> row.store }, aligned.volume, files_ch).toList()
-    schema = file("${projectDir}/nextflow_schema.json")
-    facts = [
-        input: params.input.toString(), output: workflow.outputDir.toString(), version: nextflow.version.toString(),
-        profile: workflow.profile, container: workflow.containerEngine, command: workflow.commandLine
-    ]
-    facts_ch = outputs
-        .map { all -> runFacts(volume_name, effectiveSettings(params, schema), usualSettings(schema), all, facts) }
-        .collectFile(name: 'run_facts.json')
-    told_ch = files_ch.filter { file -> isReported(file.name) }.toSortedList { a, b -> a.name <=> b.name }
-    reported = REPORT(told_ch, facts_ch, settings.report)
+    // A run that is done and has failed
+    REFUSE(
+        made_ch.filter { file -> isBug(file) }.toList().filter { records -> records }.map { records -> bugsOf(records) }
+            .mix(reported.record.filter { record -> isFailed(record) }.map { _record -> 'the verdict reaches fail_on' })
+            .map { reason ->
+                log.error reason
+                tuple(reason, true)
+            }
+    )
 
     publish:
-    grids    = grids_ch
-    slices   = slices_ch
-    volume   = aligned.volume
-    files    = files_ch.mix(reported.page, reported.guide)
-    about    = versions_ch.mix(reported.record)
+    stores = stores_ch
+    volume = aligned.volume
+    files  = files_ch.mix(reported.page, reported.guide)
+    about  = versions_ch.mix(reported.record)
 
     onComplete:
     unmarkRunning(workflow.outputDir)
-    def record = file("${workflow.outputDir}/pipeline_info/run.json")
     // Of an earlier run where this one ended before its report.
-    def closing = workflow.success ? closingOf(record) : [lines: [], failed: false]
-    closing.lines.each { line -> log.info line.replace('{output}', workflow.outputDir.toString()) }
-    if( closing.failed )
-        nextflow.Global.session.abort(new nextflow.exception.AbortRunException('fail_on'))
+    def closing = workflow.success ? closingOf(file("${workflow.outputDir}/pipeline_info/run.json")) : []
+    closing.each { line -> log.info line.replace('{output}', workflow.outputDir.toString()) }
     log.info "mosaicflow ${workflow.success ? 'finished' : 'failed'} after ${workflow.duration}: ${workflow.outputDir}"
 }
 
 output {
-    grids {
-        path 'mosaic_grids'
-        index {
-            path 'pipeline_info/mosaic_grids.csv'
-            header true
-        }
-    }
-    slices {
+    // Grids and slices of all stages
+    stores {
         path { row -> publishedFolder(row.store.name) }
+        mode publishMode(params.publish_mode, workflow.workDir, workflow.outputDir)
         index {
-            path 'pipeline_info/slices.csv'
+            path 'pipeline_info/stores.csv'
             header true
         }
     }
     volume {
         path '.'
+        mode publishMode(params.publish_mode, workflow.workDir, workflow.outputDir)
     }
     // Tables, metrics, transforms and previews, each kind in its folder.
     files {

@@ -32,6 +32,7 @@ from mosaicflow.engine.limits import (
 )
 from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.simulation.settings import PresetName
 from mosaicflow.stages._table import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -86,14 +87,23 @@ class Group:
 
 
 RUN = (
-    Setting("input", "Folder of the raw acquisition, or a tile table (CSV) in it.", Path, None),
+    Setting(
+        "input", "Folder of the raw acquisition, or a tile table (CSV) in it.", Path | None, None
+    ),
+    Setting(
+        "simulate",
+        "Acquisition that Nextflow makes up where no input is given, for trying things out.",
+        typing.Literal["", *typing.get_args(PresetName)],
+        "",
+    ),
     Setting("output", "Folder for all results.", str, "results"),
     Setting(
         "publish_mode",
-        "How Nextflow puts results into the output folder: copy, or link where the work folder is "
-        "on the same disk and stays.",
-        typing.Literal["copy", "link", "rellink", "symlink"],
-        "copy",
+        "How Nextflow puts grids, slices and the volume into the output folder: auto makes hard "
+        "links where the work folder is on the same disk, and copies elsewhere; the rest is always "
+        "copied.",
+        typing.Literal["auto", "copy", "link", "rellink", "symlink"],
+        "auto",
     ),
     Setting(
         "container",
@@ -102,6 +112,15 @@ RUN = (
         str,
         "mosaicflow:0.1.0",
     ),
+    Setting(
+        "granularity",
+        "What Nextflow makes a task: each stage of a slice (stage), or all stages of a slice "
+        "between two waits of the run (slice), where tasks wait long in a queue.",
+        typing.Literal["stage", "slice"],
+        "stage",
+    ),
+    Setting("help", "Nextflow lists all parameters and ends.", bool, False),
+    Setting("version", "Nextflow tells the version of mosaicflow and ends.", bool, False),
 )
 INTRODUCTION = (
     "One name, one meaning, in both engines: on the command line (`--crop_depth_um 400`), or in a "
@@ -233,8 +252,7 @@ def _schema_group(group: Group) -> dict[str, Any]:
         "type": "object",
         "properties": {setting.name: _schema_entry(setting) for setting in group.settings},
     }
-    required = [setting.name for setting in group.settings if setting.name == "input"]
-    return found | ({"required": required} if required else {})
+    return found
 
 
 def _schema_entry(setting: Setting) -> dict[str, Any]:
@@ -287,7 +305,7 @@ def _row(setting: Setting) -> str:
     kind = kind or nextflow_type(setting).removesuffix("?").lower()
     default = "" if setting.default is None else f"`{nextflow_value(setting.default)}`"
     if setting.name == "input":
-        default = "required"
+        default = "required, or `simulate`"
     stages = ", ".join(f"`{stage}`" for stage in setting.stages)
     if len(setting.stages) > 5:
         stages = "all stages that write a store"

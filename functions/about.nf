@@ -24,7 +24,7 @@ def placeOf(name) {
 def effectiveSettings(given, schema_json) {
     def words = schemaRules(schema_json).findAll { _name, rule -> rule.type == 'string' }.keySet()
     return given
-        .findAll { name, value -> value != null && !(name in ['input', 'output', 'publish_mode', 'container']) }
+        .findAll { name, value -> value != null && !(name in noSettings()) }
         .collectEntries { name, value -> [(name): name in words || value instanceof java.nio.file.Path ? value.toString() : value] }
         .sort()
 }
@@ -34,10 +34,36 @@ def usualSettings(schema_json) {
     return schemaRules(schema_json).collectEntries { name, rule -> [(name): rule['default']] }
 }
 
-// The last words of a run, as the stage REPORT has them, and whether its verdict fails the run.
+// Parameters that change no result.
+def noSettings() {
+    return ['input', 'simulate', 'output', 'publish_mode', 'container', 'granularity', 'help', 'version']
+}
+
+// All parameters with their meaning, for --help.
+def helpText(schema_json) {
+    def groups = new groovy.json.JsonSlurper().parse(schema_json)['$defs'].values()
+    def lines = groups.collectMany { group ->
+        ['', "${group.title}:"] + group.properties.collect { name, rule ->
+            def usual = rule['default'] == null || rule['default'] == '' ? '' : " [${rule['default']}]"
+            "  --${name.padRight(34)} ${rule.description}${usual}"
+        }
+    }
+    return (['nextflow run . --input RAW --output OUT [-profile docker,slurm,…] [-resume]', 'See docs/running.md.'] + lines).join('\n')
+}
+
+// The last words of a run, as the stage REPORT has them.
 def closingOf(record_json) {
-    def record = new groovy.json.JsonSlurper().parse(record_json)
-    return [lines: record.closing ?: [], failed: record.verdict?.failed ?: false]
+    return new groovy.json.JsonSlurper().parse(record_json).closing ?: []
+}
+
+// Why a finished run fails: its verdict reaches fail_on.
+def isFailed(record_json) {
+    return new groovy.json.JsonSlurper().parse(record_json).verdict?.failed ?: false
+}
+
+// Why a finished run fails: faults of mosaicflow ended slices or pairs, which left these records.
+def bugsOf(records) {
+    return "a bug in mosaicflow ended ${records.collect { f -> f.name }.toSorted().join(', ')}: everything else is done; please report it with these files".toString()
 }
 
 def schemaRules(schema_json) {

@@ -38,15 +38,22 @@ def shown(value) {
 }
 
 // Raw data and results must not mix: what is published below the raw folder would be read as tiles.
-def checkFolders(raw, output, asked, published) {
-    if( output.toAbsolutePath().normalize() != file(asked).toAbsolutePath().normalize() )
-        error "-output-dir ${output} would split the results, some of which go to --output ${asked}: give --output alone"
-    def source = raw.isDirectory() ? raw : raw.parent
+def checkFolders(given, output, published) {
+    if( !given.input && !given.simulate )
+        error "--input is missing: give the folder of the raw acquisition (or --simulate toy, to try things out)"
+    if( output.toAbsolutePath().normalize() != file(given.output).toAbsolutePath().normalize() )
+        error "-output-dir ${output} would split the results, some of which go to --output ${given.output}: give --output alone"
     def target = output.toAbsolutePath().normalize()
     if( target.exists() && !target.isDirectory() )
         error "--output ${output} is a file, expected a folder for the results"
+    if( given.input )
+        checkApart(given.input, target, published)
+}
+
+def checkApart(raw, target, published) {
+    def source = raw.isDirectory() ? raw : raw.parent
     if( target.startsWith(source) )
-        error "--output ${output} lies in the raw folder ${source}, which is never written to: choose a folder outside it"
+        error "--output ${target} lies in the raw folder ${source}, which is never written to: choose a folder outside it"
     if( source.startsWith(target) && target.relativize(source).getName(0).toString() in published )
-        error "--input ${raw} lies where results are written below --output ${output}: choose another --output"
+        error "--input ${raw} lies where results are written below --output ${target}: choose another --output"
 }

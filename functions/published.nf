@@ -29,3 +29,49 @@ def publishedFolder(name) {
 def publishedFolders() {
     return ['mosaic_grids', 'slices', 'transforms', 'tables', 'metrics', 'previews', 'exports', 'pipeline_info']
 }
+
+// Whether a result is kept in the output folder (--keep): all; qc: what shows how good it is; final: the
+// volume, tables, metrics and the report. src/mosaicflow/engine/layout.py says the same.
+def isKept(name, keep) {
+    def folder = publishedFolder(name)
+    if( folder in ['slices/normalize', 'transforms', 'previews'] )
+        return keep != 'final'
+    return keep == 'all' || !(folder == 'mosaic_grids' || folder.startsWith('slices/'))
+}
+
+// The stage that made a store, by the store's name.
+def stageOf(name) {
+    def stages = [
+        resampled: 'resample_mosaic_grid', illum_fix: 'fix_illumination', focal_fix: 'fix_focal_curvature',
+        axial_corr: 'correct_axial'
+    ]
+    def process = (name =~ /^(?:mosaic_grid_3d|slice)_z\d+_?(\w*)\.ome\.zarr$/)[0][1]
+    return stages[process] ?: process ?: 'create_mosaic_grid'
+}
+
+// How stores get into the output folder. Unless told otherwise by hard links, which cost neither time nor
+// space, where the disk has them; tables, which people edit, are always copied.
+def publishMode(asked, work, output) {
+    if( asked != 'auto' )
+        return asked
+    java.nio.file.Files.createDirectories(work)
+    java.nio.file.Files.createDirectories(output)
+    def probe = java.nio.file.Files.createTempFile(work, 'probe', '')
+    def mode = isLinked(output.resolve(probe.name), probe) ? 'link' : 'copy'
+    java.nio.file.Files.delete(probe)
+    return mode
+}
+
+def isLinked(link, target) {
+    try {
+        java.nio.file.Files.createLink(link, target)
+        java.nio.file.Files.delete(link)
+        return true
+    }
+    catch( java.io.IOException _refused ) {     // another disk, or one without links
+        return false
+    }
+    catch( java.lang.UnsupportedOperationException _unknown ) {     // an object store
+        return false
+    }
+}

@@ -1,6 +1,12 @@
-// Which parameters each stage gets, by the stage's name. tests/unit/test_workflow_contract.py
-// compares this table with the signatures of the stages.
-def stageSettings(given) {
+// Settings of each stage, by its name. The version is an input of every task too: after an upgrade
+// nothing is taken from the cache, with and without containers.
+def stageSettings(given, version) {
+    return ownSettings(given).collectEntries { stage, own -> [(stage): own + [version: version]] }
+}
+
+// Which parameters each stage gets. tests/unit/test_workflow_contract.py compares this table with the
+// signatures of the stages.
+def ownSettings(given) {
     def store = given.subMap(['ngff_version', 'compressor', 'sharding_factor', 'n_levels'])
     return [
         inspect_acquisition: given.subMap([
@@ -59,7 +65,7 @@ def stageSettings(given) {
 // Settings as long options, one a line. Those without a value are left to the stage's default.
 def optionsOf(settings) {
     return settings
-        .findAll { _name, value -> value != null }
+        .findAll { name, value -> value != null && name != 'version' }
         .collect { name, value -> "--${name.replace('_', '-')}${optionValue(value)}" }
         .join(' \\\n        ')
 }
@@ -68,5 +74,9 @@ def optionsOf(settings) {
 def optionValue(value) {
     if( value instanceof List )
         return ' ' + value.join(' ')
-    return "='" + value.toString().replace("'", "'\\''") + "'"
+    return "=${quoted(value)}"
+}
+
+def quoted(value) {
+    return "'" + value.toString().replace("'", "'\\''") + "'"
 }

@@ -3,6 +3,16 @@ def sliceIdOf(file) {
     return (file.name =~ /z(\d+)/)[0][1]
 }
 
+// Rows [ id, store, file… ] of a stage -> [ id, store ]
+def storesOf(made_ch) {
+    return made_ch.map { row -> tuple(row[0], row[1]) }
+}
+
+// … -> what lies beside the stores
+def filesOf(made_ch) {
+    return made_ch.flatMap { row -> row.drop(2) }
+}
+
 // Files of [ id, file ] or [ id, id, file ] rows in the order of the slices; as text '100' would come
 // before '99'.
 def inOrder(rows) {
@@ -24,39 +34,32 @@ def isBug(file) {
     return file.name.endsWith('_failure.json') && new groovy.json.JsonSlurper().parse(file).containsKey('traceback')
 }
 
-// Rows [ id, tiles, outcome ] of all slices; stop the run when one vanished without a record.
-def checkedOutcomes(rows) {
-    // A good inspection lists at least one slice.
-    if( !rows || isStopping() )
-        return [slices: [], failures: []]
-    refuseLost('slices', rows.findAll { row -> row[-1] == null }.collect { row -> "z${row[0]}" })
-    def found = rows.collect { row -> [row[0], row[-1]] }
-    def reached = found.findAll { row -> row[-1].name.endsWith('.ome.zarr') }
-    def failed = found.findAll { row -> row[-1].name.endsWith('_failure.json') }
-    if( !reached ) {
-        def reasons = failed.collect { row -> "z${row[0]}: " + new groovy.json.JsonSlurper().parse(row[-1]).reason }
-        error "no slice could be used\n${reasons.toSorted().join('\n')}"
+// Rows [ id, outcome ] of all slices, told apart; `wrong` says why the run cannot go on.
+def slicesOf(rows) {
+    def reached = rows.findAll { row -> row[1] != null && row[1].name.endsWith('.ome.zarr') }
+    def failed = rows.findAll { row -> row[1] != null && row[1].name.endsWith('_failure.json') }
+    def wrong = lossOf('slices', rows.findAll { row -> row[1] == null }.collect { row -> "z${row[0]}" })
+    // Without a row the inspection failed, which says so itself: a good one lists at least one slice.
+    if( rows && !reached && !wrong ) {
+        def reasons = failed.collect { row -> "z${row[0]}: " + new groovy.json.JsonSlurper().parse(row[1]).reason }
+        wrong = "no slice could be used\n${reasons.toSorted().join('\n')}"
     }
-    return [slices: inOrder(reached), failures: inOrder(failed)]
+    return [slices: inOrder(reached), failures: inOrder(failed), wrong: wrong]
 }
 
-// Rows [ id, id, outcome ] of all pairs; stop the run when one vanished without a record.
-def checkedPairs(rows) {
-    if( !isStopping() )
-        refuseLost('pairs', rows.findAll { row -> row[-1] == null }.collect { row -> "z${row[0]}-z${row[1]}" })
-    def answered = rows.findAll { row -> row[-1] != null }
+// Rows [ id, id, outcome ] of all pairs, likewise.
+def pairsOf(rows) {
+    def lost = rows.findAll { row -> row[2] == null }.collect { row -> "z${row[0]}-z${row[1]}" }
+    def answered = rows.findAll { row -> row[2] != null }
     return [
-        transforms: inOrder(answered.findAll { row -> row[-1].name.endsWith('_transform.json') }),
-        failures: inOrder(answered.findAll { row -> row[-1].name.endsWith('_failure.json') })
+        transforms: inOrder(answered.findAll { row -> row[2].name.endsWith('_transform.json') }),
+        failures: inOrder(answered.findAll { row -> row[2].name.endsWith('_failure.json') }),
+        wrong: lossOf('pairs', lost)
     ]
 }
 
-def refuseLost(kind, lost) {
-    if( lost )
-        error "${kind} ${lost.toSorted().join(', ')} went in and neither came out nor left a record: this is a bug in mosaicflow, please report it with .nextflow.log"
-}
-
-// When the run is stopped for another reason the channels close early: that loses nothing.
-def isStopping() {
-    return !nextflow.Global.session.isSuccess()
+def lossOf(kind, lost) {
+    return lost
+        ? "${kind} ${lost.toSorted().join(', ')} went in and neither came out nor left a record: this is a bug in mosaicflow, please report it with .nextflow.log".toString()
+        : ''
 }

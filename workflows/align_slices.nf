@@ -1,45 +1,67 @@
-include { checkedPairs           } from '../functions/slices'
+include { pairSteps              } from '../functions/chains'
+include { pairsOf                } from '../functions/slices'
 include { EXPORT                 } from '../modules/export'
 include { REGISTER_PAIRWISE      } from '../modules/register_pairwise'
+include { RUN_STAGES             } from '../modules/run_stages'
 include { SOLVE_ALIGNMENT        } from '../modules/solve_alignment'
 include { ESTIMATE_DEPTH_PROFILE } from '../modules/estimate_depth_profile'
 include { STACK                  } from '../modules/stack'
+include { REFUSE                 } from './refuse'
 
 // Slices -> one transform per slice -> the volume.
 workflow ALIGN_SLICES {
     take:
     slices_ch       // [ id, slice ], as they come
-    outcomes        // map: all slices and failure records, in order, once the last is there
+    whole           // map: all slices and failure records, in order, once the last is there
     tables          // map: shifts, fragments, slice_config, overrides, positions, stages
     settings
-    graph_span      // each slice is registered with this many following ones
+    use             // map: span: each slice is registered with this many following ones; chains: as one task
     name            // of the volume
 
     main:
     // A pair is formed as soon as its second slice is there; join drops what never meets.
-    spans = graph_span > 0 ? (1..graph_span) : []
+    spans = use.span > 0 ? (1..use.span) : []
     numbered_ch = slices_ch.map { id, slice -> tuple(id.toInteger(), id, slice) }
     upper_ch = numbered_ch.flatMap { z, id, slice -> spans.collect { n -> tuple(z, z + n, id, slice) } }
     lower_ch = numbered_ch.flatMap { z, id, slice -> spans.collect { n -> tuple(z - n, z, id, slice) } }
     pairs_ch = upper_ch.join(lower_ch, by: [0, 1])
         .map { _z, _next, upper, fixed, lower, moving -> tuple(upper, lower, fixed, moving) }
-    registered = REGISTER_PAIRWISE(pairs_ch, tables.shifts, settings.register_pairwise)
-    answers = pairs_ch.map { upper, lower, _fixed, _moving -> tuple(upper, lower) }
-        .join(registered.transform.mix(registered.failure), by: [0, 1], remainder: true)
+    if( use.chains ) {
+        // All pairs of a slice with those above it; which there are is known when all slices are.
+        chains_ch = pairs_ch.map { upper, lower, fixed, moving -> tuple(lower, moving, [upper, fixed]) }
+            .groupTuple(by: [0, 1])
+            .combine(tables.shifts)
+            .map { id, moving, rows, shifts ->
+                def upper = rows.toSorted { a, b -> a[0].toInteger() <=> b[0].toInteger() }
+                tuple(id, pairSteps(upper, id, moving, shifts, settings), upper.collect { row -> row[1] } + [moving, shifts], [])
+            }
+        chained = RUN_STAGES(chains_ch)
+        answers_ch = chained.transforms.mix(chained.failures.map { _id, records -> records })
+            .flatten()
+            .map { file -> tuple(file.name.tokenize('_')[0] - 'z', file.name.tokenize('_')[1] - 'z', file) }
+        matched_ch = chained.files.flatten()
+    }
+    else {
+        registered = REGISTER_PAIRWISE(pairs_ch, tables.shifts, settings.register_pairwise)
+        answers_ch = registered.made.map { upper, lower, transform, _itk, _metrics, _sums -> tuple(upper, lower, transform) }
+            .mix(registered.failure)
+        matched_ch = registered.made.mix(registered.failure).flatMap { row -> row.drop(2) }
+    }
+    pairs = pairs_ch.map { upper, lower, _fixed, _moving -> tuple(upper, lower) }
+        .join(answers_ch, by: [0, 1], remainder: true)
         .toList()
-        .map { rows -> checkedPairs(rows) }
-    transforms = answers.map { found -> found.transforms }
-    unmatched = answers.map { found -> found.failures }
-    failures = outcomes.combine(unmatched.map { records -> [records] })
-        .map { found, records -> found.failures + records }
-        .first()
+        .map { rows -> pairsOf(rows.collect { row -> [row[0], row[1], row[-1]] }) }
+    REFUSE(pairs.filter { found -> found.wrong }.map { found -> tuple(found.wrong, false) })
+    known = whole.combine(pairs.filter { found -> !found.wrong }.map { found -> [found] }).first()
     solved = SOLVE_ALIGNMENT(
         tables.shifts, tables.slice_config,
-        outcomes.map { found -> found.slices }, transforms, failures, tables.fragments,
-        tables.overrides, settings.solve_alignment
+        known.map { found, _pairs -> found.slices },
+        known.map { _found, matched -> matched.transforms },
+        known.map { found, matched -> found.failures + matched.failures },
+        tables.fragments, tables.overrides, settings.solve_alignment
     )
-    slices = outcomes.map { found -> found.slices }
-    lit = ESTIMATE_DEPTH_PROFILE(slices, solved.alignment)
+    slices = whole.map { found -> found.slices }
+    lit = ESTIMATE_DEPTH_PROFILE(slices, solved.alignment, settings.estimate_depth_profile)
     stacked = STACK(slices, solved.alignment, lit.profile, name, settings.stack)
     exports_ch = channel.empty()
     if( settings.export.export_formats ) {
@@ -51,5 +73,7 @@ workflow ALIGN_SLICES {
 
     emit:
     volume = stacked.volume
-    files  = registered.transform.mix(registered.failure).map { _i, _j, file -> file }.mix(registered.files, solved.alignment, solved.files, lit.profile, lit.files, stacked.files, exports_ch).flatten()
+    files  = matched_ch
+        .mix(solved.alignment, solved.files, lit.profile, lit.files, stacked.files, stacked.preview, exports_ch)
+        .flatten()
 }

@@ -1,6 +1,6 @@
-include { sliceIdOf               } from '../functions/slices'
+include { storesOf                } from '../functions/slices'
 include { ESTIMATE_TILE_POSITIONS } from '../modules/estimate_tile_positions'
-include { POOL_TILE_POSITIONS     } from '../modules/pool_tile_positions'
+include { PLACE_TILES             } from './place_tiles'
 include { STITCH_3D               } from '../modules/stitch_3d'
 include { CORRECT_AXIAL           } from '../modules/correct_axial'
 include { CROP_INTERFACE          } from '../modules/crop_interface'
@@ -18,38 +18,25 @@ workflow RECONSTRUCT_SLICES {
 
     main:
     measured = ESTIMATE_TILE_POSITIONS(native_ch, settings.estimate_tile_positions)
-    // The stage model waits for the links of all slices.
-    linked = measured.links.join(tiles_ch)
-        .toSortedList { a, b -> a[0].toInteger() <=> b[0].toInteger() }
-        .filter { rows -> rows }
-        .multiMap { rows ->
-            links: rows.collect { row -> row[1] }
-            stages: rows.collect { row -> row[2] }
-            windows: rows.collect { row -> row[3] }
-            tiles: rows.collect { row -> row[4] }
-        }
-    placed = POOL_TILE_POSITIONS(
-        linked.links, linked.stages, linked.windows, linked.tiles, known.distortion, known.overrides,
-        settings.pool_tile_positions
-    )
-    positions_ch = placed.positions.flatten().map { table -> tuple(sliceIdOf(table), table) }
-    stitched = STITCH_3D(grids_ch.join(positions_ch).combine(placed.distortion), settings.stitch_3d)
-    made = [stitched]
-    slices_ch = stitched.store
+    links_ch = measured.made.map { id, links, stage, windows, _metrics, _sums -> tuple(id, links, stage, windows) }
+    placed = PLACE_TILES(links_ch, tiles_ch, known, settings)
+    stitched = STITCH_3D(grids_ch.join(placed.tables).combine(placed.distortion), settings.stitch_3d)
+    steps = [stitched]
+    slices_ch = storesOf(stitched.made)
     if( has_psf ) {
         axial = CORRECT_AXIAL(slices_ch, settings.correct_axial)
-        made = made + [axial]
-        slices_ch = axial.store
+        steps = steps + [axial]
+        slices_ch = storesOf(axial.made)
     }
     cropped = CROP_INTERFACE(slices_ch, settings.crop_interface)
-    normalized = NORMALIZE(cropped.store, settings.normalize)
-    made = made + [cropped, normalized]
+    normalized = NORMALIZE(storesOf(cropped.made), settings.normalize)
+    steps = steps + [cropped, normalized]
 
     emit:
-    slices   = normalized.store
-    places   = placed.positions     // table of each slice
-    stages   = linked.stages        // where the stage has its tiles
-    stores   = made.inject(channel.empty()) { all, step -> all.mix(step.store) }
-    failures = made.inject(measured.failure) { all, step -> all.mix(step.failure) }
-    files    = made.inject(measured.links.flatMap { _id, table, stage, windows -> [table, stage, windows] }.mix(measured.files, placed.positions, placed.model, placed.distortion, placed.picture, placed.files)) { all, step -> all.mix(step.files) }.flatten()
+    slices   = storesOf(normalized.made)
+    places   = placed.places
+    stages   = placed.stages
+    made     = steps.inject(channel.empty()) { all, step -> all.mix(step.made) }        // [ id, store, file… ]
+    failures = steps.inject(measured.failure) { all, step -> all.mix(step.failure) }    // [ id, record ]
+    files    = measured.made.flatMap { row -> row.drop(1) }.mix(placed.files, stitched.preview, normalized.preview)
 }

@@ -11,9 +11,13 @@ process CREATE_MOSAIC_GRID {
     val settings
 
     output:
-    tuple val(id), path("mosaic_grid_3d_z${id}.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id),
+        path("mosaic_grid_3d_z${id}.ome.zarr", type: 'dir'),
+        path("mosaic_grid_3d_z${id}.metrics.json"),
+        path("mosaic_grid_3d_z${id}.problems.json"),
+        path("mosaic_grid_3d_z${id}.crc32c.json"),
+        optional: true, emit: made
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "mosaic_grid_3d_z${id}.{metrics,problems,crc32c}.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -31,6 +35,7 @@ process CREATE_MOSAIC_GRID {
     """
     mkdir mosaic_grid_3d_z${id}.ome.zarr
     echo '{}' > mosaic_grid_3d_z${id}.metrics.json
+    echo '{}' > mosaic_grid_3d_z${id}.crc32c.json
     echo '{}' > mosaic_grid_3d_z${id}.problems.json
     """
 }

@@ -11,9 +11,12 @@ process CROP_INTERFACE {
     val settings
 
     output:
-    tuple val(id), path("slice_z${id}_crop_interface.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id),
+        path("slice_z${id}_crop_interface.ome.zarr", type: 'dir'),
+        path("slice_z${id}_crop_interface.metrics.json"),
+        path("slice_z${id}_crop_interface.crc32c.json"),
+        optional: true, emit: made
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "slice_z${id}_crop_interface.{metrics,crc32c}.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -30,5 +33,6 @@ process CROP_INTERFACE {
     """
     mkdir slice_z${id}_crop_interface.ome.zarr
     echo '{}' > slice_z${id}_crop_interface.metrics.json
+    echo '{}' > slice_z${id}_crop_interface.crc32c.json
     """
 }

@@ -11,8 +11,11 @@ process DETECT_REHOMING {
 
     output:
     path 'shifts_xy_clean.csv', arity: '1', emit: shifts
-    path '{shifts_xy_clean.metrics,shifts_xy_clean.crc32c,rehoming_report}.json', emit: files
-    path 'rehoming_config.csv', emit: fragment
+    tuple path('shifts_xy_clean.metrics.json', arity: '1'),
+        path('shifts_xy_clean.crc32c.json', arity: '1'),
+        path('rehoming_report.json', arity: '1'),
+        emit: files
+    path 'rehoming_config.csv', arity: '1', emit: fragment
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -28,5 +31,6 @@ process DETECT_REHOMING {
     touch shifts_xy_clean.csv rehoming_config.csv
     echo '{}' > rehoming_report.json
     echo '{}' > shifts_xy_clean.metrics.json
+    echo '{}' > shifts_xy_clean.crc32c.json
     """
 }

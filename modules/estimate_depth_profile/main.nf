@@ -1,3 +1,5 @@
+include { optionsOf } from '../../functions/settings'
+
 // Tell how brightness falls with depth from the specimen's own contrast, one profile for all slices.
 process ESTIMATE_DEPTH_PROFILE {
     label 'volume'
@@ -6,10 +8,13 @@ process ESTIMATE_DEPTH_PROFILE {
     input:
     path slices, arity: '1..*'
     path alignment, arity: '1'
+    val settings
 
     output:
     path 'depth_profile.json', arity: '1', emit: profile
-    path 'depth_profile.{metrics,crc32c}.json', emit: files
+    tuple path('depth_profile.metrics.json', arity: '1'),
+        path('depth_profile.crc32c.json', arity: '1'),
+        emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -17,6 +22,7 @@ process ESTIMATE_DEPTH_PROFILE {
     estimate_depth_profile.py \\
         --slices ${slices} \\
         --alignment ${alignment} \\
+        ${optionsOf(settings)} \\
         --threads ${task.cpus} \\
         --output depth_profile.json
     """
@@ -25,5 +31,6 @@ process ESTIMATE_DEPTH_PROFILE {
     """
     echo '{"source": "off", "reason": "stub"}' > depth_profile.json
     echo '{}' > depth_profile.metrics.json
+    echo '{}' > depth_profile.crc32c.json
     """
 }

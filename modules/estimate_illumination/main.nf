@@ -13,7 +13,9 @@ process ESTIMATE_ILLUMINATION {
     path 'illumination.npz', arity: '1', emit: illumination
     // Only where overlaps show one beyond doubt.
     path 'focal_curvature.json', optional: true, emit: curvature
-    path 'illumination.{metrics,crc32c}.json', emit: files
+    tuple path('illumination.metrics.json', arity: '1'),
+        path('illumination.crc32c.json', arity: '1'),
+        emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -28,6 +30,8 @@ process ESTIMATE_ILLUMINATION {
     stub:
     """
     touch illumination.npz
+    echo '{}' > focal_curvature.json
     echo '{}' > illumination.metrics.json
+    echo '{}' > illumination.crc32c.json
     """
 }

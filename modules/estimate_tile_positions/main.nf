@@ -11,9 +11,14 @@ process ESTIMATE_TILE_POSITIONS {
     val settings
 
     output:
-    tuple val(id), path("z${id}_tile_links.csv"), path("z${id}_tile_stage.json"), path("z${id}_tile_windows.csv"), optional: true, emit: links
+    tuple val(id),
+        path("z${id}_tile_links.csv"),
+        path("z${id}_tile_stage.json"),
+        path("z${id}_tile_windows.csv"),
+        path("z${id}_tile_links.metrics.json"),
+        path("z${id}_tile_links.crc32c.json"),
+        optional: true, emit: made
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "z${id}_tile_links.{metrics,crc32c}.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -32,5 +37,6 @@ process ESTIMATE_TILE_POSITIONS {
     touch z${id}_tile_links.csv z${id}_tile_windows.csv
     echo '{}' > z${id}_tile_stage.json
     echo '{}' > z${id}_tile_links.metrics.json
+    echo '{}' > z${id}_tile_links.crc32c.json
     """
 }

@@ -14,7 +14,10 @@ process EXPORT {
 
     output:
     // In the task's own folder: what is published keeps its place below it.
-    path "${volume.name - '.ome.zarr'}{.mrc,.nii,.ome.tif,.pickle,_surface.*,_tiles*,_slices*,_export.metrics.json,_export.crc32c.json}", arity: '2..*', emit: files
+    tuple path("${volume.name - '.ome.zarr'}{.mrc,.nii,.ome.tif,.pickle,_surface.*,_tiles*,_slices*}", arity: '1..*'),
+        path("${volume.name - '.ome.zarr'}_export.metrics.json", arity: '1'),
+        path("${volume.name - '.ome.zarr'}_export.crc32c.json", arity: '1'),
+        emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -31,6 +34,7 @@ process EXPORT {
     """
     touch ${exportedNames(volume.name - '.ome.zarr', settings.export_formats).join(' ')}
     echo '{}' > ${volume.name - '.ome.zarr'}_export.metrics.json
+    echo '{}' > ${volume.name - '.ome.zarr'}_export.crc32c.json
     """
 }
 

@@ -11,9 +11,12 @@ process FIX_ILLUMINATION {
     val settings
 
     output:
-    tuple val(id), path("mosaic_grid_3d_z${id}_illum_fix.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id),
+        path("mosaic_grid_3d_z${id}_illum_fix.ome.zarr", type: 'dir'),
+        path("mosaic_grid_3d_z${id}_illum_fix.metrics.json"),
+        path("mosaic_grid_3d_z${id}_illum_fix.crc32c.json"),
+        optional: true, emit: made
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "mosaic_grid_3d_z${id}_illum_fix.{metrics,crc32c}.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -31,5 +34,6 @@ process FIX_ILLUMINATION {
     """
     mkdir mosaic_grid_3d_z${id}_illum_fix.ome.zarr
     echo '{}' > mosaic_grid_3d_z${id}_illum_fix.metrics.json
+    echo '{}' > mosaic_grid_3d_z${id}_illum_fix.crc32c.json
     """
 }

@@ -18,7 +18,11 @@ process INSPECT_ACQUISITION {
     path 'z*_tiles.json', arity: '1..*', emit: tiles
     path 'shifts_xy.csv', arity: '1', emit: shifts
     path 'slice_config.csv', arity: '1', emit: slice_config
-    path '{acquisition.json,acquisition.metrics.json,acquisition.crc32c.json,layout.png}', emit: files
+    tuple path('acquisition.json', arity: '1'),
+        path('acquisition.metrics.json', arity: '1'),
+        path('acquisition.crc32c.json', arity: '1'),
+        path('layout.png', arity: '1'),
+        emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -38,5 +42,6 @@ process INSPECT_ACQUISITION {
     touch shifts_xy.csv slice_config.csv layout.png
     echo '{}' > acquisition.json
     echo '{}' > acquisition.metrics.json
+    echo '{}' > acquisition.crc32c.json
     """
 }

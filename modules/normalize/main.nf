@@ -11,9 +11,13 @@ process NORMALIZE {
     val settings
 
     output:
-    tuple val(id), path("slice_z${id}_normalize.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id),
+        path("slice_z${id}_normalize.ome.zarr", type: 'dir'),
+        path("slice_z${id}_normalize.metrics.json"),
+        path("slice_z${id}_normalize.crc32c.json"),
+        optional: true, emit: made
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "slice_z${id}_normalize.{metrics.json,crc32c.json,png}", optional: true, emit: files
+    path "slice_z${id}_normalize.png", optional: true, emit: preview
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -30,6 +34,7 @@ process NORMALIZE {
     """
     mkdir slice_z${id}_normalize.ome.zarr
     echo '{}' > slice_z${id}_normalize.metrics.json
+    echo '{}' > slice_z${id}_normalize.crc32c.json
     touch slice_z${id}_normalize.png
     """
 }

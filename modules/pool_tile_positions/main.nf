@@ -19,7 +19,15 @@ process POOL_TILE_POSITIONS {
     path 'stage_model.json', arity: '1', emit: model
     path 'tile_distortion.csv', arity: '1', emit: distortion
     path 'tile_distortion.png', arity: '1', emit: picture
-    path '{stage_model.metrics.json,stage_model.crc32c.json,tile_positions.png,z*_tile_positions.metrics.json,z*_link_residuals.csv,z*_transform_xy.npy,z*_TileConfiguration.txt,z*_tiles.bdv.xml}', emit: files
+    tuple path('stage_model.metrics.json', arity: '1'),
+        path('stage_model.crc32c.json', arity: '1'),
+        path('tile_positions.png', arity: '1'),
+        path('z*_tile_positions.metrics.json', arity: '1..*'),
+        path('z*_link_residuals.csv', arity: '1..*'),
+        path('z*_transform_xy.npy', arity: '1..*'),
+        path('z*_TileConfiguration.txt', arity: '1..*'),
+        path('z*_tiles.bdv.xml', arity: '1..*'),
+        emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -46,5 +54,6 @@ process POOL_TILE_POSITIONS {
     echo '{}' > stage_model.json
     touch tile_positions.png
     echo '{}' > stage_model.metrics.json
+    echo '{}' > stage_model.crc32c.json
     """
 }

@@ -12,9 +12,13 @@ process REGISTER_PAIRWISE {
     val settings
 
     output:
-    tuple val(fixed_id), val(moving_id), path("z${fixed_id}_z${moving_id}_transform.json"), optional: true, emit: transform
+    tuple val(fixed_id), val(moving_id),
+        path("z${fixed_id}_z${moving_id}_transform.json"),
+        path("z${fixed_id}_z${moving_id}_transform.tfm"),
+        path("z${fixed_id}_z${moving_id}_transform.metrics.json"),
+        path("z${fixed_id}_z${moving_id}_transform.crc32c.json"),
+        optional: true, emit: made
     tuple val(fixed_id), val(moving_id), path("z${fixed_id}_z${moving_id}_failure.json"), optional: true, emit: failure
-    path "z${fixed_id}_z${moving_id}_transform.{tfm,metrics.json,crc32c.json}", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -33,6 +37,7 @@ process REGISTER_PAIRWISE {
     """
     echo '{}' > z${fixed_id}_z${moving_id}_transform.json
     echo '{}' > z${fixed_id}_z${moving_id}_transform.metrics.json
+    echo '{}' > z${fixed_id}_z${moving_id}_transform.crc32c.json
     touch z${fixed_id}_z${moving_id}_transform.tfm
     """
 }

@@ -11,9 +11,12 @@ process RESAMPLE_MOSAIC_GRID {
     val settings
 
     output:
-    tuple val(id), path("mosaic_grid_3d_z${id}_resampled.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id),
+        path("mosaic_grid_3d_z${id}_resampled.ome.zarr", type: 'dir'),
+        path("mosaic_grid_3d_z${id}_resampled.metrics.json"),
+        path("mosaic_grid_3d_z${id}_resampled.crc32c.json"),
+        optional: true, emit: made
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "mosaic_grid_3d_z${id}_resampled.{metrics,crc32c}.json", optional: true, emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -30,5 +33,6 @@ process RESAMPLE_MOSAIC_GRID {
     """
     mkdir mosaic_grid_3d_z${id}_resampled.ome.zarr
     echo '{}' > mosaic_grid_3d_z${id}_resampled.metrics.json
+    echo '{}' > mosaic_grid_3d_z${id}_resampled.crc32c.json
     """
 }

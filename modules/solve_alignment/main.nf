@@ -17,7 +17,10 @@ process SOLVE_ALIGNMENT {
 
     output:
     path 'alignment.json', arity: '1', emit: alignment
-    path '{slice_config_final.csv,alignment.metrics.json,alignment.crc32c.json}', emit: files
+    tuple path('slice_config_final.csv', arity: '1'),
+        path('alignment.metrics.json', arity: '1'),
+        path('alignment.crc32c.json', arity: '1'),
+        emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -39,5 +42,6 @@ process SOLVE_ALIGNMENT {
     touch slice_config_final.csv
     echo '{"slices": []}' > alignment.json
     echo '{}' > alignment.metrics.json
+    echo '{}' > alignment.crc32c.json
     """
 }

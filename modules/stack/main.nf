@@ -14,7 +14,13 @@ process STACK {
 
     output:
     path "${name}.ome.zarr", type: 'dir', arity: '1', emit: volume
-    path "{${name}.metrics.json,${name}.crc32c.json,${name}.png,z_matches.csv,stacking_decisions.csv,stack_z_intensity.csv}", emit: files
+    tuple path("${name}.metrics.json", arity: '1'),
+        path("${name}.crc32c.json", arity: '1'),
+        path('z_matches.csv', arity: '1'),
+        path('stacking_decisions.csv', arity: '1'),
+        path('stack_z_intensity.csv', arity: '1'),
+        emit: files
+    path "${name}.png", optional: true, emit: preview
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -33,5 +39,6 @@ process STACK {
     mkdir ${name}.ome.zarr
     touch ${name}.png z_matches.csv stacking_decisions.csv stack_z_intensity.csv
     echo '{}' > ${name}.metrics.json
+    echo '{}' > ${name}.crc32c.json
     """
 }

@@ -11,9 +11,13 @@ process STITCH_3D {
     val settings
 
     output:
-    tuple val(id), path("slice_z${id}_stitch_3d.ome.zarr", type: 'dir'), optional: true, emit: store
+    tuple val(id),
+        path("slice_z${id}_stitch_3d.ome.zarr", type: 'dir'),
+        path("slice_z${id}_stitch_3d.metrics.json"),
+        path("slice_z${id}_stitch_3d.crc32c.json"),
+        optional: true, emit: made
     tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "slice_z${id}_stitch_3d.{metrics.json,crc32c.json,png}", optional: true, emit: files
+    path "slice_z${id}_stitch_3d.png", optional: true, emit: preview
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -32,6 +36,7 @@ process STITCH_3D {
     """
     mkdir slice_z${id}_stitch_3d.ome.zarr
     echo '{}' > slice_z${id}_stitch_3d.metrics.json
+    echo '{}' > slice_z${id}_stitch_3d.crc32c.json
     touch slice_z${id}_stitch_3d.png
     """
 }

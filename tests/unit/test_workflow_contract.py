@@ -23,6 +23,11 @@ ROOT = Path(__file__).parents[2]
 MODULES = ROOT / "modules"
 # Connections between stages that a module's script writes itself.
 OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
+# Parameters of the workflow that no stage reads; some are read, and declared, by nextflow.config.
+IN_CONFIG = {"output", "publish_mode", "container"}
+OF_THE_WORKFLOW = {"input", "simulate", "granularity", "help", "version"} | IN_CONFIG
+# Modules that are no stage: they make data up, or run several stages.
+NO_STAGES = {"simulate", "run_stages"}
 
 
 @cache
@@ -82,14 +87,14 @@ def test_generated_files_are_up_to_date():
 
 def test_the_workflow_declares_exactly_the_settings_of_the_stages():
     block = _params_block()
-    assert set(block) - {"input"} == set(_settings())
+    assert set(block) == set(_settings()) | OF_THE_WORKFLOW - IN_CONFIG
     for name, default in _settings().items():
         assert _literal(block[name][1]) == default, name
 
 
 def test_the_schema_describes_exactly_the_settings_of_the_stages():
     schema = _schema()
-    assert set(schema) == set(_settings()) | {"input", "output", "publish_mode", "container"}
+    assert set(schema) == set(_settings()) | OF_THE_WORKFLOW
     for name, default in _settings().items():
         assert schema[name].get("default") == default, name
         assert schema[name]["description"], name
@@ -130,9 +135,7 @@ def test_configuration_declares_the_parameters_that_it_reads():
     config = (ROOT / "nextflow.config").read_text(encoding="utf-8")
     block = re.search(r"^params \{\n(.*?)^\}", config, flags=re.S | re.M)[1]
     found = dict(re.findall(r"^\s+(\w+)\s+= '(.*)'$", block, flags=re.M))
-    assert found == {
-        name: _schema()[name]["default"] for name in ("output", "publish_mode", "container")
-    }
+    assert found == {name: _schema()[name]["default"] for name in IN_CONFIG}
 
 
 @cache
@@ -195,8 +198,8 @@ def test_one_stem_for_module_process_command_and_page(stage):
 
 
 def test_no_module_command_or_page_without_a_stage():
-    assert {path.parent.name for path in MODULES.glob("*/main.nf")} == set(STAGES)
-    assert {path.stem for path in (ROOT / "bin").glob("*.py")} == set(STAGES)
+    assert {path.parent.name for path in MODULES.glob("*/main.nf")} == set(STAGES) | NO_STAGES
+    assert {path.stem for path in (ROOT / "bin").glob("*.py")} == set(STAGES) | {"run_stages"}
     assert {path.stem for path in (ROOT / "docs" / "stages").glob("*.md")} == set(STAGES)
 
 
@@ -214,15 +217,28 @@ def test_modules_read_only_their_inputs(stage):
 def test_a_slice_stage_gives_a_result_or_a_record(stage):
     module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
     assert "--failure-record z${id}_failure.json" in module
-    assert len(re.findall(r"^    tuple val\(id\), .* optional: true, emit: ", module, re.M)) == 2
+    assert _optional_rows(module, r"val\(id\)") == ["made", "failure"]
 
 
 def test_a_pair_gives_a_transform_or_a_record():
     module = (MODULES / "register_pairwise" / "main.nf").read_text(encoding="utf-8")
     assert "--failure-record z${fixed_id}_z${moving_id}_failure.json" in module
-    assert (
-        len(re.findall(r"^    tuple val\(fixed_id\), .* optional: true, emit: ", module, re.M)) == 2
-    )
+    assert _optional_rows(module, r"val\(fixed_id\), val\(moving_id\)") == ["made", "failure"]
+
+
+def _optional_rows(module: str, ids: str) -> list[str]:
+    """List the outputs that come as a whole or not at all: a missing file is a lost slice."""
+    rows = rf"^    tuple {ids},[^:]*?(?:[^:]*: 'dir'\)[^:]*?)?optional: true, emit: (\w+)$"
+    return re.findall(rows, module, re.M | re.S)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_output_hides_a_missing_file(stage):
+    module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
+    outputs = module[module.index("    output:") : module.index("    script:")]
+    for pattern in re.findall(r"path[ (](['\"].*?['\"])[,)]", outputs):
+        several = re.search(r"\*|(?<!\$)\{", pattern)
+        assert not several or f"{pattern}, arity: '1..*'" in outputs, pattern
 
 
 def test_labels_have_resources():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cyclopts import App
 
-__all__ = ["exit_code_of", "new_app", "stage_app"]
+__all__ = ["exit_code_of", "exit_code_of_call", "new_app", "stage_app"]
 
 
 def stage_app(name: str) -> App:
@@ -52,7 +52,14 @@ def new_app(name: str) -> App:
 
 
 def exit_code_of(app: App) -> int:
-    """Run a command on the process's arguments and say how it ended.
+    """Run a command on the process's arguments and say how it ended."""
+    return exit_code_of_call(
+        lambda: app(sys.argv[1:], exit_on_error=True, result_action="return_value")
+    )
+
+
+def exit_code_of_call(call: Callable[[], object]) -> int:
+    """Do what a command is for and say how it ended.
 
     Usage errors leave with code 2 before anything heavy is imported; an expected failure is one
     line on stderr, and so is a warning; a bug keeps its traceback.
@@ -62,7 +69,7 @@ def exit_code_of(app: App) -> int:
     )
     warnings.formatwarning = _one_line
     try:
-        result = app(sys.argv[1:], exit_on_error=True, result_action="return_value")
+        result = call()
     except MosaicflowError as error:
         if was_heard():
             raise

@@ -21,7 +21,8 @@ def verify(output: Path, /, *, threads: int | None = None) -> int:
     threads : int
         Outputs compared side by side; default: as many as this process may use.
     """
-    from mosaicflow.engine.layout import RunFolder
+    from mosaicflow.engine.layout import RunFolder, is_kept
+    from mosaicflow.io.tables import read_json
     from mosaicflow.io.verify import verify_tree
 
     def place(name: str) -> str:
@@ -30,8 +31,17 @@ def verify(output: Path, /, *, threads: int | None = None) -> int:
         except ValueError:  # a list from elsewhere may name anything
             return name
 
+    record = output / "pipeline_info" / "run.json"
+    keep = read_json(record)["parameters"]["keep"] if record.is_file() else "all"
+
+    def kept(name: str) -> bool:
+        try:
+            return is_kept(name, keep)
+        except ValueError:
+            return True
+
     count = threads or len(os.sched_getaffinity(0))
-    found = verify_tree(output, place, threads=count)
+    found = verify_tree(output, place, is_kept=kept, threads=count)
     lines = [f"damaged    {line}" for line in found.damaged]
     verdict = f"{len(found.damaged)} damaged" if found.damaged else "all as written"
     lines.append(f"verified   {found.n_files} files of {len(found.outputs)} outputs: {verdict}")

@@ -13,7 +13,7 @@ from mosaicflow.ledger.proposal import read_config
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LEDGER", "PUBLISHED", "RunFolder", "published_folder"]
+__all__ = ["LEDGER", "PUBLISHED", "RunFolder", "is_kept", "published_folder"]
 
 # The table of slices, which people edit.
 LEDGER = "slice_config.csv"
@@ -73,6 +73,27 @@ def published_folder(name: str) -> str:
         if pattern.fullmatch(name):
             return folder
     raise ValueError(f"no place in the output tree for {name}")
+
+
+def is_kept(name: str, keep: str) -> bool:
+    """Whether an output stays in the output folder; functions/published.nf says the same.
+
+    Parameters
+    ----------
+    name : str
+        Base name of an output.
+    keep : {'all', 'qc', 'final'}
+        Everything; what shows how good it is; volume, tables, metrics and report.
+    """
+    folder = published_folder(name)
+    if folder in _QC:
+        return keep != "final"
+    return keep == "all" or not folder.startswith(_STORES)
+
+
+# Where the grids and slices of all stages are, and what to look at to judge them.
+_STORES = ("mosaic_grids", "slices/")
+_QC = frozenset({"slices/normalize", "transforms", "previews"})
 
 
 class RunFolder:

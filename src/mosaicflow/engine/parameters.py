@@ -67,6 +67,12 @@ ENGINE_PARAMETERS: dict[str, EngineParameter] = {
     "subject_name": EngineParameter(
         "", str, "Name of the specimen and so of the volume; empty: 3d_volume."
     ),
+    "keep": EngineParameter(
+        "all",
+        Literal["all", "qc", "final"],
+        "What stays in the output folder: everything; what shows how good it is (previews, "
+        "finished slices, transforms, and the following); volume, tables, metrics and report.",
+    ),
 }
 
 # What connects stages with each other is not a setting.
@@ -322,8 +328,10 @@ def _check_depth(path: Path, text: str) -> None:
 
 # A list of numbers is two deep; PyYAML is slow, and recurses, with depth.
 _MOST_DEPTH = 20
-# Of the folders `read_locations` takes care; copying and images are Nextflow's business.
-_NO_SETTINGS = frozenset({"input", "output", "publish_mode", "container"})
+# Of the folders `read_locations` takes care; the others are Nextflow's business.
+_NO_SETTINGS = frozenset(
+    {"input", "output", "simulate", "publish_mode", "container", "granularity", "help", "version"}
+)
 
 
 @cache

@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.about import write_facts
 from mosaicflow.engine.disk import in_one_line, lock_file, say
-from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder
+from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder, is_kept
 from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.plan import inspection_task, plan_run, report_task
 from mosaicflow.engine.result import RunResult
 from mosaicflow.engine.running import running
 from mosaicflow.engine.schedule import run_plan
-from mosaicflow.engine.tasks import all_outputs, execute, forget_others, published_outputs
+from mosaicflow.engine.tasks import (
+    all_outputs,
+    drop_outputs,
+    execute,
+    forget_others,
+    published_outputs,
+)
 from mosaicflow.engine.workers import Workers
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
 from mosaicflow.io.tables import parse_slice_id, read_json
@@ -78,11 +84,14 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         notes = (*_ledger_note(inspection), *gone, *(n for one in outcomes for n in one.notes))
         failures, unmatched = _failures(folder)
         _refuse_nothing(folder, ids, failures)
-        outputs, seconds = all_outputs(root), time.perf_counter() - start
+        made, seconds = all_outputs(root), time.perf_counter() - start
+        keep = parameters.engine("keep")
+        outputs = tuple(name for name in made if is_kept(name.rpartition("/")[2], keep))
         volume = folder.path(plan.tasks["stack"].output)
         facts = {"threads": threads, **_facts(raw, root, seconds, outcomes)}
         told = write_facts(folder, volume.name, outputs, parameters, facts)
-        outcomes = (*outcomes, workers.run(report_task(root, told, outputs, parameters)))
+        outcomes = (*outcomes, workers.run(report_task(root, told, made, parameters)))
+        drop_outputs(root, keep)
         record = read_json(folder.path("run.json"))
         return RunResult(
             root=root,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.engine.changes import Change, Extent, changes, extent, keep_edit, list_of
 from mosaicflow.engine.disk import in_one_line, lock_file, remove_tree, sync
-from mosaicflow.engine.layout import LEDGER, RunFolder
+from mosaicflow.engine.layout import LEDGER, RunFolder, is_kept
 from mosaicflow.engine.raw import raw_changes
 from mosaicflow.errors import ParameterError
 from mosaicflow.io.checksums import DamageError, checksum
@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "Task",
     "all_outputs",
+    "drop_outputs",
     "execute",
     "forget_key",
     "forget_others",
@@ -394,6 +395,32 @@ def forget_key(task: Task) -> None:
     folder = RunFolder(task.root)
     state_file = _state_file(task, folder)
     _write_state(state_file, folder, None, _read_state(state_file, folder)["outputs"])
+
+
+def drop_outputs(root: Path, keep: str) -> None:
+    """Remove what is not to be kept, at the end of a run; the tasks that made it will run again.
+
+    Parameters
+    ----------
+    root : Path
+        Output folder.
+    keep : {'all', 'qc', 'final'}
+        See `mosaicflow.engine.layout.is_kept`.
+    """
+    folder = RunFolder(root)
+    for state_file in sorted(folder.finished.glob("*.json")):
+        state = _read_state(state_file, folder)
+        kept = {
+            n: was for n, was in state["outputs"].items() if is_kept(n.rpartition("/")[2], keep)
+        }
+        if kept == state["outputs"]:
+            continue
+        _write_state(
+            state_file, folder, None, state["outputs"]
+        )  # a kill from here on costs time only
+        for name in state["outputs"].keys() - kept.keys():
+            _remove(folder.root / name, folder)
+        _write_state(state_file, folder, None, kept)
 
 
 def published_outputs(task: Task) -> list[str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mosaicflow.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,10 +42,12 @@ class FlatField:
     curvature_um: NDArray[np.float32]
 
 
-def save_flat_field(
-    path: Path, field: FlatField, *, n_tiles: int, params: Mapping[str, Any]
-) -> None:
-    """Write an illumination file (.npz); the same content gives the same bytes."""
+def save_flat_field(path: Path, field: FlatField, *, n_tiles: int) -> None:
+    """Write an illumination file (.npz); the same field gives the same bytes.
+
+    What it was made from is in its metrics, not here: then a field that comes out the same has no
+    stage run again that used it.
+    """
     partial = path.with_name(f".{path.name}.tmp.npz")
     np.savez(
         partial,
@@ -56,7 +56,6 @@ def save_flat_field(
         depth_change=field.change,
         curvature_um=field.curvature_um,
         n_tiles=np.int64(n_tiles),
-        params=np.str_(json.dumps(params, sort_keys=True)),
         per_z=np.bool_(field.change.any()),
     )
     partial.replace(path)

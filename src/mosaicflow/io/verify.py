@@ -35,7 +35,13 @@ class Verified:
     damaged: tuple[str, ...]
 
 
-def verify_tree(root: Path, place: Callable[[str], str], *, threads: int = 1) -> Verified:
+def verify_tree(
+    root: Path,
+    place: Callable[[str], str],
+    *,
+    is_kept: Callable[[str], bool] = lambda _: True,
+    threads: int = 1,
+) -> Verified:
     """Compare all outputs below a folder, or one store, with their checksums.
 
     Parameters
@@ -44,6 +50,8 @@ def verify_tree(root: Path, place: Callable[[str], str], *, threads: int = 1) ->
         Folder of a run, any folder with outputs of stages, or one output.
     place : callable
         Where a run publishes an output, relative to its folder, by the output's base name.
+    is_kept : callable
+        Whether the run was to keep an output, by the output's base name.
     threads : int
         Outputs compared side by side.
 
@@ -60,7 +68,7 @@ def verify_tree(root: Path, place: Callable[[str], str], *, threads: int = 1) ->
 
     if not root.exists():
         raise InputError(f"{root}: not found, expected the output folder of a run, or a store")
-    jobs = _jobs(root, place)
+    jobs = [job for job in _jobs(root, place) if job[0].exists() or is_kept(job[0].name)]
     if not jobs:
         raise InputError(
             f"{root}: found no {SUFFIX} file, so there is nothing to compare with",

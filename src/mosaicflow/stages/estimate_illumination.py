@@ -99,7 +99,7 @@ def estimate_illumination(
     choice, change = _estimate(samples, pairs)
     source = sources[samples[0].grid]
     field = _flat_field(choice, change, curvature, source)
-    save_flat_field(output, field, n_tiles=len(samples), params=report.key)
+    save_flat_field(output, field, n_tiles=len(samples))
     if curvature is not None and curvature.kept:
         _write_curvature(output.with_name("focal_curvature.json"), field, curvature)
     report.metric("n_tiles", len(samples), "", "tiles used")

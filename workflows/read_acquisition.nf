@@ -1,0 +1,42 @@
+include { listingOf ; tileEntries } from '../functions/raw_folder'
+include { sliceIdOf               } from '../functions/slices'
+include { SIMULATE                } from '../modules/simulate'
+include { INSPECT_ACQUISITION     } from '../modules/inspect_acquisition'
+include { DETECT_REHOMING         } from '../modules/detect_rehoming'
+
+// A raw folder -> the tiles of each slice, and tables about all of them.
+workflow READ_ACQUISITION {
+    take:
+    input           // folder, or tile table in it; null: one is made up
+    preset          // of the acquisition that is made up
+    known           // map: tables that somebody gave, or []: positions, tile_table, slice_config
+    settings        // map: stage -> its settings
+    has_rehoming    // whether jumps of the stage are looked for
+
+    main:
+    own = settings.inspect_acquisition
+    table = input && !input.isDirectory() ? input.name : ''
+    root = input ? channel.value(table ? input.parent : input) : SIMULATE(preset, own.version).raw
+    inspected = INSPECT_ACQUISITION(
+        root, root.map { folder -> listingOf(folder, own.verify_content) }, table,
+        known.positions, known.tile_table, known.slice_config, own
+    )
+    lists_ch = inspected.tiles.flatten()
+    tiles_ch = lists_ch.combine(root).map { list, folder -> tuple(sliceIdOf(list), list, tileEntries(folder, list)) }
+    files_ch = lists_ch.mix(inspected.shifts, inspected.slice_config, inspected.files)
+    shifts = inspected.shifts
+    fragments = []
+    if( has_rehoming ) {
+        cleaned = DETECT_REHOMING(inspected.shifts, settings.detect_rehoming)
+        shifts = cleaned.shifts
+        fragments = cleaned.fragment
+        files_ch = files_ch.mix(cleaned.shifts, cleaned.fragment, cleaned.files)
+    }
+
+    emit:
+    tiles        = tiles_ch     // [ id, tile list, raw tiles ]
+    shifts       = shifts
+    fragments    = fragments
+    slice_config = inspected.slice_config
+    files        = files_ch.flatten()
+}
