@@ -37,6 +37,30 @@ from mosaicflow.stages._table import STAGES
 
 ROOT = Path(__file__).parents[1]
 SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
+SCHEMA_ID = "https://github.com/mosaicflow/mosaicflow/raw/main/nextflow_schema.json"
+# Of forms that are made of the schema: what a group is about, and its sign.
+GROUPS = {
+    "input_output": ("Where tiles come from and results go, and how Nextflow runs", "terminal"),
+    "steps": ("Stages that may be left out, and what is kept", "sitemap"),
+    "stores": ("How arrays are written", "database"),
+}
+ICONS = {
+    "inspect_acquisition": "search",
+    "create_mosaic_grid": "th",
+    "resample_mosaic_grid": "compress",
+    "estimate_illumination": "lightbulb",
+    "estimate_tile_positions": "map-marker",
+    "pool_tile_positions": "ruler-combined",
+    "stitch_3d": "puzzle-piece",
+    "crop_interface": "cut",
+    "normalize": "adjust",
+    "detect_rehoming": "route",
+    "register_pairwise": "arrows-alt",
+    "solve_alignment": "project-diagram",
+    "stack": "layer-group",
+    "export": "file-export",
+    "report": "clipboard-check",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +261,7 @@ def render_schema(groups: list[Group]) -> str:
     """Write nextflow_schema.json."""
     schema = {
         "$schema": SCHEMA_URL,
+        "$id": SCHEMA_ID,
         "title": "mosaicflow parameters",
         "description": "From the raw tiles of a block-face microscope to one measurable volume.",
         "type": "object",
@@ -250,9 +275,19 @@ def _schema_group(group: Group) -> dict[str, Any]:
     found: dict[str, Any] = {
         "title": group.title,
         "type": "object",
+        **_about(group),
         "properties": {setting.name: _schema_entry(setting) for setting in group.settings},
     }
     return found
+
+
+def _about(group: Group) -> dict[str, str]:
+    if group.key in GROUPS:
+        text, icon = GROUPS[group.key]
+    else:
+        summary = parse(inspect.getdoc(STAGES[group.key].function) or "").short_description or ""
+        text, icon = summary.removesuffix("."), ICONS[group.key]
+    return {"description": text, "fa_icon": f"fas fa-{icon}"}
 
 
 def _schema_entry(setting: Setting) -> dict[str, Any]:
@@ -267,7 +302,9 @@ def _schema_entry(setting: Setting) -> dict[str, Any]:
     if setting.name in ("input", "output"):
         entry["format"] = "directory-path" if setting.name == "output" else "path"
     elif setting.plain is Path:
-        entry["format"] = "file-path"
+        entry |= {"format": "file-path", "exists": True, "mimetype": _mimetype(setting.name)}
+    if setting.name == "input":
+        entry["exists"] = True
     if setting.choices and not setting.is_list:
         entry["enum"] = list(setting.choices)
     if (limit := LIMITS.get(setting.name)) is not None:
@@ -280,7 +317,13 @@ def _schema_entry(setting: Setting) -> dict[str, Any]:
     if setting.default is not None:
         default = setting.default
         entry["default"] = _plain_list(default) if isinstance(default, tuple) else default
-    return entry | {"description": setting.text}
+    pages = ", ".join(f"docs/stages/{stage}.md" for stage in setting.stages[:3])
+    help_text = {"help_text": f"See {pages}."} if pages else {}
+    return entry | {"description": setting.text, **help_text}
+
+
+def _mimetype(name: str) -> str:
+    return "text/plain" if name == "positions" else "text/csv"
 
 
 def render_page(groups: list[Group]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mosaicflow import __version__
 from mosaicflow.engine.limits import choices_of
 from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
 from mosaicflow.stages._table import STAGES
@@ -251,6 +252,26 @@ def test_labels_have_resources():
     }
     assert used == known
     assert len(known) <= 6
+
+
+def test_descriptions_of_modules_are_up_to_date():
+    spec = importlib.util.spec_from_file_location("modules", ROOT / "docs/generate_modules.py")
+    generator = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generator)
+    for path, text in generator.render_all().items():
+        assert path.read_text(encoding="utf-8") == text, (
+            f"{path}: run python docs/generate_modules.py"
+        )
+    found = generator.describe("stitch_3d")
+    assert [name for one in found["input"] for name in one] == ["grid", "positions", "distortion"]
+    assert found["output"][0]["made"]["pattern"][0] == "slice_z${id}_stitch_3d.ome.zarr"
+    assert all(one[name]["pattern"] for one in found["output"] for name in one)
+
+
+def test_the_version_of_the_workflow_is_that_of_the_package():
+    config = (ROOT / "nextflow.config").read_text(encoding="utf-8")
+    assert re.search(r"^    version +=  *'(.*)'$", config, flags=re.M)[1] == __version__
+    assert _schema()["container"]["default"] == f"mosaicflow:{__version__}"
 
 
 def test_the_generator_answers_whether_files_are_stale(monkeypatch):
