@@ -171,10 +171,10 @@ def shift_plot(rows: Sequence[SliceRow]) -> Plot | None:
     Returns
     -------
     Plot or None
-        None where no slice was placed.
+        None of fewer than two slices: all places are counted from one.
     """
     moved = {row.slice_id: row.moved_px for row in rows if row.moved_px is not None}
-    if not moved:
+    if len(moved) < 2:
         return None
     figure, axes = _figure(6.8, 2.1)
     for axis, (name, style) in enumerate((("y", "-"), ("x", "--"))):

@@ -37,9 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from mosaicflow.alignment.solution import AlignedSlice
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.store_options import StoreOptions
+    from mosaicflow.io.zarr.reader import LevelReader
     from mosaicflow.stacking.gains import SeamLevel
     from mosaicflow.stacking.levels import PlaneLevels
 
@@ -180,8 +183,9 @@ def _finalize(
             n_levels=settings.n_levels,
             make_isotropic=settings.isotropic,
         )
+    is_flat = solved.n_planes == 1
     for text in dict.fromkeys(str(warning.message) for warning in caught):
-        report.warn(text)
+        (report.note if is_flat else report.warn)(text)
 
 
 def _block(
@@ -414,6 +418,16 @@ def _report_brightness(report: StageReport, drawn: _Drawn) -> None:
 _PREVIEW_PX = 2000
 
 
+def _middle_plane(level: LevelReader) -> NDArray[np.float32]:
+    """Read the plane nearest to the middle that is not in a gap."""
+    n_z = level.shape[0]
+    for z in sorted(range(n_z), key=lambda z: abs(z - n_z // 2)):
+        plane = np.asarray(level[z], dtype=np.float32)
+        if plane.any():
+            return plane
+    return plane
+
+
 def _write_preview(output: Path) -> None:
     """Draw the three central planes of the finest level that fits on a screen."""
     from PIL import Image
@@ -421,10 +435,10 @@ def _write_preview(output: Path) -> None:
     shapes = [level.shape for level in read_omezarr_info(output).levels]
     fitting = [number for number, shape in enumerate(shapes) if max(shape) <= 1024]
     level = open_level(output, fitting[0] if fitting else len(shapes) - 1)
-    z, y, x = (n // 2 for n in level.shape)
+    _, y, x = (n // 2 for n in level.shape)
     pitch = level.resolution_mm
     picture = orthogonal_montage(
-        np.asarray(level[z], dtype=np.float32),
+        _middle_plane(level),
         np.asarray(level[:, y], dtype=np.float32),
         np.asarray(level[:, :, x], dtype=np.float32),
         z_over_lateral=pitch[0] / pitch[2],

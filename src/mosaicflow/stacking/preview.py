@@ -45,6 +45,9 @@ def orthogonal_montage(
     low, high = np.percentile(values, [0.5, 99.5]) if len(values) else (0.0, 1.0)
     scale = 255 / max(float(high - low), 1e-12)
     grey = [np.clip((panel - low) * scale, 0, 255).astype(np.uint8) for panel in panels]
+    if len(plane_zx) == 1:  # it has no sides to show
+        step = max(1, -(-max(plane_yx.shape) // longest_px))
+        return grey[0][::step, ::step]
     height = max(grey[0].shape[0], grey[1].shape[0] + _GAP + grey[2].shape[0])
     width = grey[0].shape[1] + _GAP + max(grey[1].shape[1], grey[2].shape[1])
     picture = np.zeros((height, width), np.uint8)

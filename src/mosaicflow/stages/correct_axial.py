@@ -49,7 +49,8 @@ def correct_axial(
     n_z = source.shape[0]
     gain = np.ones(n_z, np.float32)
     if n_z < MIN_PLANES:
-        report.warn(f"{n_z} planes show no beam profile: the slice is passed through")
+        say = report.note if n_z == 1 else report.warn  # one plane is what it is
+        say(f"{n_z} plane(s) show no beam profile: the slice is passed through")
     else:
         thin = source.thinned(_COLUMNS, threads)
         gel = agarose_mask(thin.mean(axis=0))

@@ -72,7 +72,8 @@ def crop_interface(
     n_z = source.shape[0]
     asked, face = n_z, None
     if n_z < MIN_PLANES:
-        report.warn(f"{n_z} planes show no interface: the slice is passed through")
+        say = report.note if n_z == 1 else report.warn  # one plane is what it is
+        say(f"{n_z} plane(s) show no interface: the slice is passed through")
     else:
         asked = max(1, round(crop_depth_um / 1000 / source.pitch_mm[0]))
         face = fit_surface(_reduced(source, threads), source.shape[1:], surface)

@@ -33,7 +33,8 @@ def estimate_depth_profile(
     profile = find_profile(slices, alignment, report, threads=threads)
     report.metric("profile_source", profile.source, "", "measured, per-slice or off")
     if profile.source == "per-slice":
-        report.warn(
+        say = report.note if len(slices) == 1 else report.warn
+        say(
             f"brightness along z is set slice by slice: {profile.reason}; contrast of the "
             "specimen along z is not measurable in the volume"
         )

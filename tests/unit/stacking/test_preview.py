@@ -20,3 +20,8 @@ def test_a_large_volume_is_thinned_out():
 def test_an_empty_volume_is_black():
     planes = [np.zeros((4, 4), np.float32)] * 3
     assert not orthogonal_montage(*planes).any()
+
+
+def test_a_volume_of_one_plane_is_shown_without_its_sides():
+    plane = np.arange(12, dtype=np.float32).reshape(3, 4)
+    assert orthogonal_montage(plane, plane[:1], plane[:1, :3]).shape == (3, 4)

@@ -45,12 +45,14 @@ def test_gel_becomes_even_over_depth(depth_slice, output):
 
 
 @pytest.mark.parametrize("planes", [1, 7])
-def test_a_thin_slice_passes_through_with_a_warning(write_slice_store, output, planes):
+def test_a_thin_slice_passes_through_and_says_so(write_slice_store, output, planes):
     data = np.random.default_rng(0).random((planes, 30, 30)) + 1
     path = write_slice_store(data)
     correct_axial(slice_path=path, output=output)
     np.testing.assert_array_equal(whole(output), whole(path))
-    assert "passed through" in values(output)[1][0]
+    told = read_metrics(metrics_path(output))
+    # One plane is what some data are; a few look like a mistake.
+    assert "passed through" in told["notes" if planes == 1 else "warnings"][0]
 
 
 def test_without_gel_nothing_is_corrected(write_slice_store, output):
