@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect as signatures
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from mosaicflow.stages.inspect_acquisition import inspect_acquisition, inspect_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from mosaicflow.acquisition.discover import Acquisition
+    from mosaicflow.acquisition.problems import Problem
     from mosaicflow.acquisition.tiles import SliceTiles
 
 __all__ = ["found_in", "inspect", "with_stage_options"]
@@ -31,14 +34,17 @@ _STAGE_ONLY = (
 
 def with_stage_options(command: Callable[..., int]) -> Callable[..., int]:
     """Let a command about a raw folder take the options of the stage, which are declared there."""
-    raw = signatures.signature(command, eval_str=True).parameters["raw"]
+    own = signatures.signature(command, eval_str=True).parameters.values()
+    named = [one for one in own if one.kind is not signatures.Parameter.VAR_KEYWORD]
     options = [option for name, option in _STAGE.items() if name not in _STAGE_ONLY]
-    command.__signature__ = signatures.Signature([raw, *options], return_annotation=int)  # type: ignore[attr-defined]
-    command.__annotations__ = {o.name: o.annotation for o in (raw, *options)} | {"return": int}
+    command.__signature__ = signatures.Signature([*named, *options], return_annotation=int)  # type: ignore[attr-defined]
+    command.__annotations__ = {o.name: o.annotation for o in (*named, *options)} | {"return": int}
     # Python 3.13 takes the indent off docstrings, earlier ones keep it.
-    own, stage = (signatures.cleandoc(one.__doc__ or "") for one in (command, inspect_acquisition))
+    about, stage = (
+        signatures.cleandoc(one.__doc__ or "") for one in (command, inspect_acquisition)
+    )
     first = stage.index("layout : str")
-    command.__doc__ = f"{own}\n{stage[first:]}"
+    command.__doc__ = f"{about}\n{stage[first:]}"
     return command
 
 
@@ -50,30 +56,77 @@ def found_in(raw: Path, settings: Mapping[str, Any]) -> Acquisition:
 
 
 @with_stage_options
-def inspect(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typed by the stage's signature
+def inspect(
+    raw: Path,
+    *,
+    params_file: Annotated[Path | None, Parameter(name=["--params-file", "-p"])] = None,
+    suggest: Path | None = None,
+    verbose: Annotated[bool, Parameter(negative=())] = False,
+    **settings: Any,  # noqa: ANN401  # typed by the stage's signature
+) -> int:
     """Print per slice what RAW holds, and every problem found.
 
-    No image data is read and nothing is written. The exit code is 0 when a run can start (there
-    may be warnings), 1 when a problem forbids it.
+    No image data is read and nothing is written, but for the file that `suggest` names. The exit
+    code is 0 when a run can start (there may be warnings), 1 when a problem forbids it.
 
     Parameters
     ----------
     raw : Path
         Folder of the acquisition, or a tile table (CSV) that lies in it.
+    params_file : Path, optional
+        Parameters of the run to come; options given here win.
+    suggest : Path, optional
+        YAML file to write with the parameters that these data ask for, each with its reason.
+    verbose : bool
+        Print each problem, not one line per kind.
     """
-    found = found_in(raw, settings)
-    sys.stdout.write(_text(found))
+    from mosaicflow.engine.parameters import Parameters
+
+    given = Parameters.read(params_file, {}).for_stage("inspect_acquisition")
+    kept = {name: value for name, value in given.items() if name in _DEFAULTS}
+    found = found_in(raw, {**kept, **settings})
+    sys.stdout.write(_text(found, verbose=verbose))
+    if suggest is not None:
+        _write_suggestions(suggest, found)
     return 1 if found.stops else 0
 
 
-def _text(found: Acquisition) -> str:
+def _write_suggestions(path: Path, found: Acquisition) -> None:
+    from mosaicflow.acquisition.suggest import suggested_parameters
+    from mosaicflow.errors import InputError
+    from mosaicflow.io.tables import write_text
+
+    if path.exists():
+        raise InputError(f"--suggest {path}: is there already; it is not overwritten")
+    write_text(path, suggested_parameters(found))
+    sys.stdout.write(f"suggestions in {path}\n")
+
+
+def _text(found: Acquisition, *, verbose: bool) -> str:
     lines = [f"{found.root_name}: layout {found.layout}, {len(found.slices)} slices"]
     for tiles in found.slices:
         lines += _slice_lines(tiles)
-    lines += [problem.line() for problem in found.problems]
+    if verbose:
+        lines += [problem.line() for problem in found.problems]
+    else:
+        lines += _grouped(found.problems)
     verdict = f"{len(found.stops)} stop a run" if found.stops else "a run can start"
     lines.append(f"{len(found.problems)} problems, {verdict}")
     return "\n".join(lines) + "\n"
+
+
+def _grouped(problems: Sequence[Problem]) -> list[str]:
+    """Say each kind of problem once: its first, how often, and in which slices."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.action, problem.code), []).append(problem)
+    lines = []
+    for group in groups.values():
+        ids = sorted({one.slice_id for one in group if one.slice_id is not None})
+        where = f" in {len(ids)} slices" if len(ids) > 1 else ""
+        more = f" ({len(group)} such{where}; --verbose lists them)" if len(group) > 1 else ""
+        lines.append(f"{group[0].line()}{more}")
+    return lines
 
 
 def _slice_lines(tiles: SliceTiles) -> list[str]:
@@ -92,7 +145,24 @@ def _slice_lines(tiles: SliceTiles) -> list[str]:
         f"  depth spacing {pitch_z:g} um, {tiles.depth_spacing}{_channels(tiles)}",
         f"  positions: {tiles.positions}; overlap {tiles.overlap_fraction:.1%}; "
         f"y {_range(tiles, 0)}, x {_range(tiles, 1)}",
+        *_holes(tiles),
     ]
+
+
+# Holes that are named one by one; the layout's picture shows all.
+_NAMED = 6
+
+
+def _holes(tiles: SliceTiles) -> list[str]:
+    """Name the places of the lattice at which no tile can be used."""
+    rows, columns = tiles.grid_shape
+    used = tiles.used
+    empty = [(y, x) for y in range(rows) for x in range(columns) if (y, x) not in used]
+    if not empty:
+        return []
+    names = ", ".join(map(str, empty[:_NAMED]))
+    more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
+    return [f"  {len(empty)} of {rows * columns} places have no tile: (iy, ix) = {names}{more}"]
 
 
 def _channels(tiles: SliceTiles) -> str:

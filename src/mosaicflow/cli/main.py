@@ -12,21 +12,38 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = (
-    "run",
-    "inspect",
-    "check-orientation",
-    "simulate",
-    "compare",
-    "evaluate",
-    "info",
-    "verify",
-    "screenshot",
-    "view",
-    "view3d",
-    "convert",
-    "export",
-)
+# Group -> command -> the first line of its help, which loading it would cost a second.
+_COMMANDS = {
+    "Run": {
+        "run": "Turn the raw tiles of an acquisition into one volume, on this machine.",
+        "inspect": "Print per slice what RAW holds, and every problem found.",
+        "check-orientation": (
+            "Compare the overlaps of neighbouring tiles under all eight orientations."
+        ),
+    },
+    "Judge": {
+        "compare": "Write a page with the differences of two runs, or of one run and its stage.",
+        "verify": (
+            "Compare every file of a run, or of one store, with the checksums taken when it was"
+            " written."
+        ),
+        "simulate": "Write a raw acquisition with known truth.",
+        "evaluate": "Print the errors of a run on simulated data.",
+    },
+    "Look and hand on": {
+        "view": "Show a store in napari where it is installed, otherwise in Neuroglancer.",
+        "view3d": (
+            "Show three planes and the body of a volume, coarse at first and finer as it is read."
+        ),
+        "screenshot": ("Write the three central planes of a store as a PNG; needs no display."),
+        "info": (
+            "Show levels, shapes, scales, chunks, codec, tile lattice, size and validity of a"
+            " store."
+        ),
+        "convert": "Copy an image into another format, flavour, chunking or compression.",
+        "export": "Write a volume as files that other programs open, at its true size and place.",
+    },
+}
 
 
 def main() -> None:
@@ -43,13 +60,28 @@ def main() -> None:
 
 
 def _app() -> App:
+    from cyclopts import Group
+
     from mosaicflow.cli.app import new_app
 
     app = new_app("mosaicflow")
-    app.help = "From the raw tiles of a block-face microscope to one measurable volume."
-    for name in _COMMANDS:
-        function = name.replace("-", "_")
-        app.command(f"mosaicflow.cli.{function}:{function}", name=name)
+    app.help = (
+        "From the raw tiles of a block-face microscope to one measurable volume.\n\n"
+        "mosaicflow inspect RAW; mosaicflow run RAW -o OUT -p params.yml; mosaicflow view OUT"
+    )
+    # A command's own help is longer, and shown where it is asked for.
+    is_overview = sys.argv[1:2] in ([], ["--help"], ["-h"])
+    for number, (title, commands) in enumerate(_COMMANDS.items()):
+        group = Group(title, sort_key=number)
+        for name, line in commands.items():
+            function = name.replace("-", "_")
+            app.command(
+                f"mosaicflow.cli.{function}:{function}",
+                name=name,
+                group=group,
+                **({"help": line} if is_overview else {}),
+            )
+    app.register_install_completion_command(add_to_startup=False)
     return app
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cyclopts import Token
 
+    from mosaicflow.engine.parameters import Parameters
 
 __all__ = ["run"]
 
@@ -25,12 +26,17 @@ def _folder(_hint: type, tokens: Sequence[Token]) -> Path:
     return Path(tokens[0].value)
 
 
-def run(
+def run(  # one argument per option, as on the command line
+    raw: Annotated[Path | None, Parameter(converter=_folder)] = None,
+    /,
     *,
     input: Annotated[Path | None, Parameter(["--input", "-i"], converter=_folder)] = None,
     output: Annotated[Path | None, Parameter(["--output", "-o"], converter=_folder)] = None,
     params_file: Annotated[Path | None, Parameter(name=["--params-file", "-p"])] = None,
     threads: int | None = None,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
     **settings: str,
 ) -> int:
     """Turn the raw tiles of an acquisition into one volume, on this machine.
@@ -42,31 +48,79 @@ def run(
     docs/parameters.md. What an earlier run in the same output folder finished is reused where
     inputs, parameters and version match.
 
+    Examples: ``mosaicflow run RAW -o OUT``; ``mosaicflow run RAW -o OUT -p params.yml --dry-run``;
+    ``mosaicflow run RAW -o OUT --resolution_um -1 --quiet``.
+
     Parameters
     ----------
+    raw : Path
+        Folder of the raw acquisition.
     input : Path
-        Folder of the raw acquisition (also `input` in the parameters file).
+        The same (also `input` in the parameters file).
     output : Path
         Folder for all results (also `output` in the parameters file).
     params_file : Path
         YAML file with parameters; the same file serves `nextflow run -params-file`.
     threads : int
         Threads to use; default: as many as this process may use.
+    quiet : bool
+        Show only what failed, and the last words.
+    json : bool
+        Print the record of the run (pipeline_info/run.json) in place of the last words.
+    dry_run : bool
+        Only look at the raw folder and print what would run; nothing is written.
     **settings : str
         Any pipeline parameter.
     """
-    from mosaicflow.engine.disk import say
     from mosaicflow.engine.parameters import Parameters, option_values, read_locations
-    from mosaicflow.engine.run import run_pipeline
 
     if threads is not None and threads < 1:
         raise ParameterError(f"--threads is {threads}, expected 1 or more")
-    raw, root = read_locations(params_file, input, output)
+    if raw is not None and input is not None:
+        raise ParameterError(f"the raw folder is given twice: {raw} and --input {input}")
+    source, root = read_locations(params_file, raw or input, output)
     parameters = Parameters.read(params_file, option_values(settings))
     count = threads or len(os.sched_getaffinity(0))
-    result = run_pipeline(raw, root, parameters, count)
+    if dry_run:
+        return _plan(source, root, parameters, count)
+    return _run(source, root, parameters, count, quiet=quiet, as_json=json)
+
+
+def _plan(raw: Path, root: Path, parameters: Parameters, threads: int) -> int:
+    """Print what a run would do."""
+    from collections import Counter
+
+    from mosaicflow.cli.inspect import found_in
+    from mosaicflow.engine.disk import say
+    from mosaicflow.engine.plan import plan_run
+
+    found = found_in(raw, parameters.for_stage("inspect_acquisition"))
+    found.raise_on_stop()
+    ids = sorted(one.slice_id for one in found.slices)
+    tasks = plan_run(raw.resolve(), root, ids, parameters, threads).tasks.values()
+    counts = Counter(task.stage for task in tasks)
+    lines = [
+        f"{len(ids)} slices in {raw}; would run in {root}, on {threads} threads:",
+        "  inspect_acquisition           1",
+        *(f"  {stage:<27} {number:>3}" for stage, number in counts.items()),
+        "  report                        1",
+        "nothing was written; what an earlier run there has finished would be kept",
+    ]
+    say("\n".join(lines) + "\n", to="stdout")
+    return 0
+
+
+def _run(  # what the command line says
+    raw: Path, root: Path, parameters: Parameters, threads: int, *, quiet: bool, as_json: bool
+) -> int:
+    from mosaicflow.engine.disk import say
+    from mosaicflow.engine.run import run_pipeline
+
+    result = run_pipeline(raw, root, parameters, threads, quiet=quiet)
     notes = [f"warning: {note}" for note in result.notes]
     lines = [*notes, *result.closing, f"time      {result.seconds:.1f} s"]
+    if as_json:
+        lines = [(root / "pipeline_info" / "run.json").read_text(encoding="utf-8").rstrip()]
     say("\n".join(lines) + "\n", to="stdout")
     if result.bugs:
         say(

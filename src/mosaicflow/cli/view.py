@@ -22,13 +22,16 @@ def view(
 ) -> None:
     """Show a store in napari where it is installed, otherwise in Neuroglancer.
 
+    Of the output folder of a run its volume is shown. On a machine that you reach by ssh the
+    command that brings the page to your own screen is printed, too.
+
     Neuroglancer runs in a browser; the store is served to it from this machine until you press
     Ctrl-C.
 
     Parameters
     ----------
     path : str
-        Folder or URL of an OME-Zarr store.
+        Folder or URL of an OME-Zarr store, or the output folder of a run.
     viewer : {"auto", "napari", "neuroglancer"}, optional
         Which viewer to use.
     port : int, optional
@@ -43,9 +46,39 @@ def view(
     from mosaicflow.io.zarr.errors import explained
     from mosaicflow.io.zarr.reader import StoreChoice
 
+    path = _volume_of(path)
     choice = StoreChoice(channel=channel, time=time)
     with explained(path):
         _show(path, viewer, choice, port, browser=browser)
+
+
+def _volume_of(path: str) -> str:
+    """Give the volume of a run's output folder; all else stays as it is."""
+    from pathlib import Path
+
+    from mosaicflow.io.tables import read_json
+
+    record = Path(path) / "pipeline_info" / "run.json"
+    if "://" in path or not record.is_file():
+        return path
+    outputs = read_json(record)["outputs"]
+    return str(
+        Path(path) / next(one for one in outputs if one.endswith(".ome.zarr") and "/" not in one)
+    )
+
+
+def _tunnel(*addresses: str) -> str:
+    """Say how to reach local addresses from the machine that this one was reached from by ssh."""
+    import getpass
+    import os
+    from urllib.parse import urlsplit
+
+    reached = os.environ.get("SSH_CONNECTION", "").split()
+    ports = [urlsplit(one).port for one in addresses]
+    here = [f"-L {port}:127.0.0.1:{port}" for port in dict.fromkeys(ports) if port]
+    if len(reached) != 4 or not here:
+        return ""
+    return f"on your own machine first: ssh -N {' '.join(here)} {getpass.getuser()}@{reached[2]}\n"
 
 
 def _show(path: str, viewer: str, choice: StoreChoice, port: int, *, browser: bool) -> None:
@@ -83,7 +116,8 @@ def _serve(path: str, choice: StoreChoice, port: int, *, browser: bool) -> None:
         page = viewer.get_viewer_url()
         if server is not None:
             server.allow_page(page)
-        sys.stdout.write(f"{page}\nserving {url}; stop with Ctrl-C\n")
+        tunnel = _tunnel(page, *([url] if server is not None else []))
+        sys.stdout.write(f"{tunnel}{page}\nserving {url}; stop with Ctrl-C\n")
         sys.stdout.flush()
         if browser:
             webbrowser.open(page)

@@ -39,14 +39,18 @@ class Progress(Protocol):
         ...
 
 
-def open_progress(stages: Sequence[str]) -> Progress:
+def open_progress(stages: Sequence[str], *, quiet: bool = False) -> Progress:
     """Choose the display that suits stderr.
 
     Parameters
     ----------
     stages : sequence of str
         The stage of each task of the run, one entry per task.
+    quiet : bool
+        Say only what failed.
     """
+    if quiet:
+        return _Lines(stages, quiet=True)
     return _Live(stages) if sys.stderr.isatty() else _Lines(stages)
 
 
@@ -61,8 +65,10 @@ def _words(outcome: Outcome) -> str:
 class _Lines:
     """One line per task that ran; tasks that were up to date are only counted."""
 
-    def __init__(self, stages: Sequence[str]) -> None:
+    def __init__(self, stages: Sequence[str], *, quiet: bool = False) -> None:
         self._total = len(stages)
+        self._told = ("failed",) if quiet else ("done", "failed")
+        self._quiet = quiet
         self._states: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
@@ -74,12 +80,14 @@ class _Lines:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._quiet:
+            return
         counts = ", ".join(f"{number} {state}" for state, number in sorted(self._states.items()))
         say(f"tasks: {counts or 'none'} of {self._total}\n")
 
     def ended(self, outcome: Outcome) -> None:
         self._states[outcome.state] += 1
-        if outcome.state in ("done", "failed"):
+        if outcome.state in self._told:
             number = sum(self._states.values())
             say(f"[{number}/{self._total}] {outcome.name}: {_words(outcome)}\n")
 

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["run_pipeline"]
 
 
-def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) -> RunResult:
+def run_pipeline(
+    raw: Path, root: Path, parameters: Parameters, threads: int, *, quiet: bool = False
+) -> RunResult:
     """Turn a raw acquisition into a volume.
 
     Parameters
@@ -53,6 +55,8 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         Settings of the run.
     threads : int
         Threads to use in all.
+    quiet : bool
+        Show only what failed while it goes on.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def run_pipeline(raw: Path, root: Path, parameters: Parameters, threads: int) ->
         ids = sorted(parse_slice_id(name) for name in lists)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
-        outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads))))
+        outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), quiet=quiet))
         notes = (*_ledger_note(inspection), *gone, *(n for one in outcomes for n in one.notes))
         failures, unmatched = _failures(folder)
         _refuse_nothing(folder, ids, failures)

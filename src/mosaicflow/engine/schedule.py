@@ -23,7 +23,9 @@ __all__ = ["run_plan"]
 _MOST_DAMAGES = 8
 
 
-def run_plan(plan: Plan, workers: Workers, side_by_side: int) -> list[Outcome]:
+def run_plan(
+    plan: Plan, workers: Workers, side_by_side: int, *, quiet: bool = False
+) -> list[Outcome]:
     """Walk the graph with dask; every task runs in a worker process.
 
     Parameters
@@ -34,6 +36,8 @@ def run_plan(plan: Plan, workers: Workers, side_by_side: int) -> list[Outcome]:
         Where they run.
     side_by_side : int
         Tasks at the same time.
+    quiet : bool
+        Show only what failed.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def run_plan(plan: Plan, workers: Workers, side_by_side: int) -> list[Outcome]:
     """
     from dask.threaded import get
 
-    with open_progress([task.stage for task in plan.tasks.values()]) as progress:
+    with open_progress([task.stage for task in plan.tasks.values()], quiet=quiet) as progress:
         walk = _Walk(plan, workers, progress)
         graph: dict[str, Any] = {
             f"task {name}": (walk.run, name, [f"task {before}" for before in plan.after[name]])

@@ -388,9 +388,9 @@ def _report(report: StageReport, drawn: _Drawn) -> None:
 _OUTSIDE = 0.002
 
 
-# Factor by which a slice may be made brighter or darker than the others without a word. Three sound
-# simulated sets: 1.000; a slice with a tenth of the light: 6.6; with 25 times the camera's noise:
-# 0.45. At twice this the noisy one would pass.
+# Factor by which a slice may be made brighter or darker than the others without a word. Nine sound
+# simulated sets: 0.90 to 1.13; a slice with a tenth of the light: 6.6; with 25 times the camera's
+# noise: 0.45. At twice this the noisy one would pass.
 _GAIN = 1.5
 
 

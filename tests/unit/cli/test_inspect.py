@@ -1,6 +1,10 @@
+import shutil
+
 import pytest
+import yaml
 
 from mosaicflow.cli.main import main
+from mosaicflow.engine.parameters import Parameters
 from mosaicflow.simulation import preset, simulate
 
 
@@ -37,3 +41,56 @@ def test_orientations_are_listed_and_a_better_one_is_named(raw, invoke):
     assert len(right.splitlines()) == 9
     assert right.splitlines()[1].split()[::2] == ["-fast,-slow", "configured"]
     assert wrong.splitlines()[-1].endswith("give --orientation=-fast,-slow")
+
+
+def test_a_parameters_file_is_read_and_options_win(raw, invoke, tmp_path):
+    params = tmp_path / "params.yml"
+    params.write_text("axial_resolution_um: 3.5\ncrop_depth_um: 400\n")
+    assert "depth spacing 3.5 um" in invoke(main, "inspect", raw, "-p", params).stdout
+    given = invoke(main, "inspect", raw, "-p", params, "--axial_resolution_um", "4").stdout
+    assert "depth spacing 4 um" in given
+    params.write_text("crop_dept_um: 400\n")
+    ended = invoke(main, "inspect", raw, "-p", params, code=2)
+    assert "did you mean crop_depth_um" in ended.stderr
+
+
+@pytest.fixture
+def holed(raw, tmp_path):
+    """The same slice with one tile gone and two cut short."""
+    copy = tmp_path / "raw"
+    shutil.copytree(raw, copy)
+    tiles = sorted(path for path in copy.rglob("tile_*") if path.is_dir())
+    shutil.rmtree(tiles[0])
+    for tile in tiles[1:3]:
+        for file in tile.glob("image_*.bin"):
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return copy
+
+
+def test_problems_of_one_kind_are_one_line_unless_all_are_asked_for(holed, invoke):
+    most = ("--max_missing_fraction", "0.9")
+    short = invoke(main, "inspect", holed, *most).stdout
+    every = invoke(main, "inspect", holed, *most, "--verbose").stdout
+    assert short.count("[bin_truncated") == 1
+    assert "(2 such; --verbose lists them)" in short
+    assert every.count("[bin_truncated") == 2
+
+
+def test_holes_of_the_lattice_are_named(holed, invoke):
+    printed = invoke(main, "inspect", holed, "--max_missing_fraction", "0.9").stdout
+    assert "3 of 4 places have no tile: (iy, ix) = (0, 0), (" in printed
+
+
+def test_suggestions_are_a_parameters_file_that_a_run_takes(raw, invoke, tmp_path):
+    path = tmp_path / "suggested.yml"
+    invoke(main, "inspect", raw, "--suggest", path)
+    text = path.read_text()
+    assert (
+        "# no file says the depth spacing; a run takes 1.36 um\n# axial_resolution_um: 1.36" in text
+    )
+    # What only somebody who was there knows is a comment until they take the mark off.
+    assert yaml.safe_load(text) is None
+    path.write_text(text.replace("# axial", "axial"))
+    assert Parameters.read(path, {}).given == {"axial_resolution_um": 1.36}
+    ended = invoke(main, "inspect", raw, "--suggest", path, code=1)
+    assert "is there already" in ended.stderr

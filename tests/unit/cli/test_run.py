@@ -1,10 +1,13 @@
+import importlib
+import json
 import subprocess
 import sys
 
 import pytest
 
 from mosaicflow import __version__
-from mosaicflow.cli.main import main
+from mosaicflow.cli.main import _COMMANDS, main
+from mosaicflow.simulation import preset, simulate
 
 
 @pytest.fixture
@@ -56,3 +59,54 @@ def test_a_folder_that_is_not_there_is_exit_code_1(mosaicflow, tmp_path):
     found = mosaicflow("run", "-i", tmp_path / "gone", "-o", tmp_path / "out", code=1)
     assert "gone: not found, expected the folder of an acquisition" in found.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_overview_says_of_each_command_what_its_own_help_begins_with():
+    for commands in _COMMANDS.values():
+        for name, line in commands.items():
+            function = name.replace("-", "_")
+            module = importlib.import_module(f"mosaicflow.cli.{function}")
+            assert getattr(module, function).__doc__.strip().splitlines()[0] == line
+
+
+def test_the_module_runs_like_the_command():
+    found = subprocess.run(
+        [sys.executable, "-m", "mosaicflow", "--version"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert found.stdout.strip() == f"mosaicflow {__version__}"
+
+
+def test_completion_knows_the_commands(monkeypatch):
+    from mosaicflow.cli.main import _app
+
+    monkeypatch.setattr(sys, "argv", ["mosaicflow", "--help"])
+    script = _app().generate_completion(shell="bash")
+    assert "check-orientation" in script
+    assert "compare" in script
+
+
+def test_a_dry_run_says_what_would_run_and_writes_nothing(mosaicflow, tmp_path):
+    truth = simulate(tmp_path / "toy", settings=preset("toy", truth_volume=False))
+    out = tmp_path / "out"
+    printed = mosaicflow("run", truth.raw, "-o", out, "-p", truth.params, "--dry-run").stdout
+    assert "2 slices in " in printed
+    counts = {line.split()[0]: line.split()[1] for line in printed.splitlines()[1:-1]}
+    assert counts["stitch_3d"] == "2"
+    assert counts["register_pairwise"] == "1"
+    assert not out.exists()
+
+
+def test_a_quiet_run_prints_only_its_record(mosaicflow, tmp_path):
+    truth = simulate(tmp_path / "toy", settings=preset("toy", truth_volume=False))
+    out = tmp_path / "out"
+    options = ("-p", truth.params, "--quiet", "--json", "--threads", "2")
+    ended = mosaicflow("run", truth.raw, "-o", out, *options)
+    assert json.loads(ended.stdout)["slices"]["placed"] == 2
+    assert "stitch_3d z00" not in ended.stderr
+    assert "tasks:" not in ended.stderr
+
+
+def test_a_raw_folder_given_twice_is_refused(mosaicflow):
+    ended = mosaicflow("run", "a", "-i", "b", "-o", "c", code=2)
+    assert "the raw folder is given twice" in ended.stderr
