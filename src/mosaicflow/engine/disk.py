@@ -1,8 +1,7 @@
-"""What file systems refuse or forget: locks, folders in use, data that is not on the disk yet."""
+"""What file systems refuse or forget: locks, folders in use."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["in_one_line", "lock_file", "remove_tree", "say", "sync"]
+__all__ = ["clear_scratch", "in_one_line", "lock_file", "remove_tree", "say"]
 
 # Old NFS and Lustre without flock.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
@@ -49,6 +48,29 @@ def lock_file(file: IO[str], *, wait: bool) -> bool:
     return True
 
 
+def clear_scratch(scratch: Path) -> None:
+    """Remove what killed tasks left in their folders.
+
+    A store whose finished parts are known to its journal stays: the same task goes on with it.
+
+    Parameters
+    ----------
+    scratch : Path
+        The private folder of one task.
+    """
+    from mosaicflow.io.zarr.journal import kept_for_later
+
+    kept = kept_for_later(scratch) if scratch.is_dir() else set()
+    if not kept:
+        shutil.rmtree(scratch, ignore_errors=True)
+        return
+    for path in set(scratch.iterdir()) - kept:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def remove_tree(path: Path, aside: Path) -> None:
     """Remove a folder that must never be seen half deleted.
 
@@ -69,24 +91,6 @@ def remove_tree(path: Path, aside: Path) -> None:
             raise
         aside = path  # on another disk, or the last one is in use: it is removed in its place
     shutil.rmtree(aside, ignore_errors=aside is not path)
-
-
-def sync(folder: Path) -> None:
-    """Wait until all that was written to the folder's disk is on it.
-
-    A record that reaches the disk before the data it names would, after a power cut, pass empty
-    files for a result.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # of Linux
-        if syncfs is None:
-            os.sync()
-        elif syncfs(handle) != 0:  # what was written is not there
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(folder))
-    finally:
-        os.close(handle)
 
 
 @contextmanager

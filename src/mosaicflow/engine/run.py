@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.about import write_facts
-from mosaicflow.engine.disk import in_one_line, lock_file, say
+from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, say
 from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder, is_kept
 from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.plan import inspection_task, plan_run, report_task
@@ -183,16 +184,25 @@ def _locked(folder: RunFolder) -> Iterator[None]:
             raise MosaicflowError(
                 f"{folder.root}: another run is writing here", remedy="wait for it, or stop it"
             ) from None
-        shutil.rmtree(folder.scratch, ignore_errors=True)
+        _clear(folder)
         for partial in folder.finished.glob(".*.tmp"):
             partial.unlink()
         for no_record in filter(Path.is_dir, folder.finished.iterdir()):
             shutil.rmtree(no_record)
         try:
             yield
-        finally:
             shutil.rmtree(folder.scratch, ignore_errors=True)
+        finally:
+            _clear(folder)
             _leave_nothing_empty(folder, is_new=is_new)
+
+
+def _clear(folder: RunFolder) -> None:
+    """Remove what tasks left, but for what they go on with."""
+    for scratch in folder.scratch.glob("*"):
+        clear_scratch(scratch)
+    with contextlib.suppress(OSError):  # not empty, or not there
+        folder.scratch.rmdir()
 
 
 def _leave_nothing_empty(folder: RunFolder, *, is_new: bool) -> None:

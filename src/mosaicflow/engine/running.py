@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mosaicflow.engine.disk import say, sync
+from mosaicflow.engine.disk import say
+from mosaicflow.io.disk import sync
 from mosaicflow.io.tables import write_text
 
 if TYPE_CHECKING:

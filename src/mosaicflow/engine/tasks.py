@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.engine.changes import Change, Extent, changes, extent, keep_edit, list_of
-from mosaicflow.engine.disk import in_one_line, lock_file, remove_tree, sync
+from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, remove_tree
 from mosaicflow.engine.layout import LEDGER, RunFolder, is_kept
 from mosaicflow.engine.raw import raw_changes
 from mosaicflow.errors import ParameterError
 from mosaicflow.io.checksums import DamageError, checksum
+from mosaicflow.io.disk import sync
 from mosaicflow.stages._table import STAGES, run_stage
 
 if TYPE_CHECKING:
@@ -147,13 +148,13 @@ def _execute(task: Task) -> Outcome:
     notes = tuple(filter(None, (keep_edit(folder.root, change) for change in found)))
     if task.inputs:  # the inspection may be told to read a table that an earlier one published
         _forget(_state_file(task, folder), folder)
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    clear_scratch(scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
     record = scratch / task.record if task.record else None
     try:
         succeeded = run_stage(task.stage, arguments, record, raised=(ParameterError, DamageError))
     except DamageError as error:
-        shutil.rmtree(scratch)
+        clear_scratch(scratch)
         seconds = time.perf_counter() - start
         return Outcome(
             task.name, task.stage, "damaged", seconds, str(error.args[0]), notes, error.output

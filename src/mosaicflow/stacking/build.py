@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import statistics
 import sys
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
     from mosaicflow.stacking.levels import PlaneLevels
 
 __all__ = ["StackInputs", "StackSettings", "stack_slices"]
+
+# From this size of the volume on, its finished regions survive a kill [bytes of float32].
+_KEPT_BYTES = 8e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ def stack_slices(
         shape=(solved.n_planes, *solved.canvas_yx),
         dtype=np.float32,
         attrs=block,
+        resume_key=_resume_key(report, (solved.n_planes, *solved.canvas_yx)),
         **store.writer_options(),
     )
     with writer:
@@ -125,6 +131,14 @@ def stack_slices(
     _report(report, drawn)
     if settings.preview:
         _write_preview(output)
+
+
+def _resume_key(report: StageReport, shape: Sequence[int]) -> str:
+    """Name all that decides the voxels, to go on after a kill; empty where that is not worth it."""
+    if 4 * math.prod(shape) < _KEPT_BYTES:
+        return ""
+    text = json.dumps(report.key, sort_keys=True, default=str)
+    return str(hashlib.sha256(text.encode()).hexdigest())
 
 
 def _restrict(

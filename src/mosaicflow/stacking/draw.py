@@ -354,8 +354,11 @@ def draw_volume(
             pending: Future[None] | None = None
             for start in range(0, n_planes, block[0]):
                 stop = min(start + block[0], n_planes)
-                data = column.draw(start, stop, levels)
                 region = (slice(start, stop), *target.slices)
+                if writer.holds(region):
+                    levels.count_block(start, writer[region])
+                    continue
+                data = column.draw(start, stop, levels)
                 if pending is not None:
                     pending.result()
                 pending = pool.submit(writer.__setitem__, region, data)

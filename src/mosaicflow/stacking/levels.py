@@ -55,6 +55,11 @@ class PlaneLevels:
         some = image[:: max(1, image.size // _SAMPLE_PX)]
         self.sample.append(some[some != 0])
 
+    def count_block(self, first: int, block: NDArray[np.float32]) -> None:
+        """Add a part (z, y, x) of the planes from `first` on that was drawn before."""
+        for plane, image in enumerate(block, first):
+            self.count(plane, image.reshape(-1))
+
     def contrast(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
         """Say what to show as black and white, and the range of the values; None without data."""
         values = np.concatenate(self.sample) if self.sample else np.empty(0)

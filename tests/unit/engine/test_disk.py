@@ -16,6 +16,7 @@ from mosaicflow.engine.plan import plan_run
 from mosaicflow.engine.run import run_pipeline
 from mosaicflow.engine.tasks import execute
 from mosaicflow.errors import ParameterError
+from mosaicflow.io.disk import sync
 
 
 def once(monkeypatch, owner, name, number):
@@ -80,7 +81,7 @@ def test_the_data_is_on_the_disk_before_the_record_counts(acquisition, run_copy,
         outputs = json.loads(record.read_text())["outputs"]
         assert all((run_copy / name).exists() for name in outputs)
         seen.append(json.loads(record.read_text())["key"])
-        disk.sync(folder)
+        sync(folder)
 
     monkeypatch.setattr("mosaicflow.engine.tasks.sync", looking)
     assert execute(task).state == "done"

@@ -10,10 +10,11 @@ from mosaicflow.io.zarr.location import check_distinct, locate
 from mosaicflow.io.zarr.metadata import multiscales_of
 from mosaicflow.io.zarr.reader import LevelReader, open_level, open_levels, read_omezarr
 from mosaicflow.io.zarr.root import find_root
+from mosaicflow.io.zarr.save import save_omezarr
 from mosaicflow.io.zarr.units import micrometers_per_unit
 from mosaicflow.io.zarr.validate import Problem, validate_omezarr
 from mosaicflow.io.zarr.values import replace_nonfinite, to_uint16
-from mosaicflow.io.zarr.writer import OmeZarrWriter, save_omezarr, write_regions
+from mosaicflow.io.zarr.writer import OmeZarrWriter, write_regions
 
 __all__ = [
     "AnalysisOmeZarrWriter",

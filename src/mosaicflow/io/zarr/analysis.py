@@ -175,8 +175,12 @@ class AnalysisOmeZarrWriter(OmeZarrWriter):
                 checksums=self._checksums,
             )
             self._write_levels(base, base_um, levels, method)
-        finally:
-            base.discard()
+        except BaseException:
+            if base.journal is None:
+                base.discard()
+            base.release()
+            raise
+        base.discard()
         pitches = tuple(max(level.pitch_um[-2:]) for level in levels)
         notes = PyramidNotes(
             method, _METHOD_NAMES[method], "analysis", "zyx"[-self.ndim :], pitches
@@ -196,15 +200,18 @@ class AnalysisOmeZarrWriter(OmeZarrWriter):
     ) -> None:
         """Fill each level from the base, or from an earlier level whose pitch divides its own."""
         sources = [(base_um, self._target.array)]
+        is_first = base.location.is_folder and _same_grid(levels[0], base_um, self.shape)
+        if is_first:
+            sources = [(levels[0].pitch_um, self._target.array)]
         for number, level in enumerate(levels):
-            if number == 0 and base.location.is_folder and _same_grid(level, base_um, self.shape):
-                array = base.move_array("0", self._workspace)
-                sources = [(level.pitch_um, array)]
+            if number == 0 and is_first:
                 continue
             ratios, source = _coarsest_source(sources, level)
             target = self._create_level(number, level.shape)
             fill_level(source, target, ratios, method=method)
             sources.append((level.pitch_um, target.array))
+        if is_first:  # last: until then a writer that comes after a kill finds it
+            base.move_array("0", self._workspace)
 
 
 def _same_grid(level: AnalysisLevel, base_um: Sequence[float], shape: tuple[int, ...]) -> bool:

@@ -21,12 +21,13 @@ from mosaicflow.io.zarr.codecs import (
 )
 from mosaicflow.io.zarr.errors import StoreExistsError
 from mosaicflow.io.zarr.grid import indexed_regions, regions, shard_shape, shifted
+from mosaicflow.io.zarr.journal import Journal, journal_path
 from mosaicflow.io.zarr.metadata import zarr_format_of
 from mosaicflow.io.zarr.remote import check_ranges
 from mosaicflow.io.zarr.shards import write_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     import zarr
@@ -172,7 +173,7 @@ def create_array(workspace: Workspace, path: str, spec: ArraySpec) -> TargetArra
             fill_value=spec.dtype.type(0),
             order=None if zarr_format == 3 else "C",
             config={"write_empty_chunks": False},
-            overwrite=True,
+            overwrite=workspace.journal is None,  # which knows what of it is finished
             **options,
         )
 
@@ -227,15 +228,19 @@ class TargetArray:
         if self.sums is not None:
             self.sums.update(sums)
 
+    def names(self, region: Region) -> Iterator[str]:
+        """Name the files of a region inside the store; one of zeros only is none."""
+        first = tuple(p.start // b for p, b in zip(region, self.spec.block, strict=True))
+        shape = tuple(part.stop - part.start for part in region)
+        for index, _ in indexed_regions(shape, self.spec.block):
+            place = tuple(a + b for a, b in zip(first, index, strict=True))
+            yield f"{self.path}/{self.array.metadata.encode_chunk_key(place)}"
+
     def _note(self, region: Region) -> None:
         """Take the checksums of the chunks just written, while the system still holds them."""
         if self.sums is None:
             return
-        first = tuple(p.start // c for p, c in zip(region, self.spec.chunks, strict=True))
-        shape = tuple(part.stop - part.start for part in region)
-        for index, _ in indexed_regions(shape, self.spec.chunks):
-            place = tuple(a + b for a, b in zip(first, index, strict=True))
-            name = f"{self.path}/{self.array.metadata.encode_chunk_key(place)}"
+        for name in self.names(region):
             # A chunk of zeros is no file.
             with contextlib.suppress(FileNotFoundError):
                 self.sums[name] = checksum(f"{self.location.address}/{name}")
@@ -256,6 +261,9 @@ class Workspace:
         Suffix of the temporary sibling.
     checksums : bool
         Whether the checksums of a local store are written beside it.
+    resume_key : str
+        Digest of all that decides the content: what a killed writer with the same one finished is
+        kept. Empty, or without checksums: nothing is.
     """
 
     def __init__(
@@ -266,6 +274,7 @@ class Workspace:
         overwrite: bool,
         kind: str = "tmp",
         checksums: bool = False,
+        resume_key: str = "",
     ) -> None:
         self.final = final
         self.location = work_location(final, kind)
@@ -274,6 +283,9 @@ class Workspace:
         self._lock: int | None = None
         self._superseded = False
         self.sums: dict[str, str] | None = {} if checksums and final.is_folder else None
+        self.journal: Journal | None = None
+        if resume_key and self.sums is not None:
+            self.journal = Journal(self.location.path, resume_key)
         self._shared = False
         self._check_output()
         try:
@@ -313,9 +325,7 @@ class Workspace:
 
         if self.location.is_folder:
             self.location.path.parent.mkdir(parents=True, exist_ok=True)
-            self._remove_leftover()
-            self.location.path.mkdir()
-            self._lock = _lock_folder(self.location)
+            self._own_folder()
         else:
             self.location.remove()
         zarr.create_group(
@@ -324,7 +334,8 @@ class Workspace:
             zarr_format=zarr_format_of(self._ngff_version),
         )
 
-    def _remove_leftover(self) -> None:
+    def _own_folder(self) -> None:
+        """Take the place of an earlier writer, and what it finished if that is of use."""
         path = self.location.path
         own = _LIVING.get(self.location.address)
         if own is not None:
@@ -333,8 +344,30 @@ class Workspace:
             own.release()
         if path.is_dir() and not path.is_symlink():
             # A living writer holds the lock; the kernel frees that of a dead one.
-            _unlock(_lock_folder(self.location))
+            self._lock = _lock_folder(self.location)
+            if self.journal is not None and self.journal.take_up():
+                return
+            self.release()
+        journal_path(path).unlink(missing_ok=True)
         self.location.remove()
+        path.mkdir()
+        self._lock = _lock_folder(self.location)
+        if self.journal is not None:
+            self.journal.start()
+
+    def keep(self, region: Region, target: TargetArray) -> None:
+        """Have a region that was written survive a kill, where a journal is kept."""
+        if self.journal is not None and self.sums is not None:
+            sums = self.sums
+            self.journal.add(region, {n: sums[n] for n in target.names(region) if n in sums})
+
+    def holds(self, region: Region) -> bool:
+        """Whether a region was finished before a kill."""
+        files = None if self.journal is None else self.journal.holds(region)
+        if files is None or self.sums is None:
+            return False
+        self.sums.update(files)
+        return True
 
     def write_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Write the root attributes: the step that makes a store complete."""
@@ -349,12 +382,11 @@ class Workspace:
         )
         group.update_attributes(dict(attributes))
 
-    def move_array(self, path: str, into: Workspace) -> zarr.Array[Any]:
-        """Move an array of a local store into another one and open it there for reading."""
+    def move_array(self, path: str, into: Workspace) -> None:
+        """Move an array of a local store into another one."""
         (self.location.path / path).rename(into.location.path / path)
         if into.sums is not None and self.sums is not None:
             into.sums.update({n: s for n, s in self.sums.items() if n.startswith(f"{path}/")})
-        return open_array(into.location, path, zarr_format_of(self._ngff_version))
 
     def publish(self) -> None:
         """Put the store in its place. A link there is replaced, what it points to is left alone."""
@@ -364,6 +396,8 @@ class Workspace:
                 _replace(self.location, self.final)
             else:
                 self._publish_with(self.sums)
+        if self.journal is not None:
+            self.journal.remove()
         self.release()
 
     def _publish_with(self, sums: dict[str, str]) -> None:
@@ -387,6 +421,8 @@ class Workspace:
 
     def discard(self) -> None:
         """Remove everything written so far."""
+        if self.journal is not None:
+            self.journal.remove()
         self.location.remove()
         self.release()
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.codecs import Compressor
 
-__all__ = ["OmeZarrWriter", "save_omezarr", "write_regions"]
+__all__ = ["OmeZarrWriter", "is_lazy", "write_regions"]
 
 _log = logging.getLogger(__name__)
 _METHOD_NAMES = {"mean": "block mean", "nearest": "central voxel"}
@@ -88,6 +88,9 @@ class OmeZarrWriter:
         Content of the `mosaicflow` attribute block.
     checksums : bool, optional
         Write the crc32c of every file of a local store beside it, as `<stem>.crc32c.json`.
+    resume_key : str, optional
+        Digest of all that decides the content: regions that a killed writer with the same one
+        finished are kept, see `holds`. For a local store with checksums.
     chunk_shape : optional
         Older name of `chunks`.
     """
@@ -108,6 +111,7 @@ class OmeZarrWriter:
         name: str | None = None,
         attrs: Mapping[str, Any] | None = None,
         checksums: bool = False,
+        resume_key: str = "",
         chunk_shape: grid.ChunksLike = None,
     ) -> None:
         if chunks is not None and chunk_shape is not None:
@@ -128,8 +132,14 @@ class OmeZarrWriter:
         self._busy: list[grid.Region] = []
         self._busy_lock = threading.Lock()
         self._checksums = checksums
-        options: dict[str, bool] = {"overwrite": overwrite, "checksums": checksums}
-        self._workspace = Workspace(self._final, ngff_version, kind=self._work_kind, **options)
+        self._workspace = Workspace(
+            self._final,
+            ngff_version,
+            kind=self._work_kind,
+            overwrite=overwrite,
+            checksums=checksums,
+            resume_key=resume_key,
+        )
         self._target = create_array(self._workspace, "0", self._spec)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -196,7 +206,7 @@ class OmeZarrWriter:
         grid.check_aligned(parsed.region, self.shape, self._spec.block)
         if 0 in parsed.shape:
             return
-        if _is_lazy(value):
+        if is_lazy(value):
             self._store_dask(parsed, value)
             return
         if isinstance(value, LevelReader):
@@ -204,6 +214,15 @@ class OmeZarrWriter:
         block = self._as_block(value, parsed)
         with self._claimed(parsed.region):
             self._target.write(parsed.region, block)
+            self._workspace.keep(parsed.region, self._target)
+
+    def holds(self, region: grid.Region) -> bool:
+        """Whether a killed writer of the same content wrote a region, and it is still as it was.
+
+        Only regions that were written as one, by item assignment, are known.
+        """
+        self._check_open()
+        return self._workspace.holds(region)
 
     def render(self, region: grid.Region, chunk: Callable[[grid.Region], NDArray[Any]]) -> None:
         """Write one file, asking for its chunks: a shard is never held as a whole.
@@ -406,66 +425,6 @@ class OmeZarrWriter:
             )
 
 
-def save_omezarr(  # the documented call fixes five positional arguments
-    data: ArrayLike | da.Array,
-    path: StorePath,
-    resolution: Resolution,
-    chunks: grid.ChunksLike = None,
-    n_levels: int = 0,
-    *,
-    overwrite: bool = True,
-    compressor: Compressor = "blosc",
-    ngff_version: NgffVersion = "0.4",
-    sharding_factor: int | None = None,
-    downscale_axes: DownscaleAxes = "yx",
-    name: str | None = None,
-    attrs: Mapping[str, Any] | None = None,
-    chunk_shape: grid.ChunksLike = None,
-) -> None:
-    """Write an array as a finished store.
-
-    Parameters
-    ----------
-    data : ndarray or dask.array.Array
-        Axes (z, y, x) or (y, x); the dtype is kept. A dask array is never held as a whole.
-    path : path or URL
-        Output; an existing store is replaced as a whole.
-    resolution : float or sequence of float
-        Millimetres per pixel, one value or one per axis.
-    chunks : optional
-        As for `OmeZarrWriter`; `data.chunks` of a dask array is understood.
-    n_levels : int, optional
-        Number of levels in addition to the full resolution.
-    overwrite, compressor, ngff_version, sharding_factor, name, attrs, chunk_shape : optional
-        As for `OmeZarrWriter`.
-    downscale_axes : {"yx", "zyx"}, optional
-        Axes that each level halves.
-    """
-    if _is_lazy(data):
-        for source in readers_below(data):
-            check_distinct(path, source.location)
-    else:
-        data = np.asarray(data)
-    # Before anything is written, as these errors should leave no trace.
-    shape = grid.checked_shape(data.shape)
-    check_plausible(resolution_to_um(resolution, len(shape)), os.fspath(path))
-    with OmeZarrWriter(
-        path,
-        shape,
-        chunks,
-        data.dtype,
-        overwrite,
-        compressor=compressor,
-        ngff_version=ngff_version,
-        sharding_factor=sharding_factor,
-        name=name,
-        attrs=attrs,
-        chunk_shape=chunk_shape,
-    ) as writer:
-        writer[...] = data
-        writer.finalize(resolution, n_levels, downscale_axes=downscale_axes)
-
-
 def write_regions(writer: OmeZarrWriter) -> list[grid.Region]:
     """Return the regions that cover a writer's array, each exactly one file of the store.
 
@@ -491,5 +450,6 @@ def _array_spec(
     return ArraySpec(extent, sizes, dtype.newbyteorder("="), storage)
 
 
-def _is_lazy(value: ArrayLike | da.Array) -> TypeGuard[da.Array]:
-    return hasattr(value, "__dask_graph__")  # so that dask need not be imported to find out
+def is_lazy(value: ArrayLike | da.Array) -> TypeGuard[da.Array]:
+    """Whether a value is a dask array, found out without an import of dask."""
+    return hasattr(value, "__dask_graph__")
