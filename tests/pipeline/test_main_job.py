@@ -323,8 +323,9 @@ def test_exported_positions_show_each_tile_where_the_volume_has_it(small, export
     from skimage.registration import phase_cross_correlation
 
     from mosaicflow.formats.placements import parse_bdv_xml
-    from mosaicflow.io.tables import parse_slice_id, read_csv
+    from mosaicflow.io.tables import read_csv
     from mosaicflow.io.zarr import open_level
+    from mosaicflow.names import parse_slice_id
 
     folder, (values, pitch_um, origin_um) = exports
     by_file = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow import names
 from mosaicflow.alignment.align import Placements, place_by_evidence, to_aligned
 from mosaicflow.alignment.given import slice_poses
 from mosaicflow.alignment.graph import GraphSettings
@@ -34,7 +34,7 @@ from mosaicflow.alignment.solution import (
     frame_of,
 )
 from mosaicflow.errors import InputError, QualityError
-from mosaicflow.io.tables import format_slice_id, read_csv, read_json, write_csv, write_json
+from mosaicflow.io.tables import read_csv, read_json, write_csv, write_json
 from mosaicflow.ledger.census import (
     MANUALLY_EXCLUDED,
     Failure,
@@ -45,6 +45,7 @@ from mosaicflow.ledger.census import (
 )
 from mosaicflow.ledger.overrides import Override, excluded_slices
 from mosaicflow.ledger.proposal import CONFIG_COLUMNS
+from mosaicflow.names import format_slice_id
 from mosaicflow.slices.stored import SliceStore, open_slice
 from mosaicflow.steps.table import ExcludedMode, StepTable, parse_steps, place_slices
 
@@ -189,7 +190,7 @@ def _read_failures(paths: Sequence[Path]) -> tuple[list[Failure], list[str]]:
         record = read_json(path)
         stage, reason = str(record["stage"]), str(record["reason"])
         if stage == "register_pairwise":
-            ids = "-".join(str(int(digits)) for digits in re.findall(r"z(\d+)", path.name))
+            ids = "-".join(map(str, names.about(path.name)))
             of_pairs.append(f"pair {ids or record['slice_id']}: {reason}")
         else:
             of_slices.append(Failure(int(record["slice_id"]), stage, reason))
@@ -483,6 +484,6 @@ def _report_links(report: StageReport, alignment: Alignment, links: Sequence[Lin
 def write_alignment(result: Solved, inputs: AlignmentInputs, output_dir: Path) -> None:
     """Write ``alignment.json`` and ``slice_config_final.csv``."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    write_json(output_dir / "alignment.json", result.alignment.to_json())
+    write_json(output_dir / names.ALIGNMENT.of(), result.alignment.to_json())
     known = dict.fromkeys(itertools.chain(CONFIG_COLUMNS, *result.config))
-    write_csv(output_dir / "slice_config_final.csv", list(known), result.config)
+    write_csv(output_dir / names.FINAL_LEDGER.of(), list(known), result.config)

@@ -64,6 +64,7 @@ def export(
 
 def _tables_beside(volume: str) -> tuple[list[Path], ...]:
     """Find what a run published beside its volume: positions, stages and slices."""
+    from mosaicflow import names
     from mosaicflow.engine.layout import RunFolder
     from mosaicflow.errors import InputError
 
@@ -73,8 +74,4 @@ def _tables_beside(volume: str) -> tuple[list[Path], ...]:
             remedy="copy the output folder of the run to this machine",
         )
     folder = RunFolder(Path(volume).absolute().parent)
-    # The place of any slice is the place of all.
-    names = ("tile_positions.csv", "tile_stage.json")
-    found = [sorted(folder.path(f"z00_{name}").parent.glob(f"z*_{name}")) for name in names]
-    slices = folder.path("slice_z00_normalize.ome.zarr").parent
-    return (*found, sorted(slices.glob("slice_z*_normalize.ome.zarr")))
+    return tuple(map(folder.all_of, (names.POSITIONS, names.STAGE, names.NORMALIZED)))

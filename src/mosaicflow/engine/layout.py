@@ -1,14 +1,15 @@
-"""Where every output of a run is published; the workflow's ``output {}`` block says the same."""
+"""Where every output of a run is published; `mosaicflow.names` says in which folder."""
 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicflow import names
 from mosaicflow.errors import InputError
 from mosaicflow.ledger.proposal import read_config
+from mosaicflow.names import PUBLISHED, published_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,63 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LEDGER", "PUBLISHED", "RunFolder", "is_kept", "published_folder"]
 
 # The table of slices, which people edit.
-LEDGER = "slice_config.csv"
-
-# A list of checksums lies beside the output whose name it has.
-_SLICE = re.compile(r"slice_z\d+_(?P<process>\w+)\.(ome\.zarr|crc32c\.json)")
-_TABLE_SUMS = (
-    r"(acquisition|alignment|depth_profile|illumination|shifts_xy_clean|stage_model"
-    r"|z\d+_tile_links)\.crc32c\.json"
-)
-_RULES = (
-    (re.compile(r"mosaic_grid_.*\.(ome\.zarr|crc32c\.json)"), "mosaic_grids"),
-    (re.compile(r".*\.ome\.zarr"), ""),
-    (re.compile(r".*\.metrics\.json"), "metrics"),
-    (
-        re.compile(
-            r".*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)"
-            r"|.*_(tiles|slices)(\.xml|_TileConfiguration\.txt)"
-        ),
-        "exports",
-    ),
-    (re.compile(r".*_export\.crc32c\.json"), "exports"),
-    (re.compile(r".*_transform(_xy)?\.(json|tfm|npy|crc32c\.json)"), "transforms"),
-    (re.compile(_TABLE_SUMS), "tables"),
-    (re.compile(r".*\.crc32c\.json"), ""),
-    (re.compile(r"run\.json"), "pipeline_info"),
-    (re.compile(r".*\.png"), "previews"),
-    (re.compile(r".*\.(json|csv|npz|bdv\.xml)|z\d+_TileConfiguration\.txt"), "tables"),
-    (re.compile(r".*\.txt|report\.html"), ""),
-)
-
-# Folders at the top of the output tree.
-PUBLISHED = frozenset(
-    {
-        *("mosaic_grids", "slices", "transforms", "tables", "metrics", "previews", "exports"),
-        "pipeline_info",
-    }
-)
-
-
-def published_folder(name: str) -> str:
-    """Name the folder of the output tree that a file or store belongs to.
-
-    Parameters
-    ----------
-    name : str
-        Base name of an output.
-
-    Returns
-    -------
-    str
-        Path below the output folder; empty for its top.
-    """
-    if match := _SLICE.fullmatch(name):
-        return f"slices/{match['process']}"
-    for pattern, folder in _RULES:
-        if pattern.fullmatch(name):
-            return folder
-    raise ValueError(f"no place in the output tree for {name}")
+LEDGER = names.LEDGER.of()
 
 
 def is_kept(name: str, keep: str) -> bool:
@@ -129,7 +74,14 @@ class RunFolder:
 
     def failure_records(self) -> list[Path]:
         """List the published records of slices and pairs that failed."""
-        return sorted(self.path("z00_failure.json").parent.glob("z*_failure.json"))
+        kinds = (names.FAILURE, names.PAIR_FAILURE)
+        return sorted(path for kind in kinds for path in self.all_of(kind))
+
+    def all_of(self, kind: names.Kind) -> list[Path]:
+        """List what is published of a kind of output."""
+        here = self.root / kind.folder
+        found = here.iterdir() if here.is_dir() else ()
+        return sorted(path for path in found if kind.labels(path.name) is not None)
 
     def path(self, name: str) -> Path:
         """Give the published path of an output by its base name."""

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow import names
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.tasks import Task
-from mosaicflow.io.tables import format_slice_id
+from mosaicflow.names import parse_slice_id, slice_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "inspection_task", "plan_run", "report_task"]
 
 # What estimate_tile_positions writes of a slice.
-_CURVATURE = "focal_curvature.json"  # of estimate_illumination, where there is any
-_OF_TILES = ("tile_links.csv", "tile_stage.json", "tile_windows.csv")
+_OF_TILES = {"links": names.LINKS, "stages": names.STAGE, "windows": names.WINDOWS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ def report_task(root: Path, facts: Path, outputs: Sequence[str], parameters: Par
     Task
     """
     settings = {**parameters.for_stage("report"), "facts": facts}
-    names = [name.rpartition("/")[2] for name in outputs]
-    told = tuple(name for name in names if _SMALL.fullmatch(name))
+    bases = [name.rpartition("/")[2] for name in outputs]
+    told = tuple(name for name in bases if _SMALL.fullmatch(name))
     return Task("report", "report", root, {"files": told}, settings)
 
 
@@ -110,7 +110,7 @@ def plan_run(
     """
     planner = _Planner(raw, root, parameters, threads, min(len(slice_ids), threads))
     digits = parameters.setting("inspect_acquisition", "slice_digits")
-    ids = [format_slice_id(number, digits) for number in slice_ids]
+    ids = [slice_label(number, digits) for number in slice_ids]
     for slice_id in ids:
         planner.grid(slice_id)
     if parameters.engine("fix_illum_enabled"):
@@ -180,142 +180,133 @@ class _Planner:
             self.maker[base] = name
 
     def grid(self, z: str) -> None:
-        native = f"mosaic_grid_3d_z{z}.ome.zarr"
-        record = f"z{z}_failure.json"
+        native, record = names.GRID.of(z), names.FAILURE.of(z)
         self.add(
             "create_mosaic_grid",
-            f"z{z}",
-            {"tiles": f"z{z}_tiles.json"},
+            z,
+            {"tiles": names.TILES.of(z)},
             output=native,
             record=record,
             extra={"raw": self.raw},
         )
-        if self.parameters.setting("resample_mosaic_grid", "resolution_um") > 0:
+        if self.is_coarser:
             self.add(
                 "resample_mosaic_grid",
-                f"z{z}",
+                z,
                 {"grid": native},
-                output=self.working_grid(z),
+                output=names.RESAMPLED.of(z),
                 record=record,
             )
 
-    def working_grid(self, z: str) -> str:
-        if self.parameters.setting("resample_mosaic_grid", "resolution_um") > 0:
-            return f"mosaic_grid_3d_z{z}_resampled.ome.zarr"
-        return f"mosaic_grid_3d_z{z}.ome.zarr"
+    @property
+    def is_coarser(self) -> bool:
+        return bool(self.parameters.setting("resample_mosaic_grid", "resolution_um") > 0)
 
     def illumination(self, ids: Sequence[str]) -> None:
         # At native pitch: coarser planes do not show how the field is curved.
-        grids = tuple(f"mosaic_grid_3d_z{z}.ome.zarr" for z in ids)
-        light = ["illumination.npz", *([_CURVATURE] if self.straight else [])]
-        self.add(
-            "estimate_illumination", "", {"grids": grids}, output="illumination.npz", makes=light
-        )
+        grids = tuple(names.GRID.of(z) for z in ids)
+        light = names.ILLUMINATION.of()
+        makes = [light, *([names.CURVATURE.of()] if self.straight else [])]
+        self.add("estimate_illumination", "", {"grids": grids}, output=light, makes=makes)
 
     def light(self) -> dict[str, str | tuple[str, ...]]:
-        return {"illumination": "illumination.npz"} if self.lit else {}
+        return {"illumination": names.ILLUMINATION.of()} if self.lit else {}
 
     def positions(self, ids: Sequence[str]) -> None:
         for z in ids:
             self.add(
                 "estimate_tile_positions",
-                f"z{z}",
-                {"grid": f"mosaic_grid_3d_z{z}.ome.zarr", **self.light()},
-                makes=[f"z{z}_{name}" for name in _OF_TILES],
-                record=f"z{z}_failure.json",
+                z,
+                {"grid": names.GRID.of(z), **self.light()},
+                makes=[kind.of(z) for kind in _OF_TILES.values()],
+                record=names.FAILURE.of(z),
             )
-        kinds = ("links", "stages", "windows", "tiles")
-        names = dict(zip(kinds, (*_OF_TILES, "tiles.json"), strict=True))
+        kinds = {**_OF_TILES, "tiles": names.TILES}
         self.add(
             "pool_tile_positions",
             "",
-            {key: tuple(f"z{z}_{name}" for z in ids) for key, name in names.items()},
+            {key: tuple(kind.of(z) for z in ids) for key, kind in kinds.items()},
             makes=[
-                *("stage_model.json", "tile_distortion.csv"),
-                *(f"z{z}_tile_positions.csv" for z in ids),
+                *(names.STAGE_MODEL.of(), names.DISTORTION.of()),
+                *(names.POSITIONS.of(z) for z in ids),
             ],
         )
 
     def slice(self, z: str) -> None:
-        of, record = f"z{z}", f"z{z}_failure.json"
-        grid = self.working_grid(z)
+        record = names.FAILURE.of(z)
+        grid = (names.RESAMPLED if self.is_coarser else names.GRID).of(z)
         if self.lit:
-            fixed = f"mosaic_grid_3d_z{z}_illum_fix.ome.zarr"
+            lit = names.EVENLY_LIT.of(z)
             inputs = {"grid": grid, **self.light()}
-            self.add("fix_illumination", of, inputs, output=fixed, record=record)
-            grid = fixed
+            self.add("fix_illumination", z, inputs, output=lit, record=record)
+            grid = lit
         unless = {}
         if self.straight:
-            flat = f"mosaic_grid_3d_z{z}_focal_fix.ome.zarr"
-            inputs = {"grid": grid, "curvature": _CURVATURE}
-            self.add("fix_focal_curvature", of, inputs, output=flat, record=record)
-            unless["grid"] = (_CURVATURE, grid)
+            flat, curvature = names.FLAT.of(z), names.CURVATURE.of()
+            inputs = {"grid": grid, "curvature": curvature}
+            self.add("fix_focal_curvature", z, inputs, output=flat, record=record)
+            unless["grid"] = (curvature, grid)
             grid = flat
-        positions = f"z{z}_tile_positions.csv"
-        current = f"slice_z{z}_stitch_3d.ome.zarr"
+        current = names.STITCHED.of(z)
         placed: dict[str, str | tuple[str, ...]] = {
             "grid": grid,
-            "positions": positions,
-            "distortion": "tile_distortion.csv",
+            "positions": names.POSITIONS.of(z),
+            "distortion": names.DISTORTION.of(),
         }
-        self.add("stitch_3d", of, placed, output=current, record=record, unless=unless)
-        chain = [("crop_interface", "crop_interface"), ("normalize", "normalize")]
+        self.add("stitch_3d", z, placed, output=current, record=record, unless=unless)
+        chain = [("crop_interface", names.CROPPED), ("normalize", names.NORMALIZED)]
         if self.parameters.engine("compensate_psf_enabled"):
-            chain.insert(0, ("correct_axial", "axial_corr"))
-        for stage, suffix in chain:
-            output = f"slice_z{z}_{suffix}.ome.zarr"
-            self.add(stage, of, {"slice_path": current}, output=output, record=record)
+            chain.insert(0, ("correct_axial", names.AXIAL))
+        for stage, kind in chain:
+            output = kind.of(z)
+            self.add(stage, z, {"slice_path": current}, output=output, record=record)
             current = output
 
     def across(self, ids: Sequence[str]) -> None:
-        shifts = "shifts_xy.csv"
+        shifts = names.SHIFTS.of()
         fragments: tuple[str, ...] = ()
         if self.parameters.engine("detect_rehoming"):
-            clean = "shifts_xy_clean.csv"
-            fragments = ("rehoming_config.csv",)
+            clean = names.CLEAN_SHIFTS.of()
+            fragments = (names.REHOMING_LEDGER.of(),)
             self.add("detect_rehoming", "", {"shifts": shifts}, makes=[clean, *fragments])
             shifts = clean
-        slices = tuple(f"slice_z{z}_normalize.ome.zarr" for z in ids)
-        transforms = []
-        failures = [f"z{z}_failure.json" for z in ids]
-        for first, second in self.pairs(ids):
-            transform = f"z{first}_z{second}_transform.json"
-            failures.append(f"z{first}_z{second}_failure.json")
-            self.add(
-                "register_pairwise",
-                f"z{first} z{second}",
-                {
-                    "fixed": f"slice_z{first}_normalize.ome.zarr",
-                    "moving": f"slice_z{second}_normalize.ome.zarr",
-                    "shifts": shifts,
-                },
-                output=transform,
-                record=failures[-1],
-            )
-            transforms.append(transform)
+        pairs = self.pairs(ids)
+        for pair in pairs:
+            self.pair(pair, shifts)
+        slices = tuple(names.NORMALIZED.of(z) for z in ids)
+        alignment, profile = names.ALIGNMENT.of(), names.PROFILE.of()
         self.add(
             "solve_alignment",
             "",
             {
                 "shifts": shifts,
-                "slice_config": "slice_config.csv",
+                "slice_config": names.LEDGER.of(),
                 "slices": slices,
-                "transforms": tuple(transforms),
-                "failures": tuple(failures),
+                "transforms": tuple(names.TRANSFORM.of(*pair) for pair in pairs),
+                "failures": (
+                    *(names.FAILURE.of(z) for z in ids),
+                    *(names.PAIR_FAILURE.of(*pair) for pair in pairs),
+                ),
                 "config_fragments": fragments,
             },
-            makes=["alignment.json"],
+            makes=[alignment],
             optional=frozenset({"transforms", "failures", "config_fragments"}),
         )
         volume = f"{self.parameters.engine('subject_name') or '3d_volume'}.ome.zarr"
-        placed: dict[str, str | tuple[str, ...]] = {
-            "slices": slices,
-            "alignment": "alignment.json",
-        }
-        profile = "depth_profile.json"
+        placed: dict[str, str | tuple[str, ...]] = {"slices": slices, "alignment": alignment}
         self.add("estimate_depth_profile", "", placed, output=profile)
         self.add("stack", "", {**placed, "depth_profile": profile}, output=volume)
         self.exports(ids, volume, slices)
+
+    def pair(self, pair: tuple[str, str], shifts: str) -> None:
+        fixed, moving = map(names.NORMALIZED.of, pair)
+        self.add(
+            "register_pairwise",
+            " ".join(pair),
+            {"fixed": fixed, "moving": moving, "shifts": shifts},
+            output=names.TRANSFORM.of(*pair),
+            record=names.PAIR_FAILURE.of(*pair),
+        )
 
     def exports(self, ids: Sequence[str], volume: str, slices: tuple[str, ...]) -> None:
         wanted = self.parameters.setting("export", "export_formats")
@@ -323,12 +314,18 @@ class _Planner:
             return
         inputs: dict[str, str | tuple[str, ...]] = {"volume": volume}
         if "placements" in wanted:
-            names = {"positions": "tile_positions.csv", "stages": "tile_stage.json"}
-            inputs |= {key: tuple(f"z{z}_{name}" for z in ids) for key, name in names.items()}
+            inputs["positions"] = tuple(names.POSITIONS.of(z) for z in ids)
+            inputs["stages"] = tuple(names.STAGE.of(z) for z in ids)
             inputs["slices"] = slices
         stem = volume.removesuffix(".ome.zarr")
         self.add("export", "", inputs, makes=[f"{stem}_export.metrics.json"])
 
     def pairs(self, ids: Sequence[str]) -> list[tuple[str, str]]:
         span = self.parameters.engine("graph_span")
-        return [(a, b) for a in ids for b in ids if 0 < int(b) - int(a) <= span]
+        numbers = [parse_slice_id(z) for z in ids]
+        return [
+            (ids[i], ids[j])
+            for i, first in enumerate(numbers)
+            for j, second in enumerate(numbers)
+            if 0 < second - first <= span
+        ]

@@ -35,8 +35,6 @@ class RunResult:
         Pair (``zII_zJJ``) -> reason, of pairs that could not be compared.
     bugs : tuple of str
         Records, relative to `root`, of slices and pairs that a fault of mosaicflow ended.
-    warnings : tuple of str
-        What the stages want the reader to know.
     outputs : tuple of str
         Everything published, relative to `root`.
     outcomes : tuple of Outcome
@@ -59,7 +57,6 @@ class RunResult:
     n_pairs: int
     unmatched: dict[str, str]
     bugs: tuple[str, ...]
-    warnings: tuple[str, ...]
     outputs: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     seconds: float

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow import names
 from mosaicflow.engine.about import write_facts
 from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, say
 from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder, is_kept
-from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.plan import inspection_task, plan_run, report_task
 from mosaicflow.engine.result import RunResult
 from mosaicflow.engine.running import running
@@ -28,7 +28,8 @@ from mosaicflow.engine.tasks import (
 )
 from mosaicflow.engine.workers import Workers
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
-from mosaicflow.io.tables import parse_slice_id, read_json
+from mosaicflow.io.tables import read_json
+from mosaicflow.names import parse_slice_id
 from mosaicflow.report.closing import OUTPUT
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def run_pipeline(
         inspection = inspection_task(raw.resolve(), root, parameters)
         first = execute(inspection)
         folder.remember_ledger()
-        lists = [name for name in published_outputs(inspection) if name.endswith("_tiles.json")]
-        ids = sorted(parse_slice_id(name) for name in lists)
+        made = (name.rpartition("/")[2] for name in published_outputs(inspection))
+        ids = sorted(i for name in made for i in names.TILES.ids(name) or ())
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), quiet=quiet))
@@ -97,7 +98,7 @@ def run_pipeline(
         told = write_facts(folder, volume.name, outputs, parameters, facts)
         outcomes = (*outcomes, workers.run(report_task(root, told, made, parameters)))
         drop_outputs(root, keep)
-        record = read_json(folder.path("run.json"))
+        record = read_json(folder.path(names.RECORD.of()))
         return RunResult(
             root=root,
             volume=volume,
@@ -107,7 +108,6 @@ def run_pipeline(
             n_pairs=sum(o.stage == "register_pairwise" and o.state != "absent" for o in outcomes),
             unmatched=unmatched,
             bugs=_bugs(folder),
-            warnings=(*notes, *warnings_of(root, outputs)),
             outputs=outputs,
             outcomes=outcomes,
             seconds=seconds,
@@ -224,7 +224,7 @@ def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
         if "slice_id" in record:
             of_slices[int(record["slice_id"])] = reason
         else:
-            of_pairs[path.name.removesuffix("_failure.json")] = reason
+            of_pairs["_".join(names.labels_in(path.name))] = reason
     return of_slices, of_pairs
 
 
@@ -237,14 +237,14 @@ def _bugs(folder: RunFolder) -> tuple[str, ...]:
 
 def _excluded(folder: RunFolder, failures: Mapping[int, str]) -> dict[int, str]:
     """Read which finished slices the alignment left out, and why."""
-    left_out = read_json(folder.path("alignment.json"))["left_out"]
+    left_out = read_json(folder.path(names.ALIGNMENT.of()))["left_out"]
     reasons = {one["slice_id"]: one["reason"] for one in left_out if one["status"] == "excluded"}
     return {slice_id: why for slice_id, why in reasons.items() if slice_id not in failures}
 
 
 def _refuse_nothing(folder: RunFolder, ids: list[int], failures: dict[int, str]) -> None:
     """Refuse a run without a slice; that none is lost in silence the stage `report` proves."""
-    made = {parse_slice_id(p) for p in (folder.root / "slices" / "normalize").glob("*.ome.zarr")}
+    made = {parse_slice_id(path) for path in folder.all_of(names.NORMALIZED)}
     if ids and not made.intersection(ids):
         raise QualityError(
             f"{folder.root}: none of {len(ids)} slices could be processed; "

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mosaicflow import names
 from mosaicflow.engine.disk import say
 from mosaicflow.io.disk import sync
 from mosaicflow.io.tables import write_text
@@ -77,11 +78,11 @@ def _records(folder: RunFolder) -> dict[str, int]:
 
 
 def _record(folder: RunFolder) -> Path:
-    return folder.root / "pipeline_info" / "run.json"
+    return folder.path(names.RECORD.of())
 
 
 def _aside(folder: RunFolder) -> Path:
-    return folder.root / "pipeline_info" / "earlier_run.json"
+    return folder.path(names.RECORD.of()).with_name("earlier_run.json")
 
 
 def _set_aside(folder: RunFolder) -> None:

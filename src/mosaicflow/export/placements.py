@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaicflow import names
 from mosaicflow.alignment.solution import AlignedSlice
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.formats.placements import TilePosition, bdv_xml, tile_configuration
-from mosaicflow.io.tables import parse_bool, parse_slice_id, read_csv, read_json, write_text
+from mosaicflow.io.tables import parse_bool, read_csv, read_json, write_text
+from mosaicflow.names import parse_slice_id
 from mosaicflow.slices.stored import SliceStore, open_slice
 
 if TYPE_CHECKING:
@@ -117,9 +119,9 @@ def write_placements(
     tiles: list[TilePosition] = []
     nameless = 0
     for slice_id, one in drawn.items():
-        for what, found in (("tile_positions.csv", tables_of), ("tile_stage.json", stages_of)):
+        for kind, found in ((names.POSITIONS, tables_of), (names.STAGE, stages_of)):
             if slice_id not in found:
-                raise _absent(f"a table of slice {slice_id} (z.._{what})", level)
+                raise _absent(f"a table of slice {slice_id} ({kind.of('z..')})", level)
         here, without = _tiles_of(one, tables_of[slice_id], stages_of[slice_id])
         tiles, nameless = [*tiles, *here], nameless + without
     if nameless:
@@ -153,7 +155,7 @@ def _drawn_slices(level: ExportedLevel, paths: Sequence[Path]) -> dict[int, _Dra
         ) from error
     stores = {parse_slice_id(path): path for path in paths}
     if missing := sorted({one.slice_id for one in places} - stores.keys()):
-        raise _absent(f"slice {missing[0]} (slice_z.._normalize.ome.zarr)", level)
+        raise _absent(f"slice {missing[0]} ({names.NORMALIZED.of('z..')})", level)
     return {
         one.slice_id: _Drawn(one, open_slice(stores[one.slice_id]), plane_um, pixel_um)
         for one in sorted(places, key=lambda one: one.slice_id)

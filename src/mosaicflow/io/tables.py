@@ -1,4 +1,4 @@
-"""CSV and JSON side files, and the one spelling of slice ids.
+"""CSV and JSON side files.
 
 Every writer goes through a temporary sibling and a rename, so a reader sees the old file or the
 new one, never half of either.
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "SHIFT_COLUMNS",
     "decoded",
-    "format_slice_id",
     "natural_order",
     "parse_bool",
-    "parse_slice_id",
     "read_csv",
     "read_json",
     "write_csv",
@@ -46,8 +44,6 @@ SHIFT_COLUMNS = (
     "source",
 )
 
-_ID_IN_NAME = re.compile(r"(?:^|_)z(\d+)(?=[_.]|$)", re.IGNORECASE)
-_BARE_ID = re.compile(r"\s*z?(\d+)(?:\.0*)?\s*", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$")
 # As spreadsheets write them in English, German, French, Italian, Spanish, Portuguese and Dutch.
 _TRUE = frozenset(
@@ -63,37 +59,6 @@ def natural_order(name: str) -> tuple[list[str | int], str]:
     """Give a sort key by which the numbers in file names count as numbers: z2 before z10."""
     parts = re.split(r"(\d+)", name)
     return [int(part) if part.isdigit() else part for part in parts], name
-
-
-def format_slice_id(slice_id: int, digits: int = 2) -> str:
-    """Write a slice id the way file names carry it: zero-padded, two digits or more."""
-    return f"{slice_id:0{digits}d}"
-
-
-def parse_slice_id(name: str | Path) -> int:
-    """Read the slice id out of a file name or a table cell.
-
-    Parameters
-    ----------
-    name : str or Path
-        A file name such as ``slice_z07_stitch_3d.ome.zarr`` (the first ``zNN`` counts), or a bare
-        id: ``7``, ``07``, ``7.0``, ``z7``.
-
-    Returns
-    -------
-    int
-        The id; ``z7``, ``z07`` and ``z007`` are the same slice.
-
-    Raises
-    ------
-    InputError
-        When the name holds no id.
-    """
-    text = name.name if isinstance(name, Path) else name.rsplit("/", 1)[-1]
-    match = _BARE_ID.fullmatch(text) or _ID_IN_NAME.search(text)
-    if match is None:
-        raise InputError(f"{name}: found no slice id, expected 'zNN' in the name or a whole number")
-    return int(match.group(1))
 
 
 def parse_bool(text: str, where: str) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import format_slice_id, parse_bool, parse_slice_id
+from mosaicflow.io.tables import parse_bool
+from mosaicflow.names import format_slice_id, parse_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import parse_bool, parse_slice_id, read_csv
+from mosaicflow.io.tables import parse_bool, read_csv
+from mosaicflow.names import parse_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,8 @@ import statistics
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import InputError, ParameterError
-from mosaicflow.io.tables import format_slice_id, parse_bool, parse_slice_id, read_csv
+from mosaicflow.io.tables import parse_bool, read_csv
+from mosaicflow.names import format_slice_id, parse_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

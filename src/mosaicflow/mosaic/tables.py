@@ -11,6 +11,7 @@ from mosaicflow.io.tables import read_csv, read_json, write_csv, write_json
 from mosaicflow.mosaic.lattice import fit_lattice, neighbours
 from mosaicflow.mosaic.link import Link
 from mosaicflow.mosaic.stage_model import stage_model_error
+from mosaicflow.names import labels_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -182,7 +183,7 @@ def read_slice_links(links: Path, stage: Path) -> SliceLinks:
     known = read_json(stage)
     rows = read_csv(links, ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc"])
     return SliceLinks(
-        links.name.split("_", 1)[0],
+        labels_in(links.name)[0],
         int(known["slice_id"]),
         tuple(known["tile_shape"]),
         tuple(known["pitch_um"]),

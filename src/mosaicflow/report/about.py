@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files as resources
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow import __version__
+from mosaicflow import __version__, names
 from mosaicflow.io.tables import read_json
 
 if TYPE_CHECKING:
@@ -114,15 +114,15 @@ def run_record(
 
 
 def _digest(files: RunFiles) -> str | None:
-    found = files.named(r"acquisition\.json")
+    found = files.of(names.ACQUISITION)
     return hashlib.sha256(found[0].read_bytes()).hexdigest() if found else None
 
 
 def _failed_pairs(files: RunFiles) -> dict[str, str]:
     found = {}
-    for path in files.named(r"z\d+_z\d+_failure\.json"):
+    for path in files.of(names.PAIR_FAILURE):
         record = read_json(path)
-        found[path.name.removesuffix("_failure.json")] = f"{record['stage']}: {record['reason']}"
+        found["_".join(names.labels_in(path.name))] = f"{record['stage']}: {record['reason']}"
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow import names
 from mosaicflow.report.causes import Finding, by_severity, findings
 from mosaicflow.report.counts import Counts, Repair, count, repairs
 from mosaicflow.report.joints import joint_findings, joints_of, unlike_slices
@@ -96,7 +97,7 @@ def gather(files: RunFiles, facts: Facts) -> Contents:
         replace(row, status=worst([row.status, unlike.get(row.slice_id, "ok")]))
         for row in slice_rows(files, measured, lost)
     )
-    alignment = files.json("alignment.json")
+    alignment = files.json(names.ALIGNMENT.of())
     return Contents(
         files,
         facts,
@@ -128,14 +129,15 @@ def tile_vectors(contents: Contents) -> tuple[Vectors, ...]:
     if not known:
         return ()
     chosen = max(known, key=lambda row: row.residual_px or 0.0).slice_id
-    stems = [path.name for path in contents.files.named(rf"z0*{chosen}_tile_positions\.csv")]
-    if not stems:
+    tables = [path.name for path in contents.files.of(names.POSITIONS)]
+    table = next((name for name in tables if names.about(name) == (chosen,)), None)
+    if table is None:
         return ()
-    stem = stems[0].removesuffix("_tile_positions.csv")
-    places = _places(contents.files.rows(f"{stem}_tile_positions.csv"))
+    (label,) = names.labels_in(table)
+    places = _places(contents.files.rows(table))
     return (
-        _moves(chosen, places, contents.files.json(f"{stem}_tile_stage.json")),
-        _residuals(chosen, places, contents.files.rows(f"{stem}_link_residuals.csv")),
+        _moves(chosen, places, contents.files.json(names.STAGE.of(label))),
+        _residuals(chosen, places, contents.files.rows(names.RESIDUALS.of(label))),
     )
 
 

@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.io.tables import parse_slice_id, read_json
+from mosaicflow import names
+from mosaicflow.io.tables import read_json
+from mosaicflow.names import parse_slice_id
 from mosaicflow.report.records import lost_slices
 
 if TYPE_CHECKING:
@@ -94,8 +96,8 @@ def count(files: RunFiles, measured: Sequence[Measured], lost: Sequence[Lost]) -
     alignment = next((one for one in measured if one.stage == "solve_alignment"), None)
     used = None if alignment is None else alignment.number("links_used")
     return Counts(
-        slices=len(files.named(r"z\d+_tiles\.json")),
-        placed=len(files.json("alignment.json").get("slices", ())),
+        slices=len(files.of(names.TILES)),
+        placed=len(files.json(names.ALIGNMENT.of()).get("slices", ())),
         lost=Counter(one.kind for one in lost),
         tiles=_sum(grids, "tiles_found"),
         tiles_placed=_sum(grids, "tiles_placed"),
@@ -104,7 +106,7 @@ def count(files: RunFiles, measured: Sequence[Measured], lost: Sequence[Lost]) -
         pairs=len(pairs),
         pairs_used=None if used is None else int(used),
         pairs_apart=sum(_is_apart(one) for one in pairs),
-        pairs_failed=len(files.named(r"z\d+_z\d+_failure\.json")),
+        pairs_failed=len(files.of(names.PAIR_FAILURE)),
     )
 
 
@@ -131,8 +133,8 @@ def check_counts(files: RunFiles) -> list[int]:
     list of int
         Ids, ascending; none where nothing was lost in silence.
     """
-    arrived = {parse_slice_id(path.name) for path in files.named(r"z\d+_tiles\.json")}
-    made = files.named(r"slice_z\d+_normalize\.metrics\.json")
+    arrived = {parse_slice_id(path.name) for path in files.of(names.TILES)}
+    made = files.of(names.NORMALIZED.beside(".metrics.json", "metrics"))
     done = {parse_slice_id(path.name) for path in made}
     return sorted(arrived - done - {one.slice_id for one in lost_slices(files)})
 
@@ -166,7 +168,7 @@ def repairs(files: RunFiles) -> tuple[Repair, ...]:
 
 
 def _problems(files: RunFiles) -> list[dict[str, Any]]:
-    found = list(files.json("acquisition.json").get("problems", ()))
+    found = list(files.json(names.ACQUISITION.of()).get("problems", ()))
     for path in files.named(r".*\.problems\.json"):
         found += read_json(path)
     return found

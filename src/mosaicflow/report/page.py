@@ -6,7 +6,7 @@ import math
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow import __version__
+from mosaicflow import __version__, names
 from mosaicflow.report.contents import tile_vectors
 from mosaicflow.report.pictures import run_pictures
 from mosaicflow.report.plots import Plot, shift_plot, trend_plots, vector_plot
@@ -159,7 +159,7 @@ def _plots(contents: Contents) -> dict[str, list[Plot]]:
 def _mean_gains(contents: Contents) -> dict[int, float]:
     """Mean factor applied to the planes of each slice."""
     found: dict[int, list[float]] = {}
-    for row in contents.files.rows("stack_z_intensity.csv"):
+    for row in contents.files.rows(names.INTENSITIES.of()):
         if row.get("applied_gain") and row.get("slice_id"):
             found.setdefault(int(row["slice_id"]), []).append(float(row["applied_gain"]))
     return {slice_id: sum(values) / len(values) for slice_id, values in found.items()}

@@ -77,10 +77,11 @@ def run_pictures(
     slices : tuple of Picture
         The finished slices, by id.
     """
-    from mosaicflow.io.tables import parse_slice_id
+    from mosaicflow import names
+    from mosaicflow.names import parse_slice_id
 
-    finished = files.named(r"slice_z\d+_normalize\.png")
-    layout = files.named(r"layout\.png")
+    finished = files.of(names.NORMALIZED.beside(".png", "previews"))
+    layout = files.of(names.LAYOUT)
     planes = files.named(re.escape(volume.removesuffix(".ome.zarr")) + r"\.png")
     slices = sorted(finished, key=lambda path: parse_slice_id(path.name))
     return (

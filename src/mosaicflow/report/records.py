@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from mosaicflow import names
 from mosaicflow.io.tables import read_csv, read_json
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ __all__ = [
 ]
 
 _SUFFIX = ".metrics.json"
-_PAIR = re.compile(r"z(\d+)_z(\d+)_")
-_SLICE = re.compile(r"(?:.*_)?z(\d+)(?:_|$|\.)")
 
 Kind = Literal["failed", "excluded automatically", "excluded by you", "missing"]
 # Reasons that a stage gives, not a person.
@@ -104,14 +103,14 @@ class Measured:
     @property
     def pair(self) -> tuple[int, int] | None:
         """The two slices it is about, if it is about two."""
-        found = _PAIR.match(self.stem)
-        return (int(found[1]), int(found[2])) if found else None
+        found = names.about(self.stem)
+        return (found[0], found[1]) if len(found) == 2 else None
 
     @property
     def slice_id(self) -> int | None:
         """The slice it is about, if it is about one."""
-        found = _SLICE.match(self.stem)
-        return int(found[1]) if found and self.pair is None else None
+        found = names.about(self.stem)
+        return found[0] if len(found) == 1 else None
 
     def number(self, name: str) -> float | None:
         """Give a number by name; None where it was not measured."""
@@ -172,6 +171,10 @@ class RunFiles:
         """List the files whose whole name matches a regular expression, by name."""
         return [path for name, path in self._by_name.items() if re.fullmatch(pattern, name)]
 
+    def of(self, kind: names.Kind) -> list[Path]:
+        """List the files of a kind, by name."""
+        return [path for name, path in self._by_name.items() if kind.labels(name) is not None]
+
     def json(self, name: str) -> dict[str, Any]:
         """Read an object; an empty one where there is no such file."""
         path = self._by_name.get(name)
@@ -225,12 +228,11 @@ def lost_slices(files: RunFiles) -> tuple[Lost, ...]:
         By id.
     """
     records = {
-        int(record["slice_id"]): record
-        for record in map(read_json, files.named(r"z\d+_failure\.json"))
+        int(record["slice_id"]): record for record in map(read_json, files.of(names.FAILURE))
     }
     found = {slice_id: _failed(slice_id, record) for slice_id, record in records.items()}
     automatic = _excluded_by_stages(files)
-    for one in files.json("alignment.json").get("left_out", ()):
+    for one in files.json(names.ALIGNMENT.of()).get("left_out", ()):
         slice_id = int(one["slice_id"])
         found.setdefault(slice_id, _left_out(one, is_automatic=slice_id in automatic))
     return tuple(found[slice_id] for slice_id in sorted(found))
@@ -248,7 +250,7 @@ def _failed(slice_id: int, record: Mapping[str, Any]) -> Lost:
 
 
 def _excluded_by_stages(files: RunFiles) -> set[int]:
-    rows = files.rows("slice_config_final.csv")
+    rows = files.rows(names.FINAL_LEDGER.of())
     return {int(row["slice_id"]) for row in rows if row.get("auto_excluded") == "true"}
 
 

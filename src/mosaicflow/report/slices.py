@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow import names
 from mosaicflow.report.records import worst
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def slice_rows(
     for one in measured:
         if one.slice_id is not None:
             of_slice.setdefault(one.slice_id, []).append(one)
-    placed = {one["slice_id"]: one for one in files.json("alignment.json").get("slices", ())}
+    placed = {one["slice_id"]: one for one in files.json(names.ALIGNMENT.of()).get("slices", ())}
     gone = {one.slice_id: one for one in lost}
     onward = _correlations(measured, gone)
     return tuple(

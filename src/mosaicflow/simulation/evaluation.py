@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicflow import names
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import parse_slice_id, read_json, write_json
+from mosaicflow.io.tables import read_json, write_json
+from mosaicflow.names import parse_slice_id
 from mosaicflow.simulation.light_error import (
     CurvatureError,
     DistortionError,
@@ -294,8 +296,7 @@ def _counts(
     alignment: Mapping[str, Any] | None,
 ) -> Counts:
     present = _present(known)
-    records = files.matching("z", "_failure.json")
-    failed = {parse_slice_id(path) for path in records if path.name.count("_") == 1}  # no pairs
+    failed = {parse_slice_id(path) for path in files.of(names.FAILURE)}
     placed = listed = given_up = lost = 0
     for slice_id, tiles in present.items():
         placement = placements.get(slice_id)

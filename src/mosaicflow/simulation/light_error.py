@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicflow import names
 from mosaicflow.io.tables import read_csv
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def flatfield_error(files: RunFiles, truth: Path) -> FlatFieldError | None:
 
 def distortion_error(files: RunFiles, truth: Path) -> DistortionError | None:
     """Compare ``tile_distortion.csv`` with the truth; None where the run wrote none."""
-    path = files.files.get("tile_distortion.csv")
+    path = files.files.get(names.DISTORTION.of())
     true = _true_light(truth, "distortion_px")
     if path is None or true is None:
         return None

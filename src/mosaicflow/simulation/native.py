@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicflow.io.tables import format_slice_id, write_json, write_text
+from mosaicflow.io.tables import write_json, write_text
+from mosaicflow.names import format_slice_id
 
 if TYPE_CHECKING:
     from pathlib import Path

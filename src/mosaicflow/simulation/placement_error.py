@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicflow import names
 from mosaicflow.io.tables import parse_bool, read_csv
+from mosaicflow.names import parse_slice_id
 from mosaicflow.simulation.plan import rotation
 
 if TYPE_CHECKING:
@@ -97,9 +99,7 @@ def placement_errors(
     """
     bad = set(known["bad_slices"])
     tissue = _TissueMap(truth, known)
-    residuals = {
-        int(p.name[1:].split("_")[0]): p for p in files.matching("z", "_link_residuals.csv")
-    }
+    residuals = {parse_slice_id(path): path for path in files.of(names.RESIDUALS)}
     found = []
     for piece in known["slices"]:
         slice_id = piece["slice_id"]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicflow import names
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import parse_bool, parse_slice_id, read_csv, read_json
+from mosaicflow.io.tables import parse_bool, read_csv, read_json
+from mosaicflow.names import parse_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +43,10 @@ class RunFiles:
     files: Mapping[str, Path]
     stores: Mapping[str, Path]
 
+    def of(self, kind: names.Kind) -> list[Path]:
+        """List the files of a kind, by name."""
+        return [path for name, path in sorted(self.files.items()) if kind.labels(name) is not None]
+
     def matching(self, prefix: str, suffix: str) -> list[Path]:
         """Return the files whose name starts and ends so, in order of their names."""
         return [
@@ -70,13 +76,13 @@ def find_results(run: Path) -> RunFiles:
         raise InputError(f"{run} is not a folder", remedy="name the output folder of a run")
     files: dict[str, Path] = {}
     stores: dict[str, Path] = {}
-    for folder, folders, names in os.walk(run, followlinks=True):
+    for folder, folders, here_files in os.walk(run, followlinks=True):
         here = run.__class__(folder)
         for name in sorted(folders):
             if name.endswith(".ome.zarr"):
                 stores.setdefault(name, here / name)
         folders[:] = sorted(n for n in folders if not n.endswith(".zarr") and n[0] != ".")
-        for name in sorted(names):
+        for name in sorted(here_files):
             files.setdefault(name, here / name)
     return RunFiles(run, files, stores)
 
@@ -116,7 +122,7 @@ class Placement:
 def read_placements(files: RunFiles) -> dict[int, Placement]:
     """Read every ``zNN_tile_positions.csv`` of a run, by slice id."""
     placements = {}
-    for path in files.matching("z", "_tile_positions.csv"):
+    for path in files.of(names.POSITIONS):
         rows = read_csv(path, required=_POSITION_COLUMNS)
         placements[parse_slice_id(path)] = _placement(path, rows)
     return placements
@@ -165,7 +171,7 @@ class SliceMap:
 
 def read_alignment(files: RunFiles) -> dict[str, Any] | None:
     """Read ``alignment.json``, if the run got that far."""
-    path = files.files.get("alignment.json")
+    path = files.files.get(names.ALIGNMENT.of())
     if path is None:
         return None
     document = read_json(path)

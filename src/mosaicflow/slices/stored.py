@@ -9,8 +9,8 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from mosaicflow.errors import FormatError, InputError
-from mosaicflow.io.tables import parse_slice_id
 from mosaicflow.io.zarr import LevelReader, open_level
+from mosaicflow.names import parse_slice_id
 from mosaicflow.slices.face import settle_face
 from mosaicflow.slices.images import bin_mean, filled_depth
 from mosaicflow.slices.intensity import PlaneScale

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow import names
 from mosaicflow.alignment.solution import Alignment, fit_canvas, frame_of
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.previews import save_picture
@@ -239,7 +240,7 @@ def _block(
 
 def _write_tables(drawn: _Drawn, folder: Path) -> None:
     write_csv(
-        folder / "z_matches.csv",
+        folder / names.MATCHES.of(),
         (
             "fixed_id",
             "moving_id",
@@ -266,9 +267,9 @@ def _write_tables(drawn: _Drawn, folder: Path) -> None:
             for seam, match in zip(drawn.seams, drawn.matches, strict=True)
         ],
     )
-    write_csv(folder / "stacking_decisions.csv", _DECISION_COLUMNS, _decisions(drawn))
+    write_csv(folder / names.DECISIONS.of(), _DECISION_COLUMNS, _decisions(drawn))
     write_csv(
-        folder / "stack_z_intensity.csv",
+        folder / names.INTENSITIES.of(),
         ("z_index", "slice_id", "raw_level", "applied_gain"),
         _intensities(drawn),
     )

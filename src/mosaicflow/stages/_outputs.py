@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from mosaicflow.io.checksums import (
     sums_path,
     write_checksums,
 )
+from mosaicflow.names import about
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,6 @@ __all__ = ["check_inputs", "list_outputs", "see_folder"]
 
 _log = logging.getLogger(__name__)
 _METRICS = ".metrics.json"
-_OF_A_SLICE = re.compile(r"z\d+_")
 # What people open in an editor, and may have good reasons to change.
 _EDITABLE = frozenset({".csv", ".json", ".txt"})
 
@@ -76,7 +75,7 @@ def list_outputs(
 def _main_output(folder: Path, made: list[str]) -> Path | None:
     """Choose the metrics file that names what a stage made: the one about the whole run."""
     metrics = [name for name in made if name.endswith(_METRICS)]
-    metrics.sort(key=lambda name: (_OF_A_SLICE.match(name) is not None, name))
+    metrics.sort(key=lambda name: (about(name) != (), name))
     return folder / metrics[0] if metrics else None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, StoreError
 from mosaicflow.io.tables import write_json
+from mosaicflow.names import FAILURE, PAIR_FAILURE, labels_in
 from mosaicflow.stages._outputs import check_inputs, list_outputs, see_folder
 
 if TYPE_CHECKING:
@@ -208,11 +209,13 @@ def _bug(error: Exception, arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _ids_of(record: Path, stage: Stage) -> dict[str, int]:
     """Read whom a record is about from its name."""
     names = ("fixed_id", "moving_id") if stage.per == "pair" else ("slice_id",)
-    ids = [int(digits) for digits in re.findall(r"z(\d+)", record.name)]
+    kind = PAIR_FAILURE if stage.per == "pair" else FAILURE
+    ids = kind.ids(record.name) or ()
     if len(ids) != len(names):
-        form = "zII_zJJ" if stage.per == "pair" else "zNN"
+        example = kind.of(*("zII", "zJJ") if stage.per == "pair" else ("zNN",))
         raise InputError(
-            f"{record}: found {len(ids)} slice ids in the name", remedy=f"use {form}_failure.json"
+            f"{record}: found {len(labels_in(record.name))} slice ids in the name",
+            remedy=f"use {example}",
         )
     return dict(zip(names, ids, strict=True))
 

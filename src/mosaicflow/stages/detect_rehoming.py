@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicflow import names
+
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
     from mosaicflow.steps.rehoming import RehomingResult
@@ -52,7 +54,8 @@ def detect_rehoming(
     report = StageReport.of("detect_rehoming", locals())
 
     from mosaicflow.errors import InputError, ParameterError
-    from mosaicflow.io.tables import SHIFT_COLUMNS, format_slice_id, read_csv, write_csv, write_json
+    from mosaicflow.io.tables import SHIFT_COLUMNS, read_csv, write_csv, write_json
+    from mosaicflow.names import format_slice_id
     from mosaicflow.steps.rehoming import clean_steps
     from mosaicflow.steps.table import StepTable, parse_steps, steps_to_rows
 
@@ -70,11 +73,11 @@ def detect_rehoming(
         tile_fov_tolerance=tile_fov_tolerance,
     )
     output_dir.mkdir(parents=True, exist_ok=True)
-    clean = output_dir / "shifts_xy_clean.csv"
+    clean = output_dir / names.CLEAN_SHIFTS.of()
     write_csv(clean, SHIFT_COLUMNS, steps_to_rows(StepTable(found.steps, table.px_per_mm, ())))
-    write_json(output_dir / "rehoming_report.json", found.to_json())
+    write_json(output_dir / names.REHOMING.of(), found.to_json())
     write_csv(
-        output_dir / "rehoming_config.csv",
+        output_dir / names.REHOMING_LEDGER.of(),
         ("slice_id", "rehomed", "rehoming_reliable"),
         [
             {

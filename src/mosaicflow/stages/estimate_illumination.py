@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicflow import names
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -101,7 +103,7 @@ def estimate_illumination(
     field = _flat_field(choice, change, curvature, source)
     save_flat_field(output, field, n_tiles=len(samples))
     if curvature is not None and curvature.kept:
-        _write_curvature(output.with_name("focal_curvature.json"), field, curvature)
+        _write_curvature(output.with_name(names.CURVATURE.of()), field, curvature)
     report.metric("n_tiles", len(samples), "", "tiles used")
     report.metric("n_overlaps", len(pairs), "", "overlaps compared")
     _describe(report, field, choice)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.io.tables import format_slice_id
+from mosaicflow import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,12 +82,12 @@ def estimate_tile_positions(
 
     linker = TileLinker(views, stage_px, tile_yx, map_all, max_blend_refinement_px)
     linking = linker.links(np.random.default_rng(seed))
-    stem = output_dir / _slice_name(grid, source.slice_id)
-    table = stem.with_name(f"{stem.name}_tile_links.csv")
+    z = _slice_name(grid, source.slice_id)
+    table = output_dir / names.LINKS.of(z)
     write_links(table, linking.links)
     windows = seam_windows(linking.links, lambda tile: views(tile)[0], tile_yx, map_all)
-    write_windows(stem.with_name(f"{stem.name}_tile_windows.csv"), windows)
-    write_stage(stem.with_name(f"{stem.name}_tile_stage.json"), source, stage_px)
+    write_windows(output_dir / names.WINDOWS.of(z), windows)
+    write_stage(output_dir / names.STAGE.of(z), source, stage_px)
     report.metric("search_limit", linking.limit_px, "px", "how far a step of the stage may miss")
     report.metric("links_found", len(linking.links), "", "links that chance does not explain")
     report.metric("links_sure", linking.n_sure, "", "links that need no other to be believed")
@@ -100,8 +99,8 @@ def estimate_tile_positions(
 
 def _slice_name(grid: Path, slice_id: int) -> str:
     """Name the slice with as many digits as its grid has: an engine looks for that name."""
-    written = re.search(r"_(z\d+)[_.]", grid.name)
-    return written[1] if written else f"z{format_slice_id(slice_id)}"
+    written = names.labels_in(grid.name)
+    return written[0] if written else names.slice_label(slice_id)
 
 
 def _warn_of_unreported(report: StageReport, tiles: list[tuple[int, int]], n_tiles: int) -> None:

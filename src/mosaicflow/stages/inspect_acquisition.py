@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mosaicflow import names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -132,7 +134,7 @@ def inspect_acquisition(
     from mosaicflow.acquisition.discover import discover
     from mosaicflow.acquisition.disk import check_free_space, check_writable, grid_bytes
     from mosaicflow.acquisition.read.raw_check import with_content
-    from mosaicflow.io.tables import format_slice_id, write_json
+    from mosaicflow.io.tables import write_json
 
     check_writable(output_dir)
     found = discover(raw, inspect_settings(arguments))
@@ -140,7 +142,7 @@ def inspect_acquisition(
     check_free_space(output_dir, grid_bytes(found.slices))
     for one in found.slices:
         tiles = with_content(raw, one, threads) if verify_content else one
-        name = f"z{format_slice_id(tiles.slice_id, slice_digits)}_tiles.json"
+        name = names.TILES.of(names.slice_label(tiles.slice_id, slice_digits))
         write_json(output_dir / name, tiles.to_dict())
     _write_outputs(found, output_dir, report, slice_config, exclude_first_slices)
 
@@ -189,13 +191,13 @@ def _write_outputs(
         for warning in warnings:
             report.warn(warning)
     shifts = shift_rows(found.slices)
-    write_csv(output_dir / "shifts_xy.csv", SHIFT_COLUMNS, shifts)
+    write_csv(output_dir / names.SHIFTS.of(), SHIFT_COLUMNS, shifts)
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    write_csv(output_dir / "slice_config.csv", columns, rows)
-    draw_layout(found.slices).save(output_dir / "layout.png")
-    write_json(output_dir / "acquisition.json", found.to_dict())
+    write_csv(output_dir / names.LEDGER.of(), columns, rows)
+    draw_layout(found.slices).save(output_dir / names.LAYOUT.of())
+    write_json(output_dir / names.ACQUISITION.of(), found.to_dict())
     _report(report, found, shifts)
-    report.write(output_dir / "acquisition.json")
+    report.write(output_dir / names.ACQUISITION.of())
 
 
 def _report(report: StageReport, found: Acquisition, shifts: list[dict[str, object]]) -> None:

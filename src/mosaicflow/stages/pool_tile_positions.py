@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mosaicflow import names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -80,14 +82,14 @@ def pool_tile_positions(
     rows = () if overrides is None else read_overrides(overrides)
     found = [apply_exclusions(one, rows) for one in found]
     fit, found = straighten(found, {_name(p): read_windows(p) for p in windows}, distortion)
-    write_distortion(output_dir / "tile_distortion.csv", fit.distortion)
+    write_distortion(output_dir / names.DISTORTION.of(), fit.distortion)
     pooled = pool_stage([(one.stage_px, one.links) for one in found])
     file_of = {_name(path): _files(path) for path in tiles}
     drawn = []
     for one in found:
         said = tile_places(one, rows, resolution_um)
         placement, decision = place_slice(one.links, one.stage_px, pooled, said)
-        table = output_dir / f"{one.name}_tile_positions.csv"
+        table = output_dir / names.POSITIONS.of(one.name)
         _write_slice(table, one, placement, (str(decision["source"]), file_of.get(one.name, {})))
         drawn.append((one.name, placement, str(decision["source"])))
         own = StageReport(report.step_name, report.inputs, report.parameters)
@@ -96,9 +98,9 @@ def pool_tile_positions(
         own.section("pitch_um", list(one.pitch_um))
         own.write(table)
     picture = draw_placements(drawn, found[0].tile_shape[1:])
-    picture.save(output_dir / "tile_positions.png")
+    picture.save(output_dir / names.PLACEMENTS.of())
     describe_distortion(report, fit)
-    model = output_dir / "stage_model.json"
+    model = output_dir / names.STAGE_MODEL.of()
     _write_model(model, pooled, [one.slice_id for one in found], report)
     report.write(model)
 
@@ -127,7 +129,7 @@ def _write_model(
 
 def _name(path: Path) -> str:
     """Name the slice that a table is of, such as z07."""
-    return path.name.split("_", 1)[0]
+    return names.labels_in(path.name)[0]
 
 
 def _files(path: Path) -> dict[tuple[int, int], str]:
@@ -150,13 +152,13 @@ def _write_slice(
 
     source, files = known
     write_positions(table, placement, source, files)
-    write_residuals(table.with_name(f"{one.name}_link_residuals.csv"), placement)
+    write_residuals(table.with_name(names.RESIDUALS.of(one.name)), placement)
     tile_yx = (one.tile_shape[1], one.tile_shape[2])
-    write_lattice(table.with_name(f"{one.name}_transform_xy.npy"), placement, tile_yx)
+    write_lattice(table.with_name(names.LATTICE.of(one.name)), placement, tile_yx)
     listed = [
         TilePosition(files[tile], (0.0, y, x), one.tile_shape)
         for tile, (y, x) in sorted(placement.positions_px.items())
         if tile in files
     ]
-    write_text(table.with_name(f"{one.name}_TileConfiguration.txt"), tile_configuration(listed))
-    write_text(table.with_name(f"{one.name}_tiles.bdv.xml"), bdv_xml(listed, one.pitch_um))
+    write_text(table.with_name(names.TILE_CONFIGURATION.of(one.name)), tile_configuration(listed))
+    write_text(table.with_name(names.BIGSTITCHER.of(one.name)), bdv_xml(listed, one.pitch_um))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from mosaicflow import names
+
 __all__ = ["report"]
 
 
@@ -51,6 +53,6 @@ def report(
     record = run_record(found, told, contents.counts, contents.lost, contents.verdict)
     record["verdict"] |= {"fail_on": fail_on, "failed": contents.verdict.reaches(fail_on)}
     record["closing"] = closing_lines(contents)
-    write_text(output_dir / "report.html", render(contents))
+    write_text(output_dir / names.PAGE.of(), render(contents))
     write_text(output_dir / "README.txt", guide(told))
-    write_json(output_dir / "run.json", record)
+    write_json(output_dir / names.RECORD.of(), record)

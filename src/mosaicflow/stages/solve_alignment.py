@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from mosaicflow import names
+
 __all__ = ["solve_alignment"]
 
 
@@ -128,4 +130,4 @@ def solve_alignment(
         inputs = replace(inputs, overrides=read_overrides(overrides))
     result = align_slices(inputs, rules, report)
     write_alignment(result, inputs, output_dir)
-    report.write(output_dir / "alignment.json")
+    report.write(output_dir / names.ALIGNMENT.of())

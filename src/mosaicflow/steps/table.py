@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import parse_bool, parse_slice_id
+from mosaicflow.io.tables import parse_bool
+from mosaicflow.names import parse_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -84,7 +84,7 @@ def test_one_changed_bit_in_each_kind_of_output_is_noticed_and_mended(
     assert {name.removesuffix(".edited") for name in edits} == {
         name for name in KINDS if name.endswith((".csv", "alignment.json", ".tfm"))
     }
-    told = "\n".join(result.warnings)
+    told = "\n".join(result.notes)
     assert "mosaic_grids/mosaic_grid_3d_z00.ome.zarr: 0/0/1/1 is not what was written" in told
     assert "tables/z00_tile_positions.csv: was edited by hand and is replaced" in told
     assert verify(run_copy) == 0
@@ -160,7 +160,7 @@ def test_an_edited_ledger_is_said_to_be_used(acquisition, run_copy):
     ledger = run_copy / "tables/slice_config.csv"
     ledger.write_text(ledger.read_text().replace("00,true", "00,false"))
     result = again(acquisition, run_copy)
-    assert "tables/slice_config.csv: was edited, and its decisions are used" in result.warnings
+    assert "tables/slice_config.csv: was edited, and its decisions are used" in result.notes
     assert not list(run_copy.rglob("*.edited"))
     assert 0 in result.excluded
 
@@ -219,7 +219,7 @@ def test_a_raw_file_changed_with_size_and_time_put_back_is_noticed(
     result = again(moved, run_copy)
     assert grid_states(result) == {"z00": "kept", "z01": "done"}
     name = bins(raw_copy)[1].relative_to(raw_copy).as_posix()
-    assert f"{name}: its content changed, its size and time did not" in "\n".join(result.warnings)
+    assert f"{name}: its content changed, its size and time did not" in "\n".join(result.notes)
     for path in bins(raw_copy):
         path.chmod(0o400)
     assert later_states(again(moved, run_copy)) == {"kept"}

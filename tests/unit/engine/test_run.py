@@ -12,12 +12,11 @@ import pytest
 
 from mosaicflow.cli.run import run as cli_run
 from mosaicflow.engine.layout import PUBLISHED
-from mosaicflow.engine.notices import warnings_of
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
 from mosaicflow.engine.run import run_pipeline
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
-from mosaicflow.io.tables import read_json, write_json
+from mosaicflow.io.tables import read_json
 from mosaicflow.io.zarr import is_finished, validate_omezarr
 
 COMMAND = [sys.executable, "-m", "mosaicflow.cli.main", "run"]
@@ -316,24 +315,6 @@ def test_a_killed_run_goes_on_where_it_was(acquisition, finished_run, tmp_path, 
     assert content(root / "3d_volume.ome.zarr") == content(finished_run / "3d_volume.ome.zarr")
 
 
-def test_the_warnings_of_all_stages_are_told_once_and_the_run_first(tmp_path):
-    metrics = {
-        "3d_volume": "slice 2 excluded: by hand",
-        "mosaic_grid_3d_z01": "z01: one tile is short",
-        "acquisition": "z01: one tile is short",
-        "z00_z01_transform": "the slices share no tissue",
-    }
-    root = tmp_path
-    (root / "metrics").mkdir()
-    for stem, sentence in metrics.items():
-        write_json(root / f"metrics/{stem}.metrics.json", {"errors": [], "warnings": [sentence]})
-    names = [f"metrics/{stem}.metrics.json" for stem in metrics]
-    assert warnings_of(root, [*names, "tables/alignment.json"]) == (
-        "acquisition: z01: one tile is short",
-        "3d_volume: slice 2 excluded: by hand",
-    )
-
-
 def test_a_slice_left_out_by_hand_is_counted(acquisition, run_copy):
     ledger = run_copy / "tables/slice_config.csv"
     lines = ledger.read_text().splitlines()
@@ -343,4 +324,5 @@ def test_a_slice_left_out_by_hand_is_counted(acquisition, run_copy):
     assert list(result.excluded) == [1]
     counts = read_json(run_copy / "pipeline_info/run.json")["slices"]
     assert counts["found"] == counts["placed"] + len(counts["excluded"]) + len(counts["failed"])
-    assert any(text.startswith("alignment: slice 1 excluded") for text in result.warnings)
+    told = read_json(run_copy / "metrics/alignment.metrics.json")["warnings"]
+    assert any(text.startswith("slice 1 excluded") for text in told)

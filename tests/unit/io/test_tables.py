@@ -14,16 +14,15 @@ from hypothesis import strategies as st
 
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.tables import (
-    format_slice_id,
     natural_order,
     parse_bool,
-    parse_slice_id,
     read_csv,
     read_json,
     write_csv,
     write_json,
     write_text,
 )
+from mosaicflow.names import format_slice_id, parse_slice_id
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1)
 cells = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1).map(str.strip)

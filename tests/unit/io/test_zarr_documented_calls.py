@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import zarr
 
-from mosaicflow.io.tables import format_slice_id, parse_slice_id
 from mosaicflow.io.zarr import (
     AnalysisOmeZarrWriter,
     OmeZarrWriter,
@@ -22,6 +21,7 @@ from mosaicflow.io.zarr import (
     save_omezarr,
     validate_omezarr,
 )
+from mosaicflow.names import format_slice_id, parse_slice_id
 
 RESOLUTION = (0.0015, 0.010, 0.010)
 REFERENCE = json.loads("""

@@ -15,7 +15,8 @@ from mosaicflow.acquisition.find.tiff_source import describe_image, image_names
 from mosaicflow.acquisition.place.file_names import FileNames
 from mosaicflow.acquisition.place.lattice import index_positions
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import parse_slice_id, read_csv
+from mosaicflow.io.tables import read_csv
+from mosaicflow.names import parse_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

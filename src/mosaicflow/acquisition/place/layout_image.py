@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from mosaicflow.io.tables import format_slice_id
+from mosaicflow.names import format_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
