@@ -191,11 +191,13 @@ KINDS = tuple(kind for kind in dict(globals()).values() if isinstance(kind, Kind
 # Whose names users or plug-ins choose, or that lie beside an output of any kind.
 _OTHERS = (
     (r".*\.metrics\.json", "metrics"),
-    (r".*\.problems\.json|.*_illumination\.npz", "tables"),
     (r".*_(tiles|slices)(\.xml|_TileConfiguration\.txt)", "exports"),
     (r".*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)|.*_export\.crc32c\.json", "exports"),
     (r".*\.ome\.zarr|.*\.crc32c\.json", ""),
     (r".*\.png", "previews"),
+    # What earlier versions made may still lie in the folder of a run.
+    (r".*\.(json|csv|npz)", "tables"),
+    (r".*\.txt", ""),
 )
 
 PUBLISHED = frozenset(

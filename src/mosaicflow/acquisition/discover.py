@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Acquisition", "discover"]
 
-SCHEMA = 1
 _NAMES_SHOWN = 10
 _MOST_SLICES = 100_000
 
@@ -67,7 +66,6 @@ class Acquisition:
     def to_dict(self) -> dict[str, Any]:
         """Give the content of ``acquisition.json``."""
         return {
-            "schema": SCHEMA,
             "root": self.root_name,
             "layout": self.layout,
             "stage": _run_stage(self.slices),

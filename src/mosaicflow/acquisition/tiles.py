@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mosaicflow.acquisition.orientation import Orientation
 from mosaicflow.acquisition.problems import Problem
 from mosaicflow.errors import FormatError
-from mosaicflow.io.tables import read_json
+from mosaicflow.io.tables import read_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,6 @@ __all__ = [
     "read_slice_tiles",
 ]
 
-SCHEMA = 1
 Positions = Literal["stage", "file", "nominal"]
 TileStatus = Literal["ok", "repaired", "skipped", "unplaced"]
 
@@ -341,7 +340,7 @@ class SliceTiles:
             "tiles": [tile.to_dict(with_files=with_files) for tile in self.tiles],
         }
         if with_files:
-            value = {"schema": SCHEMA, "kind": "slice_tiles"} | value
+            value = {"kind": "slice_tiles"} | value
             value["problems"] = [problem.to_dict() for problem in self.problems]
         return value
 
@@ -380,7 +379,7 @@ def read_slice_tiles(path: Path) -> SliceTiles:
     FormatError
         When the file is not such a list.
     """
-    value = read_json(path)
+    value = read_document(path)
     if not isinstance(value, dict) or value.get("kind") != "slice_tiles":
         raise FormatError(
             f"{path}: not a tile list", remedy="give a zNN_tiles.json of inspect_acquisition"

@@ -34,7 +34,7 @@ from mosaicflow.alignment.solution import (
     frame_of,
 )
 from mosaicflow.errors import InputError, QualityError
-from mosaicflow.io.tables import read_csv, read_json, write_csv, write_json
+from mosaicflow.io.tables import read_csv, read_document, write_csv, write_document
 from mosaicflow.ledger.census import (
     MANUALLY_EXCLUDED,
     Failure,
@@ -120,7 +120,7 @@ class AlignmentInputs:
         Ledger with the fragments merged in.
     slices : dict of int to SliceStore
         Geometry of the slices by id.
-    transforms : list of tuple
+    transforms : sequence of tuple
         Name and content of every transform file.
     failures : list of Failure
         Slices that failed.
@@ -135,7 +135,7 @@ class AlignmentInputs:
     steps: StepTable
     config: list[dict[str, str]]
     slices: dict[int, SliceStore]
-    transforms: list[tuple[str, Mapping[str, object]]]
+    transforms: Sequence[tuple[str, Mapping[str, object]]]
     failures: list[Failure]
     pair_failures: list[str]
     warnings: list[str] = field(default_factory=list)
@@ -166,7 +166,7 @@ class AlignmentInputs:
             stores[store.slice_id] = store
         stamps += [_galvo_stamp(store) for store in stores.values()]
         config, warnings = merge_fragments(read_csv(slice_config, ["slice_id", "use"]), stamps)
-        records = [(path.name, read_json(path)) for path in sorted(transforms)]
+        records = [(path.name, read_document(path)) for path in sorted(transforms)]
         of_slices, of_pairs = _read_failures(failures)
         ordered = dict(sorted(stores.items()))
         return cls(steps, config, ordered, records, of_slices, of_pairs, warnings)
@@ -187,7 +187,7 @@ def _galvo_stamp(store: SliceStore) -> dict[str, str]:
 def _read_failures(paths: Sequence[Path]) -> tuple[list[Failure], list[str]]:
     of_slices, of_pairs = [], []
     for path in sorted(paths):
-        record = read_json(path)
+        record = read_document(path)
         stage, reason = str(record["stage"]), str(record["reason"])
         if stage == "register_pairwise":
             ids = "-".join(map(str, names.about(path.name)))
@@ -484,6 +484,6 @@ def _report_links(report: StageReport, alignment: Alignment, links: Sequence[Lin
 def write_alignment(result: Solved, inputs: AlignmentInputs, output_dir: Path) -> None:
     """Write ``alignment.json`` and ``slice_config_final.csv``."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    write_json(output_dir / names.ALIGNMENT.of(), result.alignment.to_json())
+    write_document(output_dir / names.ALIGNMENT.of(), result.alignment.to_json())
     known = dict.fromkeys(itertools.chain(CONFIG_COLUMNS, *result.config))
     write_csv(output_dir / names.FINAL_LEDGER.of(), list(known), result.config)

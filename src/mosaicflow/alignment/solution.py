@@ -11,6 +11,7 @@ import numpy as np
 
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import FormatError, QualityError
+from mosaicflow.io.tables import SCHEMA
 from mosaicflow.ledger.census import LeftOut
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ __all__ = [
     "frame_of",
 ]
 
-SCHEMA = 1
 # A canvas this many times the largest slice means that the shifts are wrong (often their unit).
 _LARGEST_CANVAS = 4.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.parameters import Parameters
-from mosaicflow.io.tables import write_json
+from mosaicflow.io.tables import write_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ def write_facts(
         The file, for the stage `report`.
     """
     path = folder.private / "run_facts.json"
-    write_json(
+    write_document(
         path,
         {
             "volume": volume,

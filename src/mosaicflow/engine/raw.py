@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mosaicflow.engine.changes import Change
 from mosaicflow.errors import MosaicflowError
 from mosaicflow.io.checksums import checksum
-from mosaicflow.io.tables import read_json
+from mosaicflow.io.tables import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def raw_changes(
 
 def _rows(metrics: Path) -> Sequence[Mapping[str, Any]]:
     try:
-        rows = read_json(metrics)["raw_files"]
+        rows = read_document(metrics)["raw_files"]
     except (MosaicflowError, KeyError, TypeError):
         return ()  # of a version that did not note them, or lost: the task runs again anyway
     keys = {"path", "inode", "ctime_ns", "crc32c"}

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ from mosaicflow.engine.tasks import (
 )
 from mosaicflow.engine.workers import Workers
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
-from mosaicflow.io.tables import read_json
+from mosaicflow.io.report import SOFTWARE
+from mosaicflow.io.tables import read_document
 from mosaicflow.names import parse_slice_id
 from mosaicflow.report.closing import OUTPUT
 
@@ -87,7 +89,12 @@ def run_pipeline(
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), quiet=quiet))
-        notes = (*_ledger_note(inspection), *gone, *(n for one in outcomes for n in one.notes))
+        notes = (
+            *_ledger_note(inspection),
+            *_upgrade_notes(outcomes),
+            *gone,
+            *(n for one in outcomes for n in one.notes),
+        )
         failures, unmatched = _failures(folder)
         _refuse_nothing(folder, ids, failures)
         made, seconds = all_outputs(root), time.perf_counter() - start
@@ -98,7 +105,7 @@ def run_pipeline(
         told = write_facts(folder, volume.name, outputs, parameters, facts)
         outcomes = (*outcomes, workers.run(report_task(root, told, made, parameters)))
         drop_outputs(root, keep)
-        record = read_json(folder.path(names.RECORD.of()))
+        record = read_document(folder.path(names.RECORD.of()))
         return RunResult(
             root=root,
             volume=volume,
@@ -126,6 +133,16 @@ def _facts(raw: Path, root: Path, seconds: float, outcomes: Sequence[Outcome]) -
         "seconds": round(seconds, 1),
         "stages": _by_stage(outcomes),
     }
+
+
+def _upgrade_notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Say what was done again because another version of this program had made it."""
+    makers = Counter(outcome.replaced for outcome in outcomes if outcome.replaced)
+    return tuple(
+        f"{count} tasks were done again: {maker} had made their results, this is {SOFTWARE}, and"
+        " results of two versions do not mix"
+        for maker, count in sorted(makers.items())
+    )
 
 
 def _ledger_note(inspection: Task) -> tuple[str, ...]:
@@ -219,7 +236,7 @@ def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
     of_slices: dict[int, str] = {}
     of_pairs: dict[str, str] = {}
     for path in folder.failure_records():
-        record = read_json(path)
+        record = read_document(path)
         reason = f"{record['stage']}: {record['reason']}"
         if "slice_id" in record:
             of_slices[int(record["slice_id"])] = reason
@@ -231,13 +248,13 @@ def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
 def _bugs(folder: RunFolder) -> tuple[str, ...]:
     """List the records that hold a traceback."""
     records = folder.failure_records()
-    found = [path for path in records if "traceback" in read_json(path)]
+    found = [path for path in records if "traceback" in read_document(path)]
     return tuple(path.relative_to(folder.root).as_posix() for path in found)
 
 
 def _excluded(folder: RunFolder, failures: Mapping[int, str]) -> dict[int, str]:
     """Read which finished slices the alignment left out, and why."""
-    left_out = read_json(folder.path(names.ALIGNMENT.of()))["left_out"]
+    left_out = read_document(folder.path(names.ALIGNMENT.of()))["left_out"]
     reasons = {one["slice_id"]: one["reason"] for one in left_out if one["status"] == "excluded"}
     return {slice_id: why for slice_id, why in reasons.items() if slice_id not in failures}
 

@@ -17,6 +17,7 @@ from mosaicflow.engine.raw import raw_changes
 from mosaicflow.errors import ParameterError
 from mosaicflow.io.checksums import DamageError, checksum
 from mosaicflow.io.disk import sync
+from mosaicflow.io.tables import SCHEMA, write_document
 from mosaicflow.stages._table import STAGES, run_stage
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class Outcome:
         What became of outputs that were not as they had been written.
     damaged : str
         Base name of the damaged input.
+    replaced : str
+        The other version of this program whose results were made again, or empty.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Outcome:
     reason: str = ""
     notes: tuple[str, ...] = ()
     damaged: str = ""
+    replaced: str = ""
 
 
 def execute(task: Task) -> Outcome:
@@ -162,7 +166,21 @@ def _execute(task: Task) -> Outcome:
     reason = "" if record is None or succeeded else _reason(record)
     _publish(task, scratch, folder, key if succeeded else None)
     seconds = time.perf_counter() - start
-    return Outcome(task.name, task.stage, "done" if succeeded else "failed", seconds, reason, notes)
+    return Outcome(
+        task.name,
+        task.stage,
+        "done" if succeeded else "failed",
+        seconds,
+        reason,
+        notes,
+        replaced=_other_version(state["key"], key),
+    )
+
+
+def _other_version(before: str | None, now: str | None) -> str:
+    """Name the program that made what was there, where it is not this one."""
+    makers = [json.loads(key).get("software", "") if key else "" for key in (before, now)]
+    return makers[0] if makers[0] != makers[1] else ""
 
 
 def _reason(record: Path) -> str:
@@ -264,6 +282,8 @@ def _read_state(state_file: Path, folder: RunFolder) -> dict[str, Any]:
         state = json.loads(state_file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         state = {}
+    if isinstance(state, dict) and state.get("schema", SCHEMA) != SCHEMA:
+        state = {}  # of a later program: what it means is not known
     outputs = state.get("outputs") if isinstance(state, dict) else None
     if isinstance(outputs, dict) and all(map(folder.places, outputs)):
         more = {name: state.get(name) for name in ("sums", "raw")}
@@ -280,12 +300,10 @@ def _write_state(
     raw: object = None,
 ) -> dict[str, Any]:
     """Record what a task published, with the checksum of the list that holds all others."""
-    from mosaicflow.io.tables import write_json
-
     name = list_of(extents)
     sums = None if name is None else checksum(folder.root / name)
     state = {"key": key, "outputs": dict(extents), "sums": sums, "raw": raw}
-    write_json(state_file, state)
+    write_document(state_file, state)
     return state
 
 
@@ -365,8 +383,6 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
     after the last: whenever a run is killed, the next one knows what to remove. A failure has no
     key.
     """
-    from mosaicflow.io.tables import write_json
-
     record = scratch / task.record if task.record else None
     made = [path for path in scratch.iterdir() if path.name[0] != "." and path != record]
     made.sort(key=lambda path: (path.name.endswith(".metrics.json"), path.name))
@@ -374,7 +390,7 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
     state_file = _state_file(task, folder)
     before = _read_state(state_file, folder)["outputs"]
     replaced = [name for name in before if name not in outputs]
-    write_json(state_file, {"key": None, "outputs": dict.fromkeys([*outputs, *replaced])})
+    write_document(state_file, {"key": None, "outputs": dict.fromkeys([*outputs, *replaced])})
     for name in replaced:
         _remove(folder.root / name, folder)
     for path, place in zip(made, outputs, strict=True):

@@ -11,7 +11,7 @@ from mosaicflow import names
 from mosaicflow.alignment.solution import AlignedSlice
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.formats.placements import TilePosition, bdv_xml, tile_configuration
-from mosaicflow.io.tables import parse_bool, read_csv, read_json, write_text
+from mosaicflow.io.tables import parse_bool, read_csv, read_document, write_text
 from mosaicflow.names import parse_slice_id
 from mosaicflow.slices.stored import SliceStore, open_slice
 
@@ -165,7 +165,7 @@ def _drawn_slices(level: ExportedLevel, paths: Sequence[Path]) -> dict[int, _Dra
 def _tiles_of(drawn: _Drawn, table: Path, stage: Path) -> tuple[list[TilePosition], int]:
     """Return the tiles of a slice that have a place and a file, and how many lack the file."""
     rows = read_csv(table, ["iy", "ix", "row_px", "col_px", "file"])
-    known = read_json(stage)
+    known = read_document(stage)
     try:
         shape, pitch = tuple(map(int, known["tile_shape"])), tuple(map(float, known["pitch_um"]))
         placed = [row for row in rows if _is_placed(row, table)]

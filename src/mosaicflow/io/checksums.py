@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import google_crc32c
 
 from mosaicflow.errors import StoreError
-from mosaicflow.io.tables import write_text
+from mosaicflow.io.tables import SCHEMA, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -138,7 +138,9 @@ def write_checksums(target: Path, files: Mapping[str, str]) -> None:
     lines = ",\n".join(
         f"    {json.dumps(name)}: {json.dumps(files[name])}" for name in sorted(files)
     )
-    text = f'{{\n  "algorithm": "crc32c",\n  "files": {{\n{lines}\n  }}\n}}\n'
+    text = (
+        f'{{\n  "schema": {SCHEMA},\n  "algorithm": "crc32c",\n  "files": {{\n{lines}\n  }}\n}}\n'
+    )
     write_text(target, text)
 
 

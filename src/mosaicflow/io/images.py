@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.errors import FormatError
+from mosaicflow.io.tables import check_schema
 from mosaicflow.io.zarr import LevelReader, open_level
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class StoredImage:
         level = open_level(self.path, checked=True)
         if level.ndim != 3:
             raise FormatError(f"{self.path}: found shape {level.shape}, expected (z, y, x)")
+        check_schema(level.attrs, str(self.path))
         object.__setattr__(self, "_level", level)
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow import __version__
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import read_json, write_json
+from mosaicflow.io.tables import read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -252,7 +252,7 @@ class StageReport:
     def write(self, output: Path) -> Path:
         """Write ``<output stem>.metrics.json`` beside the output and return its path."""
         path = metrics_path(output)
-        write_json(
+        write_document(
             path,
             {
                 "step_name": self.step_name,
@@ -273,7 +273,7 @@ class StageReport:
 
 def read_metrics(path: Path) -> dict[str, Any]:
     """Read a metrics file written by `StageReport.write`."""
-    found: dict[str, Any] = read_json(path)
+    found: dict[str, Any] = read_document(path)
     return found
 
 

@@ -22,15 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHIFT_COLUMNS",
+    "check_schema",
     "decoded",
     "natural_order",
     "parse_bool",
     "read_csv",
+    "read_document",
     "read_json",
     "write_csv",
+    "write_document",
     "write_json",
     "write_text",
 ]
+
+# Version of the form of all JSON files and blocks; a change that older programs misread raises it.
+SCHEMA = 1
 
 # Of shifts_xy.csv and shifts_xy_clean.csv.
 SHIFT_COLUMNS = (
@@ -230,6 +236,60 @@ def _plain(value: object) -> object:
     if isinstance(value, Path):
         return value.as_posix()
     return value
+
+
+def write_document(path: Path, document: Mapping[str, object]) -> None:
+    """Write a JSON file of this program, with the version of its form in front.
+
+    Parameters
+    ----------
+    path : Path
+        The file; replaced as a whole.
+    document : mapping
+        What it says.
+    """
+    write_json(path, {"schema": SCHEMA, **document})
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a JSON file of this program; one of 0.1.0 has no version, and is read like version 1.
+
+    Raises
+    ------
+    FormatError
+        It is no object, or of a later form, which this program would misread.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise FormatError(
+            f"{path}: expected an object with names and values",
+            remedy="write it again with the stage that makes it",
+        )
+    check_schema(found, str(path))
+    return found
+
+
+def check_schema(document: Mapping[str, Any], where: str) -> None:
+    """Refuse what a later program wrote, by name.
+
+    Parameters
+    ----------
+    document : mapping
+        A JSON object of this program, or the ``mosaicflow`` block of a store.
+    where : str
+        Its name, for the message.
+
+    Raises
+    ------
+    FormatError
+        When its ``schema`` is not one that this program knows.
+    """
+    schema = document.get("schema", SCHEMA)
+    if schema != SCHEMA or isinstance(schema, bool):
+        raise FormatError(
+            f"{where}: is of schema {schema!r}, expected {SCHEMA} or none",
+            remedy="read it with the mosaicflow that wrote it, or make it again with this one",
+        )
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  # JSON has no narrower type

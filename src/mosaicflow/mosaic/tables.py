@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.io.tables import read_csv, read_json, write_csv, write_json
+from mosaicflow.io.tables import read_csv, read_document, write_csv, write_document
 from mosaicflow.mosaic.lattice import fit_lattice, neighbours
 from mosaicflow.mosaic.link import Link
 from mosaicflow.mosaic.stage_model import stage_model_error
@@ -147,7 +147,7 @@ def write_stage(
         "pitch_um": [1000 * pitch for pitch in source.pitch_mm],
         "stage_px": [[iy, ix, y, x] for (iy, ix), (y, x) in sorted(stage_px.items())],
     }
-    write_json(path, document)
+    write_document(path, document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class SliceLinks:
 
 def read_slice_links(links: Path, stage: Path) -> SliceLinks:
     """Read zNN_tile_links.csv and zNN_tile_stage.json of one slice."""
-    known = read_json(stage)
+    known = read_document(stage)
     rows = read_csv(links, ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc"])
     return SliceLinks(
         labels_in(links.name)[0],

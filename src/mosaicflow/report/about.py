@@ -10,7 +10,7 @@ from importlib.resources import files as resources
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import __version__, names
-from mosaicflow.io.tables import read_json
+from mosaicflow.io.tables import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ class Facts:
 
 def read_facts(path: Path) -> Facts:
     """Read the file that an engine writes for the stage `report`."""
-    found = read_json(path)
+    found = read_document(path)
     return Facts(
         volume=str(found["volume"]),
         parameters=found["parameters"],
@@ -121,7 +121,7 @@ def _digest(files: RunFiles) -> str | None:
 def _failed_pairs(files: RunFiles) -> dict[str, str]:
     found = {}
     for path in files.of(names.PAIR_FAILURE):
-        record = read_json(path)
+        record = read_document(path)
         found["_".join(names.labels_in(path.name))] = f"{record['stage']}: {record['reason']}"
     return found
 

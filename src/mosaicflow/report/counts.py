@@ -170,7 +170,9 @@ def repairs(files: RunFiles) -> tuple[Repair, ...]:
 def _problems(files: RunFiles) -> list[dict[str, Any]]:
     found = list(files.json(names.ACQUISITION.of()).get("problems", ()))
     for path in files.named(r".*\.problems\.json"):
-        found += read_json(path)
+        listed = read_json(path)
+        # 0.1.0 wrote the bare list.
+        found += listed if isinstance(listed, list) else listed["problems"]
     return found
 
 

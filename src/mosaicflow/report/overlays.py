@@ -59,7 +59,7 @@ def neighbour_overlays(files: RunFiles, alignment: Mapping[str, Any]) -> tuple[O
     """
     from itertools import pairwise
 
-    from mosaicflow.io.tables import parse_slice_id
+    from mosaicflow.names import parse_slice_id
 
     if not alignment.get("slices"):
         return ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow import names
-from mosaicflow.io.tables import read_csv, read_json
+from mosaicflow.io.tables import read_csv, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -178,8 +178,7 @@ class RunFiles:
     def json(self, name: str) -> dict[str, Any]:
         """Read an object; an empty one where there is no such file."""
         path = self._by_name.get(name)
-        found = {} if path is None else read_json(path)
-        return found if isinstance(found, dict) else {}
+        return {} if path is None else read_document(path)
 
     def rows(self, name: str) -> list[dict[str, str]]:
         """Read a table; no rows where there is no such file or it is empty."""
@@ -204,7 +203,7 @@ def read_measured(files: RunFiles) -> tuple[Measured, ...]:
 
 
 def _measured(path: Path) -> Measured:
-    found: dict[str, Any] = read_json(path)
+    found = read_document(path)
     return Measured(
         stem=path.name.removesuffix(_SUFFIX),
         stage=str(found.get("step_name", "")),
@@ -228,7 +227,7 @@ def lost_slices(files: RunFiles) -> tuple[Lost, ...]:
         By id.
     """
     records = {
-        int(record["slice_id"]): record for record in map(read_json, files.of(names.FAILURE))
+        int(record["slice_id"]): record for record in map(read_document, files.of(names.FAILURE))
     }
     found = {slice_id: _failed(slice_id, record) for slice_id, record in records.items()}
     automatic = _excluded_by_stages(files)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mosaicflow import names
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import parse_bool, read_csv, read_json
+from mosaicflow.io.tables import parse_bool, read_csv, read_document
 from mosaicflow.names import parse_slice_id
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def read_alignment(files: RunFiles) -> dict[str, Any] | None:
     path = files.files.get(names.ALIGNMENT.of())
     if path is None:
         return None
-    document = read_json(path)
+    document = read_document(path)
     if not isinstance(document, dict) or "slices" not in document:
         raise InputError(f"{path} has no list of slices")
     return document

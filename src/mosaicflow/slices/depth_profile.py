@@ -322,7 +322,7 @@ class DepthProfile:
 
     def to_json(self) -> dict[str, Any]:
         """Give the content of the file."""
-        plain: dict[str, Any] = {"schema": 1, "source": self.source, "reason": self.reason}
+        plain: dict[str, Any] = {"source": self.source, "reason": self.reason}
         if self.source != "measured":
             return plain
         sigma = [round(v, 6) if np.isfinite(v) else None for v in self.sigma.tolist()]

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from mosaicflow.errors import FormatError, InputError
+from mosaicflow.io.tables import check_schema
 from mosaicflow.io.zarr import LevelReader, open_level
 from mosaicflow.names import parse_slice_id
 from mosaicflow.slices.face import settle_face
@@ -120,6 +121,7 @@ def open_slice(path: Path) -> SliceStore:
         raise FormatError(f"{path}: found {level.ndim} axes, expected a slice with axes z, y, x")
     z_um, y_um, x_um = (1000 * value for value in level.resolution_mm)
     block = level.attrs
+    check_schema(block, str(path))
     slice_id = int(block["slice_id"]) if "slice_id" in block else parse_slice_id(path)
     row, column = (float(v) for v in block.get("canvas_origin_px") or (0.0, 0.0))
     stage: dict[str, Any] = block.get("stage") or {}

@@ -17,7 +17,7 @@ from mosaicflow import names
 from mosaicflow.alignment.solution import Alignment, fit_canvas, frame_of
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.previews import save_picture
-from mosaicflow.io.tables import read_json, write_csv
+from mosaicflow.io.tables import SCHEMA, read_document, write_csv
 from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct, open_level, read_omezarr_info
 from mosaicflow.slices.stored import SliceStore, open_slice
 from mosaicflow.stacking.draw import (
@@ -105,7 +105,7 @@ def stack_slices(
     for path in slices:
         check_distinct(output, path)
     stores = [open_slice(path) for path in slices]
-    solved = Alignment.from_json(read_json(alignment), alignment.name)
+    solved = Alignment.from_json(read_document(alignment), alignment.name)
     solved = _restrict(solved, stores, settings)
     plans = plan_slices(stores, solved)
     blend = round(settings.blend_um / solved.pitch_um[0])
@@ -223,7 +223,7 @@ def _block(
         for plan, gain in zip(plans, balanced.gains, strict=True)
     ]
     return report.block(
-        {"schema": 1},
+        {"schema": SCHEMA},
         kind="volume",
         # Slices, gaps and synthetic planes are counted in these; levels have their own pitches.
         plane_pitch_um=solved.pitch_um[0],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import read_json
+from mosaicflow.io.tables import read_document
 from mosaicflow.slices.depth_profile import DepthProfile
 from mosaicflow.stacking.brightness import Display, PlaneTone, even_seams, with_gains
 from mosaicflow.stacking.draw import Light
@@ -35,7 +35,7 @@ def read_profile(path: Path | None) -> DepthProfile:
     """Read ``depth_profile.json``; without one the slices are taken as they are."""
     if path is None:
         return DepthProfile("per-slice", "no depth profile was given")
-    return DepthProfile.from_json(read_json(path), path.name)
+    return DepthProfile.from_json(read_document(path), path.name)
 
 
 def start_light(plans: Sequence[SlicePlan], profile: DepthProfile, plane_um: float) -> Light:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mosaicflow.alignment.solution import Alignment
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import read_json
+from mosaicflow.io.tables import read_document
 from mosaicflow.slices.depth_profile import (
     Comparisons,
     DepthProfile,
@@ -76,7 +76,7 @@ def find_profile(
 ) -> DepthProfile:
     """Pool one profile over all slices, or say why there is none."""
     stores = [open_slice(path) for path in slices]
-    solved = Alignment.from_json(read_json(alignment), alignment.name)
+    solved = Alignment.from_json(read_document(alignment), alignment.name)
     plans = plan_slices(stores, solved)
     scaled = [plan.store.slice_id for plan in plans if plan.store.scale is not None]
     if not scaled:

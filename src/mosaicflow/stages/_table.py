@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, StoreError
-from mosaicflow.io.tables import write_json
+from mosaicflow.io.tables import write_document
 from mosaicflow.names import FAILURE, PAIR_FAILURE, labels_in
 from mosaicflow.stages._outputs import check_inputs, list_outputs, see_folder
 
@@ -113,14 +113,16 @@ def run_stage(
         if failure_record is None or isinstance(error, raised):
             raise
         reason = _without_folders(error.args[0], arguments)
-        write_json(failure_record, {**ids, "stage": name, "reason": reason, "remedy": error.remedy})
+        write_document(
+            failure_record, {**ids, "stage": name, "reason": reason, "remedy": error.remedy}
+        )
         return False
     except Exception as error:  # a fault of ours
         if (lack := lack_of(name, error)) is not None:
             raise lack from error
         if failure_record is None:
             raise
-        write_json(failure_record, {**ids, "stage": name, **_bug(error, arguments)})
+        write_document(failure_record, {**ids, "stage": name, **_bug(error, arguments)})
         _discard(arguments.get("output"))
         return False
     return True

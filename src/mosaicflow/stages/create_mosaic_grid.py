@@ -143,11 +143,13 @@ def _write_tiles(build: GridBuild, writer: OmeZarrWriter, threads: int) -> None:
 
 
 def _write_problems(found: SliceTiles, build: GridBuild, output: Path) -> None:
-    from mosaicflow.io.tables import write_json
+    from mosaicflow.io.tables import write_document
 
     name = output.name.removesuffix(".ome.zarr") + ".problems.json"
     problems = [*found.problems, *build.problems]
-    write_json(output.with_name(name), [problem.to_dict() for problem in problems])
+    write_document(
+        output.with_name(name), {"problems": [problem.to_dict() for problem in problems]}
+    )
 
 
 def _report(report: StageReport, found: SliceTiles, build: GridBuild, galvo: GalvoResult) -> None:

@@ -54,7 +54,7 @@ def detect_rehoming(
     report = StageReport.of("detect_rehoming", locals())
 
     from mosaicflow.errors import InputError, ParameterError
-    from mosaicflow.io.tables import SHIFT_COLUMNS, read_csv, write_csv, write_json
+    from mosaicflow.io.tables import SHIFT_COLUMNS, read_csv, write_csv, write_document
     from mosaicflow.names import format_slice_id
     from mosaicflow.steps.rehoming import clean_steps
     from mosaicflow.steps.table import StepTable, parse_steps, steps_to_rows
@@ -75,7 +75,7 @@ def detect_rehoming(
     output_dir.mkdir(parents=True, exist_ok=True)
     clean = output_dir / names.CLEAN_SHIFTS.of()
     write_csv(clean, SHIFT_COLUMNS, steps_to_rows(StepTable(found.steps, table.px_per_mm, ())))
-    write_json(output_dir / names.REHOMING.of(), found.to_json())
+    write_document(output_dir / names.REHOMING.of(), found.to_json())
     write_csv(
         output_dir / names.REHOMING_LEDGER.of(),
         ("slice_id", "rehomed", "rehoming_reliable"),

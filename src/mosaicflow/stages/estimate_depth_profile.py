@@ -27,7 +27,7 @@ def estimate_depth_profile(
 
     report = StageReport.of("estimate_depth_profile", locals())
 
-    from mosaicflow.io.tables import write_json
+    from mosaicflow.io.tables import write_document
     from mosaicflow.stacking.profile import find_profile
 
     profile = find_profile(slices, alignment, report, threads=threads)
@@ -38,5 +38,5 @@ def estimate_depth_profile(
             f"brightness along z is set slice by slice: {profile.reason}; contrast of the "
             "specimen along z is not measurable in the volume"
         )
-    write_json(output, profile.to_json())
+    write_document(output, profile.to_json())
     report.write(output)

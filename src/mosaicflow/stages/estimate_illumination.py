@@ -189,7 +189,7 @@ def _curvature(
 
 
 def _write_curvature(path: Path, field: FlatField, curvature: FieldCurvature) -> None:
-    from mosaicflow.io.tables import write_json
+    from mosaicflow.io.tables import write_document
     from mosaicflow.optics.focal import curvature_terms
 
     largest = float(curvature.planes.max())
@@ -200,7 +200,7 @@ def _write_curvature(path: Path, field: FlatField, curvature: FieldCurvature) ->
         "error_um": curvature.error * plane_um,
         "n_blocks": curvature.n_blocks,
     }
-    write_json(path, found)
+    write_document(path, found)
 
 
 def _of_usual_shape(samples: list[TileSample]) -> list[TileSample]:

@@ -48,12 +48,12 @@ def fix_focal_curvature(
 
     from mosaicflow.errors import QualityError
     from mosaicflow.io.grids import MosaicGrid, TileIndex, write_tiles
-    from mosaicflow.io.tables import read_json
+    from mosaicflow.io.tables import read_document
     from mosaicflow.io.zarr import OmeZarrWriter
     from mosaicflow.optics.focal import focal_planes
 
     source = MosaicGrid(grid)
-    terms_um = [float(value) for value in read_json(curvature)["terms_um"]]
+    terms_um = [float(value) for value in read_document(curvature)["terms_um"]]
     n_z, n_y, n_x = source.tile_shape
     planes = focal_planes(terms_um, (n_y, n_x), source.pitch_mm[0] * 1000)
     depth = n_z - planes.deepest

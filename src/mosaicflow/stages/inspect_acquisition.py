@@ -134,7 +134,7 @@ def inspect_acquisition(
     from mosaicflow.acquisition.discover import discover
     from mosaicflow.acquisition.disk import check_free_space, check_writable, grid_bytes
     from mosaicflow.acquisition.read.raw_check import with_content
-    from mosaicflow.io.tables import write_json
+    from mosaicflow.io.tables import write_document
 
     check_writable(output_dir)
     found = discover(raw, inspect_settings(arguments))
@@ -143,7 +143,7 @@ def inspect_acquisition(
     for one in found.slices:
         tiles = with_content(raw, one, threads) if verify_content else one
         name = names.TILES.of(names.slice_label(tiles.slice_id, slice_digits))
-        write_json(output_dir / name, tiles.to_dict())
+        write_document(output_dir / name, tiles.to_dict())
     _write_outputs(found, output_dir, report, slice_config, exclude_first_slices)
 
 
@@ -179,7 +179,7 @@ def _write_outputs(
     exclude_first_slices: str,
 ) -> None:
     from mosaicflow.acquisition.place.layout_image import draw_layout
-    from mosaicflow.io.tables import SHIFT_COLUMNS, write_csv, write_json
+    from mosaicflow.io.tables import SHIFT_COLUMNS, write_csv, write_document
     from mosaicflow.ledger.proposal import config_rows, merge_config, read_config
     from mosaicflow.steps.from_tiles import shift_rows
 
@@ -195,7 +195,7 @@ def _write_outputs(
     columns = list(dict.fromkeys(name for row in rows for name in row))
     write_csv(output_dir / names.LEDGER.of(), columns, rows)
     draw_layout(found.slices).save(output_dir / names.LAYOUT.of())
-    write_json(output_dir / names.ACQUISITION.of(), found.to_dict())
+    write_document(output_dir / names.ACQUISITION.of(), found.to_dict())
     _report(report, found, shifts)
     report.write(output_dir / names.ACQUISITION.of())
 

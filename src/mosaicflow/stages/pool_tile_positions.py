@@ -109,13 +109,13 @@ def _write_model(
     path: Path, pooled: PooledStage, slice_ids: list[int], report: StageReport
 ) -> None:
     """Write what all slices tell of the stage, and add it to the metrics."""
-    from mosaicflow.io.tables import write_json
+    from mosaicflow.io.tables import write_document
 
     report.metric("stage_step_sigma", pooled.step_sigma_px, "px", "error of a step of the stage")
     report.metric("links", pooled.n_links, "", "links of all slices")
     for axis, play_px in zip("yx", pooled.backlash_px, strict=True):
         report.metric(f"backlash_{axis}", play_px, "px", "play between rows to and fro")
-    write_json(
+    write_document(
         path,
         {
             "matrix": pooled.model.tolist(),

@@ -64,7 +64,7 @@ def register_pairwise(
     from mosaicflow.alignment.pair import DepthLimits, measure_pair
     from mosaicflow.alignment.pair_fit import RegistrationSettings
     from mosaicflow.errors import ParameterError
-    from mosaicflow.io.tables import write_json, write_text
+    from mosaicflow.io.tables import write_document, write_text
     from mosaicflow.slices.stored import check_near_pitch, open_slice
 
     if slicing_interval_mm <= 0 or registration_max_translation <= 0:
@@ -87,7 +87,7 @@ def register_pairwise(
     )
     found = measure_pair(*pair, shifts, settings, depth, threads=threads)
     record = found.to_json()
-    write_json(output, record)
+    write_document(output, record)
     write_text(output.with_suffix(".tfm"), found.to_tfm())
     _report(report, record)
     report.write(output)

@@ -35,7 +35,7 @@ def report(
         Not used: the page is made in seconds.
     """
     from mosaicflow.errors import MosaicflowError
-    from mosaicflow.io.tables import write_json, write_text
+    from mosaicflow.io.tables import write_document, write_text
     from mosaicflow.report.about import guide, read_facts, run_record
     from mosaicflow.report.closing import closing_lines
     from mosaicflow.report.contents import gather
@@ -55,4 +55,4 @@ def report(
     record["closing"] = closing_lines(contents)
     write_text(output_dir / names.PAGE.of(), render(contents))
     write_text(output_dir / "README.txt", guide(told))
-    write_json(output_dir / names.RECORD.of(), record)
+    write_document(output_dir / names.RECORD.of(), record)

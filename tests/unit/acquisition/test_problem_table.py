@@ -190,7 +190,7 @@ def grid_problems(raw, tmp_path, **settings):
     inspect_acquisition(raw=raw.root, output_dir=out)
     output = out / "mosaic_grid_3d_z00.ome.zarr"
     create_mosaic_grid(tiles=out / "z00_tiles.json", raw=raw.root, output=output, **settings)
-    listed = json.loads((out / "mosaic_grid_3d_z00.problems.json").read_text())
+    listed = json.loads((out / "mosaic_grid_3d_z00.problems.json").read_text())["problems"]
     attrs = json.loads((output / ".zattrs").read_text())["mosaicflow"]
     return {row["code"]: row["action"] for row in listed}, attrs
 
@@ -425,7 +425,7 @@ def test_28_a_file_that_vanished_is_skipped(raw, tmp_path):
     output = out / "mosaic_grid_3d_z00.ome.zarr"
     create_mosaic_grid(tiles=out / "z00_tiles.json", raw=raw.root, output=output)
 
-    listed = json.loads((out / "mosaic_grid_3d_z00.problems.json").read_text())
+    listed = json.loads((out / "mosaic_grid_3d_z00.problems.json").read_text())["problems"]
     assert [(row["code"], row["tile"]) for row in listed] == [("unreadable_tile", [0, 1])]
 
 

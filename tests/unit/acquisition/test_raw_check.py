@@ -28,7 +28,7 @@ def raw(made, tmp_path):
 def build(raw, tiles, folder, **settings):
     output = folder / "mosaic_grid_3d_z00.ome.zarr"
     create_mosaic_grid(tiles=tiles, raw=raw, output=output, max_missing_fraction=0.5, **settings)
-    problems = read_json(folder / "mosaic_grid_3d_z00.problems.json")
+    problems = read_json(folder / "mosaic_grid_3d_z00.problems.json")["problems"]
     return problems, read_json(folder / "mosaic_grid_3d_z00.metrics.json")["raw_files"]
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from mosaicflow import __version__
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
@@ -42,9 +43,13 @@ def test_another_input_makes_the_task_run_again(task, run_copy, acquisition):
     assert execute(plan.tasks["normalize z01"]).state == "kept"
 
 
-def test_another_version_makes_the_task_run_again(task, monkeypatch):
+def test_another_version_makes_the_task_run_again_and_says_so(task, monkeypatch):
+    assert execute(task).replaced == ""
     monkeypatch.setattr("mosaicflow.io.report.SOFTWARE", "mosaicflow 99")
-    assert execute(task).state == "done"
+    again = execute(task)
+    assert again.state == "done"
+    assert again.replaced == f"mosaicflow {__version__}"
+    assert execute(task).replaced == ""
 
 
 @pytest.mark.parametrize(

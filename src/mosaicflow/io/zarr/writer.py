@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from mosaicflow.errors import StoreError
+from mosaicflow.io.tables import SCHEMA
 from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.area import ReduceMethod, fill_level
 from mosaicflow.io.zarr.copying import copy_into
@@ -385,7 +386,7 @@ class OmeZarrWriter:
         from mosaicflow import __version__
 
         software = {"name": "mosaicflow", "version": __version__}
-        block = {"schema": 1, "software": software, **self.attrs}
+        block = {"schema": SCHEMA, "software": software, **self.attrs}
         try:
             json.dumps(block, allow_nan=False)
         except (TypeError, ValueError) as error:
