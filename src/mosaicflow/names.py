@@ -119,15 +119,6 @@ class Kind:
         labels = self.labels(name)
         return None if labels is None else tuple(int(label[1:]) for label in labels)
 
-    @property
-    def suffix(self) -> str:
-        """What follows the label in names of one slice or pair: ``_tiles.json``."""
-        return self.pattern.rpartition(_LABEL)[2]
-
-    def beside(self, ending: str, folder: str) -> Kind:
-        """Name what lies beside it: its picture or metrics."""
-        return Kind(f"{stem_of(self.pattern)}{ending}", folder)
-
     @cached_property
     def _expression(self) -> re.Pattern[str]:
         return re.compile(r"(z\d+)".join(map(re.escape, self.pattern.split(_LABEL))))
@@ -180,6 +171,8 @@ STITCHED = Kind("slice_{z}_stitch_3d.ome.zarr", "slices/stitch_3d")
 AXIAL = Kind("slice_{z}_axial_corr.ome.zarr", "slices/axial_corr")
 CROPPED = Kind("slice_{z}_crop_interface.ome.zarr", "slices/crop_interface")
 NORMALIZED = Kind("slice_{z}_normalize.ome.zarr", "slices/normalize")
+NORMALIZED_PICTURE = Kind("slice_{z}_normalize.png", "previews")
+NORMALIZED_METRICS = Kind("slice_{z}_normalize.metrics.json", "metrics")
 
 # Of a pair of slices, the upper one first.
 TRANSFORM = Kind("{z}_{z}_transform.json", "transforms")

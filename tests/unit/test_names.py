@@ -45,6 +45,7 @@ def test_what_users_name_is_about_no_slice(name):
 def test_the_name_of_a_volume_is_no_kind():
     assert names.kind_of("zebra.png") is None
     assert names.kind_of("tile_positions.png") == names.PLACEMENTS
+    assert names.kind_of("depth_profile.png") == names.PROFILE  # beside its table
 
 
 def test_a_kind_wants_as_many_slices_as_it_is_about():

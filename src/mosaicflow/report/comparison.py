@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow import names
 from mosaicflow.errors import InputError
 from mosaicflow.report.about import Facts
 from mosaicflow.report.contents import Contents, gather
@@ -72,7 +73,7 @@ def read_run(folder: Path) -> Contents:
     """
     from mosaicflow.io.tables import read_json
 
-    record = folder / "pipeline_info" / "run.json"
+    record = folder / names.RECORD.folder / names.RECORD.of()
     if not record.is_file():
         raise InputError(
             f"{folder}: no pipeline_info/run.json in it, expected the output folder of a run that"

@@ -134,7 +134,7 @@ def check_counts(files: RunFiles) -> list[int]:
         Ids, ascending; none where nothing was lost in silence.
     """
     arrived = {parse_slice_id(path.name) for path in files.of(names.TILES)}
-    made = files.of(names.NORMALIZED.beside(".metrics.json", "metrics"))
+    made = files.of(names.NORMALIZED_METRICS)
     done = {parse_slice_id(path.name) for path in made}
     return sorted(arrived - done - {one.slice_id for one in lost_slices(files)})
 

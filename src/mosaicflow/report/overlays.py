@@ -59,11 +59,12 @@ def neighbour_overlays(files: RunFiles, alignment: Mapping[str, Any]) -> tuple[O
     """
     from itertools import pairwise
 
+    from mosaicflow import names
     from mosaicflow.names import parse_slice_id
 
     if not alignment.get("slices"):
         return ()
-    pictures = {parse_slice_id(p.name): p for p in files.named(r"slice_z\d+_normalize\.png")}
+    pictures = {parse_slice_id(p.name): p for p in files.of(names.NORMALIZED_PICTURE)}
     known = [
         one
         for one in alignment["slices"]

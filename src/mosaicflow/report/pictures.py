@@ -80,7 +80,7 @@ def run_pictures(
     from mosaicflow import names
     from mosaicflow.names import parse_slice_id
 
-    finished = files.of(names.NORMALIZED.beside(".png", "previews"))
+    finished = files.of(names.NORMALIZED_PICTURE)
     layout = files.of(names.LAYOUT)
     planes = files.named(re.escape(volume.removesuffix(".ome.zarr")) + r"\.png")
     slices = sorted(finished, key=lambda path: parse_slice_id(path.name))
