@@ -21,8 +21,9 @@ def verify(output: Path, /, *, threads: int | None = None) -> int:
     threads : int
         Outputs compared side by side; default: as many as this process may use.
     """
+    from mosaicflow import names
     from mosaicflow.engine.layout import RunFolder, is_kept
-    from mosaicflow.io.tables import read_json
+    from mosaicflow.io.tables import read_document
     from mosaicflow.io.verify import verify_tree
 
     def place(name: str) -> str:
@@ -31,8 +32,8 @@ def verify(output: Path, /, *, threads: int | None = None) -> int:
         except ValueError:  # a list from elsewhere may name anything
             return name
 
-    record = output / "pipeline_info" / "run.json"
-    keep = read_json(record)["parameters"]["keep"] if record.is_file() else "all"
+    record = RunFolder(output).path(names.RECORD.of())
+    keep = read_document(record)["parameters"].get("keep", "all") if record.is_file() else "all"
 
     def kept(name: str) -> bool:
         try:

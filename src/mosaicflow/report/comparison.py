@@ -71,7 +71,7 @@ def read_run(folder: Path) -> Contents:
     InputError
         When the folder holds no finished run.
     """
-    from mosaicflow.io.tables import read_json
+    from mosaicflow.io.tables import read_document
 
     record = folder / names.RECORD.folder / names.RECORD.of()
     if not record.is_file():
@@ -80,7 +80,7 @@ def read_run(folder: Path) -> Contents:
             " has come to its end",
             remedy="give the folder that was --output of `mosaicflow run` or `nextflow run`",
         )
-    told = read_json(record)
+    told = read_document(record)
     volumes = [one for one in told["outputs"] if one.endswith(".ome.zarr") and "/" not in one]
     facts = Facts(
         volume=volumes[0] if volumes else "",
