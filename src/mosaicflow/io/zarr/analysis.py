@@ -173,6 +173,7 @@ class AnalysisOmeZarrWriter(OmeZarrWriter):
                 self._spec.storage.ngff_version,
                 overwrite=self._overwrite,
                 checksums=self._checksums,
+                resume_key=base.resume_key,
             )
             self._write_levels(base, base_um, levels, method)
         except BaseException:

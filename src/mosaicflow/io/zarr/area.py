@@ -124,7 +124,10 @@ def fill_level(
     maps = [AxisMap(ratio, n) for ratio, n in zip(ratios, source.shape, strict=True)]
 
     def fill(region: grid.Region) -> None:
+        if target.holds(region):
+            return
         target.render(region, lambda chunk: reduce_region(source, maps, chunk, method=method))
+        target.keep(region)
 
     # The chunks of a shard are already computed in parallel.
     threads = 1 if target.spec.shards else thread_count()

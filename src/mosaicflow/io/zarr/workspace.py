@@ -177,7 +177,8 @@ def create_array(workspace: Workspace, path: str, spec: ArraySpec) -> TargetArra
             **options,
         )
 
-    return TargetArray(location, path, spec, with_fast_pipeline(make), workspace.sums)
+    array = with_fast_pipeline(make)
+    return TargetArray(location, path, spec, array, workspace.sums, workspace.journal)
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,8 @@ class TargetArray:
         The open array.
     sums : dict of str to str or None
         Name of a file in the store -> its crc32c, taken as it is written.
+    journal : Journal or None
+        Knows which regions a kill does not cost.
     """
 
     location: Location
@@ -203,6 +206,22 @@ class TargetArray:
     spec: ArraySpec
     array: zarr.Array[Any]
     sums: dict[str, str] | None
+    journal: Journal | None = None
+
+    def holds(self, region: Region) -> bool:
+        """Whether a killed writer finished a region, and it is still as it was."""
+        files = None if self.journal is None else self.journal.holds(self.path, region)
+        if files is None or self.sums is None:
+            return False
+        self.sums.update(files)
+        return True
+
+    def keep(self, region: Region) -> None:
+        """Have a region that was written survive a kill, where a journal is kept."""
+        if self.journal is not None and self.sums is not None:
+            sums = self.sums
+            files = {n: sums[n] for n in self.names(region) if n in sums}
+            self.journal.add(self.path, region, files)
 
     def write(self, region: Region, content: NDArray[Any]) -> None:
         """Write a region of whole files."""
@@ -283,6 +302,7 @@ class Workspace:
         self._lock: int | None = None
         self._superseded = False
         self.sums: dict[str, str] | None = {} if checksums and final.is_folder else None
+        self.resume_key = resume_key
         self.journal: Journal | None = None
         if resume_key and self.sums is not None:
             self.journal = Journal(self.location.path, resume_key)
@@ -354,20 +374,6 @@ class Workspace:
         self._lock = _lock_folder(self.location)
         if self.journal is not None:
             self.journal.start()
-
-    def keep(self, region: Region, target: TargetArray) -> None:
-        """Have a region that was written survive a kill, where a journal is kept."""
-        if self.journal is not None and self.sums is not None:
-            sums = self.sums
-            self.journal.add(region, {n: sums[n] for n in target.names(region) if n in sums})
-
-    def holds(self, region: Region) -> bool:
-        """Whether a region was finished before a kill."""
-        files = None if self.journal is None else self.journal.holds(region)
-        if files is None or self.sums is None:
-            return False
-        self.sums.update(files)
-        return True
 
     def write_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Write the root attributes: the step that makes a store complete."""

@@ -215,7 +215,7 @@ class OmeZarrWriter:
         block = self._as_block(value, parsed)
         with self._claimed(parsed.region):
             self._target.write(parsed.region, block)
-            self._workspace.keep(parsed.region, self._target)
+            self._target.keep(parsed.region)
 
     def holds(self, region: grid.Region) -> bool:
         """Whether a killed writer of the same content wrote a region, and it is still as it was.
@@ -223,7 +223,7 @@ class OmeZarrWriter:
         Only regions that were written as one, by item assignment, are known.
         """
         self._check_open()
-        return self._workspace.holds(region)
+        return self._target.holds(region)
 
     def render(self, region: grid.Region, chunk: Callable[[grid.Region], NDArray[Any]]) -> None:
         """Write one file, asking for its chunks: a shard is never held as a whole.
@@ -369,6 +369,8 @@ class OmeZarrWriter:
         if self._finished:
             raise RuntimeError(f"{self.path}: finalize was called before")
         self._workspace.check_owned()
+        if self._workspace.journal is not None:
+            self._workspace.journal.note()
         pitch = resolution_to_um(resolution, self.ndim)
         check_plausible(pitch, str(self.path))
         return pitch

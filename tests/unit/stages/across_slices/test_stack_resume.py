@@ -14,6 +14,7 @@ from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.checksums import checksum
 from mosaicflow.io.tables import write_json
 from mosaicflow.io.zarr.journal import Journal, journal_path
+from mosaicflow.io.zarr.workspace import TargetArray
 from mosaicflow.stacking import build, draw
 from mosaicflow.stages.stack import stack
 
@@ -23,9 +24,10 @@ REGIONS = 20  # blocks of 64 planes, the unit in which the volume is written
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mosaicflow.io.zarr import analysis, writer
+from mosaicflow.io.zarr import analysis, journal, writer
 from mosaicflow.stacking import build, draw
 from mosaicflow.stages.stack import stack
+journal._EVERY_S = 0
 folder, when = Path(sys.argv[1]), int(sys.argv[2])
 build._KEPT_BYTES, drawn, one = 0, 0, draw._Column.draw
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
@@ -35,7 +37,12 @@ def counted(*given):
     drawn += 1
     return one(*given)
 draw._Column.draw = counted
-if when == 20: analysis.fill_level = writer.fill_level = die
+fill, filled = analysis.fill_level, []
+def filling(*given, **more):
+    filled.append(given)
+    if len(filled) == when - 19: die()
+    fill(*given, **more)
+analysis.fill_level = writer.fill_level = filling
 stack(slices=tuple(sorted(folder.glob("slice_z*.ome.zarr"))), alignment=folder / "alignment.json",
       output=folder / "out" / "3d_volume.ome.zarr", threads=2, **eval(sys.argv[3]))
 """
@@ -81,7 +88,7 @@ def clean(folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def kill(folder, tmp_path_factory):
-    """Kill the drawing before a region, or at 20 in the pyramid; give what is left of it."""
+    """Kill the drawing before a region, or from 20 on before a level; give what is left."""
 
     @cache
     def left(when, options):
@@ -124,13 +131,23 @@ def test_a_kill_at_nine_tenths_of_the_regions_redoes_a_fifth_at_most(
     assert content(out) == clean
 
 
+# Files of the three coarser levels: 8, 4 and 2; with whole halvings 20 and 20.
 @pytest.mark.parametrize(
-    "options", [{}, pytest.param({"pyramid_n_levels": 2}, marks=pytest.mark.slow)], ids=str
+    ("when", "options", "n_files"),
+    [
+        (20, {}, 14),
+        (21, {}, 6),
+        pytest.param(21, {"pyramid_n_levels": 2}, 20, marks=pytest.mark.slow),
+    ],
 )
-def test_a_kill_in_the_pyramid_redoes_no_region(folder, killed, redrawn, tmp_path, options):
-    out = killed(20, **options)
+def test_a_kill_in_the_pyramid_redoes_no_region_and_no_finished_level(
+    folder, killed, redrawn, tmp_path, monkeypatch, when, options, n_files
+):
+    out, filled, one = killed(when, **options), [], TargetArray.render
+    monkeypatch.setattr(TargetArray, "render", lambda *g: (filled.append(g[1]), one(*g))[1])
     draw_volume_in(folder, out, **options)
     assert redrawn == []
+    assert len(filled) == n_files
     (tmp_path / "clean").mkdir()
     draw_volume_in(folder, tmp_path / "clean", **options)
     assert content(out) == content(tmp_path / "clean")
@@ -169,14 +186,17 @@ def test_a_journal_that_was_cut_anywhere_loses_what_it_no_longer_names(tmp_path)
     journal.start()
     for i, region in enumerate(regions):
         (store / str(i)).write_text(str(i))
-        journal.add(region, {str(i): checksum(store / str(i))})
+        journal.add("0", region, {str(i): checksum(store / str(i))})
+        journal.note()
     path, text = journal_path(store), journal_path(store).read_bytes()
     for length in range(len(text) - 1, -1, -1):
         path.write_bytes(text[:length])
         again = Journal(store, "key")
         n_named = max(0, text[: length + 1].count(b"\n") - 1)  # a line lacks its end at most
         assert again.take_up() == bool(n_named)
-        assert [again.holds(one) is not None for one in regions] == [i < n_named for i in range(3)]
+        assert [again.holds("0", one) is not None for one in regions] == [
+            i < n_named for i in range(3)
+        ]
 
 
 def test_a_journal_from_elsewhere_leads_nowhere(folder, clean, killed, redrawn, tmp_path):
@@ -186,7 +206,7 @@ def test_a_journal_from_elsewhere_leads_nowhere(folder, clean, killed, redrawn, 
     outside.mkdir()
     (outside / "0").write_text("mine")
     first = journal.read_text().partition("\n")[0]
-    wrong = {"region": "[0:64, 0:32, 0:32]", "files": {"../outside/0": "00000000"}}
+    wrong = {"region": "0[0:64, 0:32, 0:32]", "files": {"../outside/0": "00000000"}}
     journal.write_text(f"{first}\n{json.dumps(wrong)}\n")
     (store / "1").symlink_to(outside)
     draw_volume_in(folder, out)
