@@ -2,7 +2,7 @@ include { bugsOf ; closingOf ; effectiveSettings ; helpText ; isFailed ; isRepor
 include { checkFolders ; checkValues } from './functions/checks'
 include { isKept ; publishMode ; publishedFolder ; publishedFolders ; stageOf } from './functions/published'
 include { markRunning ; unmarkRunning } from './functions/running'
-include { stageSettings    } from './functions/settings'
+include { stageSettings ; withPreset } from './functions/settings'
 include { isBug            } from './functions/slices'
 include { READ_ACQUISITION } from './workflows/read_acquisition'
 include { PROCESS_SLICES   } from './workflows/process_slices'
@@ -196,6 +196,11 @@ params {
     registration_initial_alignment: String = 'both'
 
     // ---- Alignment ----
+    // How much images count against the stage: only pairs that beat it by 3 standard errors on parts not
+    // used for the fit; pairs that know more than it does; every pair with a standard error; or none, with
+    // faces at their interval and, in a run, grey values as recorded (conservative | standard | aggressive
+    // | minimal)
+    alignment_preset: String = 'standard'
     // Leave out pairs whose registration failed; otherwise what it found and turned down is judged by its
     // standard errors like any other pair
     skip_error_transforms: Boolean = true
@@ -273,7 +278,8 @@ workflow {
     checkValues(params, schema)
     checkFolders(params, workflow.outputDir, publishedFolders())
     markRunning(workflow.outputDir, workflow.start)
-    def settings = stageSettings(params, workflow.manifest.version)
+    def chosen = withPreset(params)
+    def settings = stageSettings(chosen, workflow.manifest.version)
     def volume_name = params.subject_name ?: '3d_volume'
     def chains = params.granularity == 'slice'
     def tables = [
@@ -301,7 +307,7 @@ workflow {
             shifts: found.shifts, fragments: found.fragments, slice_config: found.slice_config,
             positions: processed.places, stages: processed.stages, overrides: tables.overrides
         ],
-        settings, [span: params.graph_span, chains: chains], volume_name
+        settings, [span: chosen.graph_span, chains: chains], volume_name
     )
 
     // What of it can be trusted
@@ -315,7 +321,7 @@ workflow {
         command: workflow.commandLine
     ]
     facts_ch = stores_ch.map { row -> row.store }.mix(aligned.volume, files_ch).toList()
-        .map { all -> runFacts(volume_name, effectiveSettings(params, schema), usualSettings(schema), all, facts) }
+        .map { all -> runFacts(volume_name, effectiveSettings(chosen, schema), usualSettings(schema), all, facts) }
         .collectFile(name: 'run_facts.json')
         .first()
     told = made_ch.filter { file -> isReported(file.name) }.toSortedList { a, b -> a.name <=> b.name }

@@ -1,3 +1,12 @@
+// What a preset settles beyond the stage that has it, whatever else is said: engine/parameters.py
+// says the same to the other engine.
+def withPreset(given) {
+    def minimal = [
+        graph_span: 0, use_expected_z_overlap: true, normalize_enabled: false, stack_overlap_z_gain: false
+    ]
+    return given.subMap(given.keySet()) + (given.alignment_preset == 'minimal' ? minimal : [:])
+}
+
 // Settings of each stage, by its name. The version is an input of every task too: after an upgrade
 // nothing is taken from the cache, with and without containers.
 def stageSettings(given, version) {
@@ -45,7 +54,7 @@ def ownSettings(given) {
             'registration_max_translation', 'registration_max_rotation', 'registration_initial_alignment'
         ]),
         solve_alignment: given.subMap([
-            'resolution_um', 'slicing_interval_mm',
+            'alignment_preset', 'resolution_um', 'slicing_interval_mm',
             'skip_error_transforms', 'max_rotation_deg', 'load_transform_min_zcorr', 'stage_sigma_um',
             'use_expected_z_overlap', 'common_space_excluded_slice_mode',
             'common_space_excluded_slice_window', 'auto_exclude_enabled', 'auto_exclude_consecutive',

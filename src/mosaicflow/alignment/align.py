@@ -112,12 +112,14 @@ def place_by_evidence(
     """
     given = given or {}
     settings = measured_trust(slices, links, settings)
-    links = within_reach(slices, links, settings)
+    if not settings.every_link:
+        links = within_reach(slices, links, settings)
     usable = [link for link in links if link.use != "none"]
     solution = solve_graph(slices, usable, reference_id, settings, given)
     loops = solution.loops
     evidence = {one.slice_id: _weigh(one.slice_id, usable, loops, links) for one in slices}
     worse = {i for i, found in evidence.items() if _stage_is_better(found)} - given.keys()
+    worse = set() if settings.every_link else worse
     if worse:
         usable = [link for link in usable if not worse & {link.fixed_id, link.moving_id}]
         solution = solve_graph(slices, usable, reference_id, settings, given)

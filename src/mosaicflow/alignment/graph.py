@@ -58,12 +58,15 @@ class GraphSettings:
     link_sigma_px : float
         Least error of a link, added to its own: tissue deforms from cut to cut, and such errors
         add up along the stack where noise would not.
+    every_link : bool
+        Whether links count that the stage contradicts, each by its own error.
     """
 
     stage_sigma_px: float = 1.5
     angle_sigma_deg: float = 1.0
     step_sigma_px: float = 100.0
     link_sigma_px: float = 0.1
+    every_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)

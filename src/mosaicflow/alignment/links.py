@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Link",
     "LinkRules",
+    "Preset",
     "grade_link",
     "low_runs",
     "mismatches",
@@ -26,9 +27,13 @@ __all__ = [
 
 YX = tuple[float, float]
 Use = Literal["full", "none"]
+Preset = Literal["conservative", "standard", "aggressive", "minimal"]
 
 # No registration is surer than this, whatever a record says [px, deg].
 _LEAST_SIGMA = 0.01, 0.001
+# Standard errors by which a pair must beat the stage where nothing less is asked for: chance does
+# so once in 700 pairs.
+_PROVEN = 3.0
 # Of the pairs that bridge one gap, those across this much more unseen tissue only add errors: such
 # a pair was 24 px off at a sigma of 3.8.
 _DETOUR = 1.25
@@ -52,6 +57,8 @@ class Link:
         As registration judged it.
     held_out : tuple of float
         Correlation on parts not used for the fit: by the stage, by registration.
+    advantage : float
+        How far registration beats the stage on those parts [standard errors]; NaN if unknown.
     drift : tuple of float
         Depth beyond the expected one and its standard error [um].
     distance_planes : float
@@ -73,6 +80,7 @@ class Link:
     correlation: float
     held_out: YX
     drift: YX
+    advantage: float = math.nan
     distance_planes: float = 0.0
     use: Use = "full"
     reason: str = ""
@@ -93,10 +101,14 @@ class LinkRules:
         A larger rotation is wrong.
     min_correlation : float
         A lower correlation is not used; 0 switches this off.
+    preset : {'conservative', 'standard', 'aggressive', 'minimal'}
+        How much a pair must prove to count against the stage: that it beats it by three standard
+        errors on parts it has not seen; no more than the limits above; nothing; or none counts.
     """
 
     max_rotation_deg: float = 5.0
     min_correlation: float = 0.0
+    preset: Preset = "standard"
 
 
 def parse_link(
@@ -156,6 +168,7 @@ def parse_link(
             _number(record, "held_out_refined", math.nan),
         ),
         drift=(drift[0] * pitch[0], drift[1] * pitch[0]),
+        advantage=_number(record, "held_out_advantage", math.nan),
         distance_planes=distance,
         use="none" if failed else "full",
         reason=str(record.get("reason", "")) if failed else "",
@@ -203,6 +216,14 @@ def grade_link(link: Link, rules: LinkRules) -> Link:
     """
     if link.use == "none":
         return replace(link, reason=f"status_error: {link.reason}")
+    if rules.preset == "minimal":
+        return replace(link, use="none", reason="the preset takes the stage alone")
+    if rules.preset == "aggressive":
+        return link
+    if rules.preset == "conservative" and not link.advantage >= _PROVEN:
+        shown = "unknown" if math.isnan(link.advantage) else f"{link.advantage:.1f} sigma"
+        why = f"its advantage over the stage on held-out parts is {shown}, below {_PROVEN:.0f}"
+        return replace(link, use="none", reason=why)
     if abs(link.angle_deg) > rules.max_rotation_deg:
         return replace(link, use="none", reason=f"rotation {link.angle_deg:.2f} deg too large")
     if rules.min_correlation > 0 and not link.correlation >= rules.min_correlation:

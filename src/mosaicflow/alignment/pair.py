@@ -109,6 +109,7 @@ class MeasuredPair:
             "confidence": fit.confidence,
             "held_out_stage": fit.held_out.stage,
             "held_out_refined": fit.held_out.refined,
+            "held_out_advantage": fit.held_out.advantage,
             "sigma_px": fit.sigma_px * self.binning,
             "sigma_deg": fit.sigma_deg,
             "n_planes": self.match.n_planes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -81,12 +82,16 @@ class HeldOut:
         Correlation on the held-out parts with the stage's motion and with the registered one.
     split_px, split_deg : float
         Difference between the two colours' results.
+    advantage : float
+        Mean gain of correlation per field over the stage's, in standard errors of that mean; NaN
+        with too few fields.
     """
 
     stage: float
     refined: float
     split_px: float
     split_deg: float
+    advantage: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from mosaicflow.slices.images import (
     bin_mean,
     chequerboard,
     correlation,
+    field_correlations,
     gradient_magnitude,
     inner_part,
     smooth_valid,
@@ -50,6 +51,8 @@ _WIDEST_BORDER_PX = 10.0
 _SPECKLE_PX = 2
 # What two slices do not share moves the fit: by this many px where it is as strong as what they do.
 _UNSHARED_PX = 0.05
+# Fields of the chequerboard whose spread says anything of the error of their mean.
+_FEWEST_FIELDS = 6
 # What interpolation, seams and rests of distortion leave [px].
 _LEAST_SIGMA_PX = 0.012
 
@@ -296,7 +299,7 @@ def _hold_out(level: _Level, motion: Motion, stage: Motion, rotate: bool) -> Hel
     """Register each colour of a chequerboard and judge it on the other."""
     start, at_stage = motion.scaled(level.factor), stage.scaled(level.factor)
     weight = _overlap(level, start)
-    colour = chequerboard(weight)
+    colour, field = chequerboard(weight)
     parts = [weight * colour, weight * (1 - colour)]
     shape = _shape(level.fixed)
     if min(float(part.sum()) for part in parts) < 32:
@@ -304,14 +307,28 @@ def _hold_out(level: _Level, motion: Motion, stage: Motion, rotate: bool) -> Hel
     fits = [refine(level.fixed, level.moving, part, start, rotate=rotate) for part in parts]
     unmoved = warp(level.moving, at_stage, shape)
     stage_weight = _overlap(level, at_stage)
-    refined, by_stage = [], []
+    refined, by_stage, gains = [], [], []
     for fit, part in zip(fits, reversed(parts), strict=True):
-        refined.append(correlation(level.fixed, warp(level.moving, fit.motion, shape), part))
-        both = part * stage_weight
+        moved, both = warp(level.moving, fit.motion, shape), part * stage_weight
+        refined.append(correlation(level.fixed, moved, part))
         by_stage.append(correlation(level.fixed, unmoved, both))
+        gains.append(
+            field_correlations(level.fixed, moved, both, field)
+            - field_correlations(level.fixed, unmoved, both, field)
+        )
     split = math.dist(fits[0].motion.at_yx, fits[1].motion.at_yx) * level.factor
     turn = abs(fits[0].motion.angle_deg - fits[1].motion.angle_deg)
-    return HeldOut(float(np.mean(by_stage)), float(np.mean(refined)), split, turn)
+    means = float(np.mean(by_stage)), float(np.mean(refined))
+    return HeldOut(*means, split, turn, _in_standard_errors(np.concatenate(gains)))
+
+
+def _in_standard_errors(gains: NDArray[np.float64]) -> float:
+    """Divide the mean of some gains by its standard error; NaN with too few of them."""
+    known = gains[np.isfinite(gains)]
+    if len(known) < _FEWEST_FIELDS:
+        return math.nan
+    error = float(known.std(ddof=1)) / math.sqrt(len(known))
+    return float(known.mean()) / max(error, 1e-6)
 
 
 def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> PairFit:

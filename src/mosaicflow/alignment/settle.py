@@ -253,9 +253,9 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     used = [i for i in census.used if i not in dropped]
     if not used:
         raise QualityError("overrides leave no slice to align", remedy="exclude fewer slices")
-    links = without_detours(
-        [link for link in links if {link.fixed_id, link.moving_id} <= set(used)]
-    )
+    links = [link for link in links if {link.fixed_id, link.moving_id} <= set(used)]
+    if rules.links.preset != "aggressive":
+        links = without_detours(links)
     placed, frames = _place(used, links, inputs, rules, pitch, report)
     links = list(placed.links)
     measured = [link for link in links if link.use != "none"]
@@ -343,7 +343,10 @@ def _place(
         )
         y, x = (place + middle for place, middle in zip(corner, frames[i].center_yx, strict=True))
         graph.append(GraphSlice(i, frames[i].center_yx, (y, x), stage.segment[i]))
-    settings = GraphSettings(stage_sigma_px=rules.stage_sigma_um / pitch[1])
+    settings = GraphSettings(
+        stage_sigma_px=rules.stage_sigma_um / pitch[1],
+        every_link=rules.links.preset == "aggressive",
+    )
     # Rows count in px of the working pitch, which is the canvas's.
     given = {i: pose for i, pose in slice_poses(inputs.overrides).items() if i in frames}
     return place_by_evidence(graph, links, reference, settings, given), frames
@@ -473,6 +476,12 @@ def _report_links(report: StageReport, alignment: Alignment, links: Sequence[Lin
                 f"slices {gap.fixed_id}-{gap.moving_id} are joined by no pair that shows the same "
                 f"tissue: their places are known to {gap.sigma_px:.1f} px per axis{deep}"
             )
+    used = [link.held_out for link in links if link.use == "full"]
+    seen = [values for values in used if all(map(math.isfinite, values))]
+    for row, how in ((0, "_stage"), (1, "")) if seen else ():
+        text = "median over the pairs used, on parts not used for the fit"
+        value = float(np.median([values[row] for values in seen]))
+        report.metric(f"held_out_correlation{how}", value, "", text)
     text = "median distance by which links miss when predicted without themselves"
     for name, limit in (("loop_error_stage_px", None), ("loop_error_graph_px", _LOOP_ERROR_PX)):
         values = [one.evidence[name] for one in alignment.slices]

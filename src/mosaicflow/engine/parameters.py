@@ -75,6 +75,17 @@ ENGINE_PARAMETERS: dict[str, EngineParameter] = {
     ),
 }
 
+# What a preset settles beyond the stage that has it, whatever else is said: functions/settings.nf
+# says the same to the other engine.
+_OF_PRESET: dict[str, dict[str, Any]] = {
+    "minimal": {
+        "graph_span": 0,
+        "use_expected_z_overlap": True,
+        "normalize_enabled": False,
+        "stack_overlap_z_gain": False,
+    }
+}
+
 # What connects stages with each other is not a setting.
 _NOT_SETTINGS = frozenset({"threads", "store"})
 _PATH_SETTINGS = {
@@ -153,7 +164,7 @@ class Parameters:
     """
 
     def __init__(self, given: Mapping[str, Any], source: str = "") -> None:
-        self.given = {name: _checked(name, value, source) for name, value in given.items()}
+        self.given = _with_preset(_all_checked(given, source))
 
     @classmethod
     def read(cls, path: Path | None, overrides: Mapping[str, Any]) -> Parameters:
@@ -166,8 +177,9 @@ class Parameters:
         overrides : mapping
             Settings from the command line.
         """
-        read = cls(_without_others(_read_file(path)), str(path))
-        read.given |= cls(_without_others(overrides)).given
+        read = cls({})
+        loaded = _all_checked(_without_others(_read_file(path)), str(path))
+        read.given = _with_preset(loaded | _all_checked(_without_others(overrides), ""))
         return read
 
     def engine(self, name: str) -> Any:  # noqa: ANN401  # typed by ENGINE_PARAMETERS
@@ -206,6 +218,14 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return list(value)
     return str(value.resolve()) if isinstance(value, Path) else value
+
+
+def _all_checked(given: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return {name: _checked(name, value, source) for name, value in given.items()}
+
+
+def _with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {**given, **_OF_PRESET.get(given.get("alignment_preset", ""), {})}
 
 
 def _without_others(given: Mapping[str, Any]) -> dict[str, Any]:

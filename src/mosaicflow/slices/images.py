@@ -17,6 +17,7 @@ __all__ = [
     "bin_mean",
     "chequerboard",
     "correlation",
+    "field_correlations",
     "filled_depth",
     "gradient_magnitude",
     "inner_part",
@@ -24,6 +25,9 @@ __all__ = [
     "smooth_valid",
     "tissue_mask",
 ]
+
+# Pixels that a correlation needs to mean anything.
+_LEAST_FIELD_PX = 32
 
 
 def bin_mean(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
@@ -214,16 +218,66 @@ def correlation(
     return float(np.vdot(weighted, b)) / power**0.5 if power > 0.0 else 0.0
 
 
-def chequerboard(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Divide the used area into 8 x 8 fields of two colours."""
+def chequerboard(weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Divide the used area into 8 x 8 fields of two colours.
+
+    Parameters
+    ----------
+    weight : ndarray, shape (y, x), float32
+        Not 0 where the area is used.
+
+    Returns
+    -------
+    colour : ndarray, shape of `weight`, float32
+        0 or 1.
+    field : ndarray, shape of `weight`, int64
+        Number of the field, from 0 to 63 where the area is used.
+    """
     fields = []
     for axis in (0, 1):
         used = np.flatnonzero(weight.any(axis=1 - axis))
         first, last = (int(used[0]), int(used[-1])) if len(used) else (0, 0)
         side = max(1.0, (last + 1 - first) / 8)
-        fields.append(((np.arange(weight.shape[axis]) - first) / side).astype(np.int64))
-    colour: NDArray[np.float32] = ((fields[0][:, None] + fields[1][None, :]) % 2).astype(np.float32)
-    return colour
+        at = ((np.arange(weight.shape[axis]) - first) / side).astype(np.int64)
+        fields.append(np.clip(at, 0, 7))
+    colour = ((fields[0][:, None] + fields[1][None, :]) % 2).astype(np.float32)
+    return colour, fields[0][:, None] * 8 + fields[1][None, :]
+
+
+def field_correlations(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    field: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Correlate two images in each field of a chequerboard alone.
+
+    Parameters
+    ----------
+    a, b : ndarray, shape (y, x), float32
+        Images.
+    weight : ndarray, shape (y, x), float32
+        Weight of the pixels.
+    field : ndarray, shape (y, x), int64
+        Number of each pixel's field, below 64.
+
+    Returns
+    -------
+    ndarray, shape (64,), float64
+        NaN for a field of fewer than 32 pixels, or without contrast.
+    """
+
+    def total(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.bincount(field.ravel(), (weight * values).ravel(), minlength=64)
+
+    count = np.maximum(total(np.ones_like(a)), 1e-9)
+    mean_a, mean_b = total(a) / count, total(b) / count
+    spread_a = total(a * a) / count - mean_a**2
+    spread_b = total(b * b) / count - mean_b**2
+    shared = total(a * b) / count - mean_a * mean_b
+    known = (count >= _LEAST_FIELD_PX) & (spread_a > 0) & (spread_b > 0)
+    scale = np.sqrt(np.where(known, spread_a * spread_b, 1.0))
+    return np.where(known, shared / scale, np.nan)
 
 
 def inner_part(mask: NDArray[np.bool_], border_px: float) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ def solve_alignment(
     config_fragments: tuple[Path, ...] = (),
     output_dir: Path,
     overrides: Path | None = None,
+    alignment_preset: Literal["conservative", "standard", "aggressive", "minimal"] = "standard",
     resolution_um: float = 10.0,
     slicing_interval_mm: float = 0.2,
     skip_error_transforms: bool = True,
@@ -59,6 +60,10 @@ def solve_alignment(
         Table of places that somebody knows better (kind, slice_id, iy, ix, dy_px, dx_px, angle_deg,
         sigma_px, lock, exclude): rows of kind tile count when tiles are placed, rows of kind slice
         when slices are.
+    alignment_preset : {'conservative', 'standard', 'aggressive', 'minimal'}
+        How much images count against the stage: only pairs that beat it by 3 standard errors on
+        parts not used for the fit; pairs that know more than it does; every pair with a standard
+        error; or none, with faces at their interval and, in a run, grey values as recorded.
     resolution_um : float
         Pitch of the volume [um]; -1: that of the slices.
     slicing_interval_mm : float
@@ -111,16 +116,17 @@ def solve_alignment(
 
     rules = AlignmentRules(
         resolution_um=resolution_um,
-        skip_error=skip_error_transforms,
+        skip_error=skip_error_transforms and alignment_preset != "aggressive",
         interval_um=1000 * slicing_interval_mm,
         stage_sigma_um=stage_sigma_um,
         links=LinkRules(
             max_rotation_deg,
             load_transform_min_zcorr,
+            alignment_preset,
         ),
         steps=StepRules(common_space_excluded_slice_mode, common_space_excluded_slice_window),
         exclude=ExcludeRules(auto_exclude_enabled, auto_exclude_consecutive, auto_exclude_z_corr),
-        expected_depths=use_expected_z_overlap,
+        expected_depths=use_expected_z_overlap or alignment_preset == "minimal",
         strict=strict,
     )
     inputs = AlignmentInputs.read(

@@ -160,6 +160,14 @@ def test_a_pair_less_sure_than_the_stage_does_not_count():
     assert "less certain than the stage" in placed.links[0].reason
 
 
+def test_every_link_can_be_made_to_count_by_its_own_error():
+    truth = {i: Pose(0.0, CENTER, (100.0 + 9.0 * i, 90.0)) for i in range(2)}
+    vague = replace(link_between(truth, 0, 1), sigma_px=10.0, sigma_deg=30.0)
+    every = replace(SETTINGS, every_link=True)
+    placed = place_by_evidence(slices_at([(100.0, 90.0)] * 2), [vague], 0, every)
+    assert (placed.slices[1].source, placed.links[0].reason) == ("graph", "")
+
+
 def test_how_far_the_stage_is_trusted_is_measured_where_tissue_is_shared():
     rng = np.random.default_rng(4)
     truth = {i: Pose(float(rng.normal(0, 0.5)), CENTER, (100.0, 90.0)) for i in range(40)}

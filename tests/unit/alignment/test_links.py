@@ -67,6 +67,24 @@ def test_what_is_wrong_is_not_used(changes, use, reason):
     assert reason in found.reason
 
 
+@pytest.mark.parametrize(
+    ("preset", "changes", "use"),
+    [
+        ("conservative", {"advantage": 3.5}, "full"),
+        ("conservative", {"advantage": 2.5}, "none"),
+        ("conservative", {}, "none"),  # nothing is known of it
+        ("standard", {"advantage": 0.5}, "full"),
+        ("standard", {"angle_deg": 7.0}, "none"),
+        ("aggressive", {"angle_deg": 7.0}, "full"),
+        ("aggressive", {"use": "none", "reason": "ran to a limit"}, "none"),
+        ("minimal", {"advantage": 30.0}, "none"),
+    ],
+)
+def test_a_preset_says_what_a_pair_must_prove(preset, changes, use):
+    found = grade_link(link(**changes), LinkRules(preset=preset))
+    assert (found.use, bool(found.reason)) == (use, use == "none")
+
+
 def test_a_least_correlation_can_be_asked_for():
     rules = LinkRules(min_correlation=0.5)
     assert grade_link(link(correlation=0.4), rules).use == "none"

@@ -1,6 +1,7 @@
 """Lateral registration against known motions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
 
 SHAPE = (220, 200)
+SETTINGS = RegistrationSettings()
 CENTER = ((SHAPE[0] - 1) / 2, (SHAPE[1] - 1) / 2)
 
 
@@ -69,6 +71,42 @@ def test_rotation_and_shift_under_speckle_are_found_to_a_tenth_of_a_px(scene, an
     assert miss_px(found, truth) < 0.15  # px, the target between neighbouring slices
     assert found.held_out.refined > found.held_out.stage
     assert found.sigma_px < 0.2
+
+
+def loosened(pair, rng, *, sigma_px, n=4):
+    """Shift each of 4 x 4 tiles of the moving image alone, and empty every second one."""
+    moving, valid = pair.moving.copy(), pair.moving_valid.copy()
+    edges = [np.linspace(0, length, n + 1).astype(int) for length in SHAPE]
+    for row, column in np.ndindex(n, n):
+        y, x = (slice(*edge[i : i + 2]) for edge, i in zip(edges, (row, column), strict=True))
+        if (row + column) % 2:
+            moving[y, x], valid[y, x] = 0, False
+            continue
+        off = rng.normal(0, sigma_px, 2)
+        moved = affine_transform(pair.moving, np.eye(2), off, order=3, mode="nearest")
+        moving[y, x] = moved[y, x]
+    return replace(pair, moving=moving, moving_valid=valid)
+
+
+def test_a_slice_of_loose_tiles_is_known_as_well_as_its_tiles_agree(scene):
+    still = Rigid2D(0.0, CENTER, (0.0, 0.0))
+    firm = pair_of(scene, still, noise=0.3)
+    ratios = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        found = register_images(loosened(firm, rng, sigma_px=1.0), SETTINGS)
+        ratios += list(np.array(found.transform.translation_yx) / found.sigma_px)
+    # Eight tiles say little of their own spread: single ratios may be large, their rms may not.
+    assert 0.5 < np.sqrt(np.mean(np.square(ratios))) < 2
+
+
+def test_a_registration_says_by_how_much_it_beats_the_stage(scene):
+    moved = Rigid2D(0.0, CENTER, (3.0, -2.0))
+    gained = register_images(pair_of(scene, moved, noise=0.3), SETTINGS).held_out
+    assert gained.advantage > 3
+    still = Rigid2D(0.0, CENTER, (0.0, 0.0))
+    kept = register_images(pair_of(scene, still, noise=0.3), SETTINGS)
+    assert (kept.rejected or kept).held_out.advantage < 3
 
 
 def test_a_pair_that_only_shifts_is_not_turned(scene):

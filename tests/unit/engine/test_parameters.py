@@ -144,6 +144,17 @@ def test_what_is_effective_includes_the_defaults():
     assert list(found) == sorted(found)
 
 
+def test_the_minimal_preset_switches_off_what_images_and_grey_values_would_change(tmp_path):
+    path = tmp_path / "params.yml"
+    path.write_text("alignment_preset: minimal\ngraph_span: 2\n")
+    parameters = Parameters.read(path, {"normalize_enabled": True})
+    assert parameters.engine("graph_span") == 0
+    assert parameters.for_stage("normalize") == {"normalize_enabled": False}
+    assert parameters.for_stage("stack") == {"stack_overlap_z_gain": False}
+    assert parameters.effective()["use_expected_z_overlap"] is True
+    assert Parameters.read(path, {"alignment_preset": "standard"}).engine("graph_span") == 2
+
+
 def test_the_command_line_wins_over_the_file(tmp_path):
     path = tmp_path / "params.yml"
     path.write_text("input: raw\noutput: out\ngraph_span: 2\ncrop_depth_um: 300\n")

@@ -131,6 +131,7 @@ def test_numbers_have_the_digits_asked_for_and_more_where_needed(digits, first, 
         ({"compensate_psf_enabled": False}, {"correct_axial"}),
         ({"detect_rehoming": False}, {"detect_rehoming"}),
         ({"graph_span": 0}, {"register_pairwise"}),
+        ({"alignment_preset": "minimal"}, {"register_pairwise"}),
     ],
 )
 def test_a_toggle_takes_out_its_stages_and_nothing_else(toggle, gone):

@@ -59,8 +59,14 @@ def test_neighbours_are_placed_to_a_tenth_of_a_pixel(cut_block, transforms, tmp_
     assert [one.z_plane for one in found.slices] == pytest.approx([0, 8, 16, 24], abs=0.15)
     assert [one.section.source for one in found.slices[1:]].count("measured") >= 2
     assert found.n_planes == 24 + 20
-    evidence = found.slices[0].evidence
-    assert evidence["held_out_correlation_graph"] > evidence["held_out_correlation_stage"]
+    for one in found.slices:  # both are told, and refinement never loses
+        by_graph = one.evidence["held_out_correlation_graph"]
+        assert by_graph > one.evidence["held_out_correlation_stage"]
+    metrics = json.loads((tmp_path / "alignment.metrics.json").read_text())["metrics"]
+    by_pairs, by_stage = (
+        metrics[name]["value"] for name in ("held_out_correlation", "held_out_correlation_stage")
+    )
+    assert by_pairs > by_stage
 
 
 def test_the_order_of_inputs_changes_nothing(cut_block, transforms, tmp_path):
@@ -68,6 +74,22 @@ def test_the_order_of_inputs_changes_nothing(cut_block, transforms, tmp_path):
     solve(cut_block, tmp_path / "b", transforms=transforms[::-1], slices=cut_block.slices[::-1])
     same = [(tmp_path / name / "alignment.json").read_bytes() for name in "ab"]
     assert same[0] == same[1]
+
+
+@pytest.mark.parametrize("preset", ["conservative", "aggressive"])
+def test_good_pairs_count_with_any_preset_that_looks_at_them(
+    cut_block, transforms, tmp_path, preset
+):
+    found = solve(cut_block, tmp_path, transforms=transforms, alignment_preset=preset)
+    assert miss_of_neighbours(cut_block, found) < 0.15  # px
+
+
+def test_the_minimal_preset_is_the_stage_and_the_interval_alone(cut_block, transforms, tmp_path):
+    found = solve(cut_block, tmp_path / "a", transforms=transforms, alignment_preset="minimal")
+    alone = solve(cut_block, tmp_path / "b", use_expected_z_overlap=True)
+    assert [one.transform for one in found.slices] == [one.transform for one in alone.slices]
+    assert [one.z_plane for one in found.slices] == [0, 8, 16, 24]
+    assert all("the preset takes the stage alone" in " ".join(one.reasons) for one in found.slices)
 
 
 def test_without_pairs_the_stage_decides(cut_block, tmp_path):
