@@ -268,7 +268,8 @@ def field_correlations(
     """
 
     def total(values: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.bincount(field.ravel(), (weight * values).ravel(), minlength=64)
+        sums = np.bincount(field.ravel(), (weight * values).ravel(), minlength=64)
+        return np.asarray(sums, np.float64)
 
     count = np.maximum(total(np.ones_like(a)), 1e-9)
     mean_a, mean_b = total(a) / count, total(b) / count
