@@ -46,13 +46,9 @@ def limit_threads(n: int) -> None:
         raise ValueError(f"limit_threads: {n} is not a number of threads (expected 1 or more)")
     os.environ.update(dict.fromkeys(_SERIAL_POOLS, "1"))
     os.environ.update(dict.fromkeys((*_SHARED_POOLS, _LIMIT), str(n)))
-    if "zarr" in sys.modules:
-        import zarr
-
+    if (zarr := sys.modules.get("zarr")) is not None:
         zarr.config.set({"threading.max_workers": n})
-    if "dask" in sys.modules:
-        import dask
-
+    if (dask := sys.modules.get("dask")) is not None:
         dask.config.set(num_workers=n)
 
 

@@ -84,8 +84,7 @@ def run_pipeline(
         inspection = inspection_task(raw.resolve(), root, parameters)
         first = execute(inspection)
         folder.remember_ledger()
-        found = (name.rpartition("/")[2] for name in published_outputs(inspection))
-        ids = sorted(i for name in found for i in names.TILES.ids(name) or ())
+        ids = _slices_found(inspection)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), quiet=quiet))
@@ -133,6 +132,11 @@ def _facts(raw: Path, root: Path, seconds: float, outcomes: Sequence[Outcome]) -
         "seconds": round(seconds, 1),
         "stages": _by_stage(outcomes),
     }
+
+
+def _slices_found(inspection: Task) -> list[int]:
+    published = (name.rpartition("/")[2] for name in published_outputs(inspection))
+    return sorted(i for name in published for i in names.TILES.ids(name) or ())
 
 
 def _upgrade_notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:

@@ -76,7 +76,6 @@ def stitch_3d(
     from mosaicflow.mosaic.lattice_shading import BinnedImage, bin_side
     from mosaicflow.mosaic.seams import seam_sums
     from mosaicflow.optics.tile_warp import tile_warp
-    from mosaicflow.slices.masks import tissue_fraction
 
     source = MosaicGrid(grid)
     canvas = plan_canvas(_working_positions(positions, source), source.tile_shape[1:])
@@ -106,13 +105,10 @@ def stitch_3d(
 
     with writer:
         write_columns(writer, fuse, threads)
-        sums = np.sum([found[corner] for corner in sorted(found)], axis=0)
         writer.finalize(source.pitch_mm, store.n_levels)
     if stitch_preview:
         _draw(output, preview.image, 1000 * source.pitch_mm[2] * canvas.shape_yx[1])
-    report.metric("empty_fraction", sums[0] / np.prod(canvas.shape_yx), "", "canvas without data")
-    report.metric("tissue_coverage", tissue_fraction(preview.image), "", "canvas with tissue")
-    _describe_seams(report, *sums[1:].tolist())
+    _describe_image(report, canvas, [found[corner] for corner in sorted(found)], preview.image)
     _describe_gains(report, gains)
     _describe_lattice(report, canvas, binned)
     report.write(output)
@@ -144,6 +140,20 @@ def _gains(
 
     projections = map_threads(project, names, threads)
     return tile_gains(canvas, dict(zip(names, projections, strict=True)))
+
+
+def _describe_image(
+    report: StageReport, canvas: Canvas, sums: list[tuple[float, ...]], image: NDArray[np.float32]
+) -> None:
+    """Say what the blocks counted: pixels without data, and gradients across and off seams."""
+    import numpy as np
+
+    from mosaicflow.slices.masks import tissue_fraction
+
+    empty, *seams = np.sum(sums, axis=0).tolist()
+    report.metric("empty_fraction", empty / np.prod(canvas.shape_yx), "", "canvas without data")
+    report.metric("tissue_coverage", tissue_fraction(image), "", "canvas with tissue")
+    _describe_seams(report, *seams)
 
 
 def _describe_gains(report: StageReport, gains: dict[tuple[int, int], float]) -> None:

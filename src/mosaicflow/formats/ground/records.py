@@ -85,6 +85,7 @@ class GeometryDataContainer:
         self,
         vertices: Sequence[ArrayLike],
         normals: Sequence[ArrayLike | None] | None = None,
+        *,
         faces: Sequence[ArrayLike | None] | None = None,
         quaternions: Sequence[ArrayLike | None] | None = None,
         vertex_properties: Sequence[VertexPropertyContainer | None] | None = None,

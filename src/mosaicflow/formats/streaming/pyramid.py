@@ -115,12 +115,7 @@ class ZarrPyramid:
     def read_region(
         self,
         level: int,
-        x0: int,
-        x1: int,
-        y0: int,
-        y1: int,
-        z0: int,
-        z1: int,
+        *bounds: int,
         dtype: DTypeLike | None = np.float32,
     ) -> NDArray[Any]:
         """Read a box of voxels.
@@ -129,8 +124,9 @@ class ZarrPyramid:
         ----------
         level : int
             0 is the finest.
-        x0, x1, y0, y1, z0, z1 : int
-            First and last voxel along each axis; the last one is part of the region.
+        *bounds : int
+            x0, x1, y0, y1, z0, z1: first and last voxel along each axis; the last one is part of
+            the region.
         dtype : dtype, optional
             Type of the result; None keeps the stored one. Complex values become magnitudes in a
             real type.
@@ -147,8 +143,8 @@ class ZarrPyramid:
             The level or a part of the region does not exist.
         """
         own = self._level(level)
-        bounds = ((z0, z1), (y0, y1), (x0, x1))
-        box = _checked_box(bounds, own.shape)
+        x0, x1, y0, y1, z0, z1 = bounds
+        box = _checked_box(((z0, z1), (y0, y1), (x0, x1)), own.shape)
         kind = own.dtype if dtype is None else np.dtype(dtype)
         out = np.zeros([part.stop - part.start for part in box], dtype=kind)
         for chunk_box, content in self._content(level, box):
