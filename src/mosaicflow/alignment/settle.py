@@ -36,7 +36,6 @@ from mosaicflow.alignment.solution import (
 from mosaicflow.errors import InputError, QualityError
 from mosaicflow.io.tables import read_csv, read_document, write_csv, write_document
 from mosaicflow.ledger.census import (
-    MANUALLY_EXCLUDED,
     Failure,
     LeftOut,
     final_rows,
@@ -46,6 +45,7 @@ from mosaicflow.ledger.census import (
 from mosaicflow.ledger.overrides import Override, excluded_slices
 from mosaicflow.ledger.proposal import CONFIG_COLUMNS
 from mosaicflow.names import format_slice_id
+from mosaicflow.reasons import Reason
 from mosaicflow.slices.stored import SliceStore, open_slice
 from mosaicflow.steps.table import ExcludedMode, StepTable, parse_steps, place_slices
 
@@ -249,7 +249,7 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     links = _graded_links(inputs, rules, pitch[1])
     by_images = _auto_exclude(census.used, links, rules.exclude, report)
     by_hand = sorted(excluded_slices(inputs.overrides) & set(census.used))
-    dropped = by_images | dict.fromkeys(by_hand, MANUALLY_EXCLUDED)
+    dropped = by_images | dict.fromkeys(by_hand, Reason.BY_HAND)
     used = [i for i in census.used if i not in dropped]
     if not used:
         raise QualityError("overrides leave no slice to align", remedy="exclude fewer slices")
@@ -371,8 +371,8 @@ def _auto_exclude(
     runs = low_runs(links, used, min_correlation=rules.correlation, length=rules.consecutive)
     lone = mismatches(links, used, min_correlation=rules.correlation)
     found = {
-        **dict.fromkeys(lone, "matches_no_neighbour"),
-        **dict.fromkeys(runs, "consecutive_low_z_corr"),
+        **dict.fromkeys(lone, Reason.LONE),
+        **dict.fromkeys(runs, Reason.WEAK_RUN),
     }
     if len(found) > _MOST_EXCLUDED * len(used):
         names = ", ".join(str(i) for i in sorted(found))

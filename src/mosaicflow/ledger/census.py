@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import parse_bool
 from mosaicflow.names import format_slice_id, parse_slice_id
+from mosaicflow.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 __all__ = [
-    "MANUALLY_EXCLUDED",
     "Census",
     "Failure",
     "LeftOut",
@@ -23,9 +23,6 @@ __all__ = [
 ]
 
 Row = dict[str, str]
-
-MANUALLY_EXCLUDED = "manually_excluded"
-"""Reason of a slice that a row of overrides leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +243,9 @@ def final_rows(
         if one.status == "failed":
             row["notes"] = _joined(row.get("notes", ""), f"{one.stage} failed: {one.reason}")
         elif one.status == "missing" and not row.get("exclude_reason"):
-            row["exclude_reason"] = "missing_tiles"
-        elif one.reason == MANUALLY_EXCLUDED:
-            row |= {"use": "false", "exclude_reason": MANUALLY_EXCLUDED}
+            row["exclude_reason"] = Reason.NO_TILES
+        elif one.reason == Reason.BY_HAND:
+            row |= {"use": "false", "exclude_reason": Reason.BY_HAND}
     for slice_id, reason in auto_excluded.items():
         rows[slice_id].update({"auto_excluded": "true", "auto_exclude_reason": reason})
     return [rows[key] for key in sorted(rows)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mosaicflow.errors import InputError, ParameterError
 from mosaicflow.io.tables import parse_bool, read_csv
 from mosaicflow.names import format_slice_id, parse_slice_id
+from mosaicflow.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +70,7 @@ def config_rows(slices: Sequence[SliceTiles], *, exclude_first_slices: str = "au
         row["slice_id"] = format_slice_id(slice_id)
         row["use"] = tiles is not None and not tiles.failure and slice_id not in excluded
         if tiles is None or tiles.failure:
-            row["exclude_reason"] = "missing_tiles"
+            row["exclude_reason"] = Reason.NO_TILES
         else:
             row["exclude_reason"] = excluded.get(slice_id, "")
         row["notes"] = _notes(tiles)
@@ -92,11 +93,11 @@ def _first_slices(usable: Sequence[SliceTiles], setting: str) -> dict[int, str]:
     last = len(usable) - 1
     if setting == "auto":
         chosen = usable[: min(_calibration_faces(usable), max(last, 0))]
-        return {tiles.slice_id: "calibration_slice" for tiles in chosen}
+        return {tiles.slice_id: Reason.CALIBRATION for tiles in chosen}
     if not setting.isdigit():
         raise ParameterError(f"exclude_first_slices is {setting!r}, expected 'auto' or a number")
     chosen = usable[: min(int(setting), max(last, 0))]
-    return {tiles.slice_id: "first_slice_excluded" for tiles in chosen}
+    return {tiles.slice_id: Reason.FIRST for tiles in chosen}
 
 
 def _calibration_faces(usable: Sequence[SliceTiles]) -> int:
@@ -184,7 +185,7 @@ def merge_config(
         name = format_slice_id(slice_id)
         if own is None:
             warnings.append(f"{where}: slice {name} has a row but no tiles")
-            own = {"slice_id": name, "use": False, "exclude_reason": "missing_tiles"}
+            own = {"slice_id": name, "use": False, "exclude_reason": Reason.NO_TILES}
         elif theirs is None:
             warnings.append(f"{where}: slice {name} is not in the table; it is used as proposed")
         merged.append(own if theirs is None else _merge_row(own, theirs, where))
@@ -193,13 +194,13 @@ def merge_config(
 
 def _merge_row(own: Row, theirs: Mapping[str, str], where: str) -> Row:
     wanted = parse_bool(theirs["use"], f"{where}, slice {own['slice_id']}, column use")
-    unusable = own["exclude_reason"] == "missing_tiles"
+    unusable = own["exclude_reason"] == Reason.NO_TILES
     row: Row = {**own, **{k: v for k, v in theirs.items() if v and k not in ("slice_id", "use")}}
     row["use"] = wanted and not unusable
     if unusable:
-        row["exclude_reason"] = "missing_tiles"
+        row["exclude_reason"] = Reason.NO_TILES
     elif not wanted:
-        row["exclude_reason"] = theirs.get("exclude_reason") or "previously_excluded"
+        row["exclude_reason"] = theirs.get("exclude_reason") or Reason.EARLIER
     else:
         row["exclude_reason"] = ""
     return row

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow import names
 from mosaicflow.io.tables import read_csv, read_document
+from mosaicflow.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,16 +28,16 @@ __all__ = [
 _SUFFIX = ".metrics.json"
 
 Kind = Literal["failed", "excluded automatically", "excluded by you", "missing"]
-# Reasons that a stage gives, not a person.
-_AUTOMATIC = {"calibration_slice", "matches_no_neighbour", "consecutive_low_z_corr"}
+_AUTOMATIC = frozenset(reason for reason in Reason if reason.is_automatic)
 # Reason codes of the tables, for people.
-_WORDS = {
-    "calibration_slice": "its face is far deeper than the others: taken for a calibration",
-    "matches_no_neighbour": "it matches none of its neighbours",
-    "consecutive_low_z_corr": "it belongs to a run of slices that match nothing",
-    "first_slice_excluded": "exclude_first_slices asks for it",
-    "previously_excluded": "use is false in slice_config.csv",
-    "missing_tiles": "no usable tiles were found",
+_WORDS: dict[str, str] = {
+    Reason.CALIBRATION: "its face is far deeper than the others: taken for a calibration",
+    Reason.LONE: "it matches none of its neighbours",
+    Reason.WEAK_RUN: "it belongs to a run of slices that match nothing",
+    Reason.FIRST: "exclude_first_slices asks for it",
+    Reason.BY_HAND: "a row of overrides.csv leaves it out",
+    Reason.EARLIER: "use is false in slice_config.csv",
+    Reason.NO_TILES: "no usable tiles were found",
 }
 
 
@@ -259,7 +260,7 @@ def _left_out(one: Mapping[str, Any], *, is_automatic: bool) -> Lost:
     if one["status"] == "failed":
         kind = "failed"
     elif one["status"] == "excluded":
-        automatic = is_automatic or _AUTOMATIC.intersection(reason.split("; "))
+        automatic = is_automatic or not _AUTOMATIC.isdisjoint(reason.split("; "))
         kind = "excluded automatically" if automatic else "excluded by you"
     return Lost(int(one["slice_id"]), kind, reason, str(one.get("stage", "")))
 
