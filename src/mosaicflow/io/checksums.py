@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,6 +150,8 @@ def read_checksums(path: Path) -> Checksums | None:
     try:
         status = path.stat()
     except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
         return None
     return _read(path, status.st_mtime_ns, status.st_ino)
 

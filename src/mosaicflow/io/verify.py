@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import InputError
-from mosaicflow.io.checksums import SUFFIX, Checksums, damage, find_checksums, read_checksums
+from mosaicflow.io.checksums import (
+    SUFFIX,
+    Checksums,
+    damage,
+    find_checksums,
+    read_checksums,
+    sums_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +76,8 @@ def verify_tree(
     if not root.exists():
         raise InputError(f"{root}: not found, expected the output folder of a run, or a store")
     jobs = [job for job in _jobs(root, place) if job[0].exists() or is_kept(job[0].name)]
-    if not jobs:
+    spoiled = _spoiled(root)
+    if not jobs and not spoiled:
         raise InputError(
             f"{root}: found no {SUFFIX} file, so there is nothing to compare with",
             remedy="outputs of mosaicflow before 0.2, and of other software, carry no checksums",
@@ -93,7 +101,7 @@ def verify_tree(
     return Verified(
         tuple(os.path.relpath(output, root) for output, _ in jobs),
         sum(len(known) for _, known in jobs),
-        tuple(line for one in lines for line in one),
+        (*spoiled, *(line for one in lines for line in one)),
     )
 
 
@@ -120,9 +128,23 @@ def _is_tree(root: Path) -> bool:
 
 
 def _lists(root: Path) -> Iterator[Checksums]:
+    for path in _list_files(root):
+        found = read_checksums(path)
+        if found is not None:
+            yield found
+
+
+def _list_files(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(n for n in folders if n[0] != "." and not n.endswith(".ome.zarr"))
-        for name in sorted(names):
-            found = read_checksums(Path(folder, name)) if name.endswith(SUFFIX) else None
-            if found is not None:
-                yield found
+        yield from (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIX))
+
+
+def _spoiled(root: Path) -> list[str]:
+    """Name the lists that are none any more: what they named would pass for sound."""
+    paths = _list_files(root) if _is_tree(root) else [sums_path(root)]
+    return [
+        f"{os.path.relpath(path, root if root.is_dir() else root.parent)}: is no list of checksums"
+        for path in paths
+        if os.path.lexists(path) and read_checksums(path) is None
+    ]

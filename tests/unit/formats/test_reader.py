@@ -1,4 +1,5 @@
 import gzip
+import os
 import pickle
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from mosaicflow.formats import (
     MissingExtraError,
     NotASegmentationError,
     open_file,
+    open_session,
     resolve_parser,
     write_density,
     write_geometries,
@@ -188,3 +190,14 @@ def test_a_decompression_bomb_of_text_is_refused(tmp_path, monkeypatch):
     path.write_bytes(gzip.compress(b"1,2,3\n" * 200_000))
     with pytest.raises(FormatError, match="expands to more than"):
         open_file(path)
+
+
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_what_is_waited_for_or_never_ends_is_refused(tmp_path, what):
+    for extension in EXTENSIONS:
+        path = tmp_path / f"a.{extension}"
+        os.mkfifo(path) if what == "pipe" else path.symlink_to("/dev/zero")
+        with pytest.raises(FormatError, match="is a pipe or a device, a file is expected"):
+            open_file(path)
+    with pytest.raises(FormatError, match="is a pipe or a device"):
+        open_session(path)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from mosaicflow.cli.info import info
 from mosaicflow.cli.verify import verify
-from mosaicflow.errors import InputError
 from mosaicflow.io.checksums import (
     DamageError,
     checksum,
@@ -207,11 +206,29 @@ def test_the_list_is_found_through_a_link_as_a_workflow_engine_stages_inputs(tmp
         '{"algorithm": "crc32c", "files": {"a": 1}}',
     ],
 )
-def test_what_is_no_list_is_not_believed(tmp_path, text):
+def test_what_is_no_list_is_not_believed(tmp_path, capsys, text):
     (tmp_path / "a.crc32c.json").write_text(text)
     assert read_checksums(tmp_path / "a.crc32c.json") is None
-    with pytest.raises(InputError, match=r"found no \.crc32c\.json"):
-        verify(tmp_path)
+    assert verify(tmp_path) == 1
+    assert "is no list of checksums" in capsys.readouterr()[0]
+
+
+@pytest.mark.parametrize("what", ["a pipe", "half of it"])
+def test_a_list_that_is_none_any_more_is_damage_and_not_waited_for(tmp_path, capsys, what):
+    store = tmp_path / "a.ome.zarr"
+    write(store)
+    write(tmp_path / "b.ome.zarr")
+    path = sums_path(store)
+    text = path.read_text()
+    path.unlink()
+    if what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text(text[: len(text) // 2])
+    for place in (tmp_path, store):
+        assert verify(place) == 1
+        assert "a.crc32c.json: is no list of checksums" in capsys.readouterr()[0]
+    assert open_level(store)[0, 0, 0] == 0
 
 
 def test_verifying_opens_nothing_outside_the_folder(tmp_path, capsys):

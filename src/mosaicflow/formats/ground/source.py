@@ -41,13 +41,17 @@ def existing_file(path: FilePath) -> Path:
     FileNotFoundError
         If there is nothing of that name.
     FormatError
-        If it is a folder.
+        If it is a folder, or a pipe or device: those are waited for, or never end.
     """
     found = Path(path)
     if found.is_dir():
         raise FormatError(path, "is a folder, a file is expected")
     if not found.exists():
         raise FileNotFoundError(f"{found}: no such file")
+    if not found.is_file():
+        raise FormatError(
+            path, "is a pipe or a device, a file is expected", remedy="save it to a file first"
+        )
     return found
 
 
@@ -115,7 +119,7 @@ def read_bytes(path: FilePath) -> bytes:
     FormatError
         If it expands to more than 2 GiB.
     """
-    if not compression_of(path):
+    if not compression_of(path):  # which has looked whether it is a file
         return Path(path).read_bytes()
     with open_stream(path) as stream:
         content = read_at_most(stream, _WHOLE_FILE_BYTES + 1)
