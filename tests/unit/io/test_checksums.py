@@ -260,6 +260,6 @@ def test_a_list_is_sorted_and_read_back(tmp_path):
     files = {"b": "00000001", 'a/"quoted"\n': "00000002"}
     write_checksums(tmp_path / "x.crc32c.json", files)
     text = (tmp_path / "x.crc32c.json").read_text()
-    assert json.loads(text) == {"algorithm": "crc32c", "files": files}
+    assert json.loads(text) == {"schema": 1, "algorithm": "crc32c", "files": files}
     assert dict(read_checksums(tmp_path / "x.crc32c.json").files) == files
     assert text.index("quoted") < text.index('"b"')
