@@ -226,6 +226,36 @@ def test_a_lost_file_repeats_what_depends_on_it(acquisition, request):
     }
 
 
+def test_a_flat_field_that_comes_out_the_same_repeats_nothing(acquisition):
+    acquisition.run_workflow("-resume")
+    # Another time, the same content: its slice is made again, and so is the flat field.
+    next((acquisition.raw / "z00").rglob("image_00000.bin")).touch()
+    acquisition.run_workflow("-resume")
+    tasks = acquisition.tasks()
+    assert {"CREATE_MOSAIC_GRID (z00)", "ESTIMATE_ILLUMINATION"} <= tasks["COMPLETED"]
+    assert {f"{name} (z01)" for name in (*PER_SLICE, "FIX_ILLUMINATION")} <= tasks["CACHED"]
+
+
+def test_one_byte_repeats_its_slice_and_what_depends_on_it(acquisition):
+    options = ("--fix_illum_enabled", "false", "--verify_content", "true")
+    acquisition.run_workflow("-resume", *options)
+    _spoil_quietly(next((acquisition.raw / "z00").rglob("image_00000.bin")))
+    acquisition.run_workflow("-resume", *options)
+    tasks = acquisition.tasks()
+    assert "CREATE_MOSAIC_GRID (z00)" in tasks["COMPLETED"]
+    assert {f"{name} (z01)" for name in PER_SLICE[:3]} <= tasks["CACHED"]
+    _assert_same_trees(acquisition.folder / "workflow", acquisition.run_embedded(*options))
+
+
+def _spoil_quietly(path: Path) -> None:
+    """Change one byte; size and times stay."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 @pytest.mark.usefixtures("lost_tile")
 def test_a_pooled_flat_field_spares_the_other_grids(acquisition):
     acquisition.run_workflow("-resume")

@@ -1,17 +1,14 @@
-"""The workflow on a real SLURM and in real containers, where this machine has them."""
+"""The workflow on this machine, on a real SLURM and in real containers, where they are."""
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
 IMAGE = "mosaicflow:0.1.0"
 SIF = Path(os.environ.get("MOSAICFLOW_SIF", "absent.sif")).absolute()
 
@@ -30,63 +27,74 @@ def _answers(*words: str) -> bool:
     return subprocess.run(words, capture_output=True, check=False, timeout=60).returncode == 0
 
 
-def _run(folder: Path, *options: object) -> Path:
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "NXF_OFFLINE": "true",
-        "NXF_ANSI_LOG": "false",
-        "NXF_JVM_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    }
-    for command in (
-        ("mosaicflow", "simulate", "--preset", "toy", "--output", folder / "toy"),
-        (
-            *("nextflow", "run", ROOT, "-params-file", folder / "toy" / "params.yml"),
-            *("--output", folder / "out", *options),
-        ),
-    ):
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-    return folder / "out"
+def site(engine, name: str, text: str) -> Path:
+    path = engine.folder / f"{name}.config"
+    path.write_text(text)
+    return path
 
 
-def _assert_complete(output: Path) -> None:
-    with (output / "pipeline_info" / "trace.txt").open() as file:
-        states = [row["status"] for row in csv.DictReader(file, delimiter="\t")]
-    assert states == ["COMPLETED"] * 22
-    assert (output / "3d_volume.ome.zarr" / ".zattrs").is_file()
+def assert_same(engine, name, embedded, *, killed=()) -> None:
+    """Whether all tasks ended well, the killed ones at their second try, with the same results."""
+    assert engine.tasks(name, "FAILED") == set(killed)
+    assert len(engine.tasks(name, "COMPLETED")) == 23
+    assert engine.results(name) == embedded
+
+
+@pytest.mark.parametrize("granularity", ["stage", "slice"])
+def test_this_machine(engine, embedded, granularity):
+    name = f"local_{granularity}"
+    engine.run(name, "-profile", "test", "--granularity", granularity)
+    assert engine.tasks(name, "FAILED") == set()
+    assert len(engine.tasks(name, "COMPLETED")) == {"stage": 23, "slice": 15}[granularity]
+    assert engine.results(name) == embedded
 
 
 @pytest.mark.skipif(
     not _answers("sinfo", "-h"), reason="no SLURM answers here: start one to test its profile"
 )
-def test_slurm(tmp_path):
-    quick = tmp_path / "quick.config"
-    quick.write_text("executor.pollInterval = '2 sec'\nexecutor.queueStatInterval = '2 sec'\n")
-    _assert_complete(_run(tmp_path, "-profile", "slurm,test", "-c", quick))
+@pytest.mark.parametrize("granularity", ["stage", "slice"])
+def test_slurm_with_a_task_that_is_killed_by_its_time_limit(engine, embedded, granularity):
+    victim = {"stage": "CROP_INTERFACE", "slice": "RUN_SLICE_STAGES"}[granularity]
+    quick = site(engine, f"slurm_{granularity}", f"""
+        executor.pollInterval = '2 sec'
+        executor.queueStatInterval = '2 sec'
+        process {{
+            time = {{ 10.min }}
+            withName: '.*:{victim}' {{
+                time         = {{ task.attempt == 1 ? 1.min : 10.min }}
+                beforeScript = {{ task.attempt == 1 ? 'sleep 300' : '' }}
+            }}
+        }}
+        """)  # fmt: skip
+    name = f"slurm_{granularity}"
+    engine.run(name, "-profile", "slurm,test", "-c", quick, "--granularity", granularity)
+    killed = {f"{victim} ({z})" for z in ("z00", "z01")}
+    assert engine.tasks(name, "FAILED") == killed
+    assert killed <= engine.tasks(name, "COMPLETED")
+    assert engine.results(name) == embedded
 
 
 @pytest.mark.skipif(
     not _answers("podman", "image", "exists", IMAGE),
     reason=f"podman has no image {IMAGE}: build it with containers/Dockerfile to test it",
 )
-def test_podman(tmp_path):
-    _assert_complete(_run(tmp_path, "-profile", "podman,test"))
+def test_podman_with_a_task_that_is_killed_by_its_memory_limit(engine, embedded):
+    tight = site(engine, "podman", """
+        process.withName:'.*:NORMALIZE'.memory = { task.attempt == 1 ? 24.MB : 2.GB }
+        """)  # fmt: skip
+    engine.run("podman", "-profile", "podman,test", "-c", tight)
+    assert_same(engine, "podman", embedded, killed=["NORMALIZE (z00)", "NORMALIZE (z01)"])
 
 
 @pytest.mark.skipif(
     not (_answers("apptainer", "--version") and SIF.is_file()),
     reason="needs apptainer and MOSAICFLOW_SIF=image.sif, made from containers/Dockerfile",
 )
-def test_apptainer(tmp_path):
-    site = tmp_path / "site.config"
+def test_apptainer_from_a_file(engine, embedded):
     # Without a set-uid installation root needs a user namespace too.
-    site.write_text(f"process.container = 'file://{SIF}'\napptainer.runOptions = '--userns'\n")
-    _assert_complete(_run(tmp_path, "-profile", "apptainer,test", "-c", site))
+    where = site(engine, "apptainer", f"""
+        params.container = 'file://{SIF}'
+        apptainer.runOptions = '--userns'
+        """)  # fmt: skip
+    engine.run("apptainer", "-profile", "apptainer,test", "-c", where)
+    assert_same(engine, "apptainer", embedded)
