@@ -202,7 +202,7 @@ def test_resuming_a_finished_run_repeats_nothing(acquisition):
     acquisition.run_workflow("-resume")
     # The page is written anew: it tells how this very run was started.
     assert acquisition.tasks()["COMPLETED"] == {"REPORT"}
-    assert len(acquisition.tasks()["CACHED"]) == 22
+    assert len(acquisition.tasks()["CACHED"]) == 24
 
 
 def test_a_lost_file_repeats_what_depends_on_it(acquisition, request):

@@ -36,7 +36,7 @@ def site(engine, name: str, text: str) -> Path:
 def assert_same(engine, name, embedded, *, killed=()) -> None:
     """Whether all tasks ended well, the killed ones at their second try, with the same results."""
     assert engine.tasks(name, "FAILED") == set(killed)
-    assert len(engine.tasks(name, "COMPLETED")) == 23
+    assert len(engine.tasks(name, "COMPLETED")) == 25
     assert engine.results(name) == embedded
 
 
@@ -45,7 +45,7 @@ def test_this_machine(engine, embedded, granularity):
     name = f"local_{granularity}"
     engine.run(name, "-profile", "test", "--granularity", granularity)
     assert engine.tasks(name, "FAILED") == set()
-    assert len(engine.tasks(name, "COMPLETED")) == {"stage": 23, "slice": 15}[granularity]
+    assert len(engine.tasks(name, "COMPLETED")) == {"stage": 25, "slice": 15}[granularity]
     assert engine.results(name) == embedded
 
 

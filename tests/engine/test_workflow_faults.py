@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-# Tasks of a toy run whose end is waited for before everything is killed, of 24.
+# Tasks of a toy run whose end is waited for before everything is killed, of 25.
 PLACES = (1, 4, 10, 16, 21)
 
 pytestmark = [
