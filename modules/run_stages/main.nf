@@ -24,7 +24,7 @@ process RUN_STAGES {
 
     script:
     """
-    run_stages.py ${commandsOf(steps, id, task.cpus)}
+    mosaicflow run-stages ${commandsOf(steps, id, task.cpus)}
     """
 
     stub:

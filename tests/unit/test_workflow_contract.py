@@ -200,7 +200,7 @@ def test_one_stem_for_module_process_command_and_page(stage):
 
 def test_no_module_command_or_page_without_a_stage():
     assert {path.parent.name for path in MODULES.glob("*/main.nf")} == set(STAGES) | NO_STAGES
-    assert {path.stem for path in (ROOT / "bin").glob("*.py")} == set(STAGES) | {"run_stages"}
+    assert {path.stem for path in (ROOT / "bin").glob("*.py")} == set(STAGES)
     assert {path.stem for path in (ROOT / "docs" / "stages").glob("*.md")} == set(STAGES)
 
 

@@ -7,7 +7,7 @@ import sys
 
 from mosaicflow import __version__
 
-__all__ = ["stage_command", "stages_command"]
+__all__ = ["stage_command"]
 
 
 def stage_command(name: str) -> None:
@@ -27,14 +27,3 @@ def stage_command(name: str) -> None:
         from mosaicflow.cli.app import exit_code_of, stage_app
 
         sys.exit(exit_code_of(stage_app(name)))
-
-
-def stages_command() -> None:
-    """Run several stages, as the words of this process say (see `mosaicflow.cli.chain`)."""
-    from mosaicflow.cli.signals import interruptible
-
-    with interruptible():
-        from mosaicflow.cli.app import exit_code_of_call
-        from mosaicflow.cli.chain import chain_app
-
-        sys.exit(exit_code_of_call(lambda: chain_app(sys.argv[1:])))

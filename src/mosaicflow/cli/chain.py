@@ -6,6 +6,7 @@ Each has the command line that it has alone; ``--then`` separates them.
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import ParameterError, StoreError
@@ -13,12 +14,12 @@ from mosaicflow.errors import ParameterError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["chain_app"]
+__all__ = ["run_stages"]
 
 _BETWEEN = "--then"
 
 
-def chain_app(words: Sequence[str]) -> None:
+def run_stages(words: Sequence[str]) -> None:
     """Run stages one after the other, as separate tasks of a workflow would.
 
     One whose input an earlier one should have made, and did not because it failed, is left out. Of
@@ -38,31 +39,34 @@ def chain_app(words: Sequence[str]) -> None:
     """
     made: set[str] = set()
     for command in _split(words):
-        output, record = _option(command, "--output"), Path(_option(command, "--failure-record"))
         is_lost = any(word in made and not Path(word).exists() for word in _values(command))
-        made |= {output} - {""}
+        made |= {_option(command, "--output")} - {""}
         if not is_lost:
-            _run(command, output, record)
+            _run_beside_record(command)
 
 
-def _run(command: Sequence[str], output: str, record: Path) -> None:
+def _run_beside_record(command: list[str]) -> None:
+    """Run one stage; where a record is there, another branch failed, and its reason counts."""
+    record = _option(command, "--failure-record")
+    if not Path(record).is_file():
+        _run(command, record)
+        return
+    with TemporaryDirectory(dir=".", prefix=".again") as folder:
+        own = str(Path(folder, Path(record).name))
+        _run([word.replace(record, own) for word in command], own)
+
+
+def _run(command: Sequence[str], record: str) -> None:
     from mosaicflow.cli.app import stage_app
     from mosaicflow.stages._table import STAGES
 
     name, *options = command
     if name not in STAGES:
         raise ParameterError(f"{name} is no stage", remedy=f"expected one of {', '.join(STAGES)}")
-    own = record
-    if record.exists():  # two branches failed: the first one's reason counts
-        own = record.with_name(f".{name}_{record.name}")
-        options = [
-            word.replace(str(record), str(own)) if str(record) in word else word for word in options
-        ]
     stage_app(name)(options, exit_on_error=True, result_action="return_value")
-    if output and not Path(output).exists() and not own.exists():
-        raise StoreError(f"{name}: left neither {output} nor {own}")
-    if own is not record:
-        own.unlink(missing_ok=True)
+    output = _option(command, "--output")
+    if output and not Path(output).exists() and not Path(record).is_file():
+        raise StoreError(f"{name}: left neither {output} nor a record")
 
 
 def _split(words: Sequence[str]) -> list[list[str]]:

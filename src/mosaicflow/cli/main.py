@@ -54,8 +54,12 @@ def main() -> None:
     from mosaicflow.cli.signals import interruptible  # the version is asked once per task
 
     with interruptible():
-        from mosaicflow.cli.app import exit_code_of
+        from mosaicflow.cli.app import exit_code_of, exit_code_of_call
 
+        if sys.argv[1:2] == ["run-stages"]:  # for the workflow: its words are those of the stages
+            from mosaicflow.cli.chain import run_stages
+
+            sys.exit(exit_code_of_call(lambda: run_stages(sys.argv[2:])))
         sys.exit(exit_code_of(_app()))
 
 

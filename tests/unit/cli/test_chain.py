@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mosaicflow.cli.chain import chain_app
+from mosaicflow.cli.chain import run_stages
 from mosaicflow.errors import ParameterError
 from mosaicflow.io.flatfields import FlatField, save_flat_field
 
@@ -36,7 +36,7 @@ def fix(grid, result):
 def test_a_stage_whose_input_was_lost_is_left_out(here):
     first = fix("mosaic_grid_3d_z01.ome.zarr", "mosaic_grid_3d_z01_illum_fix.ome.zarr")
     second = fix("mosaic_grid_3d_z01_illum_fix.ome.zarr", "mosaic_grid_3d_z01_again.ome.zarr")
-    chain_app([*first, "--then", *second])
+    run_stages([*first, "--then", *second])
     found = json.loads((here / RECORD).read_text())
     assert (found["slice_id"], found["stage"]) == (1, "fix_illumination")
     assert "mosaic_grid_3d_z01.ome.zarr" in found["reason"]
@@ -46,9 +46,9 @@ def test_a_stage_whose_input_was_lost_is_left_out(here):
 def test_of_two_branches_that_fail_the_first_record_stays(here):
     grid = "mosaic_grid_3d_z01.ome.zarr"
     other = words("estimate_tile_positions", {"output_dir": "."}, grid=grid)
-    chain_app([*fix(grid, "mosaic_grid_3d_z01_illum_fix.ome.zarr"), "--then", *other])
+    run_stages([*fix(grid, "mosaic_grid_3d_z01_illum_fix.ome.zarr"), "--then", *other])
     assert json.loads((here / RECORD).read_text())["stage"] == "fix_illumination"
-    chain_app([*other, "--then", *fix(grid, "mosaic_grid_3d_z01_illum_fix.ome.zarr")])
+    run_stages([*other, "--then", *fix(grid, "mosaic_grid_3d_z01_illum_fix.ome.zarr")])
     assert json.loads((here / RECORD).read_text())["stage"] == "fix_illumination"
     assert [path.name for path in here.glob(".*")] == []
 
@@ -56,4 +56,4 @@ def test_of_two_branches_that_fail_the_first_record_stays(here):
 @pytest.mark.parametrize("line", [[], ["--then"], ["report", "--then"], ["no_stage", "--a", "1"]])
 def test_what_is_no_chain_is_refused(here, line):
     with pytest.raises(ParameterError, match="stage"):
-        chain_app(line)
+        run_stages(line)
