@@ -72,6 +72,7 @@ class Acquisition:
         with self.parameters.open("a") as file:
             file.write("max_missing_fraction: 0.3\n")
         self.raw = folder / "toy" / "raw"
+        self.first_tasks: set[str] = set()
 
     def run_workflow(self, *options: str, into: str = "workflow") -> Path:
         output = self.folder / into
@@ -106,6 +107,7 @@ class Acquisition:
 def acquisition(tmp_path_factory: pytest.TempPathFactory) -> Acquisition:
     made = Acquisition(tmp_path_factory.mktemp("engines"))
     made.run_workflow()
+    made.first_tasks = made.tasks()["COMPLETED"]
     return made
 
 
@@ -202,7 +204,7 @@ def test_resuming_a_finished_run_repeats_nothing(acquisition):
     acquisition.run_workflow("-resume")
     # The page is written anew: it tells how this very run was started.
     assert acquisition.tasks()["COMPLETED"] == {"REPORT"}
-    assert len(acquisition.tasks()["CACHED"]) == 24
+    assert acquisition.tasks()["CACHED"] == acquisition.first_tasks - {"REPORT"}
 
 
 def test_a_lost_file_repeats_what_depends_on_it(acquisition, request):

@@ -60,7 +60,9 @@ def pool_tile_positions(
     threads : int
         Not used: the tables are small.
     """
-    arguments = dict(locals())
+    placed = {_name(path) for path in links}
+    tiles = tuple(path for path in tiles if _name(path) in placed)  # no slice that failed before
+    arguments = {name: value for name, value in locals().items() if name != "placed"}
 
     from mosaicflow.io.report import StageReport
     from mosaicflow.ledger.overrides import read_overrides
