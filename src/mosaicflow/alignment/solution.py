@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.alignment.transform import Rigid2D, finite, positive
 from mosaicflow.errors import FormatError, QualityError
 from mosaicflow.io.tables import SCHEMA
 from mosaicflow.ledger.census import LeftOut
@@ -27,6 +27,8 @@ __all__ = [
     "frame_of",
 ]
 
+# What a table that somebody edited may raise: any value may be of any type.
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 # A canvas this many times the largest slice means that the shifts are wrong (often their unit).
 _LARGEST_CANVAS = 4.0
 
@@ -100,7 +102,7 @@ class Section:
         thickness, sigma = record.get("thickness_um"), record.get("thickness_sigma_um")
         if thickness is None or sigma is None:
             return None
-        return cls(float(thickness), float(sigma), str(record.get("thickness_source") or ""))
+        return cls(finite(thickness), finite(sigma), str(record.get("thickness_source") or ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,19 +217,19 @@ class AlignedSlice:
     def from_json(cls, record: Mapping[str, Any], where: str) -> AlignedSlice:
         """Read an entry; an absent scale is 1."""
         try:
-            scale_y, scale_x = (float(v) for v in record.get("pixel_scale_yx", (1.0, 1.0)))
+            scale_y, scale_x = (positive(v) for v in record.get("pixel_scale_yx", (1.0, 1.0)))
             return cls(
                 slice_id=int(record["slice_id"]),
                 transform=Rigid2D.from_json(record, where),
                 scale_yx=(scale_y, scale_x),
-                z_plane=float(record["z_plane"]),
+                z_plane=finite(record["z_plane"]),
                 section=Section.from_json(record),
                 confidence=float(record.get("confidence") or 0.0),
                 source=str(record.get("source", "")),
                 reasons=tuple(str(reason) for reason in record.get("reasons", ())),
                 evidence=dict(record.get("evidence", {})),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise FormatError(f"{where}: a slice entry cannot be read ({error!r})") from error
 
 
@@ -296,20 +298,20 @@ class Alignment:
         if not isinstance(record, dict) or record.get("schema") != SCHEMA:
             raise FormatError(f"{where}: expected an alignment of schema {SCHEMA}")
         try:
-            z, y, x = (float(value) for value in record["pitch_um"])
-            n_y, n_x = (int(value) for value in record["canvas_yx"])
+            z, y, x = (positive(value) for value in record["pitch_um"])
+            n_y, n_x = (int(positive(value)) for value in record["canvas_yx"])
             return cls(
                 reference_id=int(record["reference_id"]),
                 pitch_um=(z, y, x),
                 canvas_yx=(n_y, n_x),
-                n_planes=int(record["n_planes"]),
-                interval_planes=float(record["interval_planes"]),
+                n_planes=int(positive(record["n_planes"])),
+                interval_planes=finite(record["interval_planes"]),
                 slices=tuple(AlignedSlice.from_json(one, where) for one in record["slices"]),
                 left_out=tuple(LeftOut(**one) for one in record.get("left_out", ())),
                 gaps=tuple(Gap(**gap) for gap in record.get("gaps", ())),
                 depths=str(record.get("depths", "expected")),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise FormatError(
                 f"{where}: cannot be read ({error!r})", remedy="write it with solve_alignment"
             ) from error

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Rigid2D", "parse_tfm", "to_tfm"]
+__all__ = ["Rigid2D", "finite", "parse_tfm", "positive", "to_tfm"]
 
 YX = tuple[float, float]
 
@@ -78,10 +78,10 @@ class Rigid2D:
     def from_json(cls, record: Mapping[str, Any], where: str) -> Rigid2D:
         """Read the angle, centre and translation of a transform file or a table of slices."""
         try:
-            center_y, center_x = (_finite(value) for value in record["center_yx"])
-            shift_y, shift_x = (_finite(value) for value in record["translation_yx"])
-            angle = _finite(record["angle_deg"])
-        except (KeyError, TypeError, ValueError) as error:
+            center_y, center_x = (finite(value) for value in record["center_yx"])
+            shift_y, shift_x = (finite(value) for value in record["translation_yx"])
+            angle = finite(record["angle_deg"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise FormatError(
                 f"{where}: found no usable angle_deg, center_yx and translation_yx ({error!r})",
                 remedy="write it again with the stage that made it",
@@ -97,7 +97,16 @@ class Rigid2D:
         }
 
 
-def _finite(value: Any) -> float:  # noqa: ANN401  # parsed JSON
+def positive(value: Any) -> float:  # noqa: ANN401  # parsed JSON
+    """Give a number above 0 that a file holds, or raise ValueError."""
+    number = finite(value)
+    if number <= 0:
+        raise ValueError(f"{value} is not above 0")
+    return number
+
+
+def finite(value: Any) -> float:  # noqa: ANN401  # parsed JSON
+    """Give a number that a file holds, or raise ValueError."""
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"{value} is not finite")

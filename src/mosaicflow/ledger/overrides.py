@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,19 @@ def read_overrides(path: Path) -> tuple[Override, ...]:
     Raises
     ------
     InputError
-        For a row that says nothing that can be done.
+        For a row that says nothing that can be done, or a tile that two rows are about.
     """
     rows = read_csv(path, ["kind", "slice_id"])
-    return tuple(_row(row, f"{path.name}, row {n}") for n, row in enumerate(rows, start=1))
+    found = tuple(_row(row, f"{path.name}, row {n}") for n, row in enumerate(rows, start=1))
+    about: set[tuple[int, tuple[int, int] | None]] = set()
+    for n, one in enumerate(found, start=1):
+        if one.kind == "tile" and (one.slice_id, one.tile) in about:
+            raise InputError(
+                f"{path.name}, row {n}: a second row about tile {one.tile} of slice {one.slice_id}",
+                remedy="keep the one that is right",
+            )
+        about.add((one.slice_id, one.tile if one.kind == "tile" else None))
+    return found
 
 
 def _row(row: dict[str, str], where: str) -> Override:
@@ -72,11 +82,16 @@ def _row(row: dict[str, str], where: str) -> Override:
     def number(name: str) -> float | None:
         text = (row.get(name) or "").strip()
         try:
-            return float(text) if text else None
-        except ValueError as error:
+            found = float(text) if text else None
+        except ValueError:
+            found = math.nan
+        whole = name in ("iy", "ix")
+        if found is not None and not (math.isfinite(found) and (not whole or found.is_integer())):
             raise InputError(
-                f"{where}: {name} is {text!r}, expected a number", remedy="correct the table"
-            ) from error
+                f"{where}: {name} is {text!r}, expected a {'whole ' if whole else ''}number",
+                remedy="correct the table",
+            )
+        return found
 
     iy, ix, dy, dx, sigma = (number(n) for n in ("iy", "ix", "dy_px", "dx_px", "sigma_px"))
     tile = None if iy is None or ix is None else (int(iy), int(ix))
