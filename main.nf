@@ -1,7 +1,7 @@
-include { bugsOf ; closingOf ; effectiveSettings ; helpText ; isFailed ; isReported ; runFacts ; usualSettings } from './functions/about'
+include { bugsOf ; closingOf ; effectiveSettings ; helpText ; isFailed ; isReported ; runFacts ; statusOf ; usualSettings } from './functions/about'
 include { checkFolders ; checkValues } from './functions/checks'
 include { isKept ; publishMode ; publishedFolder ; publishedFolders ; stageOf } from './functions/published'
-include { markRunning ; unmarkRunning } from './functions/running'
+include { markRunning ; tellEnd ; unmarkRunning } from './functions/running'
 include { stageSettings ; withPreset } from './functions/settings'
 include { isBug            } from './functions/slices'
 include { READ_ACQUISITION } from './workflows/read_acquisition'
@@ -37,6 +37,9 @@ params {
     graph_span: Integer = 3
     // Name of the specimen and so of the volume; empty: 3d_volume
     subject_name: String = ''
+    // Command for the shell when the run has ended, well or not; it finds MOSAICFLOW_STATUS (ok, warning,
+    // error or failed), MOSAICFLOW_OUTPUT and MOSAICFLOW_REPORT in its environment
+    on_end: String = ''
     // What stays in the output folder: everything; what shows how good it is (previews, finished slices,
     // transforms, and the following); volume, tables, metrics and report (all | qc | final)
     keep: String = 'all'
@@ -348,9 +351,11 @@ workflow {
 
     onComplete:
     unmarkRunning(workflow.outputDir)
-    // Of an earlier run where this one ended before its report.
-    def closing = workflow.success ? closingOf(file("${workflow.outputDir}/pipeline_info/run.json")) : []
+    // That of an earlier run was set aside: without it this one ended before its report.
+    def record = file("${workflow.outputDir}/pipeline_info/run.json")
+    def closing = record.exists() ? closingOf(record) : []
     closing.each { line -> log.info line.replace('{output}', workflow.outputDir.toString()) }
+    tellEnd(params.on_end, record.exists() ? statusOf(record) : 'failed', workflow.outputDir)
     log.info "mosaicflow ${workflow.success ? 'finished' : 'failed'} after ${workflow.duration}: ${workflow.outputDir}"
 }
 

@@ -36,7 +36,7 @@ def usualSettings(schema_json) {
 
 // Parameters that change no result.
 def noSettings() {
-    return ['input', 'simulate', 'output', 'publish_mode', 'container', 'granularity', 'help', 'version']
+    return ['input', 'simulate', 'output', 'publish_mode', 'container', 'on_end', 'granularity', 'help', 'version']
 }
 
 // All parameters with their meaning, for --help.
@@ -54,6 +54,11 @@ def helpText(schema_json) {
 // The last words of a run, as the stage REPORT has them.
 def closingOf(record_json) {
     return new groovy.json.JsonSlurper().parse(record_json).closing ?: []
+}
+
+// The verdict in one word.
+def statusOf(record_json) {
+    return new groovy.json.JsonSlurper().parse(record_json).verdict?.status ?: 'ok'
 }
 
 // Why a finished run fails: its verdict reaches fail_on.

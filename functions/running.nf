@@ -22,3 +22,19 @@ def unmarkRunning(folder) {
     java.nio.file.Files.deleteIfExists(folder.resolve('pipeline_info/earlier_run.json'))
     java.nio.file.Files.deleteIfExists(folder.resolve('RUNNING'))
 }
+
+// Run the user's command at the end, as src/mosaicflow/engine/at_end.py does; that it fails changes nothing.
+def tellEnd(command, status, folder) {
+    if( !command )
+        return
+    def told = [
+        MOSAICFLOW_STATUS: status, MOSAICFLOW_OUTPUT: folder.toString(),
+        MOSAICFLOW_REPORT: status == 'failed' ? '' : "${folder}/report.html".toString()
+    ]
+    def environment = (System.getenv() + told).collect { name, value -> "${name}=${value}".toString() }
+    def task = ['/bin/sh', '-c', command].execute(environment, null)
+    task.consumeProcessOutput(System.out, System.err)
+    task.waitForOrKill(60000)
+    if( task.exitValue() != 0 )
+        log.warn "on_end: the command ended with exit code ${task.exitValue()}"
+}

@@ -14,6 +14,7 @@ import pytest
 from mosaicflow.simulation import preset, simulate
 
 ROOT = Path(__file__).parents[2]
+TELL = 'echo "$MOSAICFLOW_STATUS $MOSAICFLOW_REPORT" > told.txt'
 
 
 def started(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -55,6 +56,13 @@ class Lossy:
             folder=self.folder,
         )
 
+    def told(self) -> str:
+        """What the command of `on_end` left, once."""
+        file = self.folder / "told.txt"
+        text = file.read_text().strip()
+        file.unlink()
+        return text
+
 
 @pytest.fixture(scope="module")
 def lossy(tmp_path_factory: pytest.TempPathFactory) -> Lossy:
@@ -72,8 +80,9 @@ def assert_published(root: Path) -> list[str]:
 
 
 def test_a_spoiled_volume_ends_with_exit_code_3_and_everything_published(lossy):
-    done = lossy.embedded()
+    done = lossy.embedded("--on_end", TELL)
     assert done.returncode == 3, done.stderr
+    assert lossy.told() == f"error {lossy.folder / 'embedded/report.html'}"
     closing = assert_published(lossy.folder / "embedded")
     for line in closing:
         assert line.replace("{output}", "embedded") in done.stdout
@@ -94,9 +103,10 @@ def test_fail_on_never_lets_the_same_run_pass(lossy):
     reason="nextflow is not on PATH: install it to test the workflow",
 )
 def test_under_nextflow_the_same_run_says_the_same_and_fails(lossy):
-    done = lossy.workflow()
+    done = lossy.workflow("--on_end", TELL)
     assert done.returncode == 1, done.stdout + done.stderr
     output = lossy.folder / "workflow"
+    assert lossy.told() == f"error {output / 'report.html'}"
     closing = assert_published(output)
     said = (done.stdout + done.stderr).splitlines()
     for line in closing:

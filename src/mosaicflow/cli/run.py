@@ -113,10 +113,16 @@ def _plan(raw: Path, root: Path, parameters: Parameters, threads: int) -> int:
 def _run(  # what the command line says
     raw: Path, root: Path, parameters: Parameters, threads: int, *, quiet: bool, as_json: bool
 ) -> int:
+    from mosaicflow.engine.at_end import tell_end
     from mosaicflow.engine.disk import say
     from mosaicflow.engine.run import run_pipeline
 
-    result = run_pipeline(raw, root, parameters, threads, quiet=quiet)
+    status = "failed"
+    try:
+        result = run_pipeline(raw, root, parameters, threads, quiet=quiet)
+        status = result.status
+    finally:
+        tell_end(parameters.engine("on_end"), status, root)
     notes = [f"warning: {note}" for note in result.notes]
     lines = [*notes, *result.closing, f"time      {result.seconds:.1f} s"]
     if as_json:

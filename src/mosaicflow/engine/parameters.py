@@ -67,6 +67,12 @@ ENGINE_PARAMETERS: dict[str, EngineParameter] = {
     "subject_name": EngineParameter(
         "", str, "Name of the specimen and so of the volume; empty: 3d_volume."
     ),
+    "on_end": EngineParameter(
+        "",
+        str,
+        "Command for the shell when the run has ended, well or not; it finds MOSAICFLOW_STATUS (ok,"
+        " warning, error or failed), MOSAICFLOW_OUTPUT and MOSAICFLOW_REPORT in its environment.",
+    ),
     "keep": EngineParameter(
         "all",
         Literal["all", "qc", "final"],
@@ -193,6 +199,7 @@ class Parameters:
     def effective(self) -> dict[str, Any]:
         """Give every parameter that has a value, defaults included, as JSON has it, by name."""
         values = {**default_values(), **self.given}
+        del values["on_end"]  # it decides nothing, and may hold the address of a chat
         return {name: _plain(values[name]) for name in sorted(values) if values[name] is not None}
 
     def for_stage(self, stage: str) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class RunResult:
         Wall-clock time, but for the report's.
     closing : tuple of str
         The last words for a terminal: what was noticed, the verdict, what to open next.
+    status : str
+        The verdict: ``ok``, ``warning`` or ``error``.
     is_refused : bool
         Whether the verdict is as bad as `fail_on` allows.
     notes : tuple of str
@@ -61,5 +63,6 @@ class RunResult:
     outcomes: tuple[Outcome, ...]
     seconds: float
     closing: tuple[str, ...]
+    status: str
     is_refused: bool
     notes: tuple[str, ...]

@@ -118,6 +118,7 @@ def run_pipeline(
             outcomes=outcomes,
             seconds=seconds,
             closing=tuple(line.replace(OUTPUT, str(root)) for line in record["closing"]),
+            status=record["verdict"]["status"],
             is_refused=record["verdict"]["failed"],
             notes=notes,
         )
