@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,32 @@ def test_a_running_number_places_all_tiles_of_the_brain_section(tmp_path):
     errors = brain_section_errors(result.root / "tables/z00_tile_positions.csv")
     assert len(errors) == 63
     assert errors.max() < 2
+
+
+def documented_columns():
+    """Table -> columns, as docs/tables.md has them."""
+    text = (Path(__file__).parents[2] / "docs/tables.md").read_text()
+    found = {}
+    for section in text.split("\n### ")[1:]:
+        name = section.partition("\n")[0].strip("`")
+        first = section.partition("| column | content |")[2].partition("\n\n")[0]
+        cells = [line.split("|")[1] for line in first.splitlines() if line.startswith("| `")]
+        found[name] = {column for cell in cells for column in re.findall(r"`(\w+)`", cell)}
+    return found
+
+
+def test_every_column_of_every_table_is_documented_and_no_other(small):
+    documented = documented_columns()
+    documented |= {
+        "slice_config_final.csv": documented["slice_config.csv"],
+        "shifts_xy_clean.csv": documented["shifts_xy.csv"],
+    }
+    tables = sorted((small[1].root / "tables").glob("*.csv"))
+    found = {}
+    for table in tables:
+        with table.open() as file:
+            found[re.sub(r"^z\d+", "zNN", table.name)] = set(next(csv.reader(file)))
+    assert found == documented
 
 
 @pytest.mark.slow
