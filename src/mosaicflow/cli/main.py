@@ -27,6 +27,9 @@ _COMMANDS = {
             "Compare every file of a run, or of one store, with the checksums taken when it was"
             " written."
         ),
+        "example": (
+            "Write a small real acquisition with its parameters, ready to run; needs no network."
+        ),
         "simulate": "Write a raw acquisition with known truth.",
         "evaluate": "Print the errors of a run on simulated data.",
     },
