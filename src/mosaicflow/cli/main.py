@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,9 @@ def main() -> None:
         return
     from mosaicflow.cli.signals import interruptible  # the version is asked once per task
 
+    if "--no-color" in sys.argv:  # of every command
+        sys.argv.remove("--no-color")
+        os.environ["NO_COLOR"] = "1"
     with interruptible():
         from mosaicflow.cli.app import exit_code_of, exit_code_of_call
 
@@ -74,7 +78,8 @@ def _app() -> App:
     app = new_app("mosaicflow")
     app.help = (
         "From the raw tiles of a block-face microscope to one measurable volume.\n\n"
-        "mosaicflow inspect RAW; mosaicflow run RAW -o OUT -p params.yml; mosaicflow view OUT"
+        "mosaicflow inspect RAW; mosaicflow run RAW -o OUT -p params.yml; mosaicflow view OUT\n\n"
+        "--no-color, with any command: no colours (as with NO_COLOR in the environment)."
     )
     # A command's own help is longer, and shown where it is asked for.
     is_overview = sys.argv[1:2] in ([], ["--help"], ["-h"])

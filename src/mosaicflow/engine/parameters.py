@@ -243,7 +243,7 @@ def _checked(name: str, value: object, source: str) -> Any:  # noqa: ANN401  # a
     where = f"{source}: {name}" if source else f"--{name}"
     types = _known_types()
     if name not in types:
-        near = difflib.get_close_matches(name, types, n=1)
+        near = difflib.get_close_matches(name, [*types, *_OF_THE_COMMAND], n=1)
         hint = f"did you mean {near[0]}?" if near else "see docs/parameters.md"
         raise ParameterError(f"{where} is no parameter", remedy=hint)
     hint = types[name]
@@ -359,6 +359,10 @@ _MOST_DEPTH = 20
 _NO_SETTINGS = frozenset(
     {"input", "output", "simulate", "publish_mode", "container", "granularity", "help", "version"}
 )
+
+
+# Options of `mosaicflow run` that are no parameters: for suggestions.
+_OF_THE_COMMAND = ("input", "output", "params_file", "threads", "quiet", "json", "dry_run")
 
 
 @cache

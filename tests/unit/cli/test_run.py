@@ -1,5 +1,6 @@
 import importlib
 import json
+import re
 import subprocess
 import sys
 
@@ -38,6 +39,7 @@ def test_help_shows_how_to_start(mosaicflow):
         (["-i", "raw"], "--output is missing: give --output FOLDER"),
         (["-i", "raw", "-o", ""], "-o is empty, expected the path of a folder"),
         (["-i", "r", "-o", "o", "--graph_sapn", "2"], "did you mean graph_span"),
+        (["-i", "r", "-o", "o", "--thread", "2"], "did you mean threads"),
         (
             ["-i", "r", "-o", "o", "--graph-span", "many"],
             "--graph_span is 'many', expected a whole",
@@ -110,3 +112,11 @@ def test_a_quiet_run_prints_only_its_record(mosaicflow, tmp_path):
 def test_a_raw_folder_given_twice_is_refused(mosaicflow):
     ended = mosaicflow("run", "a", "-i", "b", "-o", "c", code=2)
     assert "the raw folder is given twice" in ended.stderr
+
+
+def test_colours_can_be_switched_off_for_any_command(mosaicflow, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "")
+    colour = r"\x1b\[(?:\d+;)*3[0-7]m"  # bold type is none
+    assert re.search(colour, mosaicflow("verify", "--help").stdout)
+    assert not re.search(colour, mosaicflow("verify", "--help", "--no-color").stdout)
