@@ -23,6 +23,10 @@ _SEAM_SIGMA = 0.01
 # that all seams share.
 _GAIN_SIGMA, _COMMON_SIGMA = 0.2, 0.05
 _FEWEST_SEAMS = 4
+# Standard deviation by which what seams share changes from one to the next. At 0 brightness
+# drifted by a fifth along 24 simulated slices with shadows (correlation with the truth 0.948, now
+# 0.970); at twice as much a half of gains that spread by 5 % is left, instead of two fifths.
+_CHANGE_SIGMA = 0.02
 # Gains this many spreads off (Cauchy's weights) are those of a single odd slice, not of them all.
 _TUNING, _ROUNDS = 2.0, 10
 # A slice with less than a twentieth of the light holds noise.
@@ -71,11 +75,12 @@ def compare_levels(
 def solve_gains(levels: Sequence[SeamLevel], n_slices: int) -> NDArray[np.float64]:
     """Fit one factor per slice to all seams at once.
 
-    How much slices differ at all is taken from the seams themselves: ratios that spread no more
-    than their error say nothing of gains, and following them would let the errors add up over
-    the stack. Single slices may be far off, such as one recorded with a tenth of the light.
-    What all seams have in common is not a property of single slices but the fading of every slice
-    with depth; following it would darken the volume from end to end, so it is left out.
+    A slice that is brighter than its neighbours is so at both of its seams. What seams have in
+    common with the ones next to them is not a property of single slices but the fading of slices
+    with depth, more of it where more tissue throws shadows: following it would bend the brightness
+    along the stack, so it is left out, as something that changes little from seam to seam. How much
+    slices differ is taken from the seams themselves, so that errors do not add up over the stack;
+    single slices may be far off, such as one recorded with a tenth of the light.
 
     Parameters
     ----------
@@ -93,33 +98,58 @@ def solve_gains(levels: Sequence[SeamLevel], n_slices: int) -> NDArray[np.float6
     if not known:
         return np.ones(n_slices)
     ratios = np.array([level.log_ratio for level in known])
-    design = np.zeros((len(known), n_slices + 1))
+    n_seams = len(known)
+    # Unknown are the slices' gains and what each seam shares with the next.
+    design = np.zeros((n_seams, n_slices + n_seams))
     for row, level in enumerate(known):
         design[row, level.moving], design[row, level.fixed] = 1.0, -1.0
-    # The last unknown is what all seams share; one or two seams cannot tell it from gains.
-    design[:, -1] = 1.0 if len(known) > 2 else 0.0
+    # One or two seams cannot tell the two from each other.
+    design[:, n_slices:] = np.eye(n_seams) if n_seams > 2 else 0.0
     normal = design.T @ design / _SEAM_SIGMA**2
+    normal[n_slices:, n_slices:] += _slow_change(n_seams)
     spread = _gain_spread(ratios)
-    prior = np.full(n_slices, max(spread, 3.0 if len(known) >= _FEWEST_SEAMS else spread))
+    own = _alone(known, ratios, n_slices) if n_seams >= _FEWEST_SEAMS else np.zeros(n_slices)
     for _ in range(_ROUNDS):
-        full = normal + np.diag(1 / np.append(prior, _COMMON_SIGMA) ** 2)
-        gains = np.linalg.solve(full, design.T @ ratios / _SEAM_SIGMA**2)[:-1]
-        gains -= np.median(gains)
-        if len(known) >= _FEWEST_SEAMS:
-            prior = np.hypot(spread, gains / _TUNING)
+        prior = np.append(np.hypot(spread, own / _TUNING), np.full(n_seams, np.inf))
+        gains = np.linalg.solve(normal + np.diag(prior**-2.0), design.T @ ratios / _SEAM_SIGMA**2)
+        gains = gains[:n_slices] - np.median(gains[:n_slices])
+        own = gains if n_seams >= _FEWEST_SEAMS else own
     limited: NDArray[np.float64] = np.clip(np.exp(gains), *_LIMITS)
     return limited
 
 
+def _slow_change(n_seams: int) -> NDArray[np.float64]:
+    """Give the information that what seams share is small and changes little from seam to seam."""
+    steps = np.diff(np.eye(n_seams), axis=0)
+    mean = np.full((n_seams, n_seams), 1 / n_seams**2)
+    return np.asarray(steps.T @ steps / _CHANGE_SIGMA**2 + mean / _COMMON_SIGMA**2, np.float64)
+
+
+def _alone(
+    known: Sequence[SeamLevel], ratios: NDArray[np.float64], n_slices: int
+) -> NDArray[np.float64]:
+    """Guess each slice's log gain from what its two seams do not have in common."""
+    usual = float(np.median(ratios))
+    above = np.full(n_slices, np.nan)
+    below = np.full(n_slices, np.nan)
+    for level, ratio in zip(known, ratios, strict=True):
+        below[level.fixed], above[level.moving] = -ratio, ratio
+    above, below = np.where(np.isnan(above), usual, above), np.where(np.isnan(below), -usual, below)
+    return np.asarray((above + below) / 2, np.float64)
+
+
 def _gain_spread(ratios: NDArray[np.float64]) -> float:
-    """Measure the standard deviation of most slices' log gains from the ratios of neighbours."""
+    """Measure the standard deviation of most slices' log gains from the ratios of neighbours.
+
+    A gain takes from one seam what it gives to the next: ratios next to each other then differ in
+    sign, and the mean of their products is minus the gains' variance.
+    """
     if len(ratios) < _FEWEST_SEAMS:
         return _GAIN_SIGMA
-    # The smallest third of normal deviations ends at 0.43 sigma. Not the median: in a short stack
-    # one odd slice spoils half of all ratios.
-    spread = float(np.quantile(np.abs(ratios - np.median(ratios)), 1 / 3)) / 0.4307
-    # A ratio holds two gains and its own error.
-    return math.sqrt(max(0.5 * (spread**2 - _SEAM_SIGMA**2), 1e-6))
+    off = ratios - np.median(ratios)
+    limit = 3 * 1.4826 * float(np.median(np.abs(off)))
+    off = np.clip(off, -limit, limit)
+    return math.sqrt(max(-float((off[1:] * off[:-1]).mean()), 1e-6))
 
 
 def sure_steps(steps: NDArray[np.float64]) -> NDArray[np.float64]:

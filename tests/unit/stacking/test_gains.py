@@ -29,6 +29,20 @@ def test_fading_with_depth_common_to_all_seams_does_not_darken_the_volume():
     np.testing.assert_allclose(solve_gains(seams, 31), 1.0, atol=0.03)
 
 
+@given(st.floats(0, 1), st.floats(10, 30), st.integers(8, 60))
+def test_shadows_that_come_and_go_along_the_specimen_are_no_gains(phase, period, n):
+    at = 2 * np.pi * (np.arange(n - 1) / period + phase)
+    seams = [SeamLevel(i, i + 1, 0.04 * np.sin(one), 0.9) for i, one in enumerate(at)]
+    np.testing.assert_allclose(solve_gains(seams, n), 1.0, atol=0.02)
+
+
+@given(st.integers(0, 2**31))
+def test_slices_that_truly_differ_come_nearer_to_each_other(seed):
+    levels = np.exp(np.random.default_rng(seed).normal(0, 0.1, 24))
+    left = np.log(solve_gains(seams_of(levels), 24) * levels)
+    assert np.abs(np.diff(left)).max() < 0.5 * np.abs(np.diff(np.log(levels))).max()
+
+
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=12))
 def test_the_factors_stay_within_their_limits_and_balanced(levels):
     gains = solve_gains(seams_of(levels), len(levels))
