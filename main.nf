@@ -1,4 +1,5 @@
 include { bugsOf ; closingOf ; effectiveSettings ; helpText ; isFailed ; isReported ; runFacts ; statusOf ; usualSettings } from './functions/about'
+include { channelParts     } from './functions/channels'
 include { checkFolders ; checkValues } from './functions/checks'
 include { isKept ; publishMode ; publishedFolder ; publishedFolders ; stageOf } from './functions/published'
 include { markRunning ; tellEnd ; unmarkRunning } from './functions/running'
@@ -7,6 +8,7 @@ include { isBug            } from './functions/slices'
 include { READ_ACQUISITION } from './workflows/read_acquisition'
 include { PROCESS_SLICES   } from './workflows/process_slices'
 include { ALIGN_SLICES     } from './workflows/align_slices'
+include { CARRY_CHANNELS   } from './workflows/carry_channels'
 include { REFUSE           } from './workflows/refuse'
 include { REPORT           } from './modules/report'
 
@@ -35,6 +37,12 @@ params {
     detect_rehoming: Boolean = true
     // Register each slice with this many following ones; 0 uses the stage alone
     graph_span: Integer = 3
+    // Channel of image tiles that is measured, counted from 0; all others become volumes by the same
+    // positions and transforms
+    positions_channel: Integer = 0
+    // What the other channels hold: brightness, or angles in degrees of period 180; one word for all, or
+    // one per channel in their order; intensity without a word (intensity | angle)
+    channel_kind: List<String> = []
     // Name of the specimen and so of the volume; empty: 3d_volume
     subject_name: String = ''
     // Command for the shell when the run has ended, well or not; it finds MOSAICFLOW_STATUS (ok, warning,
@@ -313,17 +321,32 @@ workflow {
         settings, [span: chosen.graph_span, chains: chains], volume_name
     )
 
+    // Other channels of the same tiles, each to where the measured one was found
+    carried = CARRY_CHANNELS(
+        found.tiles.flatMap { id, list, entries ->
+            channelParts(list, params.positions_channel, params.channel_kind).collect { part -> tuple(id, part, list, entries) }
+        },
+        [
+            positions: processed.tables, faces: processed.faces, curvature: processed.curvature,
+            distortion: processed.distortion, alignment: aligned.alignment
+        ],
+        settings,
+        [light: params.fix_illum_enabled, curvature: params.fix_curvature_enabled == 'auto', psf: params.compensate_psf_enabled],
+        volume_name
+    )
+    volumes_ch = aligned.volume.mix(carried.volumes)
+
     // What of it can be trusted
-    stores_ch = processed.stores.map { id, store -> [slice: id, stage: stageOf(store.name), store: store] }
+    stores_ch = processed.stores.mix(carried.stores).map { id, store -> [slice: id, stage: stageOf(store.name), store: store] }
         .filter { row -> isKept(row.store.name, params.keep) }
-    made_ch = found.files.mix(processed.files, aligned.files)
+    made_ch = found.files.mix(processed.files, aligned.files, carried.files)
     files_ch = made_ch.filter { file -> isKept(file.name, params.keep) }
     facts = [
         input: (params.input ?: "simulated: ${params.simulate}").toString(), output: workflow.outputDir.toString(),
         version: nextflow.version.toString(), profile: workflow.profile, container: workflow.containerEngine,
         command: workflow.commandLine
     ]
-    facts_ch = stores_ch.map { row -> row.store }.mix(aligned.volume, files_ch).toList()
+    facts_ch = stores_ch.map { row -> row.store }.mix(volumes_ch, files_ch).toList()
         .map { all -> runFacts(volume_name, effectiveSettings(chosen, schema), usualSettings(schema), all, facts) }
         .collectFile(name: 'run_facts.json')
         .first()
@@ -345,7 +368,7 @@ workflow {
 
     publish:
     stores = stores_ch
-    volume = aligned.volume
+    volume = volumes_ch
     files  = files_ch.mix(reported.page, reported.guide)
     about  = versions_ch.mix(reported.record)
 

@@ -79,6 +79,7 @@ def _input(hint: Any, text: str) -> dict[str, Any]:  # noqa: ANN401  # a type
 def _outputs(stage: str) -> list[dict[str, Any]]:
     text = (ROOT / "modules" / stage / "main.nf").read_text(encoding="utf-8")
     section = text[text.index("    output:") : text.index("    script:")]
+    section = section.replace("${suffixOf(settings)}", "")  # of other channels
     return [
         {name: {"pattern": _PATTERN.findall(body), "optional": "optional: true" in body}}
         for body, name in _OUTPUT.findall(section)

@@ -14,7 +14,7 @@ def publishedFolder(name) {
         return 'exports'
     if( name ==~ /.*_transform(_xy)?\.(json|tfm|npy|crc32c\.json)/ )
         return 'transforms'
-    if( name ==~ /(acquisition|alignment|depth_profile|illumination|shifts_xy_clean|stage_model|z\d+_tile_links)\.crc32c\.json/ )
+    if( name ==~ /(acquisition|alignment|(depth_profile|illumination)(_c\d+)?|shifts_xy_clean|stage_model|z\d+_tile_links)\.crc32c\.json/ )
         return 'tables'
     if( name.endsWith('.crc32c.json') )
         return '.'
@@ -46,7 +46,8 @@ def stageOf(name) {
         axial_corr: 'correct_axial'
     ]
     def process = (name =~ /^(?:mosaic_grid_3d|slice)_z\d+_?(\w*)\.ome\.zarr$/)[0][1]
-    return stages[process] ?: process ?: 'create_mosaic_grid'
+    def own = process.replaceFirst(/_?c\d+(cos|sin)?$/, '')      // of another channel
+    return stages[own] ?: own ?: 'create_mosaic_grid'
 }
 
 // How stores get into the output folder. Unless told otherwise by hard links, which cost neither time nor

@@ -27,7 +27,7 @@ def ownSettings(given) {
         create_mosaic_grid: store + given.subMap([
             'fix_galvo_shift', 'galvo_confidence_threshold', 'detect_galvo', 'fix_camera_shift',
             'max_missing_fraction', 'strict'
-        ]),
+        ]) + (given.positions_channel ? [channel: given.positions_channel.toString()] : [:]),
         resample_mosaic_grid: store + given.subMap(['resolution_um']),
         estimate_illumination: given.subMap([
             'fit_max_samples', 'clip_percentile_upper', 'stitch_overlap_fraction', 'seed'
@@ -66,15 +66,21 @@ def ownSettings(given) {
             'apply_rotation_only', 'resolution_um', 'pyramid_resolutions', 'pyramid_n_levels', 'pyramid_make_isotropic',
             'stack_preview'
         ]),
+        join_angle: store,
         export: given.subMap(['export_formats', 'export_level', 'export_dtype']),
         report: given.subMap(['fail_on']),
     ]
 }
 
+// What ends the names of the outputs: nothing, or the channel (functions/channels.nf).
+def suffixOf(settings) {
+    return settings.suffix ?: ''
+}
+
 // Settings as long options, one a line. Those without a value are left to the stage's default.
 def optionsOf(settings) {
     return settings
-        .findAll { name, value -> value != null && name != 'version' }
+        .findAll { name, value -> value != null && !(name in ['version', 'suffix']) }
         .collect { name, value -> "--${name.replace('_', '-')}${optionValue(value)}" }
         .join(' \\\n        ')
 }

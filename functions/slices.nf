@@ -31,7 +31,7 @@ def firstRecord(records, stages) {
 
 // Whether a file is the record of a slice or pair that a fault of mosaicflow ended.
 def isBug(file) {
-    return file.name.endsWith('_failure.json') && new groovy.json.JsonSlurper().parse(file).containsKey('traceback')
+    return file.name ==~ /z\d+.*_failure(_c\w+)?\.json/ && new groovy.json.JsonSlurper().parse(file).containsKey('traceback')
 }
 
 // Rows [ id, outcome ] of all slices, told apart; `wrong` says why the run cannot go on.

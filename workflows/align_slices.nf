@@ -73,6 +73,7 @@ workflow ALIGN_SLICES {
 
     emit:
     volume = stacked.volume
+    alignment = solved.alignment
     files  = matched_ch
         .mix(solved.alignment, solved.files, lit.profile, lit.files, stacked.files, stacked.preview, exports_ch)
         .flatten()

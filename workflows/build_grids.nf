@@ -25,6 +25,7 @@ workflow BUILD_GRIDS {
     }
     lit_ch = native_ch.map { id, grid -> tuple(id, grid, []) }
     files_ch = channel.empty()
+    curvature_ch = channel.empty()
     if( is_lit ) {
         // The one place where slices wait for each other before the alignment. At native pitch:
         // coarser planes do not show how the field is curved.
@@ -34,6 +35,7 @@ workflow BUILD_GRIDS {
         steps = steps + [evened]
         grids_ch = storesOf(evened.made)
         lit_ch = native_ch.combine(light.illumination)
+        curvature_ch = light.curvature
         files_ch = light.illumination.mix(light.files, light.curvature)
         if( is_straight ) {
             bowl = grids_ch.combine(light.curvature.ifEmpty('none')).branch { _id, _grid, curvature ->
@@ -49,6 +51,7 @@ workflow BUILD_GRIDS {
     emit:
     grids    = grids_ch     // [ id, grid to stitch ]
     unlit    = lit_ch       // [ id, grid at native pitch, flat field or [] ]
+    curvature = curvature_ch  // of the field, where there is one
     made     = steps.inject(channel.empty()) { all, step -> all.mix(step.made) }      // [ id, store, file… ]
     failures = steps.inject(channel.empty()) { all, step -> all.mix(step.failure) }   // [ id, record ]
     files    = files_ch.flatten()

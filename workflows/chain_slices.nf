@@ -26,9 +26,11 @@ workflow CHAIN_SLICES {
     working_ch = grids_ch.filter { id, grid -> grid.name == workingGrid(id, settings) }
     links_ch = gridded.links
     files_ch = channel.empty()
+    curvature_ch = channel.empty()
     if( use.light ) {
         all_grids = native_ch.toList().filter { rows -> rows }.map { rows -> inOrder(rows) }
         light = ESTIMATE_ILLUMINATION(all_grids, settings.estimate_illumination)
+        curvature_ch = light.curvature
         files_ch = light.illumination.mix(light.files, light.curvature)
         curvature = use.curvature ? light.curvature.ifEmpty('none') : channel.value('none')
         // A grid that could not be resampled is left without light, but its tiles are linked.
@@ -62,6 +64,10 @@ workflow CHAIN_SLICES {
 
     emit:
     slices   = stores_ch.filter { _id, store -> store.name.endsWith('_normalize.ome.zarr') }
+    faces    = stores_ch.filter { _id, store -> store.name.endsWith('_crop_interface.ome.zarr') }
+    tables   = placed.tables
+    distortion = placed.distortion
+    curvature = curvature_ch  // of the field, where there is one
     places   = placed.places
     stages   = placed.stages
     made     = stores_ch

@@ -19,6 +19,7 @@ workflow PROCESS_SLICES {
         made_ch = processed.made
         failed_ch = processed.failures
         files_ch = processed.files
+        curvature_ch = processed.curvature
     }
     else {
         built = BUILD_GRIDS(tiles_ch, settings, use.light, use.light && use.curvature)
@@ -26,6 +27,7 @@ workflow PROCESS_SLICES {
         made_ch = built.made.mix(processed.made)
         failed_ch = built.failures.mix(processed.failures)
         files_ch = built.files.mix(processed.files)
+        curvature_ch = built.curvature
     }
     failures_ch = failed_ch.groupTuple()
         .map { id, records -> tuple(id, firstRecord(records, settings.keySet().toList())) }
@@ -37,6 +39,10 @@ workflow PROCESS_SLICES {
     emit:
     slices   = processed.slices
     whole    = outcomes.filter { found -> found.slices && !found.wrong }    // map: slices and failure records, in order
+    faces    = processed.faces          // [ id, cropped slice ]
+    tables   = processed.tables         // [ id, places of its tiles ]
+    distortion = processed.distortion
+    curvature = curvature_ch            // of the field, where there is one
     places   = processed.places
     stages   = processed.stages
     stores   = storesOf(made_ch)

@@ -28,12 +28,15 @@ workflow RECONSTRUCT_SLICES {
         steps = steps + [axial]
         slices_ch = storesOf(axial.made)
     }
-    cropped = CROP_INTERFACE(slices_ch, settings.crop_interface)
+    cropped = CROP_INTERFACE(slices_ch.map { id, slice -> tuple(id, slice, []) }, settings.crop_interface)
     normalized = NORMALIZE(storesOf(cropped.made), settings.normalize)
     steps = steps + [cropped, normalized]
 
     emit:
     slices   = storesOf(normalized.made)
+    faces    = storesOf(cropped.made)
+    tables   = placed.tables
+    distortion = placed.distortion
     places   = placed.places
     stages   = placed.stages
     made     = steps.inject(channel.empty()) { all, step -> all.mix(step.made) }        // [ id, store, file… ]

@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Remove the axial profile of the beam from one slice.
 process CORRECT_AXIAL {
@@ -12,11 +12,11 @@ process CORRECT_AXIAL {
 
     output:
     tuple val(id),
-        path("slice_z${id}_axial_corr.ome.zarr", type: 'dir'),
-        path("slice_z${id}_axial_corr.metrics.json"),
-        path("slice_z${id}_axial_corr.crc32c.json"),
+        path("slice_z${id}_axial_corr${suffixOf(settings)}.ome.zarr", type: 'dir'),
+        path("slice_z${id}_axial_corr${suffixOf(settings)}.metrics.json"),
+        path("slice_z${id}_axial_corr${suffixOf(settings)}.crc32c.json"),
         optional: true, emit: made
-    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    tuple val(id), path("z${id}_failure${suffixOf(settings)}.json"), optional: true, emit: failure
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -24,15 +24,15 @@ process CORRECT_AXIAL {
     correct_axial.py \\
         --slice-path ${slice} \\
         ${optionsOf(settings)} \\
-        --failure-record z${id}_failure.json \\
+        --failure-record z${id}_failure${suffixOf(settings)}.json \\
         --threads ${task.cpus} \\
-        --output slice_z${id}_axial_corr.ome.zarr
+        --output slice_z${id}_axial_corr${suffixOf(settings)}.ome.zarr
     """
 
     stub:
     """
-    mkdir slice_z${id}_axial_corr.ome.zarr
-    echo '{}' > slice_z${id}_axial_corr.metrics.json
-    echo '{}' > slice_z${id}_axial_corr.crc32c.json
+    mkdir slice_z${id}_axial_corr${suffixOf(settings)}.ome.zarr
+    echo '{}' > slice_z${id}_axial_corr${suffixOf(settings)}.metrics.json
+    echo '{}' > slice_z${id}_axial_corr${suffixOf(settings)}.crc32c.json
     """
 }

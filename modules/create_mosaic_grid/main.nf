@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Lay the raw tiles of one slice edge to edge in one store.
 process CREATE_MOSAIC_GRID {
@@ -12,12 +12,12 @@ process CREATE_MOSAIC_GRID {
 
     output:
     tuple val(id),
-        path("mosaic_grid_3d_z${id}.ome.zarr", type: 'dir'),
-        path("mosaic_grid_3d_z${id}.metrics.json"),
-        path("mosaic_grid_3d_z${id}.problems.json"),
-        path("mosaic_grid_3d_z${id}.crc32c.json"),
+        path("mosaic_grid_3d_z${id}${suffixOf(settings)}.ome.zarr", type: 'dir'),
+        path("mosaic_grid_3d_z${id}${suffixOf(settings)}.metrics.json"),
+        path("mosaic_grid_3d_z${id}${suffixOf(settings)}.problems.json"),
+        path("mosaic_grid_3d_z${id}${suffixOf(settings)}.crc32c.json"),
         optional: true, emit: made
-    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    tuple val(id), path("z${id}_failure${suffixOf(settings)}.json"), optional: true, emit: failure
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -26,16 +26,16 @@ process CREATE_MOSAIC_GRID {
         --tiles ${tiles} \\
         --raw raw \\
         ${optionsOf(settings)} \\
-        --failure-record z${id}_failure.json \\
+        --failure-record z${id}_failure${suffixOf(settings)}.json \\
         --threads ${task.cpus} \\
-        --output mosaic_grid_3d_z${id}.ome.zarr
+        --output mosaic_grid_3d_z${id}${suffixOf(settings)}.ome.zarr
     """
 
     stub:
     """
-    mkdir mosaic_grid_3d_z${id}.ome.zarr
-    echo '{}' > mosaic_grid_3d_z${id}.metrics.json
-    echo '{}' > mosaic_grid_3d_z${id}.crc32c.json
-    echo '{}' > mosaic_grid_3d_z${id}.problems.json
+    mkdir mosaic_grid_3d_z${id}${suffixOf(settings)}.ome.zarr
+    echo '{}' > mosaic_grid_3d_z${id}${suffixOf(settings)}.metrics.json
+    echo '{}' > mosaic_grid_3d_z${id}${suffixOf(settings)}.crc32c.json
+    echo '{}' > mosaic_grid_3d_z${id}${suffixOf(settings)}.problems.json
     """
 }

@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Let plane 0 of one slice be the block face.
 process CROP_INTERFACE {
@@ -7,32 +7,34 @@ process CROP_INTERFACE {
     cache 'deep'
 
     input:
-    tuple val(id), path(slice, arity: '1')
+    tuple val(id), path(slice, arity: '1'), path(face, stageAs: 'face/*')
     val settings
 
     output:
     tuple val(id),
-        path("slice_z${id}_crop_interface.ome.zarr", type: 'dir'),
-        path("slice_z${id}_crop_interface.metrics.json"),
-        path("slice_z${id}_crop_interface.crc32c.json"),
+        path("slice_z${id}_crop_interface${suffixOf(settings)}.ome.zarr", type: 'dir'),
+        path("slice_z${id}_crop_interface${suffixOf(settings)}.metrics.json"),
+        path("slice_z${id}_crop_interface${suffixOf(settings)}.crc32c.json"),
         optional: true, emit: made
-    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    tuple val(id), path("z${id}_failure${suffixOf(settings)}.json"), optional: true, emit: failure
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
+    // The face found in another channel, where there is one.
+    def given = settings + [face_of: face].findAll { _name, f -> f }
     """
     crop_interface.py \\
         --slice-path ${slice} \\
-        ${optionsOf(settings)} \\
-        --failure-record z${id}_failure.json \\
+        ${optionsOf(given)} \\
+        --failure-record z${id}_failure${suffixOf(settings)}.json \\
         --threads ${task.cpus} \\
-        --output slice_z${id}_crop_interface.ome.zarr
+        --output slice_z${id}_crop_interface${suffixOf(settings)}.ome.zarr
     """
 
     stub:
     """
-    mkdir slice_z${id}_crop_interface.ome.zarr
-    echo '{}' > slice_z${id}_crop_interface.metrics.json
-    echo '{}' > slice_z${id}_crop_interface.crc32c.json
+    mkdir slice_z${id}_crop_interface${suffixOf(settings)}.ome.zarr
+    echo '{}' > slice_z${id}_crop_interface${suffixOf(settings)}.metrics.json
+    echo '{}' > slice_z${id}_crop_interface${suffixOf(settings)}.crc32c.json
     """
 }

@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Tell how brightness falls with depth from the specimen's own contrast, one profile for all slices.
 process ESTIMATE_DEPTH_PROFILE {
@@ -11,9 +11,9 @@ process ESTIMATE_DEPTH_PROFILE {
     val settings
 
     output:
-    path 'depth_profile.json', arity: '1', emit: profile
-    tuple path('depth_profile.metrics.json', arity: '1'),
-        path('depth_profile.crc32c.json', arity: '1'),
+    path "depth_profile${suffixOf(settings)}.json", arity: '1', emit: profile
+    tuple path("depth_profile${suffixOf(settings)}.metrics.json", arity: '1'),
+        path("depth_profile${suffixOf(settings)}.crc32c.json", arity: '1'),
         emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
@@ -24,13 +24,13 @@ process ESTIMATE_DEPTH_PROFILE {
         --alignment ${alignment} \\
         ${optionsOf(settings)} \\
         --threads ${task.cpus} \\
-        --output depth_profile.json
+        --output depth_profile${suffixOf(settings)}.json
     """
 
     stub:
     """
-    echo '{"source": "off", "reason": "stub"}' > depth_profile.json
-    echo '{}' > depth_profile.metrics.json
-    echo '{}' > depth_profile.crc32c.json
+    echo '{"source": "off", "reason": "stub"}' > depth_profile${suffixOf(settings)}.json
+    echo '{}' > depth_profile${suffixOf(settings)}.metrics.json
+    echo '{}' > depth_profile${suffixOf(settings)}.crc32c.json
     """
 }

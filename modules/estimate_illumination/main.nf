@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Estimate the lateral shading that all tiles share.
 process ESTIMATE_ILLUMINATION {
@@ -10,11 +10,11 @@ process ESTIMATE_ILLUMINATION {
     val settings
 
     output:
-    path 'illumination.npz', arity: '1', emit: illumination
+    path "illumination${suffixOf(settings)}.npz", arity: '1', emit: illumination
     // Only where overlaps show one beyond doubt.
-    path 'focal_curvature.json', optional: true, emit: curvature
-    tuple path('illumination.metrics.json', arity: '1'),
-        path('illumination.crc32c.json', arity: '1'),
+    path "focal_curvature${suffixOf(settings)}.json", optional: true, emit: curvature
+    tuple path("illumination${suffixOf(settings)}.metrics.json", arity: '1'),
+        path("illumination${suffixOf(settings)}.crc32c.json", arity: '1'),
         emit: files
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
@@ -24,14 +24,14 @@ process ESTIMATE_ILLUMINATION {
         --grids ${grids} \\
         ${optionsOf(settings)} \\
         --threads ${task.cpus} \\
-        --output illumination.npz
+        --output illumination${suffixOf(settings)}.npz
     """
 
     stub:
     """
-    touch illumination.npz
-    echo '{}' > focal_curvature.json
-    echo '{}' > illumination.metrics.json
-    echo '{}' > illumination.crc32c.json
+    touch illumination${suffixOf(settings)}.npz
+    echo '{}' > focal_curvature${suffixOf(settings)}.json
+    echo '{}' > illumination${suffixOf(settings)}.metrics.json
+    echo '{}' > illumination${suffixOf(settings)}.crc32c.json
     """
 }

@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Divide the tiles of one grid by the flat field.
 process FIX_ILLUMINATION {
@@ -12,11 +12,11 @@ process FIX_ILLUMINATION {
 
     output:
     tuple val(id),
-        path("mosaic_grid_3d_z${id}_illum_fix.ome.zarr", type: 'dir'),
-        path("mosaic_grid_3d_z${id}_illum_fix.metrics.json"),
-        path("mosaic_grid_3d_z${id}_illum_fix.crc32c.json"),
+        path("mosaic_grid_3d_z${id}_illum_fix${suffixOf(settings)}.ome.zarr", type: 'dir'),
+        path("mosaic_grid_3d_z${id}_illum_fix${suffixOf(settings)}.metrics.json"),
+        path("mosaic_grid_3d_z${id}_illum_fix${suffixOf(settings)}.crc32c.json"),
         optional: true, emit: made
-    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    tuple val(id), path("z${id}_failure${suffixOf(settings)}.json"), optional: true, emit: failure
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -25,15 +25,15 @@ process FIX_ILLUMINATION {
         --grid ${grid} \\
         --illumination ${illumination} \\
         ${optionsOf(settings)} \\
-        --failure-record z${id}_failure.json \\
+        --failure-record z${id}_failure${suffixOf(settings)}.json \\
         --threads ${task.cpus} \\
-        --output mosaic_grid_3d_z${id}_illum_fix.ome.zarr
+        --output mosaic_grid_3d_z${id}_illum_fix${suffixOf(settings)}.ome.zarr
     """
 
     stub:
     """
-    mkdir mosaic_grid_3d_z${id}_illum_fix.ome.zarr
-    echo '{}' > mosaic_grid_3d_z${id}_illum_fix.metrics.json
-    echo '{}' > mosaic_grid_3d_z${id}_illum_fix.crc32c.json
+    mkdir mosaic_grid_3d_z${id}_illum_fix${suffixOf(settings)}.ome.zarr
+    echo '{}' > mosaic_grid_3d_z${id}_illum_fix${suffixOf(settings)}.metrics.json
+    echo '{}' > mosaic_grid_3d_z${id}_illum_fix${suffixOf(settings)}.crc32c.json
     """
 }

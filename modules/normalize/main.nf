@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Scale each plane of one slice to a common range.
 process NORMALIZE {
@@ -12,12 +12,12 @@ process NORMALIZE {
 
     output:
     tuple val(id),
-        path("slice_z${id}_normalize.ome.zarr", type: 'dir'),
-        path("slice_z${id}_normalize.metrics.json"),
-        path("slice_z${id}_normalize.crc32c.json"),
+        path("slice_z${id}_normalize${suffixOf(settings)}.ome.zarr", type: 'dir'),
+        path("slice_z${id}_normalize${suffixOf(settings)}.metrics.json"),
+        path("slice_z${id}_normalize${suffixOf(settings)}.crc32c.json"),
         optional: true, emit: made
-    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "slice_z${id}_normalize.png", optional: true, emit: preview
+    tuple val(id), path("z${id}_failure${suffixOf(settings)}.json"), optional: true, emit: failure
+    path "slice_z${id}_normalize${suffixOf(settings)}.png", optional: true, emit: preview
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -25,16 +25,16 @@ process NORMALIZE {
     normalize.py \\
         --slice-path ${slice} \\
         ${optionsOf(settings)} \\
-        --failure-record z${id}_failure.json \\
+        --failure-record z${id}_failure${suffixOf(settings)}.json \\
         --threads ${task.cpus} \\
-        --output slice_z${id}_normalize.ome.zarr
+        --output slice_z${id}_normalize${suffixOf(settings)}.ome.zarr
     """
 
     stub:
     """
-    mkdir slice_z${id}_normalize.ome.zarr
-    echo '{}' > slice_z${id}_normalize.metrics.json
-    echo '{}' > slice_z${id}_normalize.crc32c.json
-    touch slice_z${id}_normalize.png
+    mkdir slice_z${id}_normalize${suffixOf(settings)}.ome.zarr
+    echo '{}' > slice_z${id}_normalize${suffixOf(settings)}.metrics.json
+    echo '{}' > slice_z${id}_normalize${suffixOf(settings)}.crc32c.json
+    touch slice_z${id}_normalize${suffixOf(settings)}.png
     """
 }

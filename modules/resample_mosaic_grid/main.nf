@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Average the tiles of one grid down to the working pitch.
 process RESAMPLE_MOSAIC_GRID {
@@ -12,11 +12,11 @@ process RESAMPLE_MOSAIC_GRID {
 
     output:
     tuple val(id),
-        path("mosaic_grid_3d_z${id}_resampled.ome.zarr", type: 'dir'),
-        path("mosaic_grid_3d_z${id}_resampled.metrics.json"),
-        path("mosaic_grid_3d_z${id}_resampled.crc32c.json"),
+        path("mosaic_grid_3d_z${id}_resampled${suffixOf(settings)}.ome.zarr", type: 'dir'),
+        path("mosaic_grid_3d_z${id}_resampled${suffixOf(settings)}.metrics.json"),
+        path("mosaic_grid_3d_z${id}_resampled${suffixOf(settings)}.crc32c.json"),
         optional: true, emit: made
-    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
+    tuple val(id), path("z${id}_failure${suffixOf(settings)}.json"), optional: true, emit: failure
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -24,15 +24,15 @@ process RESAMPLE_MOSAIC_GRID {
     resample_mosaic_grid.py \\
         --grid ${grid} \\
         ${optionsOf(settings)} \\
-        --failure-record z${id}_failure.json \\
+        --failure-record z${id}_failure${suffixOf(settings)}.json \\
         --threads ${task.cpus} \\
-        --output mosaic_grid_3d_z${id}_resampled.ome.zarr
+        --output mosaic_grid_3d_z${id}_resampled${suffixOf(settings)}.ome.zarr
     """
 
     stub:
     """
-    mkdir mosaic_grid_3d_z${id}_resampled.ome.zarr
-    echo '{}' > mosaic_grid_3d_z${id}_resampled.metrics.json
-    echo '{}' > mosaic_grid_3d_z${id}_resampled.crc32c.json
+    mkdir mosaic_grid_3d_z${id}_resampled${suffixOf(settings)}.ome.zarr
+    echo '{}' > mosaic_grid_3d_z${id}_resampled${suffixOf(settings)}.metrics.json
+    echo '{}' > mosaic_grid_3d_z${id}_resampled${suffixOf(settings)}.crc32c.json
     """
 }

@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Draw all slices into one volume with its analysis pyramid.
 process STACK {
@@ -8,7 +8,7 @@ process STACK {
     input:
     path slices, arity: '1..*'
     path alignment, arity: '1'
-    path profile, arity: '1'
+    path profile, stageAs: 'profile/*'
     val name
     val settings
 
@@ -16,20 +16,21 @@ process STACK {
     path "${name}.ome.zarr", type: 'dir', arity: '1', emit: volume
     tuple path("${name}.metrics.json", arity: '1'),
         path("${name}.crc32c.json", arity: '1'),
-        path('z_matches.csv', arity: '1'),
-        path('stacking_decisions.csv', arity: '1'),
-        path('stack_z_intensity.csv', arity: '1'),
+        path("z_matches${suffixOf(settings)}.csv", arity: '1'),
+        path("stacking_decisions${suffixOf(settings)}.csv", arity: '1'),
+        path("stack_z_intensity${suffixOf(settings)}.csv", arity: '1'),
         emit: files
     path "${name}.png", optional: true, emit: preview
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
+    // Angles have no brightness, and so no profile of it.
+    def given = settings + [depth_profile: profile].findAll { _name, f -> f }
     """
     stack.py \\
         --slices ${slices} \\
         --alignment ${alignment} \\
-        --depth-profile ${profile} \\
-        ${optionsOf(settings)} \\
+        ${optionsOf(given)} \\
         --threads ${task.cpus} \\
         --output ${name}.ome.zarr
     """
@@ -37,7 +38,7 @@ process STACK {
     stub:
     """
     mkdir ${name}.ome.zarr
-    touch ${name}.png z_matches.csv stacking_decisions.csv stack_z_intensity.csv
+    touch ${name}.png z_matches${suffixOf(settings)}.csv stacking_decisions${suffixOf(settings)}.csv stack_z_intensity${suffixOf(settings)}.csv
     echo '{}' > ${name}.metrics.json
     echo '{}' > ${name}.crc32c.json
     """

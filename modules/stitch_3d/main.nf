@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Fuse the tiles of one grid into one seamless slice.
 process STITCH_3D {
@@ -12,12 +12,12 @@ process STITCH_3D {
 
     output:
     tuple val(id),
-        path("slice_z${id}_stitch_3d.ome.zarr", type: 'dir'),
-        path("slice_z${id}_stitch_3d.metrics.json"),
-        path("slice_z${id}_stitch_3d.crc32c.json"),
+        path("slice_z${id}_stitch_3d${suffixOf(settings)}.ome.zarr", type: 'dir'),
+        path("slice_z${id}_stitch_3d${suffixOf(settings)}.metrics.json"),
+        path("slice_z${id}_stitch_3d${suffixOf(settings)}.crc32c.json"),
         optional: true, emit: made
-    tuple val(id), path("z${id}_failure.json"), optional: true, emit: failure
-    path "slice_z${id}_stitch_3d.png", optional: true, emit: preview
+    tuple val(id), path("z${id}_failure${suffixOf(settings)}.json"), optional: true, emit: failure
+    path "slice_z${id}_stitch_3d${suffixOf(settings)}.png", optional: true, emit: preview
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -27,16 +27,16 @@ process STITCH_3D {
         --positions ${positions} \\
         --distortion ${distortion} \\
         ${optionsOf(settings)} \\
-        --failure-record z${id}_failure.json \\
+        --failure-record z${id}_failure${suffixOf(settings)}.json \\
         --threads ${task.cpus} \\
-        --output slice_z${id}_stitch_3d.ome.zarr
+        --output slice_z${id}_stitch_3d${suffixOf(settings)}.ome.zarr
     """
 
     stub:
     """
-    mkdir slice_z${id}_stitch_3d.ome.zarr
-    echo '{}' > slice_z${id}_stitch_3d.metrics.json
-    echo '{}' > slice_z${id}_stitch_3d.crc32c.json
-    touch slice_z${id}_stitch_3d.png
+    mkdir slice_z${id}_stitch_3d${suffixOf(settings)}.ome.zarr
+    echo '{}' > slice_z${id}_stitch_3d${suffixOf(settings)}.metrics.json
+    echo '{}' > slice_z${id}_stitch_3d${suffixOf(settings)}.crc32c.json
+    touch slice_z${id}_stitch_3d${suffixOf(settings)}.png
     """
 }

@@ -18,18 +18,21 @@ __all__ = [
     "PUBLISHED",
     "Kind",
     "about",
+    "channel_name",
     "format_slice_id",
     "kind_of",
     "labels_in",
     "parse_slice_id",
     "published_folder",
     "slice_label",
+    "split_channel",
     "stem_of",
 ]
 
 _ID_IN_NAME = re.compile(r"(?:^|_)z(\d+)(?=[_.]|$)", re.IGNORECASE)
 _BARE_ID = re.compile(r"\s*z?(\d+)(?:\.0*)?\s*", re.IGNORECASE)
 _LABEL = "{z}"
+_CHANNEL = re.compile(r"_c(\d+(?:cos|sin)?)$")
 # Endings of two parts; a stem is what stands before its ending.
 _ENDINGS = (".ome.zarr", ".ome.tif", ".bdv.xml", ".crc32c.json", ".metrics.json", ".problems.json")
 
@@ -79,6 +82,29 @@ def stem_of(name: str) -> str:
     """Give a name without its ending: ``slice_z07_normalize`` of ``.ome.zarr`` and ``.png``."""
     ending = next((one for one in _ENDINGS if name.endswith(one)), None)
     return name.removesuffix(ending) if ending else name.rpartition(".")[0]
+
+
+def channel_name(name: str, part: str) -> str:
+    """Name what another channel than the measured one has in place of an output.
+
+    Parameters
+    ----------
+    name : str
+        Of the measured channel, such as ``slice_z07_stitch_3d.ome.zarr``.
+    part : str
+        Such as ``1``, or ``1cos``; empty for the measured channel.
+    """
+    stem = stem_of(name)
+    return f"{stem}_c{part}{name.removeprefix(stem)}" if part else name
+
+
+def split_channel(name: str) -> tuple[str, str]:
+    """Give back what `channel_name` was called with; a stem will do for a name."""
+    stem = stem_of(name) or name
+    match = _CHANNEL.search(stem)
+    if match is None:
+        return name, ""
+    return stem.removesuffix(match[0]) + name.removeprefix(stem), match[1]
 
 
 @dataclass(frozen=True)
@@ -213,15 +239,22 @@ def published_folder(name: str) -> str:
     str
         Path below the output folder; empty for its top.
     """
+    own, part = split_channel(name)
     for kind in KINDS:
-        if kind.labels(name) is not None:
-            return kind.folder
+        if kind.labels(own) is not None:
+            return _folder(kind, part)
     if name.endswith(".crc32c.json") and (owner := kind_of(name)) is not None:
-        return owner.folder  # a list of checksums lies beside the output whose name it has
+        # A list of checksums lies beside the output whose name it has.
+        return _folder(owner, part)
     for pattern, folder in _OTHERS:
         if re.fullmatch(pattern, name):
             return folder
     raise ValueError(f"no place in the output tree for {name}")
+
+
+def _folder(kind: Kind, part: str) -> str:
+    """Slices of another channel have folders of their own."""
+    return f"{kind.folder}_c{part}" if part and kind.folder.startswith("slices/") else kind.folder
 
 
 def about(name: str) -> tuple[int, ...]:
@@ -238,5 +271,6 @@ def about(name: str) -> tuple[int, ...]:
 
 def kind_of(name: str) -> Kind | None:
     """Tell of which kind an output is, or what lies beside it; None where users name it."""
-    stems = (stem_of(name), name)
+    own, _ = split_channel(name)
+    stems = (stem_of(own), own)
     return next((k for k in KINDS if any(map(k.stem_expression.fullmatch, stems))), None)

@@ -55,8 +55,12 @@ class TileSource(Protocol):
         Raise `FormatError` when the file is not of the format, OSError when it cannot be read.
         """
 
-    def read_planes(self, path: Path, item: str) -> NDArray[Any]:
-        """Read one tile as (n_z, n_y, n_x) numbers; `item` is empty for the only one."""
+    def read_planes(self, path: Path, item: str, channel: int = 0, /) -> NDArray[Any]:
+        """Read one tile as (n_z, n_y, n_x) numbers; `item` is empty for the only one.
+
+        A source whose headers name one channel, or none, is never asked for another than the
+        first, and need not take a third argument.
+        """
 
 
 # Suffix: module.

@@ -9,6 +9,7 @@ from mosaicflow.acquisition.orientation import Orientation
 from mosaicflow.acquisition.problems import Problem
 from mosaicflow.errors import FormatError
 from mosaicflow.io.tables import read_document
+from mosaicflow.io.tiff_pages import separate_channels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -304,6 +305,11 @@ class SliceTiles:
     depth_spacing: str = ""
 
     @property
+    def n_channels(self) -> int:
+        """Channels that are read one by one; colours are one."""
+        return separate_channels(self.channels)
+
+    @property
     def used(self) -> dict[tuple[int, int], Tile]:
         """The tiles that go into the grid, by lattice index."""
         return {tile.index: tile for tile in self.tiles if tile.is_used and tile.index is not None}
@@ -334,6 +340,7 @@ class SliceTiles:
             "pitch_um": list(self.pitch_um),
             "depth_spacing": self.depth_spacing,
             "channels": list(self.channels),
+            "n_channels": self.n_channels,
             "positions": self.positions,
             "overlap_fraction": self.overlap_fraction,
             "stage": asdict(self.stage),

@@ -73,9 +73,17 @@ class RunFolder:
         made.write_bytes(self.path(LEDGER).read_bytes())
 
     def failure_records(self) -> list[Path]:
-        """List the published records of slices and pairs that failed."""
+        """List the published records of slices and pairs that failed, in any channel."""
         kinds = (names.FAILURE, names.PAIR_FAILURE)
-        return sorted(path for kind in kinds for path in self.all_of(kind))
+        here = sorted(path for kind in kinds for path in self.all_of(kind))
+        return [*here, *self.channel_records()]
+
+    def channel_records(self) -> list[Path]:
+        """List those of slices that failed in another channel than the measured one."""
+        here = self.root / names.FAILURE.folder
+        found = here.iterdir() if here.is_dir() else ()
+        split = ((path, *names.split_channel(path.name)) for path in found)
+        return sorted(path for path, own, part in split if part and names.FAILURE.labels(own))
 
     def all_of(self, kind: names.Kind) -> list[Path]:
         """List what is published of a kind of output."""

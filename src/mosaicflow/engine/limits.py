@@ -122,6 +122,7 @@ LIMITS: dict[str, Limit] = {
     ),
     "slice_digits": Limit(least=2, most=9),
     "graph_span": _FROM_0,
+    "positions_channel": _FROM_0,
     "axial_resolution_um": _ABOVE_0,
     "pixel_size_um": _ABOVE_0,
     "tile_first_number": _FROM_0,

@@ -64,6 +64,18 @@ ENGINE_PARAMETERS: dict[str, EngineParameter] = {
     "graph_span": EngineParameter(
         3, int, "Register each slice with this many following ones; 0 uses the stage alone."
     ),
+    "positions_channel": EngineParameter(
+        0,
+        int,
+        "Channel of image tiles that is measured, counted from 0; all others become volumes by the "
+        "same positions and transforms.",
+    ),
+    "channel_kind": EngineParameter(
+        (),
+        tuple[Literal["intensity", "angle"], ...],
+        "What the other channels hold: brightness, or angles in degrees of period 180; one word "
+        "for all, or one per channel in their order; intensity without a word.",
+    ),
     "subject_name": EngineParameter(
         "", str, "Name of the specimen and so of the volume; empty: 3d_volume."
     ),
@@ -93,7 +105,7 @@ _OF_PRESET: dict[str, dict[str, Any]] = {
 }
 
 # What connects stages with each other is not a setting.
-_NOT_SETTINGS = frozenset({"threads", "store"})
+_NOT_SETTINGS = frozenset({"threads", "store", "channel"})
 _PATH_SETTINGS = {
     "inspect_acquisition": {"positions", "tile_table", "slice_config"},
     "pool_tile_positions": {"distortion", "overrides"},

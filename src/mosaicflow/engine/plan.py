@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
+from mosaicflow.engine.channels import Carrying
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.tasks import Task
 from mosaicflow.names import parse_slice_id, slice_label
+from mosaicflow.stages._table import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mosaicflow.engine.parameters import Parameters
@@ -87,7 +89,13 @@ _SMALL = re.compile(r"(?!.*\.crc32c\.json).*\.(json|csv|png)")
 
 
 def plan_run(
-    raw: Path, root: Path, slice_ids: Sequence[int], parameters: Parameters, threads: int
+    raw: Path,
+    root: Path,
+    slice_ids: Sequence[int],
+    parameters: Parameters,
+    threads: int,
+    *,
+    channels: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """Lay out the work on the slices that were found.
 
@@ -103,6 +111,8 @@ def plan_run(
         Settings of the run.
     threads : int
         Threads of the machine.
+    channels : mapping, optional
+        What is made beside the channel that is measured (see `channel_parts`).
 
     Returns
     -------
@@ -119,6 +129,7 @@ def plan_run(
     for slice_id in ids:
         planner.slice(slice_id)
     planner.across(ids)
+    planner.carry(channels or {})
     return Plan(planner.tasks, planner.after, planner.maker)
 
 
@@ -136,6 +147,8 @@ class _Planner:
         self.maker: dict[str, str] = {}  # base name of an output -> task
         self.lit = bool(parameters.engine("fix_illum_enabled"))
         # The curvature is measured with the flat field, and a file only where there is one.
+        measured = parameters.engine("positions_channel")
+        self.raw_settings = {"raw": raw, **({"channel": str(measured)} if measured else {})}
         self.straight = self.lit and parameters.engine("fix_curvature_enabled") == "auto"
 
     def add(
@@ -154,7 +167,7 @@ class _Planner:
         """Add a task; it waits for the makers of its inputs."""
         name = f"{stage} {of}".strip()
         settings = {**self.parameters.for_stage(stage), **(extra or {})}
-        threads = self.threads_each if of else self.threads
+        threads = self.threads if STAGES[stage].per == "run" else self.threads_each
         self.tasks[name] = Task(
             name,
             stage,
@@ -187,7 +200,7 @@ class _Planner:
             {"tiles": names.TILES.of(z)},
             output=native,
             record=record,
-            extra={"raw": self.raw},
+            extra=self.raw_settings,
         )
         if self.is_coarser:
             self.add(
@@ -292,7 +305,7 @@ class _Planner:
             makes=[alignment],
             optional=frozenset({"transforms", "failures", "config_fragments"}),
         )
-        volume = f"{self.parameters.engine('subject_name') or '3d_volume'}.ome.zarr"
+        volume = f"{self.volume}.ome.zarr"
         placed: dict[str, str | tuple[str, ...]] = {"slices": slices, "alignment": alignment}
         self.add("estimate_depth_profile", "", placed, output=profile)
         self.add("stack", "", {**placed, "depth_profile": profile}, output=volume)
@@ -319,6 +332,32 @@ class _Planner:
             inputs["slices"] = slices
         stem = volume.removesuffix(".ome.zarr")
         self.add("export", "", inputs, makes=[f"{stem}_export.metrics.json"])
+
+    def carry(self, channels: Mapping[str, Sequence[str]]) -> None:
+        """Bring the other channels to where the measured one was found."""
+        carrying = Carrying(
+            raw=self.raw,
+            volume=self.volume,
+            resampled=self.is_coarser,
+            lit=self.lit,
+            straight=self.straight,
+            has_psf=bool(self.parameters.engine("compensate_psf_enabled")),
+        )
+        for one in (task for part, ids in channels.items() for task in carrying.tasks(ids, part)):
+            self.add(
+                one.stage,
+                one.of,
+                one.inputs,
+                output=one.output,
+                record=one.record,
+                extra=one.extra,
+                unless=one.unless,
+            )
+
+    @property
+    def volume(self) -> str:
+        """Name of the volume."""
+        return str(self.parameters.engine("subject_name") or "3d_volume")
 
     def pairs(self, ids: Sequence[str]) -> list[tuple[str, str]]:
         span = self.parameters.engine("graph_span")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
 from mosaicflow.engine.about import write_facts
+from mosaicflow.engine.channels import channel_parts
 from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, say
 from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder, is_kept
 from mosaicflow.engine.plan import inspection_task, plan_run, report_task
@@ -85,13 +86,15 @@ def run_pipeline(
         first = execute(inspection)
         folder.remember_ledger()
         ids = _slices_found(inspection)
-        plan = plan_run(raw.resolve(), root, ids, parameters, threads)
+        channels = channel_parts(_tile_lists(inspection, folder), parameters)
+        plan = plan_run(raw.resolve(), root, ids, parameters, threads, channels=channels)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), quiet=quiet))
         notes = (
             *_ledger_note(inspection),
             *_upgrade_notes(outcomes),
             *gone,
+            *_lost_channels(folder),
             *(n for one in outcomes for n in one.notes),
         )
         failures, unmatched = _failures(folder)
@@ -138,6 +141,13 @@ def _facts(raw: Path, root: Path, seconds: float, outcomes: Sequence[Outcome]) -
 def _slices_found(inspection: Task) -> list[int]:
     published = (name.rpartition("/")[2] for name in published_outputs(inspection))
     return sorted(i for name in published for i in names.TILES.ids(name) or ())
+
+
+def _tile_lists(inspection: Task, folder: RunFolder) -> dict[str, Path]:
+    """Label of a slice -> its list of tiles."""
+    published = (name.rpartition("/")[2] for name in published_outputs(inspection))
+    lists = [name for name in published if names.TILES.labels(name)]
+    return {names.labels_in(name)[0]: folder.path(name) for name in sorted(lists)}
 
 
 def _upgrade_notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
@@ -241,6 +251,8 @@ def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
     of_slices: dict[int, str] = {}
     of_pairs: dict[str, str] = {}
     for path in folder.failure_records():
+        if names.split_channel(path.name)[1]:
+            continue  # the measured channel has this slice, or a record of its own
         record = read_document(path)
         reason = f"{record['stage']}: {record['reason']}"
         if "slice_id" in record:
@@ -248,6 +260,18 @@ def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
         else:
             of_pairs["_".join(names.labels_in(path.name))] = reason
     return of_slices, of_pairs
+
+
+def _lost_channels(folder: RunFolder) -> tuple[str, ...]:
+    """Say which slices another channel than the measured one has no image of, and why."""
+    found = []
+    for path in folder.channel_records():
+        record, (_, part) = read_document(path), names.split_channel(path.name)
+        found.append(
+            f"slice {record['slice_id']} of channel {part} is lost: {record['stage']}: "
+            f"{record['reason']}"
+        )
+    return tuple(found)
 
 
 def _bugs(folder: RunFolder) -> tuple[str, ...]:

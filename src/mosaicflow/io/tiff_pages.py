@@ -52,8 +52,10 @@ class ImageAxes:
         """Length of an axis; 1 for one that is not there."""
         return self.shape[self.axes.index(letter)] if letter and letter in self.axes else 1
 
-    def planes(self, image: NDArray[Any], channels: tuple[str, ...]) -> NDArray[Any]:
-        """Bring an image to (z, y, x): the mean of colours, else the first channel.
+    def planes(
+        self, image: NDArray[Any], channels: tuple[str, ...], channel: int = 0
+    ) -> NDArray[Any]:
+        """Bring an image to (z, y, x): the mean of colours, else one channel.
 
         Parameters
         ----------
@@ -61,6 +63,8 @@ class ImageAxes:
             As stored.
         channels : tuple of str
             From `TiffImage`.
+        channel : int
+            Which of them, if they are no colours.
         """
         image = image.reshape(self.shape)
         order = [self.axes.index(a) for a in (self.depth, "Y", "X", self.channel) if a]
@@ -68,17 +72,31 @@ class ImageAxes:
         image = image.transpose([*rest, *order]).reshape(
             self.extent(self.depth), self.extent("Y"), self.extent("X"), self.extent(self.channel)
         )
-        return grey_planes(image, channels)
+        return grey_planes(image, channels, channel)
 
 
-def grey_planes(image: NDArray[Any], channels: tuple[str, ...]) -> NDArray[Any]:
-    """Leave out the last axis of an image (..., channel): mean of colours, else the first."""
+def separate_channels(channels: tuple[str, ...]) -> int:
+    """Count what is read one by one: colours, and grey with alpha, are one picture."""
+    together = channels[:3] == _COLOURS[:3] or channels == _GREYS
+    return 1 if together else max(len(channels), 1)
+
+
+def grey_planes(image: NDArray[Any], channels: tuple[str, ...], channel: int = 0) -> NDArray[Any]:
+    """Leave out the last axis of an image (..., channel): mean of colours, else one of them.
+
+    Raises
+    ------
+    FormatError
+        When there is no such channel.
+    """
     import numpy as np
 
+    if not 0 <= channel < (n := separate_channels(channels)):
+        raise FormatError(f"has {n} channels, not one of number {channel}")
     if channels[:3] == _COLOURS[:3]:
         mean: NDArray[Any] = image[..., :3].mean(axis=-1, dtype=np.float32)
         return mean
-    return image[..., 0]
+    return image[..., channel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +158,7 @@ def describe_tiff(file: tifffile.TiffFile, chosen: int | None = None) -> TiffIma
     if chosen is None and (same := sum(s.shape == one.shape for s in series)) > 1:
         notes.append(f"holds {same} images of the same size; the first is read")
     channels = _channels(layout, xml)
-    if len(channels) > 1:
+    if len(channels) > 1 and separate_channels(channels) == 1:
         taken = "their mean" if channels[:3] == _COLOURS[:3] else "the first"
         notes.append(f"has the channels {', '.join(channels)}; {taken} is read")
     return TiffImage(layout, one.dtype, _pitch(file, one, xml), channels, tuple(notes))

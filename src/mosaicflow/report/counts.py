@@ -91,7 +91,8 @@ def count(files: RunFiles, measured: Sequence[Measured], lost: Sequence[Lost]) -
     -------
     Counts
     """
-    grids = [one for one in measured if one.stage == "create_mosaic_grid"]
+    stage = "create_mosaic_grid"
+    grids = [one for one in measured if one.stage == stage and not one.channel]
     pairs = [one for one in measured if one.stage == "register_pairwise"]
     alignment = next((one for one in measured if one.stage == "solve_alignment"), None)
     used = None if alignment is None else alignment.number("links_used")

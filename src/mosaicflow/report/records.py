@@ -91,6 +91,8 @@ class Measured:
         By name.
     warnings, errors, notes : tuple of str
         Sentences.
+    channel : str
+        Channel that it is about, such as 1; empty for the one that was measured.
     """
 
     stem: str
@@ -100,6 +102,7 @@ class Measured:
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    channel: str = ""
 
     @property
     def pair(self) -> tuple[int, int] | None:
@@ -109,9 +112,9 @@ class Measured:
 
     @property
     def slice_id(self) -> int | None:
-        """The slice it is about, if it is about one."""
+        """The slice it is about, if it is about one in the channel that was measured."""
         found = names.about(self.stem)
-        return found[0] if len(found) == 1 else None
+        return found[0] if len(found) == 1 and not self.channel else None
 
     def number(self, name: str) -> float | None:
         """Give a number by name; None where it was not measured."""
@@ -205,13 +208,22 @@ def read_measured(files: RunFiles) -> tuple[Measured, ...]:
 
 def _measured(path: Path) -> Measured:
     found = read_document(path)
+    stem = path.name.removesuffix(_SUFFIX)
     return Measured(
-        stem=path.name.removesuffix(_SUFFIX),
+        stem=stem,
         stage=str(found.get("step_name", "")),
         status=str(found.get("overall_status", "ok")),
         metrics={name: Metric(name, **one) for name, one in found.get("metrics", {}).items()},
         **{key: tuple(found.get(key, ())) for key in ("warnings", "errors", "notes")},
+        channel=_channel(stem, found),
     )
+
+
+def _channel(stem: str, found: Mapping[str, Any]) -> str:
+    """Tell the channel of an output; a volume may be called anything, and its stage knows."""
+    if found.get("step_name") == "stack":
+        return str(found.get("parameters", {}).get("channel") or "")
+    return names.split_channel(stem)[1]
 
 
 def lost_slices(files: RunFiles) -> tuple[Lost, ...]:

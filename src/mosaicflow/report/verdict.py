@@ -93,6 +93,8 @@ def judge(
     -------
     Verdict
     """
+    # Each channel has a volume of its own; this sentence is about the one that was measured.
+    measured = [one for one in measured if not one.channel]
     limits = (
         *_lost(lost, len(rows)),
         *_whole(measured),

@@ -20,12 +20,14 @@ from mosaicflow.io.previews import save_picture
 from mosaicflow.io.tables import SCHEMA, read_document, write_csv
 from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct, open_level, read_omezarr_info
 from mosaicflow.slices.stored import SliceStore, open_slice
+from mosaicflow.stacking.channel import of_channel
 from mosaicflow.stacking.draw import (
     SlicePlan,
     draw_volume,
     measure_seams,
     plan_slices,
 )
+from mosaicflow.stacking.gains import SeamLevel
 from mosaicflow.stacking.light import (
     Balance,
     balance,
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.store_options import StoreOptions
     from mosaicflow.io.zarr.reader import LevelReader
-    from mosaicflow.stacking.gains import SeamLevel
     from mosaicflow.stacking.levels import PlaneLevels
 
 __all__ = ["StackInputs", "StackSettings", "stack_slices"]
@@ -61,6 +62,7 @@ class StackSettings:
 
     blend_um: float
     gains: bool
+    is_light: bool
     translations: bool
     rotations: bool
     resolutions_um: Sequence[float]
@@ -89,6 +91,7 @@ class StackInputs:
     slices: Sequence[Path]
     alignment: Path
     profile: Path | None
+    channel: str
 
 
 def stack_slices(
@@ -106,15 +109,20 @@ def stack_slices(
         check_distinct(output, path)
     stores = [open_slice(path) for path in slices]
     solved = Alignment.from_json(read_document(alignment), alignment.name)
+    solved = of_channel(solved, stores, inputs.channel, report)
     solved = _restrict(solved, stores, settings)
     plans = plan_slices(stores, solved)
     blend = round(settings.blend_um / solved.pitch_um[0])
     seams = plan_seams([plan.span for plan in plans], blend)
     profile = read_profile(inputs.profile)
     light = start_light(plans, profile, solved.pitch_um[0])
-    matches = measure_seams(plans, seams, light, solved.canvas_yx, threads=threads)
-    balanced = balance(light, seams, matches, enabled=settings.gains)
+    if settings.is_light:
+        matches = measure_seams(plans, seams, light, solved.canvas_yx, threads=threads)
+    else:
+        matches = [SeamLevel(n, n + 1, math.nan, math.nan) for n in range(len(seams))]
+    balanced = balance(light, seams, matches, enabled=settings.gains and settings.is_light)
     block = _block(solved, plans, balanced, report, intensity=intensity_record(profile))
+    block |= {"channel": inputs.channel} if inputs.channel else {}
     writer = AnalysisOmeZarrWriter(
         output,
         shape=(solved.n_planes, *solved.canvas_yx),
@@ -128,8 +136,8 @@ def stack_slices(
         writer.contrast = levels.contrast()
         _finalize(writer, solved, settings, report)
     drawn = _Drawn(solved, plans, seams, matches, balanced, levels)
-    _write_tables(drawn, output.parent)
-    _report(report, drawn)
+    _write_tables(drawn, output.parent, inputs.channel)
+    _report(report, drawn, is_light=settings.is_light)
     if settings.preview:
         _write_preview(output)
 
@@ -238,9 +246,9 @@ def _block(
     )
 
 
-def _write_tables(drawn: _Drawn, folder: Path) -> None:
+def _write_tables(drawn: _Drawn, folder: Path, channel: str) -> None:
     write_csv(
-        folder / names.MATCHES.of(),
+        folder / names.channel_name(names.MATCHES.of(), channel),
         (
             "fixed_id",
             "moving_id",
@@ -267,9 +275,10 @@ def _write_tables(drawn: _Drawn, folder: Path) -> None:
             for seam, match in zip(drawn.seams, drawn.matches, strict=True)
         ],
     )
-    write_csv(folder / names.DECISIONS.of(), _DECISION_COLUMNS, _decisions(drawn))
+    table = folder / names.channel_name(names.DECISIONS.of(), channel)
+    write_csv(table, _DECISION_COLUMNS, _decisions(drawn))
     write_csv(
-        folder / names.INTENSITIES.of(),
+        folder / names.channel_name(names.INTENSITIES.of(), channel),
         ("z_index", "slice_id", "raw_level", "applied_gain"),
         _intensities(drawn),
     )
@@ -372,7 +381,7 @@ def _intensities(drawn: _Drawn) -> list[dict[str, object]]:
     return rows
 
 
-def _report(report: StageReport, drawn: _Drawn) -> None:
+def _report(report: StageReport, drawn: _Drawn, *, is_light: bool) -> None:
     alignment = drawn.alignment
     if all(plan.store.shape[0] == 1 for plan in drawn.plans):
         report.note("the slices are one plane deep: the volume has one plane per slice")
@@ -395,7 +404,8 @@ def _report(report: StageReport, drawn: _Drawn) -> None:
         median = statistics.median(correlations)
         report.metric("seam_correlation", median, "", text, warning=0.5, good="high")
         report.metric("worst_seam_correlation", min(correlations), "", "of the worst seam")
-    _report_brightness(report, drawn)
+    if is_light:
+        _report_brightness(report, drawn)
 
 
 # Share of the voxels above 1 from which the picture has lost its bright end. Three sound simulated

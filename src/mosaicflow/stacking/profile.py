@@ -21,6 +21,7 @@ from mosaicflow.slices.depth_profile import (
 )
 from mosaicflow.slices.masks import log_otsu
 from mosaicflow.slices.stored import open_slice
+from mosaicflow.stacking.channel import of_channel
 from mosaicflow.stacking.draw import plan_slices, sample_windows
 from mosaicflow.stacking.sampling import Sampler
 from mosaicflow.threads import map_threads
@@ -72,12 +73,17 @@ class _Blocks:
 
 
 def find_profile(
-    slices: Sequence[Path], alignment: Path, report: StageReport, *, threads: int
+    slices: Sequence[Path],
+    alignment: Path,
+    report: StageReport,
+    *,
+    channel: str = "",
+    threads: int,
 ) -> DepthProfile:
     """Pool one profile over all slices, or say why there is none."""
     stores = [open_slice(path) for path in slices]
     solved = Alignment.from_json(read_document(alignment), alignment.name)
-    plans = plan_slices(stores, solved)
+    plans = plan_slices(stores, of_channel(solved, stores, channel, report))
     scaled = [plan.store.slice_id for plan in plans if plan.store.scale is not None]
     if not scaled:
         return DepthProfile("off", "normalize_enabled is false: grey values stay as recorded")

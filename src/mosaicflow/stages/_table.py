@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, StoreError
 from mosaicflow.io.tables import write_document
-from mosaicflow.names import FAILURE, PAIR_FAILURE, labels_in
+from mosaicflow.names import FAILURE, PAIR_FAILURE, labels_in, split_channel
 from mosaicflow.stages._outputs import check_inputs, list_outputs, see_folder
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ STAGES: dict[str, Stage] = {
         Stage("solve_alignment", "run"),
         Stage("estimate_depth_profile", "run"),
         Stage("stack", "run"),
+        Stage("join_angle", "run"),
         Stage("export", "run"),
         Stage("report", "run"),
     )
@@ -212,7 +213,7 @@ def _ids_of(record: Path, stage: Stage) -> dict[str, int]:
     """Read whom a record is about from its name."""
     names = ("fixed_id", "moving_id") if stage.per == "pair" else ("slice_id",)
     kind = PAIR_FAILURE if stage.per == "pair" else FAILURE
-    ids = kind.ids(record.name) or ()
+    ids = kind.ids(split_channel(record.name)[0]) or ()
     if len(ids) != len(names):
         example = kind.of(*("zII", "zJJ") if stage.per == "pair" else ("zNN",))
         raise InputError(

@@ -22,6 +22,7 @@ def create_mosaic_grid(
     tiles: Path,
     raw: Path,
     output: Path,
+    channel: str = "",
     fix_galvo_shift: bool = True,
     galvo_confidence_threshold: float = 0.6,
     detect_galvo: bool = False,
@@ -41,6 +42,9 @@ def create_mosaic_grid(
         Folder of the acquisition that the list was made from.
     output : Path
         Grid to write (mosaic_grid_3d_zNN.ome.zarr); problems go into a JSON file beside it.
+    channel : str
+        Channel of image tiles to read, such as 1; 1cos or 1sin reads one that holds angles of
+        period 180 degrees, and writes the cosine or sine of the doubled angle; empty: the first.
     fix_galvo_shift : bool
         Find B-scans whose galvo return lies inside the image and roll it to the end, if all
         evidence of the slice agrees.
@@ -65,12 +69,14 @@ def create_mosaic_grid(
 
     report = StageReport.of("create_mosaic_grid", arguments)
 
+    from mosaicflow.acquisition.channels import Channel
     from mosaicflow.acquisition.read.galvo_slice import GalvoSettings, decide_galvo
     from mosaicflow.acquisition.read.grid_build import GridBuild, check_sample_type, marker_finder
     from mosaicflow.acquisition.tiles import read_slice_tiles
     from mosaicflow.errors import InputError
 
     found = read_slice_tiles(tiles)
+    wanted = Channel.parse(channel)
     if found.failure:
         raise InputError(found.failure, remedy=found.remedy)
     root = raw.parent if raw.is_file() else raw
@@ -79,11 +85,13 @@ def create_mosaic_grid(
     find_marker = marker_finder(root, found) if fix_camera_shift else None
     galvo = decide_galvo(root, found, settings, find_marker)
     shift = galvo.shift if galvo.applied else 0
-    build = GridBuild(root, found, shift, fix_camera_shift, strict)
+    _check_channel(wanted.number, found, tiles)
+    build = GridBuild(root, found, shift, fix_camera_shift, strict, wanted.number, wanted.change)
     _write_grid(
         build,
         galvo,
         output,
+        channel=channel,
         store=store,
         max_missing_fraction=max_missing_fraction,
         report=report,
@@ -94,11 +102,24 @@ def create_mosaic_grid(
     report.write(output)
 
 
+def _check_channel(number: int, found: SliceTiles, tiles: Path) -> None:
+    from mosaicflow.errors import InputError
+
+    if number >= found.n_channels:
+        names = ", ".join(found.channels) or "one"
+        raise InputError(
+            f"{tiles.name}: the tiles have {found.n_channels} channels ({names}), not one of "
+            f"number {number} (counted from 0; colours count as one)",
+            remedy="set positions_channel to one that all tiles have",
+        )
+
+
 def _write_grid(
     build: GridBuild,
     galvo: GalvoResult,
     output: Path,
     *,
+    channel: str,
     store: StoreOptions,
     max_missing_fraction: float,
     report: StageReport,
@@ -119,7 +140,8 @@ def _write_grid(
         except InputError:
             writer.discard()
             raise
-        writer.attrs.update(report.block(grid_attributes(build.tiles, build.dropped, galvo)))
+        attributes = grid_attributes(build.tiles, build.dropped, galvo)
+        writer.attrs.update(report.block(attributes, channel=channel or None))
         writer.finalize([um / 1000 for um in build.tiles.pitch_um], store.n_levels)
 
 

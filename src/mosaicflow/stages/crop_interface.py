@@ -31,6 +31,7 @@ def crop_interface(
     *,
     slice_path: Path,
     output: Path,
+    face_of: Path | None = None,
     crop_depth_um: float = 600.0,
     surface: Literal["plane_waviness", "plane", "global"] = "plane_waviness",
     store: StoreOptions = StoreOptions(),
@@ -47,6 +48,9 @@ def crop_interface(
         Slice with water above the tissue.
     output : Path
         Slice to write (slice_zNN_crop_interface.ome.zarr).
+    face_of : Path or None
+        Cropped slice of another channel (slice_zNN_crop_interface.ome.zarr) whose face counts; None
+        looks for it in this one.
     crop_depth_um : float
         Depth kept below the face [um]; missing planes are zero.
     surface : str
@@ -76,7 +80,10 @@ def crop_interface(
         say(f"{n_z} plane(s) show no interface: the slice is passed through")
     else:
         asked = max(1, round(crop_depth_um / 1000 / source.pitch_mm[0]))
-        face = fit_surface(_reduced(source, threads), source.shape[1:], surface)
+        if face_of is None:
+            face = fit_surface(_reduced(source, threads), source.shape[1:], surface)
+        else:
+            face = _face_of(face_of, source)
     n_out = min(asked, _MOST_EMPTY * n_z)
     usable = _describe(report, source, face, asked)
     write_slice(
@@ -92,6 +99,22 @@ def crop_interface(
         threads=threads,
     )
     report.write(output)
+
+
+def _face_of(path: Path, source: SliceVolume) -> Surface | None:
+    """Take the face that was found in another channel of the same tiles."""
+    from mosaicflow.errors import InputError
+    from mosaicflow.io.slices import SliceVolume
+    from mosaicflow.slices.surface import Surface
+
+    other = SliceVolume(path)
+    if other.shape[1:] != source.shape[1:] or other.pitch_mm != source.pitch_mm:
+        raise InputError(
+            f"{source.path.name}: has {source.shape[1:]} columns at {source.pitch_mm} mm, "
+            f"{path.name} has {other.shape[1:]} at {other.pitch_mm}: expected the same tiles",
+            remedy="make both with the same positions and resolution_um",
+        )
+    return Surface.from_record(other.attrs.get("surface"), source.shape[1:])
 
 
 def _reduced(source: SliceVolume, threads: int) -> NDArray[np.float32]:

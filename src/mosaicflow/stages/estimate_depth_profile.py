@@ -8,7 +8,12 @@ __all__ = ["estimate_depth_profile"]
 
 
 def estimate_depth_profile(
-    *, slices: tuple[Path, ...], alignment: Path, output: Path, threads: int = 1
+    *,
+    slices: tuple[Path, ...],
+    alignment: Path,
+    output: Path,
+    channel: str = "",
+    threads: int = 1,
 ) -> None:
     """Tell how the instrument's brightness falls with depth from the specimen's own contrast.
 
@@ -20,6 +25,9 @@ def estimate_depth_profile(
         Where they go, solved from the links (alignment.json).
     output : Path
         Profile to write (depth_profile.json).
+    channel : str
+        Channel of these slices where it is not the one that was aligned, such as 1: slices that it
+        lacks are left out.
     threads : int
         Windows read at the same time.
     """
@@ -30,7 +38,7 @@ def estimate_depth_profile(
     from mosaicflow.io.tables import write_document
     from mosaicflow.stacking.profile import find_profile
 
-    profile = find_profile(slices, alignment, report, threads=threads)
+    profile = find_profile(slices, alignment, report, channel=channel, threads=threads)
     report.metric("profile_source", profile.source, "", "measured, per-slice or off")
     if profile.source == "per-slice":
         say = report.note if len(slices) == 1 else report.warn

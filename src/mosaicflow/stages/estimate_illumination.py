@@ -44,7 +44,8 @@ def estimate_illumination(
 ) -> None:
     """Estimate the static shading that all tiles share, and the curvature of their depth scale.
 
-    Writes focal_curvature.json beside the output where overlaps show a curvature beyond doubt.
+    Writes focal_curvature.json (of illumination_cN.npz: focal_curvature_cN.json) beside the output
+    where overlaps show a curvature beyond doubt.
 
     Parameters
     ----------
@@ -103,7 +104,9 @@ def estimate_illumination(
     field = _flat_field(choice, change, curvature, source)
     save_flat_field(output, field, n_tiles=len(samples))
     if curvature is not None and curvature.kept:
-        _write_curvature(output.with_name(names.CURVATURE.of()), field, curvature)
+        part = names.split_channel(output.name)[1]
+        name = names.channel_name(names.CURVATURE.of(), part)
+        _write_curvature(output.with_name(name), field, curvature)
     report.metric("n_tiles", len(samples), "", "tiles used")
     report.metric("n_overlaps", len(pairs), "", "overlaps compared")
     _describe(report, field, choice)

@@ -14,6 +14,7 @@ def stack(
     slices: tuple[Path, ...],
     alignment: Path,
     output: Path,
+    channel: str = "",
     depth_profile: Path | None = None,
     stack_blend_enabled: bool = True,
     stack_blend_depth_um: float = 50.0,
@@ -39,6 +40,10 @@ def stack(
     output : Path
         Volume to write (3d_volume.ome.zarr); z_matches.csv, stacking_decisions.csv,
         stack_z_intensity.csv and a preview go beside it.
+    channel : str
+        Channel of these slices where it is not the one that was aligned, such as 1: slices that it
+        lacks are left out, and tables are called z_matches_c1.csv and so on. 1cos and 1sin are no
+        brightness, and are drawn as they are.
     depth_profile : Path | None
         Brightness below a block face, applied in place of what normalize did to each slice
         (depth_profile.json); without it the slices are drawn as they are.
@@ -72,6 +77,7 @@ def stack(
 
     report = StageReport.of("stack", locals())
 
+    from mosaicflow.acquisition.channels import Channel
     from mosaicflow.errors import ParameterError
     from mosaicflow.stacking.build import StackInputs, StackSettings, stack_slices
 
@@ -82,6 +88,7 @@ def stack(
     settings = StackSettings(
         blend_um=stack_blend_depth_um if stack_blend_enabled else 0.0,
         gains=stack_overlap_z_gain,
+        is_light=not Channel.parse(channel).part,
         translations=apply_pairwise_transforms and not apply_rotation_only,
         rotations=apply_pairwise_transforms,
         resolutions_um=pyramid_resolutions,
@@ -90,6 +97,6 @@ def stack(
         isotropic=pyramid_make_isotropic,
         preview=stack_preview,
     )
-    inputs = StackInputs(slices, alignment, depth_profile)
+    inputs = StackInputs(slices, alignment, depth_profile, channel)
     stack_slices(inputs, output, settings, report, store=store, threads=threads)
     report.write(output)

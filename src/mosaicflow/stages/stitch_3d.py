@@ -68,6 +68,7 @@ def stitch_3d(
 
     import numpy as np
 
+    from mosaicflow.acquisition.channels import channel_of
     from mosaicflow.io.grids import LATTICE_KEYS, BoundedCache, MosaicGrid
     from mosaicflow.io.previews import ThinnedImage
     from mosaicflow.io.slices import write_columns
@@ -81,7 +82,8 @@ def stitch_3d(
     canvas = plan_canvas(_working_positions(positions, source), source.tile_shape[1:])
     tiles = BoundedCache(source.read, _CACHE_BYTES)
     gains = dict.fromkeys(source.tiles, 1.0)
-    if stitch_gain_compensation:
+    is_light = not channel_of(source.attrs, grid).part
+    if stitch_gain_compensation and is_light:
         gains = _gains(canvas, tiles, source.tiles, threads)
     warp, n_z = tile_warp(source, distortion, report)
     fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method, warp)
@@ -108,9 +110,14 @@ def stitch_3d(
         writer.finalize(source.pitch_mm, store.n_levels)
     if stitch_preview:
         _draw(output, preview.image, 1000 * source.pitch_mm[2] * canvas.shape_yx[1])
-    _describe_image(report, canvas, [found[corner] for corner in sorted(found)], preview.image)
+    _describe_image(report, canvas, [found[corner] for corner in sorted(found)])
     _describe_gains(report, gains)
-    _describe_lattice(report, canvas, binned)
+    if is_light:
+        from mosaicflow.slices.masks import tissue_fraction
+
+        share = tissue_fraction(preview.image)
+        report.metric("tissue_coverage", share, "", "canvas with tissue")
+        _describe_lattice(report, canvas, binned)
     report.write(output)
 
 
@@ -142,17 +149,12 @@ def _gains(
     return tile_gains(canvas, dict(zip(names, projections, strict=True)))
 
 
-def _describe_image(
-    report: StageReport, canvas: Canvas, sums: list[tuple[float, ...]], image: NDArray[np.float32]
-) -> None:
+def _describe_image(report: StageReport, canvas: Canvas, sums: list[tuple[float, ...]]) -> None:
     """Say what the blocks counted: pixels without data, and gradients across and off seams."""
     import numpy as np
 
-    from mosaicflow.slices.masks import tissue_fraction
-
     empty, *seams = np.sum(sums, axis=0).tolist()
     report.metric("empty_fraction", empty / np.prod(canvas.shape_yx), "", "canvas without data")
-    report.metric("tissue_coverage", tissue_fraction(image), "", "canvas with tissue")
     _describe_seams(report, *seams)
 
 

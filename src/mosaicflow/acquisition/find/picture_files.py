@@ -47,7 +47,7 @@ def list_tiles(path: Path) -> tuple[SourceTile]:
     return (SourceTile(ImageHeader(1, *size, pitch_um, channels, notes)),)
 
 
-def read_planes(path: Path, item: str) -> NDArray[Any]:
+def read_planes(path: Path, item: str, channel: int = 0) -> NDArray[Any]:
     """Read the pixels of a picture; see `TileSource`."""
     with _opened(path) as image:
         mode = _CONVERTED.get(image.mode, image.mode)
@@ -55,7 +55,7 @@ def read_planes(path: Path, item: str) -> NDArray[Any]:
             pixels = np.asarray(image if mode == image.mode else image.convert(mode))
         except (OSError, SyntaxError, ValueError) as error:
             raise FormatError(f"its pixels cannot be decoded ({error})") from error
-    return grey_planes(np.atleast_3d(pixels)[None], _CHANNELS[mode])
+    return grey_planes(np.atleast_3d(pixels)[None], _CHANNELS[mode], channel)
 
 
 def _opened(path: Path) -> Image:

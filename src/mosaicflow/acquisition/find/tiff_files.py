@@ -56,13 +56,13 @@ def read_tiff_header(path: Path, number: int | None = None) -> ImageHeader:
         raise FormatError(f"is not a usable TIFF ({error})") from error
 
 
-def read_tiff_planes(path: Path, number: int | None = None) -> NDArray[Any]:
+def read_tiff_planes(path: Path, number: int | None = None, channel: int = 0) -> NDArray[Any]:
     """Read the pixels.
 
     Returns
     -------
     ndarray, shape (n_z, n_y, n_x), dtype of the file
-        Of colours the mean (float32), of other channels the first.
+        Of colours the mean (float32), of other channels the one asked for.
 
     Raises
     ------
@@ -73,7 +73,8 @@ def read_tiff_planes(path: Path, number: int | None = None) -> NDArray[Any]:
     try:
         with open_tiff(path) as file:
             image = describe_tiff(file, number)
-            return image.layout.planes(own_series(file, number or 0).asarray(), image.channels)
+            stored = own_series(file, number or 0).asarray()
+            return image.layout.planes(stored, image.channels, channel)
     except (tifffile.TiffFileError, struct.error, ValueError, KeyError, zlib.error) as error:
         raise FormatError(f"its pixels cannot be decoded ({error})") from error
 
@@ -83,9 +84,9 @@ def list_tiles(path: Path, number: int | None = None) -> tuple[SourceTile]:
     return (SourceTile(read_tiff_header(path, number)),)
 
 
-def read_planes(path: Path, item: str) -> NDArray[Any]:
+def read_planes(path: Path, item: str, channel: int = 0) -> NDArray[Any]:
     """Read an image by its number; see `TileSource`."""
-    return read_tiff_planes(path, int(item) if item else None)
+    return read_tiff_planes(path, int(item) if item else None, channel)
 
 
 def _check_codec(file: tifffile.TiffFile) -> None:

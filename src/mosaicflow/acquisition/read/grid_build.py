@@ -53,6 +53,10 @@ class GridBuild:
         Undo the rotation of the camera's buffer where a marker shows it.
     strict : bool
         A tile that would be repaired or skipped fails the slice.
+    channel : int
+        Channel of image tiles that is read.
+    change : callable, optional
+        Makes other values of a tile in place, for what is no brightness.
     """
 
     root: Path
@@ -60,6 +64,8 @@ class GridBuild:
     aline_shift: int = 0
     fix_camera_shift: bool = False
     strict: bool = False
+    channel: int = 0
+    change: Callable[[NDArray[np.float32]], None] | None = None
     contents: dict[Index, TileContent] = field(default_factory=dict)
     raw_files: dict[Index, list[dict[str, Any]]] = field(default_factory=dict)
     _problems: dict[Index, list[Problem]] = field(default_factory=dict)
@@ -129,7 +135,10 @@ class GridBuild:
         try:
             before = tile_states(self.root, tile, staged=self._staged)
             marker = tile_marker(self.root, self.tiles, tile) if self.fix_camera_shift else None
-            read_tile(self.root, self.tiles, tile, out, aline_shift=self.aline_shift, marker=marker)
+            read_tile(
+                self.root, self.tiles, tile, out,
+                aline_shift=self.aline_shift, marker=marker, channel=self.channel,
+            )  # fmt: skip
             sealed = seal_tile(self.root, tile, before, staged=self._staged)
         except (OSError, InputError) as error:
             text = getattr(error, "strerror", None) or str(error)
@@ -140,6 +149,8 @@ class GridBuild:
         if marker is not None:
             text = f"the camera's marker is at A-line {marker.aline}; the tile is rolled back"
             log.add("camera_shift", "repair", text, **place)  # type: ignore[arg-type]
+        if self.change is not None:
+            self.change(out)
         content = clean_tile(out)
         found = f"{content.n_bad} of {out.size} samples are not finite"
         if content.bad_fraction > MAX_BAD_FRACTION:
@@ -147,6 +158,8 @@ class GridBuild:
             return None
         if content.n_bad:
             log.add("not_finite", "repair", f"{found}; they are set to 0", **place)  # type: ignore[arg-type]
+        if self.change is not None:
+            return content
         if content.is_blank:
             text = f"all samples are {float(out.flat[0]):.4g}: no fit uses the tile"
             log.add("blank_tile", "keep", text, **place)  # type: ignore[arg-type]

@@ -46,6 +46,7 @@ def read_tile(
     *,
     aline_shift: int = 0,
     marker: Marker | None = None,
+    channel: int = 0,
 ) -> None:
     """Read a tile's samples, oriented, cropped and with its repeats averaged.
 
@@ -65,6 +66,8 @@ def read_tile(
     marker : Marker, optional
         Marker of a camera whose buffer was read from the wrong place: its A-line becomes the first
         one and gets the samples of its neighbour.
+    channel : int
+        Channel of an image.
 
     Raises
     ------
@@ -77,7 +80,8 @@ def read_tile(
     if _covered(tile, tiles) < target.size:
         out[...] = 0
     if tiles.reader.format == "tiff":
-        _place(_image(root, tile, tile.geometry).transpose(1, 2, 0), target, tile)
+        image = _image(root, tile, tile.geometry, channel)
+        _place(image.transpose(1, 2, 0), target, tile)
         return
     if marker is not None:
         aline_shift -= marker.aline
@@ -119,10 +123,13 @@ def tile_folder(root: Path, tile: Tile) -> Path:
     return path.parent if is_file else path
 
 
-def _image(root: Path, tile: Tile, geometry: Geometry) -> NDArray[Any]:
+def _image(root: Path, tile: Tile, geometry: Geometry, channel: int = 0) -> NDArray[Any]:
     folder = tile_folder(root, tile)
+    other = (channel,) if channel else ()
     pieces = [
-        with_retries(partial(source_of(file.name).read_planes, folder / file.name, tile.item))
+        with_retries(
+            partial(source_of(file.name).read_planes, folder / file.name, tile.item, *other)
+        )
         for file in tile.files
     ]
     n_z = sum(len(piece) for piece in pieces)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mosaicflow.io.zarr.analysis import AnalysisOmeZarrWriter
 from mosaicflow.io.zarr.bare import open_arrays
+from mosaicflow.io.zarr.combine import combine_images
 from mosaicflow.io.zarr.errors import AssumedUnitWarning
 from mosaicflow.io.zarr.info import OmeZarrInfo, is_finished, read_omezarr_info
 from mosaicflow.io.zarr.location import check_distinct, locate
@@ -24,6 +25,7 @@ __all__ = [
     "OmeZarrWriter",
     "Problem",
     "check_distinct",
+    "combine_images",
     "find_root",
     "is_finished",
     "locate",

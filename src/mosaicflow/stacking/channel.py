@@ -1,0 +1,40 @@
+"""Slices of another channel than the one that was aligned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mosaicflow.alignment.solution import Alignment
+    from mosaicflow.io.report import StageReport
+    from mosaicflow.slices.stored import SliceStore
+
+__all__ = ["of_channel"]
+
+
+def of_channel(
+    solved: Alignment, stores: Sequence[SliceStore], channel: str, report: StageReport
+) -> Alignment:
+    """Leave out the slices that a channel lacks, and say so.
+
+    Parameters
+    ----------
+    solved : Alignment
+        Of the channel that was measured.
+    stores : sequence of SliceStore
+        Slices of this channel.
+    channel : str
+        Its name, such as 1; empty for the one that was measured, which must have all slices.
+    report : StageReport
+        Warned of what is lacking.
+    """
+    known = {store.slice_id for store in stores}
+    lost = [one.slice_id for one in solved.slices if one.slice_id not in known]
+    if not channel or not lost:
+        return solved
+    named = ", ".join(map(str, lost))
+    report.warn(f"channel {channel} has no image of slice {named}: their planes are empty")
+    return replace(solved, slices=tuple(one for one in solved.slices if one.slice_id in known))

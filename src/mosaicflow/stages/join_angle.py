@@ -1,0 +1,65 @@
+"""Stage `join_angle`: one volume of angles, from those of cosine and sine of the doubled angle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mosaicflow.io.store_options import StoreOptions
+
+__all__ = ["join_angle"]
+
+
+def join_angle(
+    *,
+    cosine: Path,
+    sine: Path,
+    output: Path,
+    store: StoreOptions = StoreOptions(),
+    threads: int = 1,
+) -> None:
+    """Make one angle of each voxel's mean cosine and sine, level by level.
+
+    Parameters
+    ----------
+    cosine : Path
+        Volume of the cosine of the doubled angle (3d_volume_cNcos.ome.zarr).
+    sine : Path
+        Volume of its sine (3d_volume_cNsin.ome.zarr).
+    output : Path
+        Volume to write (3d_volume_cN.ome.zarr): degrees above 0 and up to 180, 0 without data.
+    store : StoreOptions
+        How the output is written (n_levels does not apply to a volume).
+    threads : int
+        Not used: the levels are written by the threads of the store.
+    """
+    from mosaicflow.io.report import StageReport
+
+    report = StageReport.of("join_angle", locals())
+
+    from mosaicflow.acquisition.channels import channel_of, joined_angles
+    from mosaicflow.errors import InputError
+    from mosaicflow.io.zarr import combine_images, open_levels, read_omezarr_info
+
+    levels = [open_levels(read_omezarr_info(path)) for path in (cosine, sine)]
+    blocks = [found[0].attrs for found in levels]
+    parts = [channel_of(b, p) for b, p in zip(blocks, (cosine, sine), strict=True)]
+    shapes = [[level.shape for level in found] for found in levels]
+    if shapes[0] != shapes[1] or [one.part for one in parts] != ["cos", "sin"]:
+        raise InputError(
+            f"{cosine.name} and {sine.name} are no cosine and sine of one channel, in the same "
+            f"voxels: found {shapes[0][0]} and {shapes[1][0]}",
+            remedy="run the stage stack again for both",
+        )
+    block = report.block(
+        blocks[0], channel=str(parts[0].number), values="angle_deg", period_deg=180
+    )
+    combine_images(
+        (cosine, sine),
+        output,
+        joined_angles,
+        attrs=block,
+        window=(0.0, 180.0),
+        **store.writer_options(),
+    )
+    report.metric("levels", len(shapes[0]), "", "levels of the volume")
+    report.write(output)
