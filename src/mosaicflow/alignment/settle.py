@@ -71,7 +71,7 @@ _MOST_EXCLUDED = 0.2
 # Pairs of common tissue agree to a tenth of this.
 _LOOP_ERROR_PX = 1.0
 # Departure from the stage [um] that is worth a look: simulated stages that err by 12 um rms per
-# axis give 60, by 30 um 130 (nine sets); a slice that lies 400 um beside its report gives 460. At
+# axis give 60, by 30 um 130 (nine sets); a slice that lies 400 um beside its report gives 430. At
 # twice this a tile's width would pass on small fields of view.
 _CORRECTION_UM = 200.0
 
