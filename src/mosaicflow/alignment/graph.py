@@ -18,6 +18,7 @@ from scipy.sparse.linalg import splu
 from mosaicflow.alignment.given import home_of, ties_of
 from mosaicflow.alignment.poses import Pose
 from mosaicflow.alignment.rows import Rows, lever, solve_step
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -282,7 +283,7 @@ class _Problem:
         found = {"stage": 1.0}
         for kind in ("turn", "shift", "upright"):
             mine = size[self.kinds == kind]
-            found[kind] = max(1.0, 1.4826 * float(np.median(mine))) if mine.size else 1.0
+            found[kind] = max(1.0, spread_about(mine, 0.0)) if mine.size else 1.0
         return found
 
     def weights(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.solution import Section
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,7 +115,7 @@ def _prior(links: Sequence[Link], rules: DepthRules) -> tuple[float, float]:
     if not drifts.size:
         return 0.0, claimed
     middle = float(np.median(drifts))
-    limit = 3 * max(1.4826 * float(np.median(np.abs(drifts - middle))), _LEAST_UM)
+    limit = 3 * max(spread_about(drifts, middle), _LEAST_UM)
     kept = np.clip(drifts, middle - limit, middle + limit)
     mean = float(kept.sum()) / (_CLAIM + len(kept))
     total = float(((kept - mean) ** 2).sum())

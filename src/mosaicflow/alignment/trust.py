@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.spread import spread_about
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -104,7 +106,7 @@ def _pooled(steps: Sequence[float], claimed: float) -> float:
     """Give the standard error of one end of a step; what is claimed counts as some of them."""
     seen = np.array(steps)
     if len(seen) > 4:
-        limit = max(3 * 1.4826 * float(np.median(np.abs(seen))), claimed)
+        limit = max(3 * spread_about(seen, 0.0), claimed)
         seen = np.clip(seen, -limit, limit)
     total = _CLAIM * claimed**2 + float((seen**2).sum()) / 2
     return math.sqrt(total / (_CLAIM + len(seen)))

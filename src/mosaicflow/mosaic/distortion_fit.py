@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.mosaic.distortion import TileDistortion
-from mosaicflow.mosaic.spread import spread_about
 from mosaicflow.mosaic.tile_basis import FieldBasis
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -14,8 +14,8 @@ from mosaicflow.mosaic.link import Link, Option
 from mosaicflow.mosaic.loops import believable, choose_by_loops
 from mosaicflow.mosaic.pair_shift import find_candidates, search
 from mosaicflow.mosaic.refining import LinkRefiner
-from mosaicflow.mosaic.spread import robust_spread
 from mosaicflow.mosaic.stage_model import fit_stage_model
+from mosaicflow.spread import robust_spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

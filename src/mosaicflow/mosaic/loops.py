@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.mosaic.spread import spread_about
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

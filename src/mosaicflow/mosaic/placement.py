@@ -12,8 +12,8 @@ from mosaicflow.mosaic.lattice import neighbours
 from mosaicflow.mosaic.link_error import LinkError
 from mosaicflow.mosaic.loops import loops_of
 from mosaicflow.mosaic.normal_equations import Pull, solve_steps, spread_of_tiles
-from mosaicflow.mosaic.spread import robust_spread
 from mosaicflow.mosaic.stage_model import fit_stage_model
+from mosaicflow.spread import robust_spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,8 +10,8 @@ import numpy as np
 from mosaicflow.mosaic.lens import lens_share
 from mosaicflow.mosaic.link import Link
 from mosaicflow.mosaic.overlap import CutOverlap
-from mosaicflow.mosaic.spread import spread_about
 from mosaicflow.mosaic.windows import window_scatter
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

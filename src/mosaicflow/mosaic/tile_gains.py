@@ -10,7 +10,7 @@ from scipy.sparse import coo_matrix, diags
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import spsolve
 
-from mosaicflow.mosaic.spread import spread_about
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

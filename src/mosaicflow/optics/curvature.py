@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from mosaicflow.mosaic.resampling import area_weights
 from mosaicflow.mosaic.tile_basis import FieldBasis
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +36,7 @@ _FEWEST_BLOCKS = 200
 # Below this the band pass leaves nothing of a profile.
 _FEWEST_PLANES = 24
 _ORDER = 2
-_HUBER, _MAD = 1.345, 1.4826
+_HUBER = 1.345
 # Rounds of straightening and measuring again: a large shift is measured too small.
 _ROUNDS = 3
 # Curvature that is no use: it moves nothing by a twentieth of a plane (root mean square).
@@ -231,7 +232,7 @@ def _robust_fit(blocks: Sequence[_Blocks]) -> F64:
     found: F64 = np.zeros(len(matrix))
     for _ in range(8):
         rest = shift - found @ matrix
-        scale = _MAD * float(np.median(np.abs(rest))) + 1e-9
+        scale = spread_about(rest, 0.0) + 1e-9
         weighted = matrix / np.maximum(1, np.abs(rest) / (_HUBER * scale))
         normal = weighted @ matrix.T
         # A mosaic of one row or column does not see all terms.
@@ -256,7 +257,7 @@ def _judged(
     matrix, left = rest
     normal = matrix @ matrix.T
     normal[np.diag_indices_from(normal)] += 1e-6 * np.trace(normal)
-    noise = _MAD * float(np.median(np.abs(left)))
+    noise = spread_about(left, 0.0)
     # Blocks of one overlap err together: they count as one measurement each way.
     share = left.size / max(1, len(overlaps))
     error = float(np.sqrt(noise**2 * share * np.trace(np.linalg.inv(normal))))

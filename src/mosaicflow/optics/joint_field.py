@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.spread import MEDIAN, spread_about
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
@@ -35,7 +37,6 @@ _FEWEST_PLACES = 16
 # Of the median's error against the mean's, and of the Huber weights: for normal tiles.
 _ROBUST_LOSS = 1.1
 _HUBER = 1.345
-_MAD = 1.4826
 # Log field of one order that is taken for none at all, squared: 0.01 %.
 _NOTHING = 1e-8
 _SWEEPS, _RELEVANCE_STEPS = 6, 150
@@ -170,7 +171,7 @@ def _robust_mean(tiles: F64) -> tuple[F64, F64]:
     mean = np.median(tiles, axis=0)
     spread = np.full(tiles.shape[1], np.inf)
     for _ in range(10):
-        spread = _MAD * np.median(np.abs(tiles - mean), axis=0) + 1e-9
+        spread = np.median(np.abs(tiles - mean), axis=0) / MEDIAN + 1e-9
         weights = 1 / np.maximum(1, np.abs(tiles - mean) / (1.5 * spread))
         mean = (weights * tiles).sum(axis=0) / weights.sum(axis=0)
     return mean, spread
@@ -277,7 +278,7 @@ def _pair_equations(pairs: Sequence[_Pair], found: F64, *, parts: bool = False) 
     if not pairs:
         return _Equations(normal, right, normal)
     rests = [pair.ratio - found @ pair.matrix for pair in pairs]
-    noise = _MAD * float(np.median(np.concatenate([np.abs(r - np.median(r)) for r in rests])))
+    noise = spread_about(np.concatenate([r - np.median(r) for r in rests]), 0.0)
     noise = max(noise, 1e-6)
     between = _between_pairs(rests, noise)
     scores: dict[Hashable, F64] = {}
@@ -311,7 +312,7 @@ def _between_pairs(rests: Sequence[F64], noise: float) -> float:
     """Variance of the tiles' difference in brightness, beyond what noise makes of their means."""
     means = np.array([np.median(rest) for rest in rests])
     chance = np.mean([noise**2 / len(rest) for rest in rests])
-    return max(float((_MAD * np.median(np.abs(means - np.median(means)))) ** 2 - chance), 1e-10)
+    return max(float(spread_about(means, float(np.median(means))) ** 2 - chance), 1e-10)
 
 
 def _doubt(

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mosaicflow.spread import spread_about
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -23,8 +25,6 @@ _COLOURS = {_INK: "ink", _LINE: "line", _GOOD: "accent", _BAD: "bad"}
 # A value this many times the usual spread away from the median is marked; 3.5 is the usual choice
 # for a robust score (one in 2 000 of normal values). At 7 only gross faults would show.
 _OUTLIER = 3.5
-# The spread of normal values is this times the median distance from the median.
-_NORMAL = 1.4826
 # Points from which a trend is one, and from which a median tells what is usual. Of 40 000 drawn
 # series of pure noise 20 % have an "outlier" among five points, 17 % among seven, 12 % among 12.
 _FEWEST, _USUAL = 3, 7
@@ -135,7 +135,7 @@ def outliers(values: dict[int, float]) -> list[int]:
         return []
     numbers = np.array(list(values.values()))
     middle = float(np.median(numbers))
-    spread = _NORMAL * float(np.median(np.abs(numbers - middle)))
+    spread = spread_about(numbers, middle)
     # Of equal values any other would stand out: a hundredth of the value is no difference.
     least = max(_OUTLIER * spread, 0.01 * abs(middle), 1e-6)
     return sorted(one for one, value in values.items() if abs(value - middle) > least)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mosaicflow.errors import FormatError
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,7 +146,7 @@ def middle_ratio(upper: NDArray[np.float32], lower: NDArray[np.float32]) -> tupl
         return float("nan"), float("inf")
     ratios = np.log(upper[both] / lower[both])
     middle = float(np.median(ratios))
-    spread = 1.4826 * float(np.median(np.abs(ratios - middle)))
+    spread = spread_about(ratios, middle)
     return middle, 1.2533 * spread / count**0.5  # of a median, for normal noise
 
 
@@ -231,7 +232,7 @@ class _Problem:
             steps[found.upper[within], found.upper_depth[within]] = found.log_ratio[within]
             seen = np.isfinite(steps).sum(axis=0) >= 3
             rest = steps[:, seen] - np.nanmedian(steps[:, seen], axis=0)
-            spread = 1.4826 * float(np.nanmedian(np.abs(rest))) if seen.any() else spread
+            spread = spread_about(rest[np.isfinite(rest)], 0.0) if seen.any() else spread
             # Slices that overlap see the same specimen again: their steps are no new evidence.
             n_between, n_within = int(found.between.sum()), int(within.sum())
             spread *= (n_between / max(n_within, 1) + 1) ** 0.5
@@ -241,7 +242,7 @@ class _Problem:
         """Take the error of ratios between slices from how well they agree."""
         if between.sum() < 8:
             return sigma
-        spread = 1.4826 * float(np.median(np.abs(rest[between])))
+        spread = spread_about(rest[between], 0.0)
         measured = np.hypot(self.found.sigma, max(spread, _RATIO_SIGMA / 2))
         return np.where(between, measured, sigma)
 

@@ -10,6 +10,7 @@ from numpy.polynomial.legendre import legvander
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from mosaicflow.errors import QualityError
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -233,7 +234,7 @@ def _robust_fit(
         normal[np.diag_indices_from(normal)] += 1e-6 * np.trace(normal)
         solution = np.linalg.solve(normal, (kept * robust[:, None]).T @ target)
         residual = np.abs(target - kept @ solution)
-        scale = max(0.25, 1.4826 * float(np.median(residual[base > 0])))
+        scale = max(0.25, spread_about(residual[base > 0], 0.0))
         robust = base * np.where(residual < 4 * scale, (1 - (residual / (4 * scale)) ** 2) ** 2, 0)
     coefficients = np.zeros((order + 1) ** 2)
     # Rounded here, so that who reads the recorded surface finds every column where it was put.

@@ -21,6 +21,7 @@ from mosaicflow.slices.depth_profile import (
 )
 from mosaicflow.slices.masks import log_otsu
 from mosaicflow.slices.stored import open_slice
+from mosaicflow.spread import spread_about
 from mosaicflow.stacking.channel import of_channel
 from mosaicflow.stacking.draw import plan_slices, sample_windows
 from mosaicflow.stacking.sampling import Sampler
@@ -273,7 +274,7 @@ def _describe(
     explained = fit.explained(found)
     text = "spread (MAD) of log ratios of the same tissue in two slices, {} the profile"
     for name, values in (("before", ratios[between]), ("after", (ratios - explained)[between])):
-        spread = 1.4826 * float(np.median(np.abs(values)))
+        spread = spread_about(values, 0.0)
         report.metric(f"ratio_spread_{name}", spread, "", text.format(name))
     alone = [note.slice_id for note in profile.slices if not note.shares_tissue]
     if alone:

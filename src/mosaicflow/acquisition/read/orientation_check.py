@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from mosaicflow.acquisition.orientation import Orientation
 from mosaicflow.acquisition.read.reading import depth_means
 from mosaicflow.errors import FormatError, InputError
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,7 +141,7 @@ def _images(root: Path, pair: _Pair) -> tuple[NDArray[np.float32], NDArray[np.fl
 def _has_structure(image_ba: NDArray[np.float32]) -> bool:
     if min(image_ba.shape) < 2 * _LEAST_OVERLAP_PX or not np.isfinite(image_ba).all():
         return False
-    noise = 1.4826 * np.median(np.abs(np.diff(image_ba, axis=0))) / np.sqrt(2)
+    noise = spread_about(np.diff(image_ba, axis=0), 0.0) / np.sqrt(2)
     low, high = np.percentile(gaussian_filter(image_ba, _FINE_PX), (5, 95))
     return bool(high - low > noise)
 
