@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -12,6 +13,7 @@ import tifffile
 from mosaicflow.cli.convert import convert
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError
 from mosaicflow.io.zarr import open_level, read_omezarr, read_omezarr_info, save_omezarr
+from mosaicflow.io.zarr.errors import OmeZarrWarning
 
 from .conftest import RESOLUTION_MM, noise
 
@@ -91,7 +93,6 @@ def test_a_coarser_level_of_a_grid_is_no_grid(tmp_path, grid):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64", "complex64"])
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_nifti_there_and_back(tmp_path, dtype, suffix):
-    nibabel = pytest.importorskip("nibabel")
     data = noise((6, 20, 30), dtype)
     source, middle, back = (tmp_path / n for n in ("a.ome.zarr", f"a{suffix}", "b.ome.zarr"))
     save_omezarr(data, source, RESOLUTION_MM)
@@ -108,17 +109,64 @@ def test_nifti_there_and_back(tmp_path, dtype, suffix):
 
 
 def test_nifti_by_others_with_scaling_and_other_types(tmp_path):
-    nibabel = pytest.importorskip("nibabel")
     data = np.arange(-60, 60, dtype=np.int16).reshape(4, 5, 6)
     image = nibabel.Nifti1Image(data, np.diag([10, 10, 5, 1]))
     image.header.set_xyzt_units("micron")
     nibabel.save(image, tmp_path / "a.nii.gz")
-    convert(str(tmp_path / "a.nii.gz"), str(tmp_path / "a.ome.zarr"), n_levels=1)
+    with pytest.warns(OmeZarrWarning, match="int16 are written as float32"):
+        convert(str(tmp_path / "a.nii.gz"), str(tmp_path / "a.ome.zarr"), n_levels=1)
     found, resolution = read_omezarr(tmp_path / "a.ome.zarr")
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found.compute(), data.transpose(2, 1, 0))
     assert resolution == (0.005, 0.01, 0.01)
     assert len(read_omezarr_info(tmp_path / "a.ome.zarr").levels) == 2
+
+
+@pytest.mark.parametrize("kind", ["tif", "nii"])
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_whole_numbers_of_eight_bytes_are_never_rounded(tmp_path, kind, dtype):
+    """2**53 + 1 is the first that has no float64 of its own."""
+    data = (np.arange(210).reshape(5, 6, 7) + 2**53).astype(dtype)
+    source, output = tmp_path / f"a.{kind}", tmp_path / "b.nii"
+    _write(source, data)
+    for refused in ("b.ome.zarr", "b.ome.zarr.zip", "b.ome.tif"):
+        with pytest.raises(MosaicflowError, match=f"{dtype}.*(32 bits|fewer bytes)"):
+            convert(str(source), str(tmp_path / refused), resolution=(1.0,))
+        assert not (tmp_path / refused).exists()
+    convert(str(source), str(output), resolution=(1.0,))
+    found = np.asarray(nibabel.load(output).dataobj).T
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, data)
+
+
+@pytest.mark.parametrize("kind", ["tif", "nii"])
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [("int8", "float32"), (">i2", "float32"), ("int32", "float64"), (">u4", "float64")],
+)
+def test_a_store_says_that_it_keeps_values_in_another_type(tmp_path, kind, dtype, kept):
+    data = np.arange(-100, 110).reshape(5, 6, 7).astype(dtype)
+    source = tmp_path / f"a.{kind}"
+    _write(source, data)
+    with pytest.warns(OmeZarrWarning, match=f"are written as {kept}"):
+        convert(str(source), str(tmp_path / "b.ome.zarr"), resolution=(1.0,))
+    found = open_level(tmp_path / "b.ome.zarr")
+    assert found.dtype == kept
+    np.testing.assert_array_equal(found[...], data)
+    convert(str(source), str(tmp_path / "b.ome.tif"), resolution=(1.0,))
+    back = tifffile.imread(tmp_path / "b.ome.tif")
+    assert back.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(back, data)
+
+
+def _write(path, data):
+    if path.suffix == ".tif":
+        order = ">" if data.dtype.byteorder == ">" else "<"
+        tifffile.imwrite(path, data, photometric="minisblack", metadata=None, byteorder=order)
+    else:
+        image = nibabel.Nifti1Image(data.T, np.eye(4), dtype=data.dtype.newbyteorder("="))
+        image.header.set_xyzt_units("mm")
+        nibabel.save(image, path)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])

@@ -39,6 +39,12 @@ __all__ = ["Conversion", "convert_image"]
 _NIFTI = (".nii", ".nii.gz")
 _TIFF = (".tif", ".tiff")
 _UNKNOWN_MM = 0.001
+# Bytes of the longest value of each kind (integer, real, complex) that a file can keep.
+_LARGEST_BYTES = {
+    "tiff": {"i": 4, "u": 4, "f": 8, "c": 16},
+    "series": {"i": 8, "u": 8, "f": 8, "c": 16},
+}
+_KIND_NAMES = {"tiff": "OME-TIFF", "series": "TIFF"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +104,17 @@ def convert_image(source: str, output: str, store: StoreFormat, how: Conversion)
 
 def _in_kept_dtype(kind: str, volume: VolumeSource, source: str) -> VolumeSource:
     """Give the voxels the type that a kind of file can keep, if one holds all their values."""
-    name = volume.dtype.name
-    if kind == "tiff" and name in {"int64", "uint64"}:
+    found = volume.dtype
+    wider = {"bool": np.uint8, "float16": np.float32}.get(found.name)
+    if wider is not None:
+        dtype = np.dtype(wider)
+        return replace(volume, dtype=dtype, read=lambda region: volume.read(region).astype(dtype))
+    if kind in _LARGEST_BYTES and found.itemsize > _LARGEST_BYTES[kind].get(found.kind, 0):
         raise ParameterError(
-            f"{source}: OME-TIFF keeps no {name}", remedy="convert to .nii, or to 32 bits before"
+            f"{source}: {_KIND_NAMES[kind]} keeps no {found.name}",
+            remedy="convert to .nii, or to a type of fewer bytes before",
         )
-    wider = {"bool": np.uint8, "float16": np.float32}.get(name)
-    if wider is None:
-        return volume
-    dtype = np.dtype(wider)
-    return replace(volume, dtype=dtype, read=lambda region: volume.read(region).astype(dtype))
+    return volume
 
 
 def _to_file(kind: str, output: Path, volume: VolumeSource, pitch: Sequence[float]) -> None:

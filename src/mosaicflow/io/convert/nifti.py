@@ -20,7 +20,6 @@ from mosaicflow.io.convert.volume import (
     spool_file,
 )
 from mosaicflow.io.zarr.errors import OmeZarrWarning
-from mosaicflow.io.zarr.values import storable_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +84,7 @@ def _scaled(
         scaled: NDArray[Any] = apply_read_scaling(voxels, proxy.slope, proxy.inter)
         return scaled
 
-    dtype = storable_dtype(scale(np.zeros((1, 1, 1), raw.dtype)).dtype)
+    dtype = scale(np.zeros((1, 1, 1), raw.dtype)).dtype.newbyteorder("=")
 
     def read(region: Region) -> NDArray[Any]:
         return scale(raw[region]).astype(dtype, copy=False)

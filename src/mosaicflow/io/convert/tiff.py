@@ -21,7 +21,6 @@ from mosaicflow.io.convert.volume import (
 from mosaicflow.io.tiff_pages import describe_tiff, open_tiff, own_series
 from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.errors import OmeZarrWarning
-from mosaicflow.io.zarr.values import storable_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +47,7 @@ class _Pixels:
     resolution_mm: tuple[float, ...] | None
 
     def source(self) -> VolumeSource:
-        dtype = storable_dtype(self.dtype)
+        dtype = self.dtype.newbyteorder("=")
         return VolumeSource(
             self.shape,
             dtype,
@@ -142,7 +141,7 @@ def _pixels_of(file: tifffile.TiffFile, path: Path, stack: ExitStack) -> _Pixels
     layout = image.layout
     if layout.channel:
         raise FormatError(
-            f"{path}: found axes {layout.axes} of {layout.shape}, expected z, y, x of one channel",
+            f"found axes {layout.axes} of {layout.shape}, expected z, y, x of one channel",
             remedy="save the channel that is meant as a file of its own",
         )
     for note in image.notes:

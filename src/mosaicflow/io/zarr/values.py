@@ -98,7 +98,8 @@ def kept_dtype(found: np.dtype[Any], where: str) -> np.dtype[Any]:
     if not np.can_cast(found, kept, "safe") or (found.kind in "iu" and found.itemsize > 4):
         raise FormatError(
             f"{where}: values of type {found} cannot be kept in a store without loss",
-            remedy="convert it to NIfTI, or store it as float64 by the program that wrote it",
+            remedy="convert it to .nii, or store it in 32 bits (or as float64) with the program"
+            " that wrote it",
         )
     text = f"{where}: values of type {found} are written as {kept}"
     warnings.warn(text, OmeZarrWarning, stacklevel=3)
