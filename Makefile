@@ -27,13 +27,14 @@ lint: $(VENV)/.test
 docs: $(VENV)/.runtime
 	$(BIN)/python docs/generate_parameters.py
 
-# Needs uv; the files hold hashes and no address.
+# Needs uv; the files hold hashes and no address. What is installed is what is tested: the tests
+# hold more packages, which may need older ones.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  pyproject.toml --group build -o requirements/runtime.txt
+	  pyproject.toml --extra formats --extra view --extra cloud --extra microscopes \
+	  --group build --group test -o requirements/test.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  pyproject.toml --extra formats --extra view --extra cloud --group build --group test \
-	  -c requirements/runtime.txt -o requirements/test.txt
+	  pyproject.toml --group build -c requirements/test.txt -o requirements/runtime.txt
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -157,8 +157,8 @@ def _nothing_found(root: Path, settings: InspectSettings) -> InputError:
     only = f" among slices {settings.debug_slices}" if settings.debug_slices else ""
     return InputError(
         f"{root}: no tile found{only}; looked for tile_xX_yY_zZ folders (also in zNN/ and "
-        f"slice_zNN/tiles/), TIFF, PNG and JPEG files (also in zNN/) and {TABLE_NAME}; found: "
-        f"{seen or 'nothing'}"
+        "slice_zNN/tiles/), TIFF, CZI, LIF, ND2, NIfTI, MAT, OME-Zarr, PNG and JPEG files (also "
+        f"in zNN/) and {TABLE_NAME}; found: {seen or 'nothing'}"
     )
 
 
@@ -180,13 +180,17 @@ def _context(
 ) -> SliceContext:
     layouts = Counter(draft.layout for draft in drafts)
     layout = max(sorted(layouts), key=lambda name: layouts[name])
-    if layout == "tiff" or any(has_source(f.name) for d in drafts for f in d.files):
+    if layout == "tiff" or any(has_source(n) for d in drafts for n in _names(d)):
         reader = Reader("tiff", "", settings.image_orientation)
     else:
         reader = Reader("oct", settings.sample_type, settings.oct_orientation)
     noted = read_overlap(root, slice_id) if reader.format == "oct" else None
     overlap = settings.overlap_fraction if noted is None else noted
     return SliceContext(slice_id, root_name, layout, reader, overlap)
+
+
+def _names(draft: Draft) -> list[str]:
+    return [draft.path.rpartition("/")[2], *(file.name for file in draft.files)]
 
 
 def _stop_without_slice(slices: Sequence[SliceTiles], log: ProblemLog) -> None:

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from mosaicflow.acquisition.image_header import ImageHeader
 
-__all__ = ["ENTRY_POINTS", "SourceTile", "TileSource", "has_source", "source_of"]
+__all__ = [
+    "ENTRY_POINTS",
+    "SourceTile",
+    "TileSource",
+    "has_source",
+    "import_extra",
+    "is_folder_tile",
+    "source_of",
+    "tile_rank",
+]
 
 ENTRY_POINTS = "mosaicflow.tile_sources"
 
@@ -63,9 +72,11 @@ class TileSource(Protocol):
         """
 
 
-# Suffix: module.
+# Suffix: module; the first kinds that a folder holds are its tiles (`tile_rank`).
 _BUILT_IN = {
     ".tif": "tiff_files", ".tiff": "tiff_files",
+    ".czi": "czi_files", ".nd2": "nd2_files", ".lif": "lif_files",
+    ".nii": "nifti_files", ".nii.gz": "nifti_files", ".mat": "mat_files", ".zarr": "zarr_tiles",
     ".png": "picture_files", ".jpg": "picture_files", ".jpeg": "picture_files",
     ".bmp": "picture_files",
 }  # fmt: skip
@@ -107,8 +118,57 @@ def source_of(name: str) -> TileSource:
     return loaded
 
 
+def is_folder_tile(path: Path) -> bool:
+    """Whether a folder is a tile as a whole, as a store is: not one that holds images.
+
+    A folder may be called like the images in it.
+    """
+    module = _BUILT_IN.get(_suffix(path.name), "")
+    is_image = module in ("tiff_files", "picture_files")
+    return has_source(path.name) and not is_image and path.is_dir()
+
+
+def tile_rank(name: str) -> int:
+    """Tell what counts as tiles where files of several kinds lie side by side: the lowest rank.
+
+    Results, masks and previews are saved beside tiles: as pictures above all, then as NIfTI, MAT
+    or OME-Zarr.
+    """
+    module = _BUILT_IN.get(_suffix(name), "")
+    return {"picture_files": 2, "nifti_files": 1, "mat_files": 1, "zarr_tiles": 1}.get(module, 0)
+
+
+def import_extra(package: str, name: str, extra: str) -> Any:  # noqa: ANN401  # untyped packages
+    """Import a package that reads a format.
+
+    Parameters
+    ----------
+    package : str
+        Name to import.
+    name : str
+        The file, for the message.
+    extra : str
+        What to install.
+
+    Raises
+    ------
+    MissingExtraError
+        When it is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{name}: needs {package} ({error})",
+            remedy=f"install the extra: pip install 'mosaicflow[{extra}]'",
+        ) from error
+
+
 def _suffix(name: str) -> str:
-    return f".{name.lower().rpartition('.')[2]}" if "." in name else ""
+    lower = name.lower()
+    if lower.endswith(".nii.gz"):
+        return ".nii.gz"
+    return f".{lower.rpartition('.')[2]}" if "." in name else ""
 
 
 @cache

@@ -224,7 +224,7 @@ def test_pictures_are_tiles(tmp_path, suffix, kind):
     expected = image.mean(axis=-1, dtype=np.float32) if kind == "rgb" else image
     np.testing.assert_array_equal(pixels(tmp_path, tiles, (0, 1))[0], expected)
     assert tiles.channels == (("red", "green", "blue") if kind == "rgb" else ("grey",))
-    assert ("channels red, green, blue" in _text(acquisition)) == (kind == "rgb")
+    assert ("channels red, green, blue" in _text(acquisition, verbose=True)) == (kind == "rgb")
 
 
 def test_jpeg_tiles_are_read_and_one_cut_short_is_found_by_the_inspection(tmp_path):

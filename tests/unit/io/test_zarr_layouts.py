@@ -140,6 +140,16 @@ def test_a_layout_of_zarr_v3_is_read_as_zarr_python_reads_it(tmp_path, layout):
     assert_read_as_zarr_python_reads(image(tmp_path, lambda path: v3_array(path, layout)))
 
 
+@pytest.mark.parametrize("is_sharded", [False, True])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_numbers_of_big_endian_chunks_at_an_edge_are_not_turned_round(
+    tmp_path, dtype, is_sharded
+):
+    """Found by the full sweep: 57 was read as 57j."""
+    layout = (dtype, [], "big", None, is_sharded, "default", "/", 0)
+    assert_read_as_zarr_python_reads(image(tmp_path, lambda path: v3_array(path, layout)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [v2_array, v3_array])
 def test_every_layout_is_read_as_zarr_python_reads_it(tmp_path, make):

@@ -12,6 +12,7 @@ from mosaicflow.acquisition.drafts import Draft
 from mosaicflow.acquisition.find.oct_folders import TileFolder
 from mosaicflow.acquisition.find.oct_source import collect_folders
 from mosaicflow.acquisition.find.tiff_source import describe_image, image_names
+from mosaicflow.acquisition.image_sources import is_folder_tile
 from mosaicflow.acquisition.place.file_names import FileNames
 from mosaicflow.acquisition.place.lattice import index_positions
 from mosaicflow.errors import InputError
@@ -128,7 +129,7 @@ def _number(row: Mapping[str, str], column: str, place: str) -> float | None:
 def _described(
     root: Path, drafts: list[Draft], settings: InspectSettings, log: ProblemLog
 ) -> list[Draft]:
-    folders = {d.path for d in drafts if (root / d.path).is_dir() and not _holds_images(root, d)}
+    folders = {d.path for d in drafts if (root / d.path).is_dir() and not _is_image(root, d)}
     for draft in drafts:
         if draft.path not in folders:
             describe_image(draft, root / draft.path, settings, log)
@@ -139,9 +140,10 @@ def _described(
     return drafts
 
 
-def _holds_images(root: Path, draft: Draft) -> bool:
+def _is_image(root: Path, draft: Draft) -> bool:
+    path = root / draft.path
     try:
-        return bool(image_names(root / draft.path))
+        return is_folder_tile(path) or bool(image_names(path))
     except OSError:  # reading the folder reports it, with the reason
         return False
 

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 from mosaicflow.acquisition.drafts import Draft, raw_file, with_retries
 from mosaicflow.acquisition.find import tiff_files
-from mosaicflow.acquisition.image_sources import has_source, source_of
+from mosaicflow.acquisition.image_sources import (
+    has_source,
+    is_folder_tile,
+    source_of,
+    tile_rank,
+)
 from mosaicflow.acquisition.place.file_names import FileNames
 from mosaicflow.acquisition.place.image_places import ImageFolder, listed_tiles, place_images
-from mosaicflow.acquisition.tiles import Geometry
+from mosaicflow.acquisition.tiles import Geometry, RawFile
 from mosaicflow.errors import FormatError, MissingExtraError
 from mosaicflow.io.tables import natural_order
 
@@ -30,7 +35,6 @@ __all__ = ["collect_tiff_tiles", "describe_image", "image_names"]
 
 _SLICE_FOLDER = re.compile(r"(?:slice_)?z(\d+)", re.IGNORECASE)
 _TIFF = (".tif", ".tiff")
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 # What acquisition programs and mosaicflow itself leave beside tiles.
 _PREVIEW = re.compile(r"(?:quick_stitch|roi_z|tile_cleaning|layout|preview|thumb)", re.IGNORECASE)
 _NO_PITCH = "give the lateral pixel pitch with --pixel_size_um"
@@ -122,12 +126,14 @@ def _may_hold_images(folder: Path) -> bool:
 def image_names(folder: Path) -> list[str]:
     """List the image files of a folder, numbers in their names counted as numbers.
 
-    Where files of a tile format lie beside pictures of them, the pictures are no tiles.
+    Where files of a tile format lie beside pictures of them or results, those are no tiles.
     """
     names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
     images = [name for name in names if has_source(name)]
-    tiles = [name for name in images if not name.lower().endswith(_PICTURES)]
-    images = tiles or [name for name in images if not _PREVIEW.match(name)]
+    rank = min((tile_rank(name) for name in images), default=0)
+    images = [name for name in images if tile_rank(name) == rank]
+    if rank > 0:
+        images = [name for name in images if not _PREVIEW.match(name)]
     return sorted(images, key=natural_order)
 
 
@@ -145,7 +151,8 @@ def _drafts(
         files = draft.files
         drafts = [Draft(draft.slice_id, draft.path, "tiff", item=tile.item) for tile in tiles]
         for one, tile in zip(drafts, tiles, strict=True):
-            one.files = files
+            own = tuple(file for file in files if file.name.startswith(f"{tile.item}/"))
+            one.files = own or files
             _apply(one, tile, settings, log)
         return drafts
     for tile in tiles:
@@ -186,10 +193,10 @@ def _scanned(
 ) -> Sequence[SourceTile]:
     """Describe the tiles of a file, or the one of a folder; a file that cannot be is skipped."""
     try:
-        # Only a source of its own may keep a tile in a folder that is named like a file.
-        is_file = has_source(path.name) and not path.name.lower().endswith((*_TIFF, *_PICTURES))
-        is_folder = path.is_dir() and not is_file
-        planes = [path / name for name in image_names(path)] if is_folder else [path]
+        if is_folder_tile(path):
+            draft.files = _files_below(path)
+            return with_retries(lambda: source_of(path.name).list_tiles(path))
+        planes = [path / name for name in image_names(path)] if path.is_dir() else [path]
         if not planes:
             draft.skip(log, "unreadable_tile", "is a folder without images")
             return ()
@@ -203,6 +210,13 @@ def _scanned(
     except OSError as error:
         draft.skip(log, "unreadable_tile", f"cannot be read ({error.strerror})")
     return ()
+
+
+def _files_below(folder: Path) -> tuple[RawFile, ...]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple(
+        replace(raw_file(path), name=path.relative_to(folder).as_posix()) for path in paths
+    )
 
 
 def _tiles_of(planes: Sequence[Path], series: Sequence[int]) -> Sequence[SourceTile]:

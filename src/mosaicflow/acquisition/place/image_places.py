@@ -93,12 +93,22 @@ def place_images(
     if corners:
         points = {id(by_key[key]): corner for key, corner in corners.items()}
         _apply_corners(images, points, with_index=not numbered, log=log)
-    elif not numbered and images and all(d.centre_mm is not None for d in images if d.is_used):
-        _index_by_centre(images)
+    else:
+        _forget_one_place(images)
+        if not numbered and images and all(d.centre_mm is not None for d in images if d.is_used):
+            _index_by_centre(images)
     for draft in images:
         if draft.index is None and draft.status != "skipped":
             draft.unplace(log, _why_unplaced(listed is not None, bool(numbered)))
     return images
+
+
+def _forget_one_place(images: Sequence[Draft]) -> None:
+    """Take places that are all the same for none: the files were written without the stage's."""
+    places = {draft.centre_mm for draft in images if draft.is_used}
+    if len(images) > 1 and len(places) == 1:
+        for draft in images:
+            draft.centre_mm, draft.positions = None, "nominal"
 
 
 def _why_unplaced(has_corners: bool, has_numbers: bool) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.acquisition.drafts import with_retries
-from mosaicflow.acquisition.image_sources import source_of
+from mosaicflow.acquisition.image_sources import is_folder_tile, source_of
 from mosaicflow.errors import FormatError
 
 if TYPE_CHECKING:
@@ -124,20 +124,19 @@ def tile_folder(root: Path, tile: Tile) -> Path:
 
 
 def _image(root: Path, tile: Tile, geometry: Geometry, channel: int = 0) -> NDArray[Any]:
-    folder = tile_folder(root, tile)
+    folder, whole = tile_folder(root, tile), root / tile.path
+    paths = [whole] if is_folder_tile(whole) else [folder / file.name for file in tile.files]
     other = (channel,) if channel else ()
     pieces = [
-        with_retries(
-            partial(source_of(file.name).read_planes, folder / file.name, tile.item, *other)
-        )
-        for file in tile.files
+        with_retries(partial(source_of(path.name).read_planes, path, tile.item, *other))
+        for path in paths
     ]
     n_z = sum(len(piece) for piece in pieces)
     expected = (geometry.n_z, geometry.n_bscans, geometry.n_alines)
-    for file, piece in zip(tile.files, pieces, strict=True):
+    for path, piece in zip(paths, pieces, strict=True):
         if (n_z, *piece.shape[1:]) != expected:
             raise FormatError(
-                f"{n_z} planes, {piece.shape[1]} x {piece.shape[2]} px in {file.name}; expected "
+                f"{n_z} planes, {piece.shape[1]} x {piece.shape[2]} px in {path.name}; expected "
                 f"{expected[0]} of {expected[1]} x {expected[2]} px"
             )
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

@@ -144,6 +144,22 @@ def images_inside(root: Root, depth: int = _DEEPEST_IMAGE) -> list[str]:
     return []
 
 
+def fields_of_plate(root: Root) -> list[str]:
+    """Return the paths of all images of a plate or a well, as its metadata names them."""
+    own = _ome_part(root.attributes)
+    found = []
+    for group, member in (("plate", "wells"), ("well", "images")):
+        described = own.get(group)
+        entries = described.get(member) if isinstance(described, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
+            name = str(entry["path"]) if isinstance(entry, dict) and "path" in entry else ""
+            inner = _root_at(root.location.child(name)) if name else None
+            if inner is not None:
+                below = fields_of_plate(inner)
+                found += [f"{name}/{field}" for field in below] if below else [name]
+    return found
+
+
 def warn_reader(text: str) -> None:
     """Say that something in a store is not as it should be."""
     warnings.warn(text, OmeZarrWarning, stacklevel=4)

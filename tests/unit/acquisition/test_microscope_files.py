@@ -1,0 +1,388 @@
+"""Tiles of microscopes and of other programs: sizes, values, places, and what is said of the rest.
+
+Real files: those that nibabel and scipy install with their own tests, and what
+tests/data/SOURCE.txt lists. CZI files are written here as real ones are (see `write_czi`).
+"""
+
+import contextlib
+import json
+import struct
+from importlib.util import find_spec
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import scipy.io
+import scipy.io.matlab
+import tifffile
+import zarr
+
+from mosaicflow.acquisition.discover import discover
+from mosaicflow.acquisition.image_sources import source_of
+from mosaicflow.acquisition.read.reading import read_tile
+from mosaicflow.acquisition.settings import InspectSettings
+from mosaicflow.acquisition.tile_numbers import TileNumbering
+from mosaicflow.errors import FormatError
+from mosaicflow.io.zarr import save_omezarr
+
+DATA = Path(__file__).parents[2] / "data"
+RNG = np.random.default_rng(7)
+IMAGES = RNG.integers(0, 4000, (2, 3, 4, 20, 30), dtype=np.uint16)  # iy, ix, z, y, x
+STEP_PX = (16, 24)
+
+
+def needs(package):
+    return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")
+
+
+def listed_and_read(path):
+    source = source_of(path.name)
+    tiles = source.list_tiles(path)
+    planes = [source.read_planes(path, tile.item) for tile in tiles]
+    for tile in tiles:
+        for channel in range(1, len(tile.header.channels)):
+            assert source.read_planes(path, tile.item, channel).shape == planes[0].shape
+    for tile, voxels in zip(tiles, planes, strict=True):
+        assert voxels.shape == (tile.header.n_z, tile.header.n_y, tile.header.n_x)
+    return tiles, planes
+
+
+def in_the_grid(raw, **settings):
+    """All tiles of the only slice as the grid gets them, by lattice index."""
+    acquisition = discover(raw, InspectSettings(**settings))
+    acquisition.raise_on_stop()
+    (tiles,) = acquisition.slices
+    found = {}
+    for index, tile in tiles.used.items():
+        found[index] = np.empty(tiles.tile_shape, np.float32)
+        read_tile(raw, tiles, tile, found[index])
+    return tiles, found
+
+
+def assert_all_in_place(found, images=IMAGES):
+    assert len(found) == images.shape[0] * images.shape[1]
+    for (iy, ix), voxels in found.items():
+        np.testing.assert_array_equal(voxels, images[iy, ix])
+
+
+# The eight ways through a lattice: which axis is walked first, and both directions.
+WAYS = [
+    (pattern, f"{across}-{down}")
+    for pattern in ("row-by-row", "snake-by-columns")
+    for across in ("right", "left")
+    for down in ("down", "up")
+]
+
+
+def walk(pattern, order, n_rows, n_columns):
+    """Lattice indices in the order in which a microscope that goes this way meets them."""
+    rows = range(n_rows) if "down" in order else range(n_rows - 1, -1, -1)
+    columns = range(n_columns) if "right" in order else range(n_columns - 1, -1, -1)
+    if pattern == "row-by-row":
+        return [(iy, ix) for iy in rows for ix in columns]
+    lines = [[(iy, ix) for iy in rows] for ix in columns]
+    return [place for k, line in enumerate(lines) for place in (line[::-1] if k % 2 else line)]
+
+
+def write_nifti(path, planes):
+    image = nibabel.Nifti1Image(planes.T, np.diag([0.002, 0.002, 0.005, 1]))
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
+
+
+def write_mat(path, planes):
+    scipy.io.savemat(path, {"tile": planes.transpose(1, 2, 0), "gain": 2.0}, do_compression=True)
+
+
+def write_mat73(path, planes):
+    import h5py
+
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["tile"] = planes.transpose(1, 2, 0).T  # as MATLAB: axes turned round
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
+
+
+@pytest.mark.parametrize(("pattern", "order"), WAYS)
+@pytest.mark.parametrize(
+    ("suffix", "write"), [("nii.gz", write_nifti), ("mat", write_mat), ("mat", write_mat73)]
+)
+def test_numbered_tiles_are_placed_in_all_eight_orders(tmp_path, pattern, order, suffix, write):
+    for number, (iy, ix) in enumerate(walk(pattern, order, 2, 3)):
+        write(tmp_path / f"tile_{number:03d}.{suffix}", IMAGES[iy, ix])
+    size = {} if suffix == "nii.gz" else {"pixel_size_um": 2.0, "axial_resolution_um": 5.0}
+    tiles, found = in_the_grid(
+        tmp_path, numbering=TileNumbering(pattern=pattern, order=order, grid="2x3"), **size
+    )
+    assert_all_in_place(found)
+    assert tiles.pitch_um == (5.0, 2.0, 2.0)
+
+
+def test_a_real_nifti_file_has_its_pitch_and_its_scaled_values():
+    """Of nibabel: 2 mm, scaled int16, big-endian."""
+    path = Path(nibabel.__file__).parent / "tests" / "data" / "anatomical.nii"
+    (tile,), (voxels,) = listed_and_read(path)
+    assert tile.header.pitch_um == (2000.0, 2000.0, 2000.0)
+    np.testing.assert_array_equal(voxels, nibabel.load(path).get_fdata().T)
+
+
+@pytest.mark.parametrize("version", ["4.2c_SOL2", "6.1_SOL2", "6.5.1_GLNX86", "7.4_GLNX86"])
+def test_real_matlab_files_have_rows_along_y(version):
+    """Of scipy, written by MATLAB: a matrix of 3 rows and 5 columns, ones on its diagonal."""
+    path = Path(scipy.io.matlab.__file__).parent / f"tests/data/testmatrix_{version}.mat"
+    (tile,), (voxels,) = listed_and_read(path)
+    assert (tile.header.n_z, tile.header.n_y, tile.header.n_x) == (1, 3, 5)
+    np.testing.assert_array_equal(voxels[0], scipy.io.loadmat(path)["testmatrix"])
+
+
+def test_a_real_matlab_volume_has_its_pages_as_planes():
+    path = Path(scipy.io.matlab.__file__).parent / "tests/data/test3dmatrix_7.4_GLNX86.mat"
+    _, (voxels,) = listed_and_read(path)
+    # MATLAB counts down the columns, then along the rows, then the pages.
+    np.testing.assert_array_equal(voxels, np.arange(1, 25).reshape(4, 3, 2).transpose(0, 2, 1))
+
+
+def test_every_matlab_file_of_scipy_is_read_or_refused():
+    for path in sorted((Path(scipy.io.matlab.__file__).parent / "tests/data").glob("*.mat")):
+        with contextlib.suppress(FormatError):  # anything else fails the test
+            listed_and_read(path)
+
+
+def test_two_arrays_of_the_same_size_are_no_tile(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"left": np.ones((4, 5)), "right": np.ones((4, 5))})
+    with pytest.raises(FormatError, match=r"same size: left, right.*file of its own"):
+        source_of("a.mat").list_tiles(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "write"),
+    [("nii", write_nifti), ("nii.gz", write_nifti), ("mat", write_mat), ("mat", write_mat73)],
+)
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9, 0.99])
+def test_files_that_were_cut_are_refused(tmp_path, suffix, write, share):
+    path = tmp_path / f"a.{suffix}"
+    write(path, IMAGES[0, 0])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FormatError):
+        listed_and_read(path)
+
+
+def test_a_nifti_without_a_unit_asks_for_the_pixel_size(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(IMAGES[0, 0].T, np.eye(4)), tmp_path / "tile_1.nii")
+    (tile,) = source_of("a.nii").list_tiles(tmp_path / "tile_1.nii")
+    assert tile.header.pitch_um == (None, None, None)
+    assert "names no unit" in tile.header.notes[0]
+
+
+def write_store(path, planes, corner_um=None):
+    save_omezarr(planes, path, (0.005, 0.002, 0.002), chunks=(2, 16, 16))
+    if corner_um is not None:
+        _translate(path, corner_um)
+
+
+def _translate(path, corner_um):
+    file = path / ".zattrs"
+    attributes = json.loads(file.read_text())
+    for dataset in attributes["multiscales"][0]["datasets"]:
+        dataset["coordinateTransformations"] = [
+            dataset["coordinateTransformations"][0],
+            {"type": "translation", "translation": [0.0, *corner_um]},
+        ]
+    file.write_text(json.dumps(attributes))
+
+
+def test_stores_of_one_position_each_are_placed_by_their_translation(tmp_path):
+    for number, (iy, ix) in enumerate([(1, 2), (0, 0), (1, 0), (0, 1), (1, 1), (0, 2)]):
+        corner_um = (100 + 2 * iy * STEP_PX[0], -40 + 2 * ix * STEP_PX[1])
+        write_store(tmp_path / f"position{number}.zarr", IMAGES[iy, ix], corner_um)
+    tiles, found = in_the_grid(tmp_path)
+    assert_all_in_place(found)
+    assert tiles.positions == "stage"
+    assert tiles.pitch_um == (5.0, 2.0, 2.0)
+    # the middle between the first and the last of 20 rows and 30 columns
+    assert tiles.used[0, 0].centre_mm == pytest.approx((0.119, -0.011))
+
+
+def test_stores_that_all_lie_at_one_place_are_placed_by_their_names(tmp_path):
+    """Many writers put a translation of zero where they do not know the stage."""
+    for iy, ix in np.ndindex(2, 3):
+        write_store(tmp_path / f"x{ix}_y{iy}.zarr", IMAGES[iy, ix], (0.0, 0.0))
+    tiles, found = in_the_grid(tmp_path)
+    assert_all_in_place(found)
+    assert tiles.positions == "nominal"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_fields_of_a_plate_are_tiles(tmp_path, version):
+    """As iohub 0.2 writes positions (compared with a plate that it wrote), and fractal."""
+    plate = {"wells": [{"path": "A/1"}], "rows": [{"name": "A"}], "columns": [{"name": "1"}]}
+    _write_group(tmp_path / "plate.zarr", {"plate": plate}, version)
+    _write_group(tmp_path / "plate.zarr/A", {}, version)
+    images = [{"path": str(k)} for k in range(6)]
+    _write_group(tmp_path / "plate.zarr/A/1", {"well": {"images": images}}, version)
+    for number, (iy, ix) in enumerate(np.ndindex(2, 3)):
+        other = np.zeros_like(IMAGES[iy, ix])
+        corner = [0.0, 0.0, 7.0, 2.0 * iy * STEP_PX[0], 2.0 * ix * STEP_PX[1]]
+        field = tmp_path / f"plate.zarr/A/1/{number}"
+        axes = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}]
+        axes += [{"name": a, "type": "space", "unit": "micrometer"} for a in "zyx"]
+        transforms = [
+            {"type": "scale", "scale": [1.0, 1.0, 5.0, 2.0, 2.0]},
+            {"type": "translation", "translation": corner},
+        ]
+        entry = {"axes": axes, "version": version,
+                 "datasets": [{"path": "0", "coordinateTransformations": transforms}]}  # fmt: skip
+        _write_group(field, {"multiscales": [entry]}, version)
+        zarr.save_array(
+            str(field / "0"), np.stack([IMAGES[iy, ix], other])[None],
+            zarr_format=2 if version == "0.4" else 3,
+        )  # fmt: skip
+    tiles, found = in_the_grid(tmp_path)
+    assert_all_in_place(found)
+    assert tiles.positions == "stage"
+    assert {tile.item for tile in tiles.tiles} == {f"A/1/{k}" for k in range(6)}
+    assert not source_of("a.zarr").read_planes(tmp_path / "plate.zarr", "A/1/0", 1).any()
+    assert all(f.name.startswith(f"{tile.item}/") for tile in tiles.tiles for f in tile.files)
+
+
+def _write_group(path, attributes, version):
+    path.mkdir()
+    if version == "0.4":
+        (path / ".zgroup").write_text('{"zarr_format": 2}')
+        (path / ".zattrs").write_text(json.dumps(attributes))
+    else:
+        attributes = {"ome": {"version": "0.5", **attributes}}
+        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        (path / "zarr.json").write_text(json.dumps(group))
+
+
+def test_a_store_whose_unit_nobody_gave_asks_for_the_pixel_size(tmp_path):
+    write_store(tmp_path / "a.zarr", IMAGES[0, 0])
+    file = tmp_path / "a.zarr" / ".zattrs"
+    file.write_text(file.read_text().replace("micrometer", "parrot"))
+    (tile,) = source_of("a.zarr").list_tiles(tmp_path / "a.zarr")
+    assert tile.header.pitch_um == (None, None, None)
+    assert any("unit" in note for note in tile.header.notes)
+
+
+def test_results_beside_tiles_are_no_tiles(tmp_path):
+    write_store(tmp_path / "stitched.ome.zarr", IMAGES[0, 0])
+    write_mat(tmp_path / "calibration.mat", IMAGES[0, 0])
+    for ix in range(3):
+        tifffile.imwrite(tmp_path / f"a_x{ix}_y0.tif", IMAGES[0, ix], photometric="minisblack")
+    tiles, _ = in_the_grid(tmp_path, pixel_size_um=1.0, axial_resolution_um=1.0)
+    assert [tile.path for tile in tiles.tiles] == [f"a_x{ix}_y0.tif" for ix in range(3)]
+
+
+def write_czi(path, tiles, *, stage_um=None, pitch_um=2.0):
+    """Write fields of view as ZEN does: a segment per plane, a directory, the XML.
+
+    `tiles` has (x, y in pixels, planes) by field; laid out after the public description of the
+    format and a scan of seven fields of 300 x 400 pixels (tests/data/SOURCE.txt).
+    """
+    segments, entries, place = [], [], 544
+    for field, (x, y, planes) in enumerate(tiles):
+        for z, plane in enumerate(planes):
+            for channel, pixels in enumerate((plane, plane * 0)):
+                sizes = {"M": (field, 1), "C": (channel, 1), "Z": (z, 1),
+                         "Y": (y, plane.shape[0]), "X": (x, plane.shape[1])}  # fmt: skip
+                dimensions = b"".join(
+                    struct.pack("<4siifi", axis.encode(), start, size, 0.0, size)
+                    for axis, (start, size) in sizes.items()
+                )
+                entry = struct.pack("<2siqiiB5si", b"DV", 1, place, 0, 0, 0, b"", len(sizes))
+                entry += dimensions
+                xml = b""
+                if stage_um is not None:
+                    xml = (f"<METADATA><Tags><StageXPosition>{stage_um[1]}</StageXPosition>"
+                           f"<StageYPosition>{stage_um[0]}</StageYPosition></Tags></METADATA>"
+                           ).encode()  # fmt: skip
+                data = pixels.astype("<u2").tobytes()
+                head = struct.pack("<iiq", len(xml), 0, len(data)) + entry
+                segment = _segment(b"ZISRAWSUBBLOCK", head.ljust(256, b"\0") + xml + data)
+                segments.append(segment)
+                entries.append(entry)
+                place += len(segment)
+    directory = struct.pack("<i124x", len(entries)) + b"".join(entries)
+    directory = _segment(b"ZISRAWDIRECTORY", directory)
+    scale = "".join(
+        f'<Distance Id="{a}"><Value>{v * 1e-6}</Value></Distance>'
+        for a, v in (("X", pitch_um), ("Y", pitch_um), ("Z", 5.0))
+    )
+    text = f"<Metadata><Scaling><Items>{scale}</Items></Scaling></Metadata>"
+    text = f"<ImageDocument>{text}</ImageDocument>"
+    xml = _segment(b"ZISRAWMETADATA", struct.pack("<ii248x", len(text), 0) + text.encode())
+    header = struct.pack("<iiii16s16siqqiq", 1, 0, 0, 0, b"", b"", 0, place,
+                         place + len(directory), 0, 0)  # fmt: skip
+    file = _segment(b"ZISRAWFILE", header.ljust(512, b"\0"))
+    path.write_bytes(file + b"".join(segments) + directory + xml)
+
+
+def _segment(name, content):
+    return struct.pack("<16sqq", name, len(content), len(content)) + content
+
+
+@needs("czifile")
+def test_fields_of_a_czi_scan_lie_where_the_scan_counts_them(tmp_path):
+    tiles = [
+        (118583 + ix * STEP_PX[1], 88865 + iy * STEP_PX[0], IMAGES[iy, ix])
+        for iy in range(2)
+        for ix in (range(3) if iy % 2 == 0 else range(2, -1, -1))
+    ]
+    write_czi(tmp_path / "section.czi", tiles)
+    slice_tiles, found = in_the_grid(tmp_path)
+    assert_all_in_place(found)
+    assert slice_tiles.positions == "stage"
+    assert slice_tiles.pitch_um == (5.0, 2.0, 2.0)
+    assert slice_tiles.used[0, 0].centre_mm == pytest.approx((2 * 88.875, 2 * 118.598))
+    assert slice_tiles.channels == ("channel 0", "channel 1")
+    assert not source_of("a.czi").read_planes(tmp_path / "section.czi", "S0M0", 1).any()
+
+
+@needs("czifile")
+def test_czi_files_of_one_field_lie_where_the_stage_was(tmp_path):
+    for number, (iy, ix) in enumerate(np.ndindex(2, 3)):
+        stage = (35500 + 2 * iy * STEP_PX[0], 49500 + 2 * ix * STEP_PX[1])
+        write_czi(tmp_path / f"field{5 - number}.czi", [(0, 0, IMAGES[iy, ix])], stage_um=stage)
+    tiles, found = in_the_grid(tmp_path)
+    assert_all_in_place(found)
+    assert tiles.used[0, 0].centre_mm == (35.5, 49.5)
+
+
+@needs("czifile")
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.7, 0.97])
+def test_a_czi_that_was_cut_is_refused(tmp_path, share):
+    path = tmp_path / "a.czi"
+    write_czi(path, [(0, 0, IMAGES[0, 0]), (24, 0, IMAGES[0, 1])])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FormatError):
+        listed_and_read(path)
+
+
+@needs("nd2")
+def test_a_real_nd2_file_has_its_planes_pitch_and_place():
+    (tile,), (planes,) = listed_and_read(DATA / "cluster.nd2")
+    header = tile.header
+    assert header.pitch_um == pytest.approx((0.5, 0.167809, 0.167809), rel=1e-5)
+    assert header.channels == ("5-FAM/pH 9.0", "FM 4-64/2% CHAPS")
+    assert "has 3 time points; the first is read" in header.notes
+    assert any("check-orientation" in note for note in header.notes)
+    assert tile.centre_um == pytest.approx((-4155.4627, -26056.9512))
+    import nd2
+
+    every = nd2.imread(DATA / "cluster.nd2")
+    np.testing.assert_array_equal(planes, every[0, :, 0])
+    other = source_of("a.nd2").read_planes(DATA / "cluster.nd2", "", 1)
+    np.testing.assert_array_equal(other, every[0, :, 1])
+
+
+@needs("nd2")
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.98])
+def test_an_nd2_that_was_cut_is_refused(tmp_path, share):
+    content = (DATA / "cluster.nd2").read_bytes()
+    (tmp_path / "a.nd2").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FormatError):
+        listed_and_read(tmp_path / "a.nd2")
