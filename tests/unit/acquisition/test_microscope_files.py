@@ -169,6 +169,17 @@ def test_files_that_were_cut_are_refused(tmp_path, suffix, write, share):
         listed_and_read(path)
 
 
+@pytest.mark.parametrize(("at", "value"), [(70, 36), (70, 1536), (42, -9), (108, -1), (40, 99)])
+def test_a_nifti_with_a_header_of_nonsense_is_refused(tmp_path, at, value):
+    """Type of the voxels, an extent, the place of the data, the number of axes."""
+    write_nifti(tmp_path / "a.nii", IMAGES[0, 0])
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    struct.pack_into("<f" if at == 108 else "<h", content, at, value)
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(FormatError):
+        listed_and_read(tmp_path / "a.nii")
+
+
 def test_a_nifti_without_a_unit_asks_for_the_pixel_size(tmp_path):
     nibabel.save(nibabel.Nifti1Image(IMAGES[0, 0].T, np.eye(4)), tmp_path / "tile_1.nii")
     (tile,) = source_of("a.nii").list_tiles(tmp_path / "tile_1.nii")

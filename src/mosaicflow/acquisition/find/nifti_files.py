@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +40,7 @@ def read_planes(path: Path, item: str) -> NDArray[Any]:
     image = _opened(path)
     try:
         voxels = np.asarray(image.dataobj)
-    except (EOFError, OSError, ValueError, zlib.error) as error:
+    except Exception as error:  # as in _opened
         raise FormatError(f"is cut short or damaged ({error})", remedy="copy it again") from error
     return voxels.reshape(_size(image)).T
 
@@ -51,13 +50,13 @@ def _opened(path: Path) -> Any:  # noqa: ANN401  # an untyped package
 
     try:
         image: Any = nibabel.load(path)
-    except FileNotFoundError:
+        kind = image.get_data_dtype()
+    except (FileNotFoundError, PermissionError):
         raise
-    except (nibabel.filebasedimages.ImageFileError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # the package has many; a file may break any of them
         raise FormatError(f"is not a usable NIfTI file ({error})") from error
     if not hasattr(image.header, "get_xyzt_units"):
         raise FormatError("holds no image, but data on a surface or of another kind")
-    kind = image.get_data_dtype()
     if kind.fields or kind.kind not in "iuf":
         raise FormatError(f"holds {kind} voxels, expected one real number each")
     return image

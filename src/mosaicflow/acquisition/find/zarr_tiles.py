@@ -14,6 +14,7 @@ from mosaicflow.errors import FormatError, StoreError
 from mosaicflow.io.zarr.errors import AssumedUnitWarning
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,15 +36,20 @@ def list_tiles(path: Path) -> list[SourceTile]:
             tiles = [_tile(path, item) for item in items]
     except StoreError as error:
         raise FormatError(str(error)) from error
-    notes = tuple(dict.fromkeys(str(one.message).partition(": ")[2] for one in said))
-    assumed = any(issubclass(one.category, AssumedUnitWarning) for one in said)
-    return [replace(tile, header=_noted(tile.header, notes, assumed=assumed)) for tile in tiles]
+    assumed = {one for one in said if issubclass(one.category, AssumedUnitWarning)}
+    notes = [str(one.message).partition(": ")[2] for one in said if one not in assumed]
+    if not assumed:
+        return [replace(tile, header=_noted(tile.header, notes)) for tile in tiles]
+    notes.append("gives no known unit of length: its pixel size is not used")
+    bare = [replace(tile.header, pitch_um=(None, None, None)) for tile in tiles]
+    return [
+        replace(tile, header=_noted(header, notes), centre_um=None)
+        for tile, header in zip(tiles, bare, strict=True)
+    ]
 
 
-def _noted(header: ImageHeader, notes: tuple[str, ...], *, assumed: bool) -> ImageHeader:
-    # A pitch in a unit that nobody gave is none.
-    pitch_um = (None, None, None) if assumed else header.pitch_um
-    return replace(header, pitch_um=pitch_um, notes=header.notes + notes)
+def _noted(header: ImageHeader, notes: Sequence[str]) -> ImageHeader:
+    return replace(header, notes=header.notes + tuple(dict.fromkeys(notes)))
 
 
 def read_planes(path: Path, item: str, channel: int = 0) -> NDArray[Any]:
