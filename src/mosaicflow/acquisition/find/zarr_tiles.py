@@ -59,8 +59,12 @@ def read_planes(path: Path, item: str, channel: int = 0) -> NDArray[Any]:
     info = _info(path, item)
     axes = [axis.name for axis in info.axes]
     try:
-        level = open_level(str(path / item), 0, channel=channel if "c" in axes else None,
-                           time=0 if "t" in axes else None)
+        level = open_level(
+            str(path / item),
+            0,
+            channel=channel if "c" in axes else None,
+            time=0 if "t" in axes else None,
+        )
         voxels = np.asarray(level[...])
     except StoreError as error:
         raise FormatError(str(error)) from error
