@@ -113,11 +113,7 @@ def stitch_3d(
     _describe_image(report, canvas, [found[corner] for corner in sorted(found)])
     _describe_gains(report, gains)
     if is_light:
-        from mosaicflow.slices.masks import tissue_fraction
-
-        share = tissue_fraction(preview.image)
-        report.metric("tissue_coverage", share, "", "canvas with tissue")
-        _describe_lattice(report, canvas, binned)
+        _describe_light(report, canvas, preview.image, binned)
     report.write(output)
 
 
@@ -162,6 +158,16 @@ def _describe_gains(report: StageReport, gains: dict[tuple[int, int], float]) ->
     report.metric("n_tiles", len(gains), "", "tiles fused")
     report.metric("gain_min", min(gains.values(), default=1.0), "", "smallest tile gain")
     report.metric("gain_max", max(gains.values(), default=1.0), "", "largest tile gain")
+
+
+def _describe_light(
+    report: StageReport, canvas: Canvas, image: NDArray[np.float32], binned: BinnedImage
+) -> None:
+    """Say what only brightness shows: how much of it is tissue, and what tiles have in common."""
+    from mosaicflow.slices.masks import tissue_fraction
+
+    report.metric("tissue_coverage", tissue_fraction(image), "", "canvas with tissue")
+    _describe_lattice(report, canvas, binned)
 
 
 def _describe_lattice(report: StageReport, canvas: Canvas, binned: BinnedImage) -> None:
