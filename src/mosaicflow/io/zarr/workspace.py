@@ -365,7 +365,7 @@ class Workspace:
         if path.is_dir() and not path.is_symlink():
             # A living writer holds the lock; the kernel frees that of a dead one.
             self._lock = _lock_folder(self.location)
-            if self.journal is not None and self.journal.take_up():
+            if self._lock is not None and self.journal is not None and self.journal.take_up():
                 return
             self.release()
         journal_path(path).unlink(missing_ok=True)
