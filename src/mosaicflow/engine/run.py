@@ -90,13 +90,7 @@ def run_pipeline(
         plan = plan_run(raw.resolve(), root, ids, parameters, threads, channels=channels)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), quiet=quiet))
-        notes = (
-            *_ledger_note(inspection),
-            *_upgrade_notes(outcomes),
-            *gone,
-            *_lost_channels(folder),
-            *(n for one in outcomes for n in one.notes),
-        )
+        notes = (*_notes(inspection, outcomes, gone), *_lost_channels(folder))
         failures, unmatched = _failures(folder)
         _refuse_nothing(folder, ids, failures)
         made, seconds = all_outputs(root), time.perf_counter() - start
@@ -136,6 +130,12 @@ def _facts(raw: Path, root: Path, seconds: float, outcomes: Sequence[Outcome]) -
         "seconds": round(seconds, 1),
         "stages": _by_stage(outcomes),
     }
+
+
+def _notes(inspection: Task, outcomes: Sequence[Outcome], gone: Sequence[str]) -> tuple[str, ...]:
+    """Gather what the reader is told of the output folder itself."""
+    own = (note for outcome in outcomes for note in outcome.notes)
+    return (*_ledger_note(inspection), *_upgrade_notes(outcomes), *gone, *own)
 
 
 def _slices_found(inspection: Task) -> list[int]:

@@ -89,15 +89,13 @@ def stitch_3d(
     fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method, warp)
     changed = dict.fromkeys(LATTICE_KEYS) | {"canvas_origin_px": list(canvas.origin_px)}
     block = report.block(source.attrs, kind="slice", **changed)
-    shape = (n_z, *canvas.shape_yx)
-    writer = OmeZarrWriter(output, shape, attrs=block, **store.writer_options())
+    writer = OmeZarrWriter(output, (n_z, *canvas.shape_yx), attrs=block, **store.writer_options())
     preview = ThinnedImage(canvas.shape_yx)
     binned = BinnedImage(canvas.shape_yx, bin_side(canvas.period_yx))
-
     found = {}
 
     def fuse(region: tuple[slice, slice]) -> NDArray[np.float32]:
-        fused, weight = fuser.render(shape[0], *region)
+        fused, weight = fuser.render(n_z, *region)
         projection = fused.mean(axis=0, dtype=np.float32)
         preview.add(region, projection)
         binned.add(region, projection)
@@ -110,8 +108,7 @@ def stitch_3d(
         writer.finalize(source.pitch_mm, store.n_levels)
     if stitch_preview:
         _draw(output, preview.image, 1000 * source.pitch_mm[2] * canvas.shape_yx[1])
-    _describe_image(report, canvas, [found[corner] for corner in sorted(found)])
-    _describe_gains(report, gains)
+    _describe_image(report, canvas, [found[corner] for corner in sorted(found)], gains)
     if is_light:
         _describe_light(report, canvas, preview.image, binned)
     report.write(output)
@@ -145,13 +142,19 @@ def _gains(
     return tile_gains(canvas, dict(zip(names, projections, strict=True)))
 
 
-def _describe_image(report: StageReport, canvas: Canvas, sums: list[tuple[float, ...]]) -> None:
+def _describe_image(
+    report: StageReport,
+    canvas: Canvas,
+    sums: list[tuple[float, ...]],
+    gains: dict[tuple[int, int], float],
+) -> None:
     """Say what the blocks counted: pixels without data, and gradients across and off seams."""
     import numpy as np
 
     empty, *seams = np.sum(sums, axis=0).tolist()
     report.metric("empty_fraction", empty / np.prod(canvas.shape_yx), "", "canvas without data")
     _describe_seams(report, *seams)
+    _describe_gains(report, gains)
 
 
 def _describe_gains(report: StageReport, gains: dict[tuple[int, int], float]) -> None:
