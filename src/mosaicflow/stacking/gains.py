@@ -23,9 +23,10 @@ _SEAM_SIGMA = 0.01
 # that all seams share.
 _GAIN_SIGMA, _COMMON_SIGMA = 0.2, 0.05
 _FEWEST_SEAMS = 4
-# Standard deviation by which what seams share changes from one to the next. At 0 brightness
-# drifted by a fifth along 24 simulated slices with shadows (correlation with the truth 0.948, now
-# 0.970); at twice as much a half of gains that spread by 5 % is left, instead of two fifths.
+# Standard deviation by which what seams share changes from one to the next. With one value for all
+# seams brightness drifted by a fifth along 24 simulated slices with shadows (correlation with the
+# truth 0.948, now 0.970). At twice as much a half of gains that spread by 5 % is left, instead of
+# two fifths.
 _CHANGE_SIGMA = 0.02
 # Gains this many spreads off (Cauchy's weights) are those of a single odd slice, not of them all.
 _TUNING, _ROUNDS = 2.0, 10
