@@ -172,7 +172,7 @@ def test_an_edited_ledger_is_said_to_be_used(acquisition, run_copy):
 def test_a_run_that_is_broken_off_never_looks_finished(acquisition, run_copy, monkeypatch, capsys):
     seen = {}
 
-    def fail(plan, *_rest):
+    def fail(plan, *_rest, **_options):
         seen["mark"] = (run_copy / "RUNNING").read_text()
         seen["record"] = (run_copy / "pipeline_info/run.json").exists()
         execute(plan.tasks["crop_interface z00"])

@@ -125,6 +125,7 @@ def test_the_written_envelope_has_the_keys_of_the_format(report, tmp_path):
     assert path.name == "slice_z00_stitch_3d.metrics.json"
     assert found.pop("timestamp").endswith("+00:00")
     assert found == {
+        "schema": 1,
         "step_name": "stitch_3d",
         "overall_status": "warning",
         "metrics": {
