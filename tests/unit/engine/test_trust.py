@@ -103,7 +103,8 @@ def test_only_names_that_the_layout_gives_are_trusted(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["a.txt", "x.ome.zarr", "tables/a.json", "slices/normalize/slice_z00_normalize.ome.zarr"]
+    "name",
+    ["a.txt", "x.ome.zarr", "tables/a.json", "slices/normalize/slice_z00_normalize.ome.zarr"],
 )
 def test_what_a_run_publishes_is_trusted(tmp_path, name):
     assert RunFolder(tmp_path).places(name)
