@@ -137,8 +137,6 @@ def open_export(volume: StorePath, level: int = 0) -> ExportedLevel:
     reader, finest = open_level(volume, level, checked=True), open_level(volume, checked=True)
     if reader.ndim != 3:
         raise FormatError(f"{volume}: found shape {reader.shape}, expected (z, y, x)")
-    if 0 in reader.shape:
-        raise FormatError(f"{volume}: found shape {reader.shape}, expected at least one voxel")
     if reader.dtype.kind not in "biuf":
         raise FormatError(f"{volume}: found values of type {reader.dtype}, expected numbers")
     origin = reader.translation_um or (0.0, 0.0, 0.0)

@@ -483,7 +483,7 @@ def test_no_numbers_and_infinities_change_nothing_around_them(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "block", "message"),
     [
-        ((0, 9, 9), {}, r"found shape \(0, 9, 9\), expected at least one voxel"),
+        ((0, 9, 9), {}, r"shape \(0, 9, 9\), which holds no voxel"),
         ((4, 5, 6), {"plane_pitch_um": "x"}, "found plane_pitch_um 'x', expected a length"),
         ((4, 5, 6), {"plane_pitch_um": -1}, "found plane_pitch_um -1, expected a length"),
         ((4, 5, 6), {"gaps": "all"}, "planes 'a' in its attributes"),
