@@ -1,5 +1,6 @@
 """Tiles as other programs write them: the right pixels at the right place, or one clear line."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -18,7 +19,7 @@ from mosaicflow.acquisition.settings import InspectSettings
 from mosaicflow.acquisition.tile_numbers import TileNumbering
 from mosaicflow.acquisition.tiles import SliceTiles
 from mosaicflow.cli.inspect import _text
-from mosaicflow.errors import FormatError, InputError
+from mosaicflow.errors import FormatError, InputError, MosaicflowError
 from mosaicflow.io.lengths import micrometers_per_unit
 
 FOREIGN = Path("/work/shared/data/foreign_files")
@@ -353,3 +354,21 @@ def test_positions_that_are_no_lattice_stop(tmp_path):
     (problem,) = [p for p in acquisition.stops if p.code == "positions_are_no_lattice"]
     assert "9 of 9 tiles lie more than 0.5 fields of view off any lattice" in problem.message
     assert "position_outlier" not in {p.code for p in acquisition.problems}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_tiff_with_tags_of_nonsense_is_a_tile_that_is_left_out(tmp_path, seed):
+    """A tag that is no number, an extent of 0, a type that does not exist: each broke tifffile."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 900, (20, 30), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a_x0_y0.tif", image, photometric="minisblack", ome=bool(seed % 2))
+    content = bytearray((tmp_path / "a_x0_y0.tif").read_bytes())
+    first = int.from_bytes(content[4:8], "little")
+    n_tags = int.from_bytes(content[first : first + 2], "little")
+    content[first + 2 + rng.integers(12 * n_tags)] = rng.integers(256)
+    (tmp_path / "a_x0_y0.tif").write_bytes(content)
+
+    (tiles,) = found(tmp_path, pixel_size_um=1.0).slices
+    for tile in tiles.used.values():
+        with contextlib.suppress(MosaicflowError):
+            read_tile(tmp_path, tiles, tile, np.empty(tiles.tile_shape, np.float32))

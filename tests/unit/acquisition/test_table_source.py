@@ -146,3 +146,9 @@ def test_a_table_of_a_hundred_thousand_rows_is_read_in_seconds(images):
         found(images)
 
     assert time.process_time() - start < 10  # s; counting each row anew took minutes
+
+
+def test_a_null_byte_in_a_path_is_named(images):
+    table(images, "a\0.tif,0,0,0,,")
+    with pytest.raises(InputError, match="relative to the raw folder"):
+        found(images)

@@ -81,7 +81,8 @@ def _check_inside(root: Path, paths: Iterable[str], table: Path) -> None:
 
 
 def _row(root: Path, row: Mapping[str, str], place: str) -> Draft:
-    path = PurePosixPath(_found(root, row["path"]))
+    has_name = "\0" not in row["path"]
+    path = PurePosixPath(_found(root, row["path"]) if has_name else ".")
     if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
         raise InputError(
             f"{place}: path is {row['path']!r}, expected one relative to the raw folder",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +48,10 @@ def read_tiff_header(path: Path, number: int | None = None) -> ImageHeader:
             layout = image.layout
             n_z, n_y, n_x = (layout.extent(axis) for axis in (layout.depth, "Y", "X"))
             return ImageHeader(n_z, n_y, n_x, image.pitch_um, image.channels, image.notes)
-    except FormatError:
+    except (FormatError, OSError):
         raise
-    except (tifffile.TiffFileError, struct.error, IndexError, ValueError, KeyError) as error:
-        raise FormatError(f"is not a usable TIFF ({error})") from error
+    except Exception as error:  # tags of nonsense break tifffile in any way they like
+        raise FormatError(f"is not a usable TIFF ({error!r:.200})") from error
 
 
 def read_tiff_planes(path: Path, number: int | None = None, channel: int = 0) -> NDArray[Any]:
@@ -75,8 +73,10 @@ def read_tiff_planes(path: Path, number: int | None = None, channel: int = 0) ->
             image = describe_tiff(file, number)
             stored = own_series(file, number or 0).asarray()
             return image.layout.planes(stored, image.channels, channel)
-    except (tifffile.TiffFileError, struct.error, ValueError, KeyError, zlib.error) as error:
-        raise FormatError(f"its pixels cannot be decoded ({error})") from error
+    except (FormatError, OSError):
+        raise
+    except Exception as error:  # as above; so do codecs
+        raise FormatError(f"its pixels cannot be decoded ({error!r:.200})") from error
 
 
 def list_tiles(path: Path, number: int | None = None) -> tuple[SourceTile]:
