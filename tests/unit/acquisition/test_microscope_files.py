@@ -180,8 +180,11 @@ def test_a_nifti_with_a_header_of_nonsense_is_refused(tmp_path, at, value):
         listed_and_read(tmp_path / "a.nii")
 
 
-def test_a_nifti_without_a_unit_asks_for_the_pixel_size(tmp_path):
-    nibabel.save(nibabel.Nifti1Image(IMAGES[0, 0].T, np.eye(4)), tmp_path / "tile_1.nii")
+@pytest.mark.parametrize("code", [0, 4, 80])
+def test_a_nifti_without_a_known_unit_asks_for_the_pixel_size(tmp_path, code):
+    image = nibabel.Nifti1Image(IMAGES[0, 0].T, np.eye(4))
+    image.header["xyzt_units"] = code
+    nibabel.save(image, tmp_path / "tile_1.nii")
     (tile,) = source_of("a.nii").list_tiles(tmp_path / "tile_1.nii")
     assert tile.header.pitch_um == (None, None, None)
     assert "names no unit" in tile.header.notes[0]

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["list_tiles", "read_planes"]
 
-_UM_PER_UNIT = {"mm": 1e3, "micron": 1.0, "meter": 1e6}
+# Codes of metre, millimetre and micrometre.
+_UM_PER_CODE = {1: 1e6, 2: 1e3, 3: 1.0}
 
 
 def list_tiles(path: Path) -> tuple[SourceTile]:
     """Describe a NIfTI file; see `TileSource`."""
     image = _opened(path)
     n_x, n_y, n_z = _size(image)
-    unit = _UM_PER_UNIT.get(image.header.get_xyzt_units()[0])
+    # Three bits of a byte, of which most codes are nothing.
+    unit = _UM_PER_CODE.get(int(image.header["xyzt_units"]) & 7)
     zooms = [float(str(zoom)) for zoom in image.header.get_zooms()]
     zooms += [0.0] * (3 - len(zooms))
     pitch = [zoom * unit if unit and zoom > 0 else None for zoom in zooms[2::-1]]
