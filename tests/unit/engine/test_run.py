@@ -200,8 +200,8 @@ def test_a_pair_that_cannot_be_compared_stops_nobody(acquisition, run_copy, monk
     # Workers see the plan only: let the pair's task read what is no slice.
     plan = plan_run
 
-    def with_a_bad_pair(*arguments):
-        found = plan(*arguments)
+    def with_a_bad_pair(*arguments, **options):
+        found = plan(*arguments, **options)
         name = "register_pairwise z00 z01"
         inputs = {**found.tasks[name].inputs, "moving": "mosaic_grid_3d_z01.ome.zarr"}
         found.tasks[name] = replace(
@@ -228,8 +228,8 @@ def test_a_bug_in_one_slice_costs_that_slice_and_the_run_ends_with_1(
 ):
     plan = plan_run
 
-    def with_a_bug(*arguments):
-        found = plan(*arguments)
+    def with_a_bug(*arguments, **options):
+        found = plan(*arguments, **options)
         task = found.tasks["crop_interface z01"]
         settings = {**task.settings, "crop_depth_um": "deep"}  # passes no command line
         found.tasks[task.name] = replace(task, settings=settings)

@@ -54,6 +54,15 @@ def test_an_image_without_a_voxel_is_named(tmp_path, flavour):
         open_level(store)
 
 
+def test_a_shape_of_a_billion_chunks_is_refused_at_once(tmp_path):
+    store = tmp_path / "a.ome.zarr"
+    save_omezarr(noise((6, 20, 20)), store, RESOLUTION_MM, n_levels=0)
+    file = store / "0" / ".zarray"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"shape": [10**9, 20, 20]}))
+    with pytest.raises(FormatError, match=r"a.ome.zarr.*expected at most 1000000 chunks"):
+        read_omezarr(store)
+
+
 @pytest.mark.parametrize("name", ["", "zy", "yx"])
 def test_an_axis_whose_name_is_only_part_of_the_known_ones_is_no_axis_of_space(tmp_path, name):
     store = tmp_path / "a.ome.zarr"

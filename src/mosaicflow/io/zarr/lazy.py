@@ -10,6 +10,7 @@ import numpy as np
 from dask.base import get_scheduler
 from dask.callbacks import Callback
 
+from mosaicflow.errors import FormatError
 from mosaicflow.io.zarr import grid
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Source", "StoreArray", "align_blocks", "lazy_image"]
 
 Part = tuple[int | slice, ...]
+
+# Chunks along one axis: dask holds each boundary, and a million take half a second. A brain at 1 um
+# has some hundred; only spoiled metadata has more, and would fill the memory.
+_MOST_CHUNKS = 1_000_000
 
 
 class Source(Protocol):
@@ -32,6 +37,11 @@ class Source(Protocol):
     @property
     def ndim(self) -> int:
         """Number of axes."""
+        ...
+
+    @property
+    def location(self) -> object:
+        """Where it lies, for messages."""
         ...
 
     def __getitem__(self, key: Any) -> NDArray[Any]:  # noqa: ANN401  # whatever the level takes
@@ -96,7 +106,19 @@ class StoreArray(da.Array):
 
 
 def lazy_image(reader: Source) -> StoreArray:
-    """Return a level as a dask array, one dask chunk per chunk of the store."""
+    """Return a level as a dask array, one dask chunk per chunk of the store.
+
+    Raises
+    ------
+    FormatError
+        The shape holds a million chunks along one axis.
+    """
+    if any(n > size * _MOST_CHUNKS for n, size in zip(reader.shape, reader.chunks, strict=True)):
+        raise FormatError(
+            f"{reader.location}: found shape {reader.shape} in chunks of {reader.chunks},"
+            f" expected at most {_MOST_CHUNKS} chunks along an axis",
+            remedy="write the store again: its metadata is spoiled",
+        )
     # A name of its own for every call: the same path may hold other data a moment later.
     image = da.from_array(  # type: ignore[no-untyped-call]
         reader,
