@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
-from mosaicflow.engine.channels import Carrying
+from mosaicflow.engine.channels import is_angle
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.tasks import Task
 from mosaicflow.names import parse_slice_id, slice_label
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mosaicflow.engine.parameters import Parameters
 
 __all__ = ["Plan", "inspection_task", "plan_run", "report_task"]
+
+Inputs = dict[str, str | tuple[str, ...]]
 
 # What estimate_tile_positions writes of a slice.
 _OF_TILES = {"links": names.LINKS, "stages": names.STAGE, "windows": names.WINDOWS}
@@ -129,7 +131,8 @@ def plan_run(
     for slice_id in ids:
         planner.slice(slice_id)
     planner.across(ids)
-    planner.carry(channels or {})
+    for part, its_ids in (channels or {}).items():
+        planner.carry(part, its_ids)
     return Plan(planner.tasks, planner.after, planner.maker)
 
 
@@ -155,7 +158,7 @@ class _Planner:
         self,
         stage: str,
         of: str,
-        inputs: dict[str, str | tuple[str, ...]],
+        inputs: Inputs,
         *,
         output: str = "",
         makes: Sequence[str] = (),
@@ -192,38 +195,33 @@ class _Planner:
         for base in makes or [output]:
             self.maker[base] = name
 
-    def grid(self, z: str) -> None:
-        native, record = names.GRID.of(z), names.FAILURE.of(z)
-        self.add(
-            "create_mosaic_grid",
-            z,
-            {"tiles": names.TILES.of(z)},
-            output=native,
-            record=record,
-            extra=self.raw_settings,
+    def grid(self, z: str, part: str = "") -> None:
+        native = _named(names.GRID, z, part)
+        raw = {"raw": self.raw, "channel": part} if part else self.raw_settings
+        self.of_slice(
+            "create_mosaic_grid", z, part, {"tiles": names.TILES.of(z)}, native, extra=raw
         )
         if self.is_coarser:
-            self.add(
-                "resample_mosaic_grid",
-                z,
-                {"grid": native},
-                output=names.RESAMPLED.of(z),
-                record=record,
-            )
+            grid = _named(names.RESAMPLED, z, part)
+            self.of_slice("resample_mosaic_grid", z, part, {"grid": native}, grid)
 
     @property
     def is_coarser(self) -> bool:
         return bool(self.parameters.setting("resample_mosaic_grid", "resolution_um") > 0)
 
-    def illumination(self, ids: Sequence[str]) -> None:
+    def illumination(self, ids: Sequence[str], part: str = "") -> None:
         # At native pitch: coarser planes do not show how the field is curved.
-        grids = tuple(names.GRID.of(z) for z in ids)
-        light = names.ILLUMINATION.of()
-        makes = [light, *([names.CURVATURE.of()] if self.straight else [])]
-        self.add("estimate_illumination", "", {"grids": grids}, output=light, makes=makes)
+        grids = tuple(_named(names.GRID, z, part) for z in ids)
+        light = names.channel_name(names.ILLUMINATION.of(), part)
+        # The field is curved alike in all channels: the measured one tells.
+        makes = [light, *([names.CURVATURE.of()] if self.straight and not part else [])]
+        of = f"c{part}" if part else ""
+        self.add("estimate_illumination", of, {"grids": grids}, output=light, makes=makes)
 
-    def light(self) -> dict[str, str | tuple[str, ...]]:
-        return {"illumination": names.ILLUMINATION.of()} if self.lit else {}
+    def light(self, part: str = "") -> Inputs:
+        is_corrected = self.lit and not is_angle(part)
+        light = names.channel_name(names.ILLUMINATION.of(), part)
+        return {"illumination": light} if is_corrected else {}
 
     def positions(self, ids: Sequence[str]) -> None:
         for z in ids:
@@ -245,35 +243,58 @@ class _Planner:
             ],
         )
 
-    def slice(self, z: str) -> None:
-        record = names.FAILURE.of(z)
-        grid = (names.RESAMPLED if self.is_coarser else names.GRID).of(z)
-        if self.lit:
-            lit = names.EVENLY_LIT.of(z)
-            inputs = {"grid": grid, **self.light()}
-            self.add("fix_illumination", z, inputs, output=lit, record=record)
+    def slice(self, z: str, part: str = "") -> None:
+        """Plan what makes of a grid the slice that is drawn.
+
+        Another channel than the measured one takes its places and face; angles are taken as they
+        are recorded.
+        """
+        grid = _named(names.RESAMPLED if self.is_coarser else names.GRID, z, part)
+        if light := self.light(part):
+            lit = _named(names.EVENLY_LIT, z, part)
+            self.of_slice("fix_illumination", z, part, {"grid": grid, **light}, lit)
             grid = lit
         unless = {}
         if self.straight:
-            flat, curvature = names.FLAT.of(z), names.CURVATURE.of()
-            inputs = {"grid": grid, "curvature": curvature}
-            self.add("fix_focal_curvature", z, inputs, output=flat, record=record)
+            flat, curvature = _named(names.FLAT, z, part), names.CURVATURE.of()
+            inputs: Inputs = {"grid": grid, "curvature": curvature}
+            self.of_slice("fix_focal_curvature", z, part, inputs, flat)
             unless["grid"] = (curvature, grid)
             grid = flat
-        current = names.STITCHED.of(z)
-        placed: dict[str, str | tuple[str, ...]] = {
+        current = _named(names.STITCHED, z, part)
+        placed: Inputs = {
             "grid": grid,
             "positions": names.POSITIONS.of(z),
             "distortion": names.DISTORTION.of(),
         }
-        self.add("stitch_3d", z, placed, output=current, record=record, unless=unless)
+        self.of_slice("stitch_3d", z, part, placed, current, unless=unless)
+        for stage, kind in self.after_stitching(part):
+            inputs = {"slice_path": current}
+            if part and stage == "crop_interface":
+                inputs["face_of"] = names.CROPPED.of(z)
+            current = _named(kind, z, part)
+            self.of_slice(stage, z, part, inputs, current)
+
+    def after_stitching(self, part: str) -> list[tuple[str, names.Kind]]:
+        """List the stages of a stitched slice, and what each makes."""
+        if is_angle(part):
+            return [("crop_interface", names.CROPPED)]
         chain = [("crop_interface", names.CROPPED), ("normalize", names.NORMALIZED)]
         if self.parameters.engine("compensate_psf_enabled"):
             chain.insert(0, ("correct_axial", names.AXIAL))
-        for stage, kind in chain:
-            output = kind.of(z)
-            self.add(stage, z, {"slice_path": current}, output=output, record=record)
-            current = output
+        return chain
+
+    def of_slice(
+        self,
+        stage: str,
+        z: str,
+        part: str,
+        inputs: Inputs,
+        output: str,
+        **more: Any,  # noqa: ANN401  # as for `add`
+    ) -> None:
+        of = f"{z} c{part}" if part else z
+        self.add(stage, of, inputs, output=output, record=_named(names.FAILURE, z, part), **more)
 
     def across(self, ids: Sequence[str]) -> None:
         shifts = names.SHIFTS.of()
@@ -306,7 +327,7 @@ class _Planner:
             optional=frozenset({"transforms", "failures", "config_fragments"}),
         )
         volume = f"{self.volume}.ome.zarr"
-        placed: dict[str, str | tuple[str, ...]] = {"slices": slices, "alignment": alignment}
+        placed: Inputs = {"slices": slices, "alignment": alignment}
         self.add("estimate_depth_profile", "", placed, output=profile)
         self.add("stack", "", {**placed, "depth_profile": profile}, output=volume)
         self.exports(ids, volume, slices)
@@ -325,7 +346,7 @@ class _Planner:
         wanted = self.parameters.setting("export", "export_formats")
         if not wanted:
             return
-        inputs: dict[str, str | tuple[str, ...]] = {"volume": volume}
+        inputs: Inputs = {"volume": volume}
         if "placements" in wanted:
             inputs["positions"] = tuple(names.POSITIONS.of(z) for z in ids)
             inputs["stages"] = tuple(names.STAGE.of(z) for z in ids)
@@ -333,26 +354,33 @@ class _Planner:
         stem = volume.removesuffix(".ome.zarr")
         self.add("export", "", inputs, makes=[f"{stem}_export.metrics.json"])
 
-    def carry(self, channels: Mapping[str, Sequence[str]]) -> None:
-        """Bring the other channels to where the measured one was found."""
-        carrying = Carrying(
-            raw=self.raw,
-            volume=self.volume,
-            resampled=self.is_coarser,
-            lit=self.lit,
-            straight=self.straight,
-            has_psf=bool(self.parameters.engine("compensate_psf_enabled")),
-        )
-        for one in (task for part, ids in channels.items() for task in carrying.tasks(ids, part)):
-            self.add(
-                one.stage,
-                one.of,
-                one.inputs,
-                output=one.output,
-                record=one.record,
-                extra=one.extra,
-                unless=one.unless,
-            )
+    def carry(self, part: str, ids: Sequence[str]) -> None:
+        """Bring another channel to where the measured one was found, and make its volume."""
+        for z in ids:
+            self.grid(z, part)
+        if self.light(part):
+            self.illumination(ids, part)
+        for z in ids:
+            self.slice(z, part)
+        last = self.after_stitching(part)[-1][1]
+        placed: Inputs = {
+            "slices": tuple(_named(last, z, part) for z in ids),
+            "alignment": names.ALIGNMENT.of(),
+        }
+        of, channel = f"c{part}", {"channel": part}
+        if not is_angle(part):
+            profile = names.channel_name(names.PROFILE.of(), part)
+            self.add("estimate_depth_profile", of, placed, output=profile, extra=channel)
+            placed = {**placed, "depth_profile": profile}
+        volume = f"{self.volume}.ome.zarr"
+        drawn = names.channel_name(volume, part)
+        self.add("stack", of, placed, output=drawn, extra=channel)
+        if part.endswith("sin"):
+            number = part.removesuffix("sin")
+            cosine = names.channel_name(volume, f"{number}cos")
+            joined = names.channel_name(volume, number)
+            both: Inputs = {"cosine": cosine, "sine": drawn}
+            self.add("join_angle", f"c{number}", both, output=joined)
 
     @property
     def volume(self) -> str:
@@ -368,3 +396,8 @@ class _Planner:
             for j, second in enumerate(numbers)
             if 0 < second - first <= span
         ]
+
+
+def _named(kind: names.Kind, z: str, part: str) -> str:
+    """Name what a slice has in a channel; without a part in the measured one."""
+    return names.channel_name(kind.of(z), part)
