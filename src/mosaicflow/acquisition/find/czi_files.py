@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 import struct
 from collections import defaultdict
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
 
+from mosaicflow.acquisition.find.microscope_files import opened
 from mosaicflow.acquisition.image_header import ImageHeader, chosen_note
-from mosaicflow.acquisition.image_sources import SourceTile, import_extra
+from mosaicflow.acquisition.image_sources import SourceTile
 from mosaicflow.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class _Plane:
 
 def list_tiles(path: Path) -> list[SourceTile]:
     """Describe the fields of view of a file; see `TileSource`."""
-    with _opened(path) as file:
+    with opened(path, "czifile", "CziFile") as file:
         tiles = _tiles(file)
         pitch_um, names = _described(file)
         if len(tiles) == 1:
@@ -68,22 +68,10 @@ def list_tiles(path: Path) -> list[SourceTile]:
 
 def read_planes(path: Path, item: str, channel: int = 0) -> NDArray[Any]:
     """Read a channel of a field of view; see `TileSource`."""
-    with _opened(path) as file:
+    with opened(path, "czifile", "CziFile") as file:
         tiles = {f"S{scene}M{field}": planes for (scene, field), planes in _tiles(file).items()}
         chosen = tiles[item] if item else next(iter(tiles.values()))
         return np.stack([_pixels(file, plane) for plane in _depth_planes(chosen, channel)])
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    czifile = import_extra("czifile", path.name, "microscopes")
-    try:
-        with czifile.CziFile(path) as file:
-            yield file
-    except (FormatError, PermissionError, FileNotFoundError):
-        raise
-    except Exception as error:  # the package has many; a file may break any of them
-        raise FormatError(f"is not a usable CZI ({error})") from error
 
 
 def _tiles(file: Any) -> dict[tuple[int, int], list[_Plane]]:  # noqa: ANN401  # an untyped package

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaicflow.acquisition.find.microscope_files import opened
 from mosaicflow.acquisition.image_header import UNPROVEN_AXES, ImageHeader, chosen_note
-from mosaicflow.acquisition.image_sources import SourceTile, import_extra
+from mosaicflow.acquisition.image_sources import SourceTile
 from mosaicflow.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ _OTHER_AXES = {
 
 def list_tiles(path: Path) -> list[SourceTile]:
     """Describe the images of a file; see `TileSource`."""
-    with _opened(path) as file:
+    with opened(path, "liffile", "LifFile") as file:
         images = list(file.images)
         areas = [k for k, image in enumerate(images) if {"Y", "X"} <= set(image.dims)]
         if not areas:
@@ -54,7 +54,7 @@ def list_tiles(path: Path) -> list[SourceTile]:
 
 def read_planes(path: Path, item: str, channel: int = 0) -> NDArray[Any]:
     """Read a channel of an image; see `TileSource`."""
-    with _opened(path) as file:
+    with opened(path, "liffile", "LifFile") as file:
         images = list(file.images)
         first = next(k for k, image in enumerate(images) if {"Y", "X"} <= set(image.dims))
         image = images[int(item) if item else first]
@@ -67,18 +67,6 @@ def read_planes(path: Path, item: str, channel: int = 0) -> NDArray[Any]:
     if "S" in dims:
         pixels = pixels.mean(axis=-1, dtype=np.float32)
     return pixels if "Z" in dims else pixels[None]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    liffile = import_extra("liffile", path.name, "microscopes")
-    try:
-        with liffile.LifFile(path) as file:
-            yield file
-    except (FormatError, PermissionError, FileNotFoundError):
-        raise
-    except Exception as error:  # the package has many; a file may break any of them
-        raise FormatError(f"is not a usable LIF ({error})") from error
 
 
 def _header(image: Any, left_out: int) -> ImageHeader:  # noqa: ANN401  # an untyped interface

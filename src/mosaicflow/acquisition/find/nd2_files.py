@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaicflow.acquisition.find.microscope_files import opened
 from mosaicflow.acquisition.image_header import UNPROVEN_AXES, ImageHeader, chosen_note
-from mosaicflow.acquisition.image_sources import SourceTile, import_extra
+from mosaicflow.acquisition.image_sources import SourceTile
 from mosaicflow.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,7 +23,7 @@ _TIME, _POSITION, _DEPTH = "T", "P", "Z"
 
 def list_tiles(path: Path) -> list[SourceTile]:
     """Describe the positions of a file; see `TileSource`."""
-    with _opened(path) as file:
+    with opened(path, "nd2", "ND2File") as file:
         n_positions = file.sizes.get(_POSITION, 1)
         centres = [_centre(file, position, n_positions) for position in range(n_positions)]
         header = _header(file, (UNPROVEN_AXES,) if any(centres) else ())
@@ -36,21 +35,9 @@ def list_tiles(path: Path) -> list[SourceTile]:
 
 def read_planes(path: Path, item: str, channel: int = 0) -> NDArray[Any]:
     """Read a channel of a position; see `TileSource`."""
-    with _opened(path) as file:
+    with opened(path, "nd2", "ND2File") as file:
         frames = _frames(file, int(item or 0))
         return np.stack([_plane(file, frames[z], channel) for z in sorted(frames)])
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    nd2 = import_extra("nd2", path.name, "microscopes")
-    try:
-        with nd2.ND2File(path) as file:
-            yield file
-    except (FormatError, PermissionError, FileNotFoundError):
-        raise
-    except Exception as error:  # the package has many; a file may break any of them
-        raise FormatError(f"is not a usable ND2 ({error})") from error
 
 
 def _header(file: Any, notes: tuple[str, ...]) -> ImageHeader:  # noqa: ANN401  # an untyped interface
