@@ -85,8 +85,9 @@ def run_pipeline(
         inspection = inspection_task(raw.resolve(), root, parameters)
         first = execute(inspection)
         folder.remember_ledger()
-        ids = _slices_found(inspection)
-        channels = channel_parts(_tile_lists(inspection, folder), parameters)
+        lists = _tile_lists(inspection, folder)
+        ids = sorted(map(parse_slice_id, lists))
+        channels = channel_parts(lists, parameters)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads, channels=channels)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), quiet=quiet))
@@ -136,11 +137,6 @@ def _notes(inspection: Task, outcomes: Sequence[Outcome], gone: Sequence[str]) -
     """Gather what the reader is told of the output folder itself."""
     own = (note for outcome in outcomes for note in outcome.notes)
     return (*_ledger_note(inspection), *_upgrade_notes(outcomes), *gone, *own)
-
-
-def _slices_found(inspection: Task) -> list[int]:
-    published = (name.rpartition("/")[2] for name in published_outputs(inspection))
-    return sorted(i for name in published for i in names.TILES.ids(name) or ())
 
 
 def _tile_lists(inspection: Task, folder: RunFolder) -> dict[str, Path]:

@@ -432,9 +432,8 @@ def drop_outputs(root: Path, keep: str) -> None:
         }
         if kept == state["outputs"]:
             continue
-        _write_state(
-            state_file, folder, None, state["outputs"]
-        )  # a kill from here on costs time only
+        # Without a key first: a kill from here on costs time only.
+        _write_state(state_file, folder, None, state["outputs"])
         for name in state["outputs"].keys() - kept.keys():
             _remove(folder.root / name, folder)
         _write_state(state_file, folder, None, kept)
