@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.nextflow import environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,20 +32,12 @@ class Engine:
         """Start a run that publishes into the folder `name`."""
         launch = self.folder / f"launch_{name}"
         launch.mkdir(exist_ok=True)
-        bin_folder = Path(sys.executable).parent
-        environment = os.environ | {
-            "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-            "NXF_OFFLINE": "true",
-            "NXF_ANSI_LOG": "false",
-            "NXF_JVM_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-            **more,
-        }
         words = ["nextflow", "run", ROOT, "-params-file", self.toy / "params.yml"]
         words += ["--input", self.toy / "raw", "--output", self.folder / name, *options]
         return subprocess.Popen(
             [str(word) for word in words],
             cwd=launch,
-            env=environment,
+            env=environment(**more),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -7,11 +7,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.nextflow import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,18 +39,10 @@ pytestmark = [
 
 
 def _command(*words: object, folder: Path) -> None:
-    bin_folder = Path(sys.executable).parent
-    environment = os.environ | {
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "NXF_OFFLINE": "true",
-        "NXF_ANSI_LOG": "false",
-        # A short life is not worth a good compiler.
-        "NXF_JVM_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    }
     done = subprocess.run(
         [str(word) for word in words],
         cwd=folder,
-        env=environment,
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

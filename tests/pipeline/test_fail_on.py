@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.nextflow import environment
 
 from mosaicflow.simulation import preset, simulate
 
@@ -19,16 +18,9 @@ TELL = 'echo "$MOSAICFLOW_STATUS $MOSAICFLOW_REPORT" > told.txt'
 
 def started(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with what it says."""
-    bin_folder = Path(sys.executable).parent
-    environment = os.environ | {
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "NXF_OFFLINE": "true",
-        "NXF_ANSI_LOG": "false",
-        "NXF_JVM_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    }
     return subprocess.run(
         [str(word) for word in words],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        cwd=folder, env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
