@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from mosaicflow.slices.images import correlation
+from mosaicflow.slices.images import correlation, used_span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -214,9 +214,8 @@ def _parts(weight: NDArray[np.float32]) -> list[tuple[slice, slice]]:
     """Cut the area used into 3 x 3 parts."""
     cuts = []
     for axis in (0, 1):
-        used = np.flatnonzero(weight.any(axis=1 - axis))
-        first, stop = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
-        cuts.append(np.linspace(first, stop, _PARTS + 1).round().astype(int).tolist())
+        span = used_span(weight, axis)
+        cuts.append(np.linspace(*span, _PARTS + 1).round().astype(int).tolist())
     return [
         (slice(top, bottom), slice(left, right))
         for top, bottom in itertools.pairwise(cuts[0])

@@ -24,6 +24,7 @@ __all__ = [
     "shows_tissue",
     "smooth_valid",
     "tissue_mask",
+    "used_span",
 ]
 
 # Pixels that a correlation needs to mean anything.
@@ -218,6 +219,12 @@ def correlation(
     return float(np.vdot(weighted, b)) / power**0.5 if power > 0.0 else 0.0
 
 
+def used_span(weight: NDArray[np.float32], axis: int) -> tuple[int, int]:
+    """Return the first row or column that is used, and the one after the last; (0, 1) of none."""
+    used = np.flatnonzero(weight.any(axis=1 - axis))
+    return (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
+
+
 def chequerboard(weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Divide the used area into 8 x 8 fields of two colours.
 
@@ -235,9 +242,8 @@ def chequerboard(weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDAr
     """
     fields = []
     for axis in (0, 1):
-        used = np.flatnonzero(weight.any(axis=1 - axis))
-        first, last = (int(used[0]), int(used[-1])) if len(used) else (0, 0)
-        side = max(1.0, (last + 1 - first) / 8)
+        first, stop = used_span(weight, axis)
+        side = max(1.0, (stop - first) / 8)
         at = ((np.arange(weight.shape[axis]) - first) / side).astype(np.int64)
         fields.append(np.clip(at, 0, 7))
     colour = ((fields[0][:, None] + fields[1][None, :]) % 2).astype(np.float32)
