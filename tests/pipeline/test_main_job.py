@@ -31,10 +31,10 @@ def run(raw, output, params_file=None, **settings):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Five slices of 2 x 3 tiles with all usual degradations, one of them missing, and a run."""
+    """Five slices of 3 x 3 tiles with all usual degradations, one of them missing, and a run."""
     folder = tmp_path_factory.mktemp("main_job")
     settings = preset(
-        "demo", n_slices=5, grid=(2, 3), missing_slices=(3,), truncated_tiles=("2/0/1",)
+        "demo", n_slices=5, grid=(3, 3), missing_slices=(3,), truncated_tiles=("2/0/2",)
     )
     truth = simulate(folder / "simulated", settings=settings, threads=THREADS)
     return truth, run(truth.raw, folder / "results", truth.params)
@@ -43,13 +43,15 @@ def small(tmp_path_factory):
 def test_the_run_recovers_what_was_simulated(small):
     truth, result = small
     errors = evaluate(result.root, truth.truth)
-    assert errors.tiles.median_px < 0.08
-    assert errors.tiles.worst_px < 0.5
-    assert errors.slices.shift_median_px < 0.15
-    assert errors.slices.rotation_median_deg < 0.05
+    # Measured: 0.009 and 0.03 px, 0.005 px and 0.003 deg, 0.25 %; three times that is let pass.
+    assert errors.tiles.median_px < 0.03
+    assert errors.tiles.worst_px < 0.1
+    assert errors.slices.shift_median_px < 0.015
+    assert errors.slices.rotation_median_deg < 0.01
     # Across the missing slice no tissue is shared: there the stage decides.
     assert errors.slices.shift_worst_px < 4
     assert errors.flatfield.rms_percent < 0.7
+    assert not any(one.n_islands or one.missed_tiles for one in errors.placement)
     # One slice in four hangs on that (0.92 to 0.98 over seeds); without a gap it is 0.99.
     assert errors.volume.correlation > 0.9
 
@@ -58,7 +60,7 @@ def test_every_tile_and_slice_is_accounted_for(small):
     truth, result = small
     counts = evaluate(result.root, truth.truth).counts
     assert counts.tiles_unaccounted == 0
-    assert counts.tiles_in == counts.tiles_placed + counts.tiles_listed == 24
+    assert counts.tiles_in == counts.tiles_placed + counts.tiles_listed == 36
     alignment = json.loads((result.root / "tables/alignment.json").read_text())
     assert [one["slice_id"] for one in alignment["slices"]] == [0, 1, 2, 4]
     assert [one["slice_id"] for one in alignment["left_out"]] == [3]
@@ -366,7 +368,8 @@ def test_exported_positions_show_each_tile_where_the_volume_has_it(small, export
         if number not in faces:
             continue
         grid = open_level(small[1].root / f"mosaic_grids/mosaic_grid_3d_z{number:02}.ome.zarr")
-        for row in read_csv(table, ["iy", "ix", "file"])[::2]:
+        # Not the corners: one of them, 2/0/2, is a file that breaks off.
+        for row in read_csv(table, ["iy", "ix", "file"])[1::2]:
             tile = by_file[row["file"]]
             n_z, n_y, n_x = tile.shape
             size = np.array(tile.pitch_um)

@@ -32,7 +32,8 @@ class Link:
     common_px : float
         Standard error that all links of a direction share, as a bent field makes it.
     misfit : float
-        Mean square of what differs between the tiles in the overlap; NaN when not measured.
+        Square of what differs between the tiles in the overlap, by its middle half; NaN when not
+        measured.
     stage_ncc : float
         How well they match where the stage says; NaN when not measured.
     weight : float

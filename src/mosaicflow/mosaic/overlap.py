@@ -15,6 +15,7 @@ from mosaicflow.mosaic.correlation import (
     overlap_bounds,
 )
 from mosaicflow.mosaic.features import band_passed
+from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,8 @@ class Refined:
     sigma_px : float
         Standard error per axis, if every pixel's noise were its own.
     misfit : float
-        Mean square of what differs there.
+        What differs there, squared: its middle half, so that dropped lines or dust in one of the
+        tiles do not speak for the whole overlap.
     """
 
     shift_px: tuple[float, float]
@@ -218,8 +220,7 @@ def _sampled(spline: Image, start: float, length: int, axis: int) -> Image:
 def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float, float] | None:
     """Move the second tile by fractions of a pixel until its difference to the first is least.
 
-    Returns the shift, its standard error and the mean square of the difference.
-
+    Returns the shift, its standard error and the square of the difference, of its middle half.
 
     Lucas-Kanade with gradients of both tiles; the steps end where the residual no longer
     correlates with the gradient, so the speckle of the two tiles does not bias the result.
@@ -255,8 +256,10 @@ def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float, float] | Non
             return None
         if np.abs(step).max() < _SETTLED_PX:
             break
-    power = float(np.mean(np.square(difference[known], dtype=np.float64)))
-    return (float(shift[0]), float(shift[1])), _standard_error(normal, power), power
+    left = difference[known].astype(np.float64)
+    power = float(np.mean(np.square(left)))
+    misfit = spread_about(left, 0.0) ** 2 if left.size else power
+    return (float(shift[0]), float(shift[1])), _standard_error(normal, power), misfit
 
 
 def _standard_error(normal: NDArray[np.float64], power: float) -> float:

@@ -132,3 +132,26 @@ def test_tissue_is_no_common_pattern_and_dust_is():
     assert found[21, 31] < -0.7
     away = np.abs(found[:, :15])
     assert away.std() < 0.4 * np.median(np.stack(tiles), axis=0)[0, :, :15].std()
+
+
+def test_lost_lines_leave_no_more_of_a_difference_than_the_rest_of_the_overlap():
+    """The misfit tells wrong shifts of alike tissue; a tile that breaks off is not one."""
+    rng = np.random.default_rng(5)
+    tissue = gaussian_filter(rng.standard_normal((120, 170)), 1.5)
+    noise = 0.02 * rng.standard_normal((2, 120, 100))
+    first, second = (
+        tissue[None, :, at : at + 100] + n for at, n in zip((0, 70), noise, strict=True)
+    )
+    broken = second.copy()  # nothing is known of its last lines
+    broken[..., 100:, :] = 0.0
+    sound, lost, wrong = (
+        overlap.refined(0)
+        for overlap in (
+            CutOverlap.at(first.astype(np.float32), second.astype(np.float32), (0, 70)),
+            CutOverlap.at(first.astype(np.float32), broken.astype(np.float32), (0, 70)),
+            CutOverlap.at(first.astype(np.float32), second.astype(np.float32), (0, 64)),
+        )
+    )
+    assert lost.shift_px == pytest.approx((0, 70), abs=0.05)
+    assert lost.misfit < 2 * sound.misfit
+    assert wrong is None or wrong.misfit > 10 * sound.misfit
