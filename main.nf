@@ -18,6 +18,8 @@ params {
     // Acquisition that Nextflow makes up where no input is given, for trying things out (empty | toy | demo
     // | benchmark | hard | deep | native | ideal)
     simulate: String = ''
+    // Version of the form of a params.yml; without it that of 0.1.0
+    schema: Integer = 1
     // What Nextflow makes a task: each stage of a slice (stage), or all stages of a slice between two waits
     // of the run (slice), where tasks wait long in a queue (stage | slice)
     granularity: String = 'stage'

@@ -32,6 +32,7 @@ from mosaicflow.engine.limits import (
 )
 from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.io.tables import SCHEMA
 from mosaicflow.simulation.settings import PresetName
 from mosaicflow.stages._table import STAGES
 
@@ -119,6 +120,9 @@ RUN = (
         "Acquisition that Nextflow makes up where no input is given, for trying things out.",
         typing.Literal["", *typing.get_args(PresetName)],
         "",
+    ),
+    Setting(
+        "schema", "Version of the form of a params.yml; without it that of 0.1.0.", int, SCHEMA
     ),
     Setting("output", "Folder for all results.", str, "results"),
     Setting(

@@ -36,7 +36,7 @@ def usualSettings(schema_json) {
 
 // Parameters that change no result.
 def noSettings() {
-    return ['input', 'simulate', 'output', 'publish_mode', 'container', 'on_end', 'granularity', 'help', 'version']
+    return ['schema', 'input', 'simulate', 'output', 'publish_mode', 'container', 'on_end', 'granularity', 'help', 'version']
 }
 
 // All parameters with their meaning, for --help.

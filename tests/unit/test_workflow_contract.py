@@ -26,7 +26,7 @@ MODULES = ROOT / "modules"
 OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
 # Parameters of the workflow that no stage reads; some are read, and declared, by nextflow.config.
 IN_CONFIG = {"output", "publish_mode", "container"}
-OF_THE_WORKFLOW = {"input", "simulate", "granularity", "help", "version"} | IN_CONFIG
+OF_THE_WORKFLOW = {"schema", "input", "simulate", "granularity", "help", "version"} | IN_CONFIG
 # Modules that are no stage: they make data up, or run several stages.
 NO_STAGES = {"simulate", "run_stages"}
 

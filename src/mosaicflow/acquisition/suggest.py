@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mosaicflow.io.tables import SCHEMA
+
 if TYPE_CHECKING:
     from mosaicflow.acquisition.discover import Acquisition
     from mosaicflow.acquisition.tiles import SliceTiles
@@ -60,6 +62,7 @@ def suggested_parameters(found: Acquisition) -> str:
     head = (
         f"# For {found.root_name}: {len(whole)} slices that can be used."
         " Lines that begin with # are for you to decide.\n"
+        f"schema: {SCHEMA}\n"
     )
     return "\n".join([head, *(lines or ["# Nothing: the defaults suit these data.\n"])])
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mosaicflow.io.tables import SCHEMA
+
 __all__ = [
     "LIMITS",
     "Limit",
@@ -100,6 +102,7 @@ _LEVELS = Limit(least=0, most=32)
 _SLICES = r"z?\d+(\s*-\s*z?\d+)?"
 
 LIMITS: dict[str, Limit] = {
+    "schema": Limit(least=SCHEMA, most=SCHEMA, words=f"{SCHEMA}: no other form is known"),
     # A file name on every system and in every shell, which no other output could have.
     "subject_name": Limit(
         pattern=r"^(?!mosaic_grid_|slice_z)([A-Za-z0-9_][A-Za-z0-9_.-]*)?$",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from mosaicflow.engine.limits import LIMITS, choices_of, expected, plain_type
-from mosaicflow.errors import ParameterError
+from mosaicflow.errors import FormatError, ParameterError
 from mosaicflow.stages._table import STAGES
 
 if TYPE_CHECKING:
@@ -196,8 +196,9 @@ class Parameters:
             Settings from the command line.
         """
         read = cls({})
-        loaded = _all_checked(_without_others(_read_file(path)), str(path))
-        read.given = _with_preset(loaded | _all_checked(_without_others(overrides), ""))
+        loaded = _all_checked(_settings_of(_read_file(path), str(path)), str(path))
+        given = _all_checked(_settings_of(overrides, "--schema"), "")
+        read.given = _with_preset(loaded | given)
         return read
 
     def engine(self, name: str) -> Any:  # noqa: ANN401  # typed by ENGINE_PARAMETERS
@@ -247,7 +248,14 @@ def _with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**given, **_OF_PRESET.get(given.get("alignment_preset", ""), {})}
 
 
-def _without_others(given: Mapping[str, Any]) -> dict[str, Any]:
+def _settings_of(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Leave out what is no setting, and refuse what a later program wrote."""
+    from mosaicflow.io.tables import check_schema
+
+    try:
+        check_schema(given, where)
+    except FormatError as error:
+        raise ParameterError(error.args[0], remedy=error.remedy) from None
     return {name: value for name, value in given.items() if name not in _NO_SETTINGS}
 
 
@@ -369,7 +377,8 @@ def _check_depth(path: Path, text: str) -> None:
 _MOST_DEPTH = 20
 # Of the folders `read_locations` takes care; the others are Nextflow's business.
 _NO_SETTINGS = frozenset(
-    {"input", "output", "simulate", "publish_mode", "container", "granularity", "help", "version"}
+    {"schema", "input", "output", "simulate", "publish_mode", "container", "granularity", "help"}
+    | {"version"}
 )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import mosaicflow
-from mosaicflow.io.tables import write_json, write_text
+from mosaicflow.io.tables import SCHEMA, write_json, write_text
 from mosaicflow.simulation.light import (
     dark_field,
     field_change,
@@ -223,6 +223,7 @@ def write_params(path: Path, raw: Path, plan: AcquisitionPlan) -> None:
 
     lattice = plan.settings.lattice
     values: dict[str, object] = {
+        "schema": SCHEMA,
         "input": str(raw.resolve()),
         "axial_resolution_um": lattice.pitch_um[0],
         "slicing_interval_mm": lattice.slicing_interval_mm,

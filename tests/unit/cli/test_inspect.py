@@ -89,7 +89,7 @@ def test_suggestions_are_a_parameters_file_that_a_run_takes(raw, invoke, tmp_pat
         "# no file says the depth spacing; a run takes 1.36 um\n# axial_resolution_um: 1.36" in text
     )
     # What only somebody who was there knows is a comment until they take the mark off.
-    assert yaml.safe_load(text) is None
+    assert yaml.safe_load(text) == {"schema": 1}
     path.write_text(text.replace("# axial", "axial"))
     assert Parameters.read(path, {}).given == {"axial_resolution_um": 1.36}
     ended = invoke(main, "inspect", raw, "--suggest", path, code=1)

@@ -213,6 +213,19 @@ def test_a_damaged_file_is_refused(tmp_path, text, message):
         Parameters.read(path, {})
 
 
+def test_a_parameters_file_says_its_schema_and_one_of_a_later_program_is_refused(tmp_path):
+    path = tmp_path / "params.yml"
+    for head in ("", "schema: 1\n"):  # as of 0.1.0, and as of today
+        path.write_text(f"{head}crop_depth_um: 300\n")
+        assert Parameters.read(path, {}).given == {"crop_depth_um": 300.0}
+    for other in ("2", "true", "new", "null"):
+        path.write_text(f"schema: {other}\ncrop_depth_um: 300\n")
+        with pytest.raises(ParameterError, match=r"params\.yml: is of schema .*, expected 1 or no"):
+            Parameters.read(path, {})
+    with pytest.raises(ParameterError, match=r"--schema: is of schema 2"):
+        Parameters.read(None, {"schema": 2})
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ParameterError, match=r"gone\.yml: not found, expected a YAML file"):
         Parameters.read(tmp_path / "gone.yml", {})
