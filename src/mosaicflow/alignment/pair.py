@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +16,11 @@ from mosaicflow.alignment.depth import (
     match_planes,
     measure_drift,
 )
+from mosaicflow.alignment.measured_pair import MeasuredPair, full_size
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit, RegistrationSettings, SlicePair
 from mosaicflow.alignment.refine import Motion, warp
 from mosaicflow.alignment.register import register_images
-from mosaicflow.alignment.transform import Rigid2D, to_tfm
+from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_csv
 from mosaicflow.slices.images import bin_mean, shows_tissue
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DepthLimits", "MeasuredPair", "measure_pair"]
+__all__ = ["DepthLimits", "measure_pair"]
 
 _LONGEST_PX = 2048  # registration images are binned to this, which bounds memory
 _LOOKED_AT = 12  # planes that are averaged to see whether there is tissue
@@ -63,91 +64,6 @@ class DepthLimits:
     allowed_um: float
     first_index: int
     contact_um: float = 170.0
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredPair:
-    """Everything measured about one pair.
-
-    Parameters
-    ----------
-    fixed, moving : SliceStore
-        The slices.
-    offset_yx : tuple of float
-        Where the stage puts the moving slice's pixel (0, 0) in the fixed slice [px].
-    transform : Rigid2D
-        Pull motion of the moving slice as the stage placed it, in px of the fixed slice.
-    match : DepthMatch
-        Planes compared.
-    fit : PairFit
-        Lateral result, in px of the binned images.
-    drift : DriftFit
-        Depth of the moving slice against the expected one.
-    binning : int
-        Binning of the registered images.
-    """
-
-    fixed: SliceStore
-    moving: SliceStore
-    offset_yx: tuple[float, float]
-    transform: Rigid2D
-    match: DepthMatch
-    fit: PairFit
-    drift: DriftFit
-    binning: int
-
-    def to_tfm(self) -> str:
-        """Return the transform as ITK text."""
-        return to_tfm(self.transform)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of the transform file."""
-        fit, pitch = self.fit, self.fixed.pitch_um
-        numbers = {
-            "correlation": fit.correlation,
-            "correlation_before": fit.correlation_before,
-            "confidence": fit.confidence,
-            "held_out_stage": fit.held_out.stage,
-            "held_out_refined": fit.held_out.refined,
-            "held_out_advantage": fit.held_out.advantage,
-            "sigma_px": fit.sigma_px * self.binning,
-            "sigma_deg": fit.sigma_deg,
-            "n_planes": self.match.n_planes,
-            "distance_planes": self.match.distance_planes,
-            "z_drift_planes": self.drift.drift_planes,
-            "z_sigma_planes": self.drift.sigma_planes,
-            "z_correlation": self.drift.correlation,
-            "z_correlation_expected": self.drift.expected_correlation,
-        }
-        return {
-            "type": "rigid2d",
-            "convention": "pull",
-            **self.transform.to_json(),
-            "resolution_um": round((pitch[1] + pitch[2]) / 2, 6),
-            "fixed_id": self.fixed.slice_id,
-            "moving_id": self.moving.slice_id,
-            "fixed_z": self.match.fixed_z,
-            "moving_z": self.match.moving_z,
-            "pitch_um": [round(value, 6) for value in pitch],
-            "stage_offset_yx": [round(value, 6) for value in self.offset_yx],
-            "status": "error" if fit.failure else "ok",
-            "reason": fit.failure,
-            **{name: round(value, 6) for name, value in numbers.items()},
-            "rejected": self._rejected(),
-        }
-
-    def _rejected(self) -> dict[str, Any] | None:
-        """Describe a motion that was found and turned down."""
-        fit = self.fit.rejected
-        if fit is None:
-            return None
-        return {
-            **_full_size(fit, self.binning).to_json(),
-            "correlation": round(fit.correlation, 6),
-            "confidence": round(fit.confidence, 6),
-            "sigma_px": round(fit.sigma_px * self.binning, 6),
-            "sigma_deg": round(fit.sigma_deg, 6),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +185,7 @@ def measure_pair(
         fit, drift = _bridge(job, match), NOT_MEASURED
     else:
         fit, match, drift = _compare(job, planes, match, lag)
-    transform = _full_size(fit, job.image_bin)
+    transform = full_size(fit, job.image_bin)
     return MeasuredPair(fixed, moving, job.offset_yx, transform, match, fit, drift, job.image_bin)
 
 
@@ -367,14 +283,6 @@ def _power_of_two(ratio: float) -> int:
     return int(2 ** max(0, math.ceil(math.log2(ratio))))
 
 
-def _full_size(fit: PairFit, factor: int) -> Rigid2D:
-    """Express the motion of binned images in px of the slices."""
-    found = fit.transform
-    y, x = ((value + 0.5) * factor - 0.5 for value in found.center_yx)
-    down, right = (value * factor for value in found.translation_yx)
-    return Rigid2D(found.angle_deg, (y, x), (down, right))
-
-
 def _measure_drift(
     job: _Job,
     planes: tuple[NDArray[np.float32], NDArray[np.float32]],
@@ -385,7 +293,7 @@ def _measure_drift(
     longest = max(job.plane_bin * max(one.shape[1:]) for one in planes)
     coarse = max(job.plane_bin, _power_of_two(longest / _DEPTH_PX))
     upper, lower = (bin_mean(one, coarse // job.plane_bin) for one in planes)
-    transform = _full_size(fit, job.image_bin)
+    transform = full_size(fit, job.image_bin)
     center = (np.array(upper.shape[1:]) - 1) / 2
     at = transform.apply((center + 0.5) * coarse - 0.5) - np.array(job.offset_yx)
     y, x = (at + 0.5) / coarse - 0.5

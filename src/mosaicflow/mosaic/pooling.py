@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.mosaic.placement import StagePrior, held_out_residuals, solve_placement
-from mosaicflow.mosaic.stage_model import fit_stage_model
+from mosaicflow.mosaic.placement import held_out_residuals, solve_placement
+from mosaicflow.mosaic.stage_model import StagePrior, fit_stage_model
 from mosaicflow.spread import RAYLEIGH_MEDIAN, robust_spread, spread_about
 
 if TYPE_CHECKING:

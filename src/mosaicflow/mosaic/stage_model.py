@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     Tile = tuple[int, int]
     Vector = NDArray[np.float64]
 
-__all__ = ["fit_stage_model", "stage_model_error"]
+__all__ = ["StagePrior", "fit_stage_model", "stage_model_error"]
 
 # How far turn, scale and shear of a stage depart from none, and how far a stage misses [px], as
 # long as there are no links to tell.
@@ -27,6 +28,29 @@ _TYPICAL_SPREAD_PX = 2.0
 # From so many links on a step far from the reported one is believed: with fewer, two wrong ones may
 # be most of a direction.
 _MANY_LINKS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class StagePrior:
+    """What is known of the stage before a slice is looked at, such as from other slices.
+
+    Parameters
+    ----------
+    model : ndarray, shape (2, 2), float64
+        Linear map from stage displacements to image displacements.
+    step_sigma_px : float
+        Standard deviation per axis of a step about it.
+    n_links : float
+        How many links of this slice that knowledge is worth.
+    fixed_px : mapping
+        Tile -> (y, x, standard deviation) in px where somebody has said where it lies, relative
+        to where the stage puts it by the model.
+    """
+
+    model: NDArray[np.float64]
+    step_sigma_px: float
+    n_links: float = 0.0
+    fixed_px: Mapping[Tile, tuple[float, float, float]] = field(default_factory=dict)
 
 
 def fit_stage_model(

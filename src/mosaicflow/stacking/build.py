@@ -5,28 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import statistics
-import sys
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow import names
 from mosaicflow.alignment.solution import Alignment, fit_canvas, frame_of
 from mosaicflow.alignment.transform import Rigid2D
-from mosaicflow.io.previews import save_picture
-from mosaicflow.io.tables import SCHEMA, read_document, write_csv
-from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct, open_level, read_omezarr_info
+from mosaicflow.io.tables import SCHEMA, read_document
+from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct
 from mosaicflow.slices.stored import SliceStore, open_slice
 from mosaicflow.stacking.channel import of_channel
-from mosaicflow.stacking.draw import (
-    SlicePlan,
-    draw_volume,
-    measure_seams,
-    plan_slices,
-)
+from mosaicflow.stacking.draw import draw_volume
 from mosaicflow.stacking.gains import SeamLevel
 from mosaicflow.stacking.light import (
     Balance,
@@ -35,20 +26,20 @@ from mosaicflow.stacking.light import (
     read_profile,
     start_light,
 )
-from mosaicflow.stacking.plan import Seam, layers_of, plan_seams
-from mosaicflow.stacking.preview import orthogonal_montage
+from mosaicflow.stacking.metrics import report_volume
+from mosaicflow.stacking.plan import plan_seams
+from mosaicflow.stacking.preview import write_preview
+from mosaicflow.stacking.seam_levels import measure_seams
+from mosaicflow.stacking.slice_plan import SlicePlan, plan_slices
+from mosaicflow.stacking.tables import DrawnVolume, write_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from mosaicflow.alignment.solution import AlignedSlice
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.store_options import StoreOptions
-    from mosaicflow.io.zarr.reader import LevelReader
-    from mosaicflow.stacking.levels import PlaneLevels
 
 __all__ = ["StackInputs", "StackSettings", "stack_slices"]
 
@@ -70,18 +61,6 @@ class StackSettings:
     n_levels: int | None
     isotropic: bool
     preview: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """What was drawn, for the tables."""
-
-    alignment: Alignment
-    plans: Sequence[SlicePlan]
-    seams: Sequence[Seam]
-    matches: Sequence[SeamLevel]
-    balance: Balance
-    levels: PlaneLevels
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +114,11 @@ def stack_slices(
         levels = draw_volume(plans, seams, balanced.light, writer, threads=threads)
         writer.contrast = levels.contrast()
         _finalize(writer, solved, settings, report)
-    drawn = _Drawn(solved, plans, seams, matches, balanced, levels)
-    _write_tables(drawn, output.parent, inputs.channel)
-    _report(report, drawn, is_light=settings.is_light)
+    drawn = DrawnVolume(solved, plans, seams, matches, balanced, levels)
+    write_tables(drawn, output.parent, inputs.channel)
+    report_volume(report, drawn, is_light=settings.is_light)
     if settings.preview:
-        _write_preview(output)
+        write_preview(output)
 
 
 def _resume_key(report: StageReport, shape: Sequence[int]) -> str:
@@ -244,232 +223,3 @@ def _block(
         gaps=[gap.planes for gap in solved.gaps if gap.stop_plane > gap.first_plane],
         synthetic_planes=[],
     )
-
-
-def _write_tables(drawn: _Drawn, folder: Path, channel: str) -> None:
-    write_csv(
-        folder / names.channel_name(names.MATCHES.of(), channel),
-        (
-            "fixed_id",
-            "moving_id",
-            "overlap_voxels",
-            "blend_overlap_voxels",
-            "moving_z_start",
-            "correlation",
-            "correlation_fallback_used",
-            "thickness_um",
-            "thickness_sigma_um",
-            "thickness_source",
-        ),
-        [
-            {
-                "fixed_id": seam.fixed.slice_id,
-                "moving_id": seam.moving.slice_id,
-                "overlap_voxels": seam.overlap,
-                "blend_overlap_voxels": seam.blend,
-                "moving_z_start": 0,
-                "correlation": round(match.correlation, 6),
-                "correlation_fallback_used": False,
-                **_thickness(seam, drawn.alignment),
-            }
-            for seam, match in zip(drawn.seams, drawn.matches, strict=True)
-        ],
-    )
-    table = folder / names.channel_name(names.DECISIONS.of(), channel)
-    write_csv(table, _DECISION_COLUMNS, _decisions(drawn))
-    write_csv(
-        folder / names.channel_name(names.INTENSITIES.of(), channel),
-        ("z_index", "slice_id", "raw_level", "applied_gain"),
-        _intensities(drawn),
-    )
-
-
-def _thickness(seam: Seam, alignment: Alignment) -> dict[str, object]:
-    """Give the tissue between the faces of neighbours in id; others have none of their own."""
-    by_id = {one.slice_id: one for one in alignment.slices}
-    known = by_id[seam.moving.slice_id].section
-    ids = sorted(by_id)
-    before = ids[ids.index(seam.moving.slice_id) - 1]
-    if known is None or before != seam.fixed.slice_id:
-        return {}
-    return known.to_json()
-
-
-_DECISION_COLUMNS = (
-    "slice_id",
-    "fixed_id",
-    "transform_loaded",
-    "transform_source",
-    "manual_override",
-    "confidence",
-    "overlap_source",
-    "overlap_voxels",
-    "blend_overlap_voxels",
-    "correlation",
-    "applied_ty_px",
-    "applied_tx_px",
-    "applied_rot_deg",
-    "skip_reason",
-)
-
-
-def _decisions(drawn: _Drawn) -> list[dict[str, object]]:
-    aligned = {one.slice_id: one for one in drawn.alignment.slices}
-    sources = {"expected": "expected", "measured": "registration"}
-    rows: list[dict[str, object]] = []
-    for index, plan in enumerate(drawn.plans):
-        one = aligned[plan.span.slice_id]
-        manual = one.source == "manual"
-        loaded = one.source in ("reference", "graph", "rotation", "manual") and one.confidence > 0
-        moved = one.evidence.get("moved_from_stage_px", (0.0, 0.0))
-        row: dict[str, object] = {
-            "slice_id": plan.span.slice_id,
-            "transform_loaded": loaded,
-            "transform_source": ("manual" if manual else "automated") if loaded else "none",
-            "manual_override": manual,
-            "confidence": round(one.confidence, 4),
-            "overlap_source": sources[drawn.alignment.depths],
-            "applied_ty_px": round(float(moved[0]), 4),
-            "applied_tx_px": round(float(moved[1]), 4),
-            "applied_rot_deg": round(one.transform.angle_deg, 4),
-            "skip_reason": _skip_reason(one.source, one.reasons),
-        }
-        if index:
-            seam, match = drawn.seams[index - 1], drawn.matches[index - 1]
-            row |= {
-                "fixed_id": seam.fixed.slice_id,
-                "overlap_voxels": seam.overlap,
-                "blend_overlap_voxels": seam.blend,
-                "correlation": round(match.correlation, 6),
-            }
-        rows.append(row)
-    return rows
-
-
-def _skip_reason(source: str, reasons: Sequence[str]) -> str:
-    if source in ("reference", "graph", "manual"):
-        return ""
-    if source == "rotation":
-        return "rotation_only"
-    words = " ".join(reasons)
-    for key in ("switched_off", "status_error", "low_confidence", "rotation_only"):
-        if key in words:
-            return key
-    return "stage_better" if "predicts its links better" in words else "missing"
-
-
-def _intensities(drawn: _Drawn) -> list[dict[str, object]]:
-    """List the mean level of every plane before its factor, and the factor, of the ruling slice."""
-    spans = [plan.span for plan in drawn.plans]
-    light, display = drawn.balance.light, drawn.balance.light.display
-    rows: list[dict[str, object]] = []
-    for plane, (total, filled) in enumerate(
-        zip(drawn.levels.total, drawn.levels.filled, strict=True)
-    ):
-        layers = layers_of(plane, spans, drawn.seams)
-        row: dict[str, object] = {"z_index": plane}
-        if layers:
-            ruling = max(layers[:2], key=lambda layer: layer.share)
-            factor = float(light.tones[ruling.index].factor[ruling.plane])
-            shown = float(total) / max(int(filled), 1) * (display.white - display.black)
-            row |= {
-                "slice_id": spans[ruling.index].slice_id,
-                "raw_level": float(f"{(shown + display.black) / factor:.6g}"),
-                "applied_gain": float(f"{factor:.6g}"),
-            }
-        rows.append(row)
-    return rows
-
-
-def _report(report: StageReport, drawn: _Drawn, *, is_light: bool) -> None:
-    alignment = drawn.alignment
-    if all(plan.store.shape[0] == 1 for plan in drawn.plans):
-        report.note("the slices are one plane deep: the volume has one plane per slice")
-    if len(drawn.plans) == 1:
-        report.note("there is one slice only: nothing was stacked")
-    report.metric("slices_stacked", len(drawn.plans), "", "slices in the volume")
-    report.metric("slices_left_out", len(alignment.left_out), "", "slices without image")
-    gaps = sum(gap.stop_plane - gap.first_plane for gap in alignment.gaps)
-    report.metric("gap_planes", gaps, "planes", "planes that no slice covers")
-    area = math.prod(alignment.canvas_yx)
-    shares = [
-        float(drawn.levels.filled[plan.span.first : plan.span.stop].max(initial=0)) / area
-        for plan in drawn.plans
-    ]
-    report.metric("min_slice_coverage", min(shares), "fraction", "canvas filled, worst slice")
-    report.metric("std_slice_coverage", float(np.std(shares)), "fraction", "spread of the same")
-    correlations = [m.correlation for m in drawn.matches if math.isfinite(m.correlation)]
-    if correlations:
-        text = "median correlation of neighbours at their seam"
-        median = statistics.median(correlations)
-        report.metric("seam_correlation", median, "", text, warning=0.5, good="high")
-        report.metric("worst_seam_correlation", min(correlations), "", "of the worst seam")
-    if is_light:
-        _report_brightness(report, drawn)
-
-
-# Share of the voxels above 1 from which the picture has lost its bright end. Three sound simulated
-# stacks: at most 0.00004; white at half of its value: 0.004.
-_OUTSIDE = 0.002
-
-
-# Factor by which a slice may be made brighter or darker than the others without a word. Nine sound
-# simulated sets: 0.90 to 1.13; a slice with a tenth of the light: 6.6; with 25 times the camera's
-# noise: 0.45. At twice this the noisy one would pass.
-_GAIN = 1.5
-
-
-def _report_brightness(report: StageReport, drawn: _Drawn) -> None:
-    steps = np.abs(drawn.balance.steps[np.isfinite(drawn.balance.steps)])
-    if steps.size:
-        text = "median relative step of brightness at a seam, after the gains"
-        report.metric("seam_step", math.expm1(float(np.median(steps))), "", text, warning=0.1)
-    gains, levels = drawn.balance.gains, drawn.levels
-    least, most, darkest = float(gains.min()), float(gains.max()), int(gains.argmax())
-    text = "smallest brightness factor of a slice"
-    report.metric("gain_min", least, "", text, warning=1 / _GAIN, good="high")
-    text = f"largest brightness factor of a slice (slice {drawn.plans[darkest].span.slice_id})"
-    report.metric("gain_max", most, "", text, warning=_GAIN)
-    filled = max(int(levels.filled.sum()), 1)
-    above, below = (int(counts.sum()) / filled for counts in (levels.above, levels.below))
-    text = "voxels {}, stored as they are, that a display from 0 to 1 shows as {}"
-    limit = _OUTSIDE if drawn.balance.light.recorded else None
-    name = "above_display"
-    report.metric(name, above, "fraction", text.format("above 1", "white"), warning=limit)
-    report.metric("below_display", below, "fraction", text.format("below 0", "black"))
-
-
-# Longest side of the picture of the volume: two screens' worth.
-_PREVIEW_PX = 2000
-
-
-def _middle_plane(level: LevelReader) -> NDArray[np.float32]:
-    """Read the plane nearest to the middle that is not in a gap."""
-    n_z = level.shape[0]
-    for z in sorted(range(n_z), key=lambda z: abs(z - n_z // 2)):
-        plane = np.asarray(level[z], dtype=np.float32)
-        if plane.any():
-            return plane
-    return plane
-
-
-def _write_preview(output: Path) -> None:
-    """Draw the three central planes of the finest level that fits on a screen."""
-    from PIL import Image
-
-    shapes = [level.shape for level in read_omezarr_info(output).levels]
-    fitting = [number for number, shape in enumerate(shapes) if max(shape) <= 1024]
-    level = open_level(output, fitting[0] if fitting else len(shapes) - 1)
-    _, y, x = (n // 2 for n in level.shape)
-    pitch = level.resolution_mm
-    picture = orthogonal_montage(
-        _middle_plane(level),
-        np.asarray(level[:, y], dtype=np.float32),
-        np.asarray(level[:, :, x], dtype=np.float32),
-        z_over_lateral=pitch[0] / pitch[2],
-        longest_px=sys.maxsize,
-    )
-    name = output.name.removesuffix(".ome.zarr") + ".png"
-    step = -(-max(picture.shape) // _PREVIEW_PX)
-    thin = np.ascontiguousarray(picture[::step, ::step])
-    save_picture(output.with_name(name), Image.fromarray(thin), 1000 * pitch[2] * step)

@@ -11,7 +11,6 @@ from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_document
 from mosaicflow.slices.depth_profile import DepthProfile
 from mosaicflow.stacking.brightness import Display, PlaneTone, even_seams, with_gains
-from mosaicflow.stacking.draw import Light
 from mosaicflow.stacking.gains import solve_gains, sure_steps
 
 if TYPE_CHECKING:
@@ -21,14 +20,42 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.slices.depth_profile import SliceNote
-    from mosaicflow.stacking.draw import SlicePlan
     from mosaicflow.stacking.gains import SeamLevel
     from mosaicflow.stacking.plan import Seam
+    from mosaicflow.stacking.slice_plan import SlicePlan
 
-__all__ = ["Balance", "balance", "intensity_record", "read_profile", "start_light"]
+__all__ = ["Balance", "Light", "balance", "intensity_record", "read_profile", "start_light"]
 
 # Half or twice as bright as the others (log): gains of sound slices are some percent.
 _FAR_OFF = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """How bright the slices are drawn.
+
+    Parameters
+    ----------
+    tones : sequence of PlaneTone
+        One per slice.
+    display : Display
+        What becomes 0 and 1 in the end.
+    starts : tuple of float
+        Gain of each slice that is in its tone already.
+    recorded : bool
+        Whether the slices' values are taken as they were before `normalize`.
+    """
+
+    tones: Sequence[PlaneTone]
+    display: Display
+    starts: tuple[float, ...]
+    recorded: bool = False
+
+    @classmethod
+    def as_stored(cls, plans: Sequence[SlicePlan]) -> Light:
+        """Leave all values as the slices hold them."""
+        tones = [PlaneTone.plain(plan.span.depth) for plan in plans]
+        return cls(tones, Display(), (1.0,) * len(tones))
 
 
 def read_profile(path: Path | None) -> DepthProfile:

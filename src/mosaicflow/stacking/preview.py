@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.io.previews import save_picture
+from mosaicflow.io.zarr import open_level, read_omezarr_info
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-__all__ = ["orthogonal_montage"]
+    from mosaicflow.io.zarr.reader import LevelReader
 
+__all__ = ["orthogonal_montage", "write_preview"]
+
+# Between the three planes [px]: seen, and no more.
 _GAP = 8
+# Longest side of the picture of the volume: two screens' worth.
+_PREVIEW_PX = 2000
 
 
 def orthogonal_montage(
@@ -64,3 +75,35 @@ def _stretch(plane: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     index = np.minimum((np.arange(rows) + 0.5) * plane.shape[0] / rows, plane.shape[0] - 1)
     stretched: NDArray[np.float32] = plane[index.astype(int)]
     return stretched
+
+
+def _middle_plane(level: LevelReader) -> NDArray[np.float32]:
+    """Read the plane nearest to the middle that is not in a gap."""
+    n_z = level.shape[0]
+    for z in sorted(range(n_z), key=lambda z: abs(z - n_z // 2)):
+        plane = np.asarray(level[z], dtype=np.float32)
+        if plane.any():
+            return plane
+    return plane
+
+
+def write_preview(output: Path) -> None:
+    """Draw the three central planes of the finest level that fits on a screen."""
+    from PIL import Image
+
+    shapes = [level.shape for level in read_omezarr_info(output).levels]
+    fitting = [number for number, shape in enumerate(shapes) if max(shape) <= 1024]
+    level = open_level(output, fitting[0] if fitting else len(shapes) - 1)
+    _, y, x = (n // 2 for n in level.shape)
+    pitch = level.resolution_mm
+    picture = orthogonal_montage(
+        _middle_plane(level),
+        np.asarray(level[:, y], dtype=np.float32),
+        np.asarray(level[:, :, x], dtype=np.float32),
+        z_over_lateral=pitch[0] / pitch[2],
+        longest_px=sys.maxsize,
+    )
+    name = output.name.removesuffix(".ome.zarr") + ".png"
+    step = -(-max(picture.shape) // _PREVIEW_PX)
+    thin = np.ascontiguousarray(picture[::step, ::step])
+    save_picture(output.with_name(name), Image.fromarray(thin), 1000 * pitch[2] * step)

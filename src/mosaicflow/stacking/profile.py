@@ -23,8 +23,9 @@ from mosaicflow.slices.masks import log_otsu
 from mosaicflow.slices.stored import open_slice
 from mosaicflow.spread import spread_about
 from mosaicflow.stacking.channel import of_channel
-from mosaicflow.stacking.draw import plan_slices, sample_windows
 from mosaicflow.stacking.sampling import Sampler
+from mosaicflow.stacking.seam_levels import sample_windows
+from mosaicflow.stacking.slice_plan import plan_slices
 from mosaicflow.threads import map_threads
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.report import StageReport
     from mosaicflow.slices.depth_profile import DepthFit
-    from mosaicflow.stacking.draw import SlicePlan
     from mosaicflow.stacking.sampling import Window
+    from mosaicflow.stacking.slice_plan import SlicePlan
 
     F32 = NDArray[np.float32]
 

@@ -103,15 +103,10 @@ def solve_alignment(
 
     from dataclasses import replace
 
+    from mosaicflow.alignment.inputs import AlignmentInputs
     from mosaicflow.alignment.links import LinkRules
-    from mosaicflow.alignment.settle import (
-        AlignmentInputs,
-        AlignmentRules,
-        ExcludeRules,
-        StepRules,
-        align_slices,
-        write_alignment,
-    )
+    from mosaicflow.alignment.rules import AlignmentRules, ExcludeRules, StepRules
+    from mosaicflow.alignment.settle import align_slices, write_alignment
     from mosaicflow.ledger.overrides import read_overrides
 
     rules = AlignmentRules(
