@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.acquisition.find.oct_source import collect_oct_tiles, read_overlap
+from mosaicflow.acquisition.find.sbem_project import collect_project_tiles, image_lists
 from mosaicflow.acquisition.find.table_source import TABLE_NAME, collect_table_tiles
 from mosaicflow.acquisition.find.tiff_source import collect_tiff_tiles
-from mosaicflow.acquisition.image_sources import has_source
+from mosaicflow.acquisition.image_sources import has_source, refused_kinds
 from mosaicflow.acquisition.place.assemble import SliceContext, assemble_slice
 from mosaicflow.acquisition.place.run_checks import check_slices
 from mosaicflow.acquisition.place.stage_model import with_signs
@@ -143,6 +144,8 @@ def _collect(
         raise InputError(f"{root}: has no {TABLE_NAME}", remedy="name the table with --tile_table")
     if table is not None and settings.layout in ("auto", "table"):
         return collect_table_tiles(root, table, settings, log)
+    if settings.layout == "auto" and (lists := image_lists(root)):
+        return collect_project_tiles(root, lists, settings, log)
     if settings.layout != "tiff" and (drafts := collect_oct_tiles(root, settings, log)):
         return drafts
     if settings.layout in ("auto", "tiff"):
@@ -158,7 +161,8 @@ def _nothing_found(root: Path, settings: InspectSettings) -> InputError:
     return InputError(
         f"{root}: no tile found{only}; looked for tile_xX_yY_zZ folders (also in zNN/ and "
         "slice_zNN/tiles/), TIFF, CZI, LIF, ND2, NIfTI, MAT, OME-Zarr, PNG and JPEG files (also "
-        f"in zNN/) and {TABLE_NAME}; found: {seen or 'nothing'}"
+        f"in zNN/), SBEMimage projects and {TABLE_NAME}; found: {seen or 'nothing'}",
+        remedy=refused_kinds(names),
     )
 
 

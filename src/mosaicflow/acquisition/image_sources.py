@@ -8,10 +8,10 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mosaicflow.errors import MissingExtraError
+from mosaicflow.errors import FormatError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,6 +25,7 @@ __all__ = [
     "has_source",
     "import_extra",
     "is_folder_tile",
+    "refused_kinds",
     "source_of",
     "tile_rank",
 ]
@@ -82,6 +83,20 @@ _BUILT_IN = {
 }  # fmt: skip
 
 
+# Kinds that people ask for, and what to do with them; none could be proved on a real file.
+_REFUSED = {
+    ".oct": "Thorlabs .oct files are not read: export the volumes as TIFF stacks",
+    ".ve-mif": "ATLAS mosaics are not read: list the images in a tile_table, with their places",
+    ".a5proj": "ATLAS projects are not read: list the images in a tile_table, with their places",
+}
+
+
+def refused_kinds(names: Iterable[str]) -> str:
+    """Say what to do with files of a known kind that is not read; empty where there are none."""
+    known = sorted({_suffix(name) for name in names} & (_REFUSED.keys() - _added().keys()))
+    return "; ".join(_REFUSED[suffix] for suffix in known)
+
+
 def has_source(name: str) -> bool:
     """Whether a file of this name may be a tile."""
     suffix = _suffix(name)
@@ -100,6 +115,8 @@ def source_of(name: str) -> TileSource:
     ------
     MissingExtraError
         When the reader, or what it needs, cannot be imported.
+    FormatError
+        When no reader knows files of this name.
     """
     suffix = _suffix(name)
     if suffix in _BUILT_IN:
@@ -107,6 +124,8 @@ def source_of(name: str) -> TileSource:
             f"mosaicflow.acquisition.find.{_BUILT_IN[suffix]}"
         )
         return source
+    if suffix not in _added():
+        raise FormatError(f"{name}: is of a kind that is not read", remedy=refused_kinds([name]))
     point = _added()[suffix]
     try:
         loaded: TileSource = point.load()

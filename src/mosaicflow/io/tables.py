@@ -7,11 +7,13 @@ new one, never half of either.
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +26,13 @@ __all__ = [
     "SHIFT_COLUMNS",
     "check_schema",
     "decoded",
+    "file_content",
     "natural_order",
     "parse_bool",
     "read_csv",
     "read_document",
     "read_json",
+    "read_text",
     "write_csv",
     "write_document",
     "write_json",
@@ -143,7 +147,7 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
         When the file cannot be read or a required column is missing.
     """
     try:
-        text = decoded(path.read_bytes())
+        text = decoded(file_content(path))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a table ({error})") from error
     separator = _separator(text, required)
@@ -166,6 +170,37 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
             padded = [_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in padded]
         rows.append(dict(zip(names, padded, strict=True)))
     return rows
+
+
+def file_content(path: Path) -> bytes:
+    """Read a small file whole.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read, or is a pipe or device: reading that may never end.
+    """
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise OSError(errno.EINVAL, "is a pipe or device, not a file", str(path))
+    return path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """Read a text that any program may have written (`decoded`).
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    FormatError
+        When it is no text.
+    """
+    try:
+        return decoded(file_content(path))
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path.name}: is no text ({error})") from error
 
 
 def decoded(content: bytes) -> str:
@@ -295,7 +330,7 @@ def check_schema(document: Mapping[str, Any], where: str) -> None:
 def read_json(path: Path) -> Any:  # noqa: ANN401  # JSON has no narrower type
     """Read a JSON file; a mistake in it is reported with line and column."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(file_content(path).decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})"

@@ -400,3 +400,148 @@ def test_an_nd2_that_was_cut_is_refused(tmp_path, share):
     (tmp_path / "a.nd2").write_bytes(content[: int(share * len(content))])
     with pytest.raises(FormatError):
         listed_and_read(tmp_path / "a.nd2")
+
+
+def write_lif(path, images, *, flags=None):
+    """Write images as LAS X does: the XML, then a block of memory for each.
+
+    `images` has (name, numbers by axes, places of the stage in m); the attributes are those of a
+    description of the format in the documentation of liffile, and of real files (SOURCE.txt).
+    """
+    elements, blocks = [], []
+    for number, (name, axes, pixels, places) in enumerate(images):
+        attributes = {"X": 1, "Y": 2, "Z": 3, "T": 4, "M": 10}
+        step_m = {"X": 2e-6, "Y": 2e-6, "Z": 5e-6}
+        inc, dimensions, channels = pixels.itemsize, "", ""
+        for axis, size in zip(reversed(axes), reversed(pixels.shape), strict=True):
+            if axis == "C":
+                channels = "".join(
+                    f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" '
+                    f'NameOfMeasuredQuantity="" Min="0" Max="1" Unit="" LUTName="Gray" '
+                    f'IsLUTInverted="0" BytesInc="{k * inc}" BitInc="0"/>'
+                    for k in range(size)
+                )
+            else:
+                dimensions += (
+                    f'<DimensionDescription DimID="{attributes[axis]}" NumberOfElements="{size}" '
+                    f'Origin="0" Length="{step_m.get(axis, 1) * (size - 1)}" Unit="m" '
+                    f'BitInc="0" BytesInc="{inc}"/>'
+                )
+            inc *= size
+        channels = channels or (
+            '<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" Min="0" Max="1" '
+            'NameOfMeasuredQuantity="" Unit="" LUTName="Gray" IsLUTInverted="0" BytesInc="0" '
+            'BitInc="0"/>'
+        )
+        if len(places) == 1:
+            (y, x) = places[0]
+            told = f'<Attachment Name="HardwareSetting"><S StagePosX="{x}" StagePosY="{y}"/>'
+        else:
+            told = '<Attachment Name="TileScanInfo" ' + " ".join(
+                f'{flag}="1"' for flag in flags or ()
+            )
+            told += ">" + "".join(
+                f'<Tile FieldX="0" FieldY="0" PosX="{x}" PosY="{y}" PosZ="0"/>' for y, x in places
+            )
+        elements.append(
+            f'<Element Name="{name}" Visibility="1"><Data><Image><ImageDescription>'
+            f"<Channels>{channels}</Channels><Dimensions>{dimensions}</Dimensions>"
+            f"</ImageDescription>{told}</Attachment></Image></Data>"
+            f'<Memory Size="{pixels.nbytes}" MemoryBlockID="MemBlock_{number}"/></Element>'
+        )
+        block = f"MemBlock_{number}"
+        head = struct.pack("<IIBQBI", 0x70, 18 + 2 * len(block), 0x2A, pixels.nbytes, 0x2A,
+                           len(block))  # fmt: skip
+        blocks.append(head + block.encode("utf-16-le") + pixels.astype("<u2").tobytes())
+    text = (
+        f'<LMSDataContainerHeader Version="2"><Element Name="{path.name}"><Data/><Children>'
+        f"{''.join(elements)}</Children></Element></LMSDataContainerHeader>"
+    )
+    head = struct.pack("<IIBI", 0x70, 5 + 2 * len(text), 0x2A, len(text))
+    path.write_bytes(head + text.encode("utf-16-le") + b"".join(blocks))
+
+
+def stage_m(iy, ix):
+    return (0.0209818 + 2e-6 * iy * STEP_PX[0], 0.0154545 + 2e-6 * ix * STEP_PX[1])
+
+
+@needs("liffile")
+def test_images_of_a_lif_lie_where_the_stage_was(tmp_path):
+    write_lif(
+        tmp_path / "a.lif",
+        [
+            (f"Position {iy}{ix}", "ZCYX", np.stack([IMAGES[iy, ix], 0 * IMAGES[iy, ix]], 1),
+             [stage_m(iy, ix)])
+            for iy, ix in [(1, 2), (0, 0), (1, 0), (0, 1), (1, 1), (0, 2)]
+        ],
+    )  # fmt: skip
+    tiles, found = in_the_grid(tmp_path)
+    assert_all_in_place(found)
+    assert tiles.positions == "stage"
+    assert tiles.pitch_um == (5.0, 2.0, 2.0)
+    assert tiles.channels == ("channel 0", "channel 1")
+    assert not source_of("a.lif").read_planes(tmp_path / "a.lif", "0", 1).any()
+
+
+SNAKE = [(0, 0), (0, 1), (0, 2), (1, 2), (1, 1), (1, 0)]
+
+
+@needs("liffile")
+@pytest.mark.parametrize(
+    ("flags", "image_axes"),
+    [
+        ((), lambda y, x: (y, x)),
+        (("FlipX",), lambda y, x: (y, -x)),
+        (("FlipY",), lambda y, x: (-y, x)),
+        (("SwapXY",), lambda y, x: (x, y)),
+        (("SwapXY", "FlipX", "FlipY"), lambda y, x: (-x, -y)),
+    ],
+)
+@pytest.mark.parametrize("axes", ["MZYX", "MCZYX", "MZCYX"])
+def test_fields_of_a_lif_scan_lie_along_the_axes_of_the_image(tmp_path, flags, image_axes, axes):
+    fields = np.stack([IMAGES[place] for place in SNAKE])
+    if "C" in axes:
+        fields = np.stack([fields, 0 * fields], axes.index("C"))
+    # The stage's own numbers, from which these flags lead back to the axes of the image.
+    places = [image_axes(*stage_m(iy, ix)) for iy, ix in SNAKE]
+    merged = ("Scan_Merged", "ZYX", np.zeros((4, 40, 90), np.uint16), [(0, 0)])
+    write_lif(tmp_path / "a.lif", [("Scan", axes, fields, places), merged], flags=flags)
+    tiles, found = in_the_grid(tmp_path)
+    assert_all_in_place(found)
+    assert tiles.positions == "stage"
+    assert [tile.item for tile in tiles.used.values()] == ["0M0", "0M1", "0M2", "0M5", "0M4", "0M3"]
+    (note,) = [p.message for p in tiles.problems if "left out" in p.message]
+    assert note.startswith("1 images that are not the tile scan are left out")
+    if "C" in axes:
+        assert not source_of("a.lif").read_planes(tmp_path / "a.lif", "0M3", 1).any()
+
+
+@needs("liffile")
+@pytest.mark.parametrize(
+    ("scans", "match"),
+    [
+        ([("Scan", 6, 5)], "tile scan Scan of 6 fields and the places of 5"),
+        ([("North", 2, 2), ("South", 3, 3)], "tile scans North, South, expected one.*zNN"),
+    ],
+)
+def test_lif_scans_without_one_place_for_each_field_are_named(tmp_path, scans, match):
+    write_lif(
+        tmp_path / "a.lif",
+        [
+            (name, "MYX", np.zeros((n, 8, 9), np.uint16), [stage_m(0, k) for k in range(n_told)])
+            for name, n, n_told in scans
+        ],
+    )
+    with pytest.raises(FormatError, match=match):
+        listed_and_read(tmp_path / "a.lif")
+
+
+@needs("liffile")
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])
+def test_a_lif_that_was_cut_is_refused(tmp_path, share):
+    path = tmp_path / "a.lif"
+    write_lif(path, [("a", "ZYX", IMAGES[0, 0], [(0, 0)]), ("b", "ZYX", IMAGES[0, 1], [(0, 1)])])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FormatError):
+        listed_and_read(path)

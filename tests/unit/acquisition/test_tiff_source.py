@@ -295,3 +295,20 @@ def test_a_damaged_image_is_skipped(tiles):
 
     assert [t.path for t in piece.tiles if t.status == "skipped"] == ["b_0005.tif"]
     assert len(piece.used) == 8
+
+
+@pytest.mark.parametrize(
+    ("size_um", "is_right"), [(0.0005, True), (0.01, True), (5e-6, False), (2000.0, False)]
+)
+def test_pixels_of_electron_microscopes_are_right_and_nonsense_names_the_option(
+    tmp_path, size_um, is_right
+):
+    for ix in range(2):
+        tifffile.imwrite(tmp_path / f"a_x{ix}_y0.tif", np.full((20, 30), ix, np.uint8))
+    found = discover(tmp_path, InspectSettings(pixel_size_um=size_um))
+    if is_right:
+        found.raise_on_stop()
+        assert found.slices[0].pitch_um == (size_um, size_um, size_um)
+        return
+    with pytest.raises(InputError, match=r"pitch along the fast axis.*--pixel_size_um"):
+        found.raise_on_stop()

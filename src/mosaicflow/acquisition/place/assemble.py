@@ -41,7 +41,10 @@ _MOST_PLACES = 1_000_000
 _MOST_AREA = 100
 # Beyond, sums of indices are not exact; what is merely far off is told as such.
 _LARGEST_INDEX = 10**15
+# OCT resolves no less, so that less is a unit mistaken; an electron beam is 0.0005 um wide, and a
+# tenth of that is no pixel size. Ten times either bound, and real acquisitions would be stopped.
 _PLAUSIBLE_PITCH_UM = (0.05, 1000.0)
+_PLAUSIBLE_PIXEL_UM = (5e-5, 1000.0)
 _UNKNOWN_AXIS = StageAxis(sign=0, step_mm=None, overlap=None)
 _NOWHERE = StageModel(_UNKNOWN_AXIS, _UNKNOWN_AXIS, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
 
@@ -297,14 +300,18 @@ def _check_lines(geometry: Geometry, slice_id: int, draft: Draft, log: ProblemLo
 
 
 def _check_pitch(geometry: Geometry, draft: Draft, log: ProblemLog) -> None:
-    low, high = _PLAUSIBLE_PITCH_UM
+    is_image = bool(draft.channels)
+    low, high = _PLAUSIBLE_PIXEL_UM if is_image else _PLAUSIBLE_PITCH_UM
+    remedy = "width and height of info.txt (or --width_um, --height_um) are in um"
+    if is_image:
+        remedy = "give the right pixel size with --pixel_size_um"
     for pitch, axis in ((geometry.pitch_fast_um, "fast"), (geometry.pitch_slow_um, "slow")):
         if not low <= pitch <= high:
             draft.stop(
                 log, "implausible_pitch",
                 f"the pitch along the {axis} axis would be {pitch:.4g} um, expected {low} to "
                 f"{high:g}",
-                remedy="width and height of info.txt (or --width_um, --height_um) are in um",
+                remedy=remedy,
             )  # fmt: skip
             return
 

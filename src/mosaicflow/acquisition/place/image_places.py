@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mosaicflow.acquisition.settings import InspectSettings
     from mosaicflow.acquisition.tiles import Geometry
 
-__all__ = ["ImageFolder", "listed_tiles", "place_images"]
+__all__ = ["ImageFolder", "index_by_centre", "listed_tiles", "place_images"]
 
 # Steps, in tiles, of names that count pixels: tiles that overlap by 2 to 80 %. Half as much would
 # take every second number of a lattice of tiny tiles for pixels.
@@ -96,7 +96,7 @@ def place_images(
     else:
         _forget_one_place(images)
         if not numbered and images and all(d.centre_mm is not None for d in images if d.is_used):
-            _index_by_centre(images)
+            index_by_centre(images)
     for draft in images:
         if draft.index is None and draft.status != "skipped":
             draft.unplace(log, _why_unplaced(listed is not None, bool(numbered)))
@@ -284,10 +284,11 @@ def _apply_corners(
         draft.positions = "file"
         draft.z_start = depth[0] if depth else None
     if with_index:
-        _index_by_centre(placed)
+        index_by_centre(placed)
 
 
-def _index_by_centre(images: Sequence[Draft]) -> None:
+def index_by_centre(images: Sequence[Draft]) -> None:
+    """Give tiles of one slice their lattice index by where their middles lie; changed in place."""
     geometry = _usual_geometry(images)
     known = [(draft, draft.centre_mm) for draft in images if draft.centre_mm is not None]
     if geometry is None or not known:

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mosaicflow.errors import FormatError, InputError
-from mosaicflow.io.tables import decoded
+from mosaicflow.errors import FormatError
+from mosaicflow.io.tables import read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,10 +113,4 @@ def _corner(text: str, dim: int, place: str) -> tuple[float, ...]:
 
 def read_tile_configuration(path: Path) -> tuple[ListedTile, ...]:
     """Read a tile configuration file; see `parse_tile_configuration`."""
-    try:
-        text = decoded(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path.name}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{path.name}: is no text ({error})") from error
-    return parse_tile_configuration(text, path.name)
+    return parse_tile_configuration(read_text(path), path.name)
