@@ -10,7 +10,8 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
-from mosaicflow.simulation.settings import GROUPS, PresetName, SimulationSettings, preset
+from mosaicflow.simulation.presets import preset
+from mosaicflow.simulation.settings import GROUPS, PresetName, SimulationSettings
 
 __all__ = ["simulate"]
 

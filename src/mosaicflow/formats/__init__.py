@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from mosaicflow.formats.meshes.topology import read_tsi, write_topology_file
     from mosaicflow.formats.meshes.vtk_legacy import read_legacy_vtk
     from mosaicflow.formats.meshes.vtk_xml import read_vtu
+    from mosaicflow.formats.meshes.writer import write_meshes
     from mosaicflow.formats.particles.ndjson import read_ndjson
     from mosaicflow.formats.particles.orientations import OrientationsWriter
     from mosaicflow.formats.particles.relion import read_star, read_star_header
     from mosaicflow.formats.particles.tables import read_tsv, read_txt
+    from mosaicflow.formats.particles.writer import write_ndjson, write_star, write_tsv, write_xyz
     from mosaicflow.formats.reader import open_file, resolve_parser
     from mosaicflow.formats.sessions.file import (
         is_session_file,
@@ -47,18 +49,10 @@ if TYPE_CHECKING:
         read_volume,
         write_density,
     )
+    from mosaicflow.formats.volumes.labels import write_volume
     from mosaicflow.formats.volumes.mrc import read_mrc_dtype
     from mosaicflow.formats.volumes.volume import points_from_flat_array
-    from mosaicflow.formats.writer import (
-        resolve_writer,
-        write_geometries,
-        write_meshes,
-        write_ndjson,
-        write_star,
-        write_tsv,
-        write_volume,
-        write_xyz,
-    )
+    from mosaicflow.formats.writer import resolve_writer, write_geometries
 
 _MODULES = {
     "ground.errors": ("FormatError", "MissingExtraError", "NotASegmentationError"),
@@ -96,16 +90,10 @@ _MODULES = {
     ),
     "meshes.vtk_legacy": ("read_legacy_vtk",),
     "meshes.vtk_xml": ("read_vtu",),
-    "writer": (
-        "resolve_writer",
-        "write_geometries",
-        "write_meshes",
-        "write_ndjson",
-        "write_star",
-        "write_tsv",
-        "write_volume",
-        "write_xyz",
-    ),
+    "meshes.writer": ("write_meshes",),
+    "particles.writer": ("write_ndjson", "write_star", "write_tsv", "write_xyz"),
+    "volumes.labels": ("write_volume",),
+    "writer": ("resolve_writer", "write_geometries"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mosaicflow.simulation.acquisition import Simulation, simulate
     from mosaicflow.simulation.evaluation import Evaluation, evaluate
-    from mosaicflow.simulation.settings import SimulationSettings, preset
+    from mosaicflow.simulation.presets import preset
+    from mosaicflow.simulation.settings import SimulationSettings
 
 __all__ = [
     "Evaluation",
@@ -24,7 +25,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "Simulation": "acquisition",
     "SimulationSettings": "settings",
-    "preset": "settings",
+    "preset": "presets",
     "simulate": "acquisition",
 }
 

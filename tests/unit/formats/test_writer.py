@@ -22,7 +22,7 @@ from mosaicflow.formats import (
     write_star,
     write_volume,
 )
-from mosaicflow.formats.writer import _label_type
+from mosaicflow.formats.volumes.labels import _label_type
 
 
 @dataclass

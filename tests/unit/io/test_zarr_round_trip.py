@@ -182,9 +182,7 @@ def test_chunks_may_be_given_in_every_documented_way(tmp_path):
     assert OmeZarrWriter(tmp_path / "b.ome.zarr", data.shape, 20).chunks == (6, 20, 20)
     assert OmeZarrWriter(tmp_path / "c.ome.zarr", (300, 900, 900)).chunks == (64, 256, 256)
     assert OmeZarrWriter(tmp_path / "d.ome.zarr", (900, 900)).chunks == (512, 512)
-    assert OmeZarrWriter(tmp_path / "e.ome.zarr", (6, 40, 50), chunk_shape=8).chunks == (6, 8, 8)
-    with pytest.raises(TypeError, match="not both"):
-        OmeZarrWriter(tmp_path / "f.ome.zarr", (6, 40, 50), 8, chunk_shape=8)
+    assert OmeZarrWriter(tmp_path / "e.ome.zarr", (6, 40, 50), 8).chunks == (6, 8, 8)
     with pytest.warns(UserWarning, match="irregular"):
         writer = OmeZarrWriter(tmp_path / "g.ome.zarr", (6, 40, 50), ((6,), (10, 20, 10), (50,)))
     assert writer.chunks == (6, 20, 50)

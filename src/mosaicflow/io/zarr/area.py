@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
 
-    from mosaicflow.io.zarr.workspace import TargetArray
+    from mosaicflow.io.zarr.target import TargetArray
 
 __all__ = ["AxisMap", "ReduceMethod", "axis_ratio", "fill_level", "reduce_region"]
 

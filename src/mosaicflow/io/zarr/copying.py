@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.io.zarr.workspace import TargetArray
+    from mosaicflow.io.zarr.target import TargetArray
 
 __all__ = ["copy_into", "copy_step"]
 

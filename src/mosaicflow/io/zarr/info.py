@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mosaicflow.errors import FormatError, MosaicflowError, StoreError
-from mosaicflow.io.zarr.codecs import describe_codec
+from mosaicflow.io.zarr.array_info import LevelInfo, array_document, level_of
 from mosaicflow.io.zarr.errors import AssumedUnitWarning
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.metadata import Axis, Multiscale, multiscales_of, parse_multiscale
@@ -24,64 +21,12 @@ from mosaicflow.io.zarr.root import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-__all__ = [
-    "LevelInfo",
-    "OmeZarrInfo",
-    "is_finished",
-    "read_array_info",
-    "read_omezarr_info",
-]
+__all__ = ["OmeZarrInfo", "is_finished", "read_array_info", "read_omezarr_info"]
 
 # Pitch assumed where a file gives none, as for a plain Zarr array.
 _UNKNOWN_PITCH_UM = 1.0
-# Voxels along an axis: a metre at a tenth of a nanometre; products of five must not wrap unseen.
-_LONGEST = 10**10
-# Bytes of one file in memory: it is decoded whole. Codecs stop at 2 GiB; doubled, a number that
-# was hit by one flipped bit may take all memory of a machine.
-_MOST_CHUNK_BYTES = 2**32
-
-
-@dataclass(frozen=True, slots=True)
-class LevelInfo:
-    """One array of the pyramid, in the order of its own axes.
-
-    Parameters
-    ----------
-    path : str
-        Name of the array inside the store; empty for a bare array.
-    shape, chunks : tuple of int
-        Extent, and extent of the unit of reading.
-    shards : tuple of int or None
-        Extent of one file when it holds several chunks.
-    dtype : str
-        numpy name, such as `float32`.
-    codec : str
-        Such as `blosc-lz4`.
-    scale_um : tuple of float
-        Pitch per axis (micrometres on spatial axes).
-    translation_um : tuple of float or None
-        Position of the first voxel's centre, where the file gives one.
-    stored_scale, stored_translation : tuple of float or None
-        The same in the units of the file, where it gives them.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    shards: tuple[int, ...] | None
-    dtype: str
-    codec: str
-    scale_um: tuple[float, ...]
-    translation_um: tuple[float, ...] | None = None
-    stored_scale: tuple[float, ...] | None = None
-    stored_translation: tuple[float, ...] | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the array in memory."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -207,7 +152,7 @@ def _image(root: Root, image: Multiscale) -> OmeZarrInfo:
         if document is None:
             warn_reader(f"{where}: level {number} (array {dataset.path!r}) is missing and left out")
             continue
-        level = _level(root.location, dataset.path, document)
+        level = level_of(root.location, dataset.path, document)
         ndim = len(level.shape)
         if image.axes and len(image.axes) != ndim:
             raise FormatError(
@@ -240,7 +185,7 @@ def read_array_info(root: Root, name: str) -> OmeZarrInfo | None:
     document = array_document(root.location, name)
     if document is None:
         return None
-    level = _level(root.location, name, document)
+    level = level_of(root.location, name, document)
     if not 2 <= len(level.shape) <= 5:
         return None
     pitch = (_UNKNOWN_PITCH_UM,) * len(level.shape)
@@ -251,7 +196,7 @@ def _bare_array(root: Root) -> OmeZarrInfo:
     document = array_document(root.location, "")
     if document is None:
         raise StoreError(f"{root.location}: no array metadata")
-    level = _level(root.location, "", document)
+    level = level_of(root.location, "", document)
     scale = _unknown_pitch(len(level.shape), str(root.location))
     return _bare(root, _with_scale(level, scale, None))
 
@@ -268,7 +213,7 @@ def _unfinished(root: Root, *, allow_bare: bool) -> OmeZarrInfo:
             f"{root.location}: unfinished or foreign store: its metadata has no 'multiscales'",
             remedy="run the step that wrote it again, or read it with allow_bare=True",
         )
-    level = _level(root.location, "0", document)
+    level = level_of(root.location, "0", document)
     warn_reader(
         f"{root.location}: unfinished or foreign store (no 'multiscales'); array '0' is shown,"
         f" with an assumed pixel size of {_UNKNOWN_PITCH_UM:g} um"
@@ -302,86 +247,6 @@ def _unknown_pitch(ndim: int, where: str) -> tuple[float, ...]:
         stacklevel=3,
     )
     return (_UNKNOWN_PITCH_UM,) * ndim
-
-
-def array_document(location: Location, path: str) -> dict[str, Any] | None:
-    """Return the JSON metadata of an array in a store, or None when there is no array."""
-    document = location.metadata(f"{path}/zarr.json".strip("/"))
-    if document is not None and document.get("node_type") == "array":
-        return document
-    return location.metadata(f"{path}/.zarray".strip("/"))
-
-
-def _level(location: Location, path: str, document: Mapping[str, Any]) -> LevelInfo:
-    try:
-        if document.get("zarr_format") == 2:
-            chunks, shards = tuple(document["chunks"]), None
-            dtype = _dtype_name(document["dtype"])
-        else:
-            chunks, shards = _v3_chunks(document)
-            dtype = _dtype_name(document["data_type"])
-        level = LevelInfo(
-            path=path,
-            shape=_extents(document["shape"], least=0),
-            chunks=_extents(chunks, least=1),
-            shards=None if shards is None else _extents(shards, least=1),
-            dtype=dtype,
-            codec=describe_codec(document),
-            scale_um=(),
-        )
-        _check_chunks(level)
-        return level
-    except _UnsupportedError as error:
-        raise FormatError(
-            f"{location}: array {path!r} {error}, which is not supported",
-            remedy="store it again as numbers on a regular grid of chunks",
-        ) from error
-    except (LookupError, TypeError, ValueError, AttributeError, SyntaxError) as error:  # of numpy
-        raise FormatError(
-            f"{location}: metadata of array {path!r} is malformed ({error!r})",
-            remedy="write the store again",
-        ) from error
-
-
-class _UnsupportedError(ValueError):
-    """Something sound that is not read here."""
-
-
-def _dtype_name(stored: object) -> str:
-    try:
-        dtype = np.dtype(stored) if isinstance(stored, str) else None
-    except TypeError:
-        dtype = None
-    if dtype is None or dtype.kind not in "biufc":
-        raise _UnsupportedError(f"holds elements of type {stored!r:.80}")
-    return dtype.name
-
-
-def _check_chunks(level: LevelInfo) -> None:
-    outer = level.shards or level.chunks
-    if not len(level.shape) == len(level.chunks) == len(outer):
-        raise ValueError(f"shape {level.shape} and chunks {level.chunks}")
-    if math.prod(outer) * np.dtype(level.dtype).itemsize > _MOST_CHUNK_BYTES:
-        raise ValueError(f"chunks of {outer}, expected {_MOST_CHUNK_BYTES} bytes at most")
-
-
-def _extents(values: Sequence[Any], *, least: int) -> tuple[int, ...]:
-    """Check lengths of an array: whole numbers that a file system and an index can hold."""
-    extents = tuple(values)
-    if any(type(n) is not int or not least <= n <= _LONGEST for n in extents):
-        raise ValueError(f"lengths {str(extents)[:80]}")
-    return extents
-
-
-def _v3_chunks(document: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
-    chunk_grid = document["chunk_grid"]
-    if chunk_grid["name"] != "regular":
-        raise _UnsupportedError(f"has a {chunk_grid['name']!r:.80} chunk grid")
-    outer = tuple(chunk_grid["configuration"]["chunk_shape"])
-    for codec in document["codecs"]:
-        if codec["name"] == "sharding_indexed":
-            return tuple(codec["configuration"]["chunk_shape"]), outer
-    return outer, None
 
 
 def _with_scale(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mosaicflow.errors import FormatError
+from mosaicflow.errors import FormatError, StoreError
+from mosaicflow.io.tables import SCHEMA
 from mosaicflow.io.zarr.errors import ArgumentError, AssumedUnitWarning, OmeZarrWarning
 from mosaicflow.io.zarr.transforms import (
     AxisTransform,
@@ -29,6 +31,7 @@ __all__ = [
     "add_contrast",
     "build_attributes",
     "multiscales_of",
+    "own_block",
     "parse_multiscale",
     "zarr_format_of",
 ]
@@ -169,6 +172,25 @@ def build_attributes(
     if ngff_version == "0.4":
         return {"multiscales": [{**image, "version": "0.4"}]}
     return {"ome": {"version": "0.5", "multiscales": [image]}}
+
+
+def own_block(attrs: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the `mosaicflow` block of a store: its form, who wrote it, and what a stage adds.
+
+    Raises
+    ------
+    StoreError
+        When something in it is no JSON.
+    """
+    from mosaicflow import __version__
+
+    software = {"name": "mosaicflow", "version": __version__}
+    block = {"schema": SCHEMA, "software": software, **attrs}
+    try:
+        json.dumps(block, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{where}: attributes are not plain JSON ({error})") from error
+    return block
 
 
 def add_contrast(

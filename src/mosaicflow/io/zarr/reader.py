@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,21 +12,22 @@ from mosaicflow.errors import FormatError, MosaicflowError, StoreError
 from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.checking import ChunkChecks, damaged_store
 from mosaicflow.io.zarr.errors import ArgumentError
-from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, read_omezarr_info
+from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
+from mosaicflow.io.zarr.target import open_array
 from mosaicflow.io.zarr.units import check_plausible, um_to_mm
-from mosaicflow.io.zarr.workspace import open_array
+from mosaicflow.io.zarr.view import AxisView, LateralOrder, view_of
 
 if TYPE_CHECKING:
     import dask.array as da
     import zarr
     from numpy.typing import DTypeLike, NDArray
 
+    from mosaicflow.io.zarr.array_info import LevelInfo
     from mosaicflow.io.zarr.direct import DirectReader
     from mosaicflow.io.zarr.location import Location, StorePath
     from mosaicflow.io.zarr.metadata import Axis
 
 __all__ = [
-    "LateralOrder",
     "LevelReader",
     "StoreChoice",
     "open_level",
@@ -34,23 +35,6 @@ __all__ = [
     "read_omezarr",
     "readers_below",
 ]
-
-LateralOrder = Literal["yx", "xy"]
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """How the axes of an array become (z, y, x).
-
-    `fixed` holds the index taken on every axis that is left out; `order` the array axis behind
-    each remaining axis.
-    """
-
-    fixed: dict[int, int]
-    order: tuple[int, ...]
-
-    def pick(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(values[axis] for axis in self.order)
 
 
 class LevelReader:
@@ -65,14 +49,14 @@ class LevelReader:
         Metadata of the store.
     level : int
         Number of the level.
-    view : _View
+    view : AxisView
         Mapping of the array's axes.
     checked : bool
         Compare each chunk with the checksums beside the store, where there are any.
     """
 
     def __init__(
-        self, info: OmeZarrInfo, level: int, view: _View, *, checked: bool = False
+        self, info: OmeZarrInfo, level: int, view: AxisView, *, checked: bool = False
     ) -> None:
         self._info = info
         self._level: LevelInfo = info.levels[level]
@@ -289,7 +273,7 @@ def open_level(
         raise ArgumentError(
             f"{info.location}: level {level} does not exist (levels 0 to {len(info.levels) - 1})"
         )
-    view = _view_of(info, lateral_order, {"c": channel, "t": time})
+    view = view_of(info, lateral_order, {"c": channel, "t": time})
     reader = LevelReader(info, level % len(info.levels), view, checked=checked)
     if 0 in reader.shape:
         raise FormatError(
@@ -315,7 +299,7 @@ def open_levels(info: OmeZarrInfo) -> list[LevelReader]:
     list of LevelReader
         Finest first; axes (z, y, x) or (y, x).
     """
-    view = _view_of(info, "yx", {"c": 0, "t": 0})
+    view = view_of(info, "yx", {"c": 0, "t": 0})
     return [LevelReader(info, number, view) for number in range(len(info.levels))]
 
 
@@ -412,43 +396,3 @@ def _touches(region: grid.Region, selection: tuple[Any, ...], shape: tuple[int, 
         if not any(part.start <= index < part.stop for index in wanted):
             return False
     return True
-
-
-def _view_of(
-    info: OmeZarrInfo, lateral_order: LateralOrder, picked: dict[str, int | None]
-) -> _View:
-    names = [axis.name for axis in info.axes]
-    spatial = [name for name in "zyx" if name in names]
-    if len(set(names)) != len(names) or len(spatial) < 2 or spatial[-2:] != ["y", "x"]:
-        raise FormatError(f"{info.location}: axes {names} are not a permutation of z, y, x or y, x")
-    extents = dict(zip(names, info.levels[0].shape, strict=True))
-    fixed = {
-        names.index(name): _fixed_index(info, name, extents, picked)
-        for name in names
-        if name not in spatial
-    }
-    order = [names.index(name) for name in spatial]
-    if lateral_order == "xy":
-        order[-2:] = order[:-3:-1]
-    elif lateral_order != "yx":
-        raise ArgumentError(f"lateral_order {lateral_order!r} is not known (expected yx or xy)")
-    return _View(fixed, tuple(order))
-
-
-def _fixed_index(
-    info: OmeZarrInfo, name: str, extents: dict[str, int], picked: dict[str, int | None]
-) -> int:
-    extent, wanted = extents[name], picked.get(name)
-    if wanted is None:
-        if extent == 1:
-            return 0
-        shape = ", ".join(f"{key}: {value}" for key, value in extents.items())
-        raise FormatError(
-            f"{info.location}: axes ({shape}): axis {name!r} has {extent} entries, expected 1",
-            remedy="choose one with channel= or time=",
-        )
-    if not 0 <= wanted < extent:
-        raise ArgumentError(
-            f"{info.location}: index {wanted} is outside axis {name!r} with {extent} entries"
-        )
-    return wanted

@@ -11,7 +11,8 @@ from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.location import StorePath, check_distinct
 from mosaicflow.io.zarr.reader import readers_below
 from mosaicflow.io.zarr.units import Resolution, check_plausible, resolution_to_um
-from mosaicflow.io.zarr.writer import OmeZarrWriter, is_lazy
+from mosaicflow.io.zarr.values import is_lazy
+from mosaicflow.io.zarr.writer import OmeZarrWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,6 @@ def save_omezarr(  # the documented call fixes five positional arguments
     downscale_axes: DownscaleAxes = "yx",
     name: str | None = None,
     attrs: Mapping[str, Any] | None = None,
-    chunk_shape: grid.ChunksLike = None,
 ) -> None:
     """Write an array as a finished store.
 
@@ -57,7 +57,7 @@ def save_omezarr(  # the documented call fixes five positional arguments
         As for `OmeZarrWriter`; `data.chunks` of a dask array is understood.
     n_levels : int, optional
         Number of levels in addition to the full resolution.
-    overwrite, compressor, ngff_version, sharding_factor, name, attrs, chunk_shape : optional
+    overwrite, compressor, ngff_version, sharding_factor, name, attrs : optional
         As for `OmeZarrWriter`.
     downscale_axes : {"yx", "zyx"}, optional
         Axes that each level halves.
@@ -81,7 +81,6 @@ def save_omezarr(  # the documented call fixes five positional arguments
         sharding_factor=sharding_factor,
         name=name,
         attrs=attrs,
-        chunk_shape=chunk_shape,
     ) as writer:
         writer[...] = data
         writer.finalize(resolution, n_levels, downscale_axes=downscale_axes)

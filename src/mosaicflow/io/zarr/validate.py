@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 from mosaicflow.errors import MosaicflowError
 from mosaicflow.io.checksums import damage
 from mosaicflow.io.zarr.checking import known_sums
-from mosaicflow.io.zarr.info import LevelInfo, OmeZarrInfo, read_omezarr_info
+from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.metadata import NgffVersion
 from mosaicflow.io.zarr.reader import damaged_chunks
 from mosaicflow.io.zarr.root import find_root
-from mosaicflow.io.zarr.workspace import open_array
+from mosaicflow.io.zarr.target import open_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from mosaicflow.io.zarr.array_info import LevelInfo
 
 __all__ = ["Problem", "are_lengths", "validate_omezarr"]
 

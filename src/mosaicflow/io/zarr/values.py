@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -11,9 +11,20 @@ from mosaicflow.errors import FormatError
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning
 
 if TYPE_CHECKING:
+    import dask.array as da
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["fits_dtype", "kept_dtype", "replace_nonfinite", "storable_dtype", "to_uint16"]
+    from mosaicflow.io.zarr.grid import Key
+
+__all__ = [
+    "as_block",
+    "fits_dtype",
+    "is_lazy",
+    "kept_dtype",
+    "replace_nonfinite",
+    "storable_dtype",
+    "to_uint16",
+]
 
 
 def fits_dtype(value: ArrayLike, found: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
@@ -21,6 +32,41 @@ def fits_dtype(value: ArrayLike, found: np.dtype[Any], wanted: np.dtype[Any]) ->
     if type(value) in {bool, int, float, complex}:  # not numpy.float64, which is a float, too
         return np.result_type(value, wanted) == wanted
     return np.can_cast(found, wanted, "safe" if wanted.kind in "iu" else "same_kind")
+
+
+def as_block(value: ArrayLike, key: Key, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
+    """Broadcast values to the region that they are written to.
+
+    Parameters
+    ----------
+    value : array_like
+        Values.
+    key : Key
+        The region.
+    dtype : dtype
+        Of the store.
+    where : str
+        The store, for messages.
+
+    Raises
+    ------
+    TypeError
+        When the type of the store does not hold them.
+    """
+    array = np.asarray(value)
+    if not fits_dtype(value, array.dtype, dtype):
+        raise TypeError(
+            f"{where}: {array.dtype} values do not fit a {dtype} store; convert"
+            " them first, for example with astype"
+        )
+    # From the value itself: a Python number out of range is refused, an array would wrap.
+    block = np.asarray(value, dtype=dtype)
+    return np.broadcast_to(block, key.value_shape).reshape(key.shape)
+
+
+def is_lazy(value: ArrayLike | da.Array) -> TypeGuard[da.Array]:
+    """Whether a value is a dask array, found out without an import of dask."""
+    return hasattr(value, "__dask_graph__")
 
 
 def to_uint16(data: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import threading
 import warnings
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.errors import StoreError
-from mosaicflow.io.tables import SCHEMA
 from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.area import ReduceMethod, fill_level
+from mosaicflow.io.zarr.claims import Claims
 from mosaicflow.io.zarr.copying import copy_into
-from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning, RegionError
+from mosaicflow.io.zarr.errors import OmeZarrWarning
 from mosaicflow.io.zarr.location import StorePath, check_distinct, locate
 from mosaicflow.io.zarr.metadata import (
     LevelScale,
@@ -26,6 +23,7 @@ from mosaicflow.io.zarr.metadata import (
     PyramidNotes,
     add_contrast,
     build_attributes,
+    own_block,
 )
 from mosaicflow.io.zarr.pyramid import (
     DownscaleAxes,
@@ -35,9 +33,10 @@ from mosaicflow.io.zarr.pyramid import (
     halved_shape,
 )
 from mosaicflow.io.zarr.reader import LevelReader, readers_below
+from mosaicflow.io.zarr.target import ArraySpec, Storage, TargetArray, create_array, new_spec
 from mosaicflow.io.zarr.units import Resolution, check_plausible, resolution_to_um
-from mosaicflow.io.zarr.values import fits_dtype
-from mosaicflow.io.zarr.workspace import ArraySpec, Storage, TargetArray, Workspace, create_array
+from mosaicflow.io.zarr.values import as_block, is_lazy
+from mosaicflow.io.zarr.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,11 +49,10 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.codecs import Compressor
 
-__all__ = ["OmeZarrWriter", "is_lazy", "write_regions"]
+__all__ = ["OmeZarrWriter", "write_regions"]
 
 _log = logging.getLogger(__name__)
 _METHOD_NAMES = {"mean": "block mean", "nearest": "central voxel"}
-_DTYPES = ("uint8", "uint16", "float32", "float64", "complex64")
 
 
 class OmeZarrWriter:
@@ -92,8 +90,6 @@ class OmeZarrWriter:
     resume_key : str, optional
         Digest of all that decides the content: regions that a killed writer with the same one
         finished are kept, see `holds`. For a local store with checksums.
-    chunk_shape : optional
-        Older name of `chunks`.
     """
 
     _work_kind = "tmp"
@@ -113,13 +109,9 @@ class OmeZarrWriter:
         attrs: Mapping[str, Any] | None = None,
         checksums: bool = False,
         resume_key: str = "",
-        chunk_shape: grid.ChunksLike = None,
     ) -> None:
-        if chunks is not None and chunk_shape is not None:
-            raise TypeError("give chunks= or chunk_shape= (its older name), not both")
         storage = Storage(compressor, ngff_version, sharding_factor)
-        wanted = chunks if chunk_shape is None else chunk_shape
-        self._spec = _array_spec(shape, wanted, np.dtype(dtype), storage)
+        self._spec = new_spec(shape, chunks, np.dtype(dtype), storage)
         self._final = locate(path)
         if compressor == "lz4" and ngff_version == "0.4":
             _log.warning("%s: plain lz4 is not read by Neuroglancer; blosc is", self._final)
@@ -130,8 +122,7 @@ class OmeZarrWriter:
         self._overwrite = overwrite
         self._creator = os.getpid()
         self._finished = False
-        self._busy: list[grid.Region] = []
-        self._busy_lock = threading.Lock()
+        self._claims = Claims(str(self.path))
         self._checksums = checksums
         self._workspace = Workspace(
             self._final,
@@ -144,13 +135,7 @@ class OmeZarrWriter:
         self._target = create_array(self._workspace, "0", self._spec)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        del state["_busy_lock"]
-        return {**state, "_busy": [], "_creator": -1}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._busy_lock = threading.Lock()
+        return {**self.__dict__, "_creator": -1}
 
     def __repr__(self) -> str:
         state = "finished" if self._finished else "unfinished"
@@ -212,8 +197,8 @@ class OmeZarrWriter:
             return
         if isinstance(value, LevelReader):
             check_distinct(self._final, value.location)
-        block = self._as_block(value, parsed)
-        with self._claimed(parsed.region):
+        block = as_block(value, parsed, self.dtype, str(self.path))
+        with self._claims.on(parsed.region):
             self._target.write(parsed.region, block)
             self._target.keep(parsed.region)
 
@@ -238,7 +223,7 @@ class OmeZarrWriter:
         """
         self._check_open()
         grid.check_aligned(region, self.shape, self._spec.block)
-        with self._claimed(region):
+        with self._claims.on(region):
             self._target.render(region, chunk)
 
     def _check_open(self) -> None:
@@ -248,34 +233,6 @@ class OmeZarrWriter:
                 " read_omezarr or open_level"
             )
         self._workspace.check_owned()
-
-    def _as_block(self, value: ArrayLike, key: grid.Key) -> NDArray[Any]:
-        array = np.asarray(value)
-        if not fits_dtype(value, array.dtype, self.dtype):
-            raise TypeError(
-                f"{self.path}: {array.dtype} values do not fit a {self.dtype} store; convert"
-                " them first, for example with astype"
-            )
-        # From the value itself: a Python number out of range is refused, an array would wrap.
-        block = np.asarray(value, dtype=self.dtype)
-        return np.broadcast_to(block, key.value_shape).reshape(key.shape)
-
-    @contextlib.contextmanager
-    def _claimed(self, region: grid.Region) -> Iterator[None]:
-        with self._busy_lock:
-            for other in self._busy:
-                if grid.overlap(region, other):
-                    raise RegionError(
-                        f"{self.path}: two threads write {grid.show(region)} and"
-                        f" {grid.show(other)} at the same time",
-                        remedy="give every writer regions of its own",
-                    )
-            self._busy.append(region)
-        try:
-            yield
-        finally:
-            with self._busy_lock:
-                self._busy.remove(region)
 
     def _store_dask(self, key: grid.Key, value: da.Array) -> None:
         import dask.array as da
@@ -318,7 +275,7 @@ class OmeZarrWriter:
         def read(region: grid.Region) -> NDArray[Any]:
             return value.read(grid.relative(region, key.region))
 
-        with self._claimed(key.region):
+        with self._claims.on(key.region):
             copy_into(self._target, key.region, read, [int(n) for n in value.chunksize])
         return True
 
@@ -379,21 +336,10 @@ class OmeZarrWriter:
         attributes = build_attributes(self._name, levels, notes, self._spec.storage.ngff_version)
         if self.contrast is not None:
             add_contrast(attributes, *self.contrast)
-        attributes["mosaicflow"] = self._own_block()
+        attributes["mosaicflow"] = own_block(self.attrs, str(self.path))
         self._workspace.write_attributes(attributes)
         self._finished = True
         self._workspace.publish()
-
-    def _own_block(self) -> dict[str, Any]:
-        from mosaicflow import __version__
-
-        software = {"name": "mosaicflow", "version": __version__}
-        block = {"schema": SCHEMA, "software": software, **self.attrs}
-        try:
-            json.dumps(block, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise StoreError(f"{self.path}: attributes are not plain JSON ({error})") from error
-        return block
 
     def discard(self) -> None:
         """Give up: remove what was written so far."""
@@ -441,18 +387,3 @@ def write_regions(writer: OmeZarrWriter) -> list[grid.Region]:
         Disjoint, in C order; any of them may be written at the same time as any other.
     """
     return grid.regions(writer.shape, writer.shards or writer.chunks)
-
-
-def _array_spec(
-    shape: Sequence[int], chunks: grid.ChunksLike, dtype: np.dtype[Any], storage: Storage
-) -> ArraySpec:
-    extent = grid.checked_shape(shape)
-    if dtype.name not in _DTYPES:
-        raise ArgumentError(f"dtype {dtype} cannot be stored (expected one of {_DTYPES})")
-    sizes = grid.normalize_chunks(chunks, extent, dtype.itemsize)
-    return ArraySpec(extent, sizes, dtype.newbyteorder("="), storage)
-
-
-def is_lazy(value: ArrayLike | da.Array) -> TypeGuard[da.Array]:
-    """Whether a value is a dask array, found out without an import of dask."""
-    return hasattr(value, "__dask_graph__")

@@ -14,7 +14,7 @@ from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.checksums import checksum
 from mosaicflow.io.tables import write_json
 from mosaicflow.io.zarr.journal import Journal, journal_path
-from mosaicflow.io.zarr.workspace import TargetArray
+from mosaicflow.io.zarr.target import TargetArray
 from mosaicflow.stacking import build, draw
 from mosaicflow.stages.stack import stack
 
