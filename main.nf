@@ -4,6 +4,7 @@ include { checkFolders ; checkValues } from './functions/checks'
 include { isKept ; publishMode ; publishedFolder ; publishedFolders ; stageOf } from './functions/published'
 include { markRunning ; tellEnd ; unmarkRunning } from './functions/running'
 include { stageSettings ; withPreset } from './functions/settings'
+include { filesOfRun       } from './functions/taken'
 include { isBug            } from './functions/slices'
 include { READ_ACQUISITION } from './workflows/read_acquisition'
 include { PROCESS_SLICES   } from './workflows/process_slices'
@@ -42,6 +43,10 @@ params {
     // Channel of image tiles that is measured, counted from 0; all others become volumes by the same
     // positions and transforms
     positions_channel: Integer = 0
+    // Output folder of another run on the same tiles: places of tiles and slices, block faces and the
+    // field's curvature are taken from it, and none is measured; for channels that are recorded in folders
+    // of their own
+    positions_from: Path?
     // What the other channels hold: brightness, or angles in degrees of period 180; one word for all, or
     // one per channel in their order; intensity without a word (intensity | angle)
     channel_kind: List<String> = []
@@ -297,30 +302,28 @@ workflow {
     def chains = params.granularity == 'slice'
     def tables = [
         positions: params.positions ?: [], tile_table: params.tile_table ?: [], slice_config: params.slice_config ?: [],
-        overrides: params.overrides ?: [],
+        overrides: params.overrides ?: [], run: filesOfRun(params.positions_from),
         distortion: params.distortion in ['auto', 'none'] ? [] : file(params.distortion, checkIfExists: true)
     ]
 
+    def is_flat = params.fix_illum_enabled && params.fix_curvature_enabled == 'auto'
+    def use = [light: params.fix_illum_enabled, curvature: tables.run ? tables.run.curvature as boolean : is_flat, psf: params.compensate_psf_enabled]
+
     // What was recorded: [ id, tile list, raw tiles ] of each slice
-    found = READ_ACQUISITION(params.input, params.simulate, tables, settings, params.detect_rehoming)
+    found = READ_ACQUISITION(params.input, params.simulate, tables, settings, params.detect_rehoming && !tables.run)
 
     // Tiles -> one slice per section, or a record of why not
-    processed = PROCESS_SLICES(
-        found.tiles, tables, settings,
-        [
-            light: params.fix_illum_enabled, curvature: params.fix_curvature_enabled == 'auto',
-            psf: params.compensate_psf_enabled, chains: chains
-        ]
-    )
+    processed = PROCESS_SLICES(found.tiles, tables, settings, use + [chains: chains])
 
     // Slices -> one volume
     aligned = ALIGN_SLICES(
         processed.slices, processed.whole,
         [
             shifts: found.shifts, fragments: found.fragments, slice_config: found.slice_config,
-            positions: processed.places, stages: processed.stages, overrides: tables.overrides
+            positions: processed.places, stages: processed.stages, overrides: tables.overrides,
+            taken: processed.alignment
         ],
-        settings, [span: chosen.graph_span, chains: chains], volume_name
+        settings, [span: chosen.graph_span, chains: chains, taken: tables.run as boolean], volume_name
     )
 
     // Other channels of the same tiles, each to where the measured one was found
@@ -332,9 +335,7 @@ workflow {
             positions: processed.tables, faces: processed.faces, curvature: processed.curvature,
             distortion: processed.distortion, alignment: aligned.alignment
         ],
-        settings,
-        [light: params.fix_illum_enabled, curvature: params.fix_curvature_enabled == 'auto', psf: params.compensate_psf_enabled],
-        volume_name
+        settings, use, volume_name
     )
     volumes_ch = aligned.volume.mix(carried.volumes)
 

@@ -158,6 +158,8 @@ INTRODUCTION = (
 )
 # A params.yml may hold a number where these take a word or a number; a type would refuse it.
 WORD_OR_NUMBER = frozenset({"exclude_first_slices", "debug_slices", "ngff_version"})
+# Paths that name a folder.
+FOLDERS = frozenset({"positions_from"})
 # Read by nextflow.config, which is where they are declared.
 IN_CONFIG = frozenset({"output", "publish_mode", "container"})
 
@@ -305,6 +307,8 @@ def _schema_entry(setting: Setting) -> dict[str, Any]:
         entry["type"] = [entry["type"], "null"]
     if setting.name in ("input", "output"):
         entry["format"] = "directory-path" if setting.name == "output" else "path"
+    elif setting.name in FOLDERS:
+        entry |= {"format": "directory-path", "exists": True}
     elif setting.plain is Path:
         entry |= {"format": "file-path", "exists": True, "mimetype": _mimetype(setting.name)}
     if setting.name == "input":

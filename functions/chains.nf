@@ -16,8 +16,12 @@ def gridSteps(id, settings) {
 def lightSteps(id, settings, is_curved) {
     def grid = "mosaic_grid_3d_z${id}"
     def lit = step('fix_illumination', [grid: workingGrid(id, settings), illumination: 'illumination.npz'], ["${grid}_illum_fix.ome.zarr"], settings)
-    def curvature = [grid: "${grid}_illum_fix.ome.zarr", curvature: 'focal_curvature.json']
-    return is_curved ? [lit, step('fix_focal_curvature', curvature, ["${grid}_focal_fix.ome.zarr"], settings)] : [lit]
+    return is_curved ? [lit] + flatSteps(id, settings, "${grid}_illum_fix.ome.zarr") : [lit]
+}
+
+// Grid -> the same without the curvature of the field.
+def flatSteps(id, settings, grid) {
+    return [step('fix_focal_curvature', [grid: grid, curvature: 'focal_curvature.json'], ["mosaic_grid_3d_z${id}_focal_fix.ome.zarr"], settings)]
 }
 
 // Grid at native pitch -> links between its tiles.
@@ -26,8 +30,8 @@ def linkSteps(id, settings, is_lit) {
     return [step('estimate_tile_positions', given, ['tile_links.csv', 'tile_stage.json', 'tile_windows.csv'].collect { name -> "z${id}_${name}" }, settings)]
 }
 
-// Grid and places of its tiles -> slice.
-def sliceSteps(id, settings, grid, has_psf) {
+// Grid and places of its tiles -> slice; with the block face that another run has found, or [].
+def sliceSteps(id, settings, grid, has_psf, face) {
     def chain = [['crop_interface', 'crop_interface'], ['normalize', 'normalize']]
     def stitched = "slice_z${id}_stitch_3d"
     def placed = [grid: grid, positions: "z${id}_tile_positions.csv", distortion: 'tile_distortion.csv']
@@ -35,7 +39,8 @@ def sliceSteps(id, settings, grid, has_psf) {
     return ((has_psf ? [['correct_axial', 'axial_corr']] : []) + chain).inject([first]) { steps, next ->
         def slice = "slice_z${id}_${next[1]}"
         def pictures = next[0] == 'normalize' ? ["${slice}.png"] : []
-        steps + [step(next[0], ['slice-path': steps[-1].makes[0]], ["${slice}.ome.zarr"] + pictures, settings)]
+        def given = ['slice-path': steps[-1].makes[0]] + (face && next[0] == 'crop_interface' ? ['face-of': face.name] : [:])
+        steps + [step(next[0], given, ["${slice}.ome.zarr"] + pictures, settings)]
     }
 }
 

@@ -46,6 +46,8 @@ def checkFolders(given, output, published) {
     def target = output.toAbsolutePath().normalize()
     if( target.exists() && !target.isDirectory() )
         error "--output ${output} is a file, expected a folder for the results"
+    if( given.positions_from && file(given.positions_from).toAbsolutePath().normalize() == target )
+        error "--positions_from ${given.positions_from} is --output itself: choose another --output, a run's positions would replace themselves"
     if( given.input )
         checkApart(given.input, target, published)
 }

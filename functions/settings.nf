@@ -38,6 +38,7 @@ def ownSettings(given) {
             'use_motor_positions_for_stitching', 'stitch_overlap_fraction', 'max_blend_refinement_px', 'seed'
         ]),
         pool_tile_positions: given.subMap(['resolution_um', 'distortion']),
+        take_positions: [:],
         stitch_3d: store + given.subMap([
             'stitch_blending_method', 'stitch_gain_compensation', 'stitch_preview'
         ]),

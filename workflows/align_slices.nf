@@ -13,14 +13,14 @@ workflow ALIGN_SLICES {
     take:
     slices_ch       // [ id, slice ], as they come
     whole           // map: all slices and failure records, in order, once the last is there
-    tables          // map: shifts, fragments, slice_config, overrides, positions, stages
+    tables          // map: shifts, fragments, slice_config, overrides, positions, stages, taken: alignment of another run
     settings
-    use             // map: span: each slice is registered with this many following ones; chains: as one task
+    use             // map: span: each slice is registered with this many following ones; chains: as one task; taken: whether the alignment is another run's
     name            // of the volume
 
     main:
     // A pair is formed as soon as its second slice is there; join drops what never meets.
-    spans = use.span > 0 ? (1..use.span) : []
+    spans = use.span > 0 && !use.taken ? (1..use.span) : []
     numbered_ch = slices_ch.map { id, slice -> tuple(id.toInteger(), id, slice) }
     upper_ch = numbered_ch.flatMap { z, id, slice -> spans.collect { n -> tuple(z, z + n, id, slice) } }
     lower_ch = numbered_ch.flatMap { z, id, slice -> spans.collect { n -> tuple(z - n, z, id, slice) } }
@@ -52,17 +52,25 @@ workflow ALIGN_SLICES {
         .toList()
         .map { rows -> pairsOf(rows.collect { row -> [row[0], row[1], row[-1]] }) }
     REFUSE(pairs.filter { found -> found.wrong }.map { found -> tuple(found.wrong, false) })
-    known = whole.combine(pairs.filter { found -> !found.wrong }.map { found -> [found] }).first()
-    solved = SOLVE_ALIGNMENT(
-        tables.shifts, tables.slice_config,
-        known.map { found, _pairs -> found.slices },
-        known.map { _found, matched -> matched.transforms },
-        known.map { found, matched -> found.failures + matched.failures },
-        tables.fragments, tables.overrides, settings.solve_alignment
-    )
+    if( use.taken ) {
+        alignment = tables.taken
+        solved_ch = channel.empty()
+    }
+    else {
+        known = whole.combine(pairs.filter { found -> !found.wrong }.map { found -> [found] }).first()
+        solved = SOLVE_ALIGNMENT(
+            tables.shifts, tables.slice_config,
+            known.map { found, _pairs -> found.slices },
+            known.map { _found, matched -> matched.transforms },
+            known.map { found, matched -> found.failures + matched.failures },
+            tables.fragments, tables.overrides, settings.solve_alignment
+        )
+        alignment = solved.alignment
+        solved_ch = solved.files
+    }
     slices = whole.map { found -> found.slices }
-    lit = ESTIMATE_DEPTH_PROFILE(slices, solved.alignment, settings.estimate_depth_profile)
-    stacked = STACK(slices, solved.alignment, lit.profile, name, settings.stack)
+    lit = ESTIMATE_DEPTH_PROFILE(slices, alignment, settings.estimate_depth_profile)
+    stacked = STACK(slices, alignment, lit.profile, name, settings.stack)
     exports_ch = channel.empty()
     if( settings.export.export_formats ) {
         places = 'placements' in settings.export.export_formats
@@ -73,8 +81,8 @@ workflow ALIGN_SLICES {
 
     emit:
     volume = stacked.volume
-    alignment = solved.alignment
+    alignment = alignment
     files  = matched_ch
-        .mix(solved.alignment, solved.files, lit.profile, lit.files, stacked.files, stacked.preview, exports_ch)
+        .mix(alignment, solved_ch, lit.profile, lit.files, stacked.files, stacked.preview, exports_ch)
         .flatten()
 }

@@ -9,6 +9,7 @@ include { FIX_FOCAL_CURVATURE   } from '../modules/fix_focal_curvature'
 workflow BUILD_GRIDS {
     take:
     tiles_ch    // [ id, tile list, raw tiles ]
+    known       // map: run: files of another run, or [:]
     settings    // map: stage -> its settings
     is_lit      // whether a flat field is estimated
     is_straight // whether the field's curvature is taken off where there is one
@@ -25,7 +26,7 @@ workflow BUILD_GRIDS {
     }
     lit_ch = native_ch.map { id, grid -> tuple(id, grid, []) }
     files_ch = channel.empty()
-    curvature_ch = channel.empty()
+    curvature_ch = known.run?.curvature ? channel.value(known.run.curvature) : channel.empty()
     if( is_lit ) {
         // The one place where slices wait for each other before the alignment. At native pitch:
         // coarser planes do not show how the field is curved.
@@ -35,23 +36,23 @@ workflow BUILD_GRIDS {
         steps = steps + [evened]
         grids_ch = storesOf(evened.made)
         lit_ch = native_ch.combine(light.illumination)
-        curvature_ch = light.curvature
+        curvature_ch = known.run ? curvature_ch : light.curvature
         files_ch = light.illumination.mix(light.files, light.curvature)
-        if( is_straight ) {
-            bowl = grids_ch.combine(light.curvature.ifEmpty('none')).branch { _id, _grid, curvature ->
-                flat: curvature == 'none'
-                curved: true
-            }
-            lifted = FIX_FOCAL_CURVATURE(bowl.curved, settings.fix_focal_curvature)
-            steps = steps + [lifted]
-            grids_ch = bowl.flat.map { id, grid, _none -> tuple(id, grid) }.mix(storesOf(lifted.made))
+    }
+    if( known.run ? known.run.curvature : is_straight ) {
+        bowl = grids_ch.combine(curvature_ch.ifEmpty('none')).branch { _id, _grid, curvature ->
+            flat: curvature == 'none'
+            curved: true
         }
+        lifted = FIX_FOCAL_CURVATURE(bowl.curved, settings.fix_focal_curvature)
+        steps = steps + [lifted]
+        grids_ch = bowl.flat.map { id, grid, _none -> tuple(id, grid) }.mix(storesOf(lifted.made))
     }
 
     emit:
     grids    = grids_ch     // [ id, grid to stitch ]
     unlit    = lit_ch       // [ id, grid at native pitch, flat field or [] ]
-    curvature = curvature_ch  // of the field, where there is one
+    curvature = curvature_ch  // of the field, where there is one, or that of the other run
     made     = steps.inject(channel.empty()) { all, step -> all.mix(step.made) }      // [ id, store, file… ]
     failures = steps.inject(channel.empty()) { all, step -> all.mix(step.failure) }   // [ id, record ]
     files    = files_ch.flatten()

@@ -62,7 +62,7 @@ workflow CARRY_CHANNELS {
         grids_ch = storesOf(evened.made).mix(grids_ch.filter { _id, grid -> isAngle(partOf(grid)) })
         files_ch = light.illumination.mix(light.files, light.curvature)
     }
-    if( use.light && use.curvature ) {
+    if( use.curvature ) {
         bowl = grids_ch.combine(measured.curvature.ifEmpty('none')).branch { _id, _grid, curvature ->
             flat: curvature == 'none'
             curved: true

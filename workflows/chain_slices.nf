@@ -1,5 +1,6 @@
-include { gridSteps ; lightSteps ; linkSteps ; sliceSteps ; workingGrid } from '../functions/chains'
+include { flatSteps ; gridSteps ; lightSteps ; linkSteps ; sliceSteps ; workingGrid } from '../functions/chains'
 include { inOrder                        } from '../functions/slices'
+include { faceOf                         } from '../functions/taken'
 include { RUN_STAGES as RUN_GRID_STAGES  } from '../modules/run_stages'
 include { RUN_STAGES as RUN_LIGHT_STAGES } from '../modules/run_stages'
 include { RUN_STAGES as RUN_SLICE_STAGES } from '../modules/run_stages'
@@ -11,51 +12,57 @@ include { PLACE_TILES                    } from './place_tiles'
 workflow CHAIN_SLICES {
     take:
     tiles_ch    // [ id, tile list, raw tiles ]
-    known       // map: tables that somebody gave, or []: overrides of places, distortion of the tiles
+    known       // map: tables that somebody gave, or []: overrides, distortion; run: files of another run, or [:]
     settings    // map: stage -> its settings
     use         // map: which steps run: light, curvature, psf
 
     main:
+    // Of another run, with whose places nothing is measured; without light, grids are made flat at once.
+    bowl = known.run?.curvature ?: []
     first_ch = tiles_ch.map { id, list, entries ->
-        tuple(id, gridSteps(id, settings) + (use.light ? [] : linkSteps(id, settings, false)), list, entries)
+        def more = known.run ? (bowl ? flatSteps(id, settings, workingGrid(id, settings)) : []) : linkSteps(id, settings, false)
+        tuple(id, gridSteps(id, settings) + (use.light ? [] : more), use.light ? [list] : [list, bowl].flatten(), entries)
     }
     gridded = RUN_GRID_STAGES(first_ch)
     tasks = [gridded]
     grids_ch = gridded.stores.flatMap { id, found -> [found].flatten().collect { grid -> tuple(id, grid) } }
     native_ch = grids_ch.filter { id, grid -> grid.name == "mosaic_grid_3d_z${id}.ome.zarr" }
-    working_ch = grids_ch.filter { id, grid -> grid.name == workingGrid(id, settings) }
+    to_stitch = { id -> bowl && !use.light ? "mosaic_grid_3d_z${id}_focal_fix.ome.zarr" : workingGrid(id, settings) }
+    working_ch = grids_ch.filter { id, grid -> grid.name == to_stitch(id) }
     links_ch = gridded.links
     files_ch = channel.empty()
-    curvature_ch = channel.empty()
+    curvature_ch = bowl ? channel.value(bowl) : channel.empty()
     if( use.light ) {
         all_grids = native_ch.toList().filter { rows -> rows }.map { rows -> inOrder(rows) }
         light = ESTIMATE_ILLUMINATION(all_grids, settings.estimate_illumination)
-        curvature_ch = light.curvature
+        curvature_ch = known.run ? curvature_ch : light.curvature
         files_ch = light.illumination.mix(light.files, light.curvature)
-        curvature = use.curvature ? light.curvature.ifEmpty('none') : channel.value('none')
+        curvature = use.curvature ? curvature_ch.ifEmpty('none') : channel.value('none')
         // A grid that could not be resampled is left without light, but its tiles are linked.
         lit_ch = native_ch.join(working_ch, remainder: true)
             .map { id, native_grid, working -> tuple(id, native_grid, working ?: []) }
             .combine(light.illumination)
             .combine(curvature)
-            .map { id, native_grid, working, field, bowl ->
-                def is_curved = bowl != 'none'
-                def steps = (working ? lightSteps(id, settings, is_curved) : []) + linkSteps(id, settings, true)
-                tuple(id, steps, ([native_grid, working, field] + (is_curved ? [bowl] : [])).flatten().unique(), [])
+            .map { id, native_grid, working, field, curved ->
+                def is_curved = curved != 'none'
+                def steps = (working ? lightSteps(id, settings, is_curved) : []) + (known.run ? [] : linkSteps(id, settings, true))
+                tuple(id, steps, ([native_grid, working, field] + (is_curved ? [curved] : [])).flatten().unique(), [])
             }
+            .filter { _id, steps, _files, _raw -> steps }
         lit = RUN_LIGHT_STAGES(lit_ch)
         tasks = tasks + [lit]
         links_ch = lit.links
         working_ch = lit.stores.combine(curvature)
-            .map { id, found, bowl ->
-                def last = bowl == 'none' ? '_illum_fix.ome.zarr' : '_focal_fix.ome.zarr'
-                tuple(id, [found].flatten().find { grid -> grid.name.endsWith(last) })
+            .map { id, found, curved ->
+                def ending = curved == 'none' ? '_illum_fix.ome.zarr' : '_focal_fix.ome.zarr'
+                tuple(id, [found].flatten().find { grid -> grid.name.endsWith(ending) })
             }
             .filter { _id, grid -> grid }
     }
     placed = PLACE_TILES(links_ch, tiles_ch.map { id, list, _entries -> tuple(id, list) }, known, settings)
     last_ch = working_ch.join(placed.tables).combine(placed.distortion).map { id, grid, table, distortion ->
-        tuple(id, sliceSteps(id, settings, grid.name, use.psf), [grid, table, distortion], [])
+        def face = faceOf(known.run, id)
+        tuple(id, sliceSteps(id, settings, grid.name, use.psf, face), [grid, table, distortion, face].flatten(), [])
     }
     finished = RUN_SLICE_STAGES(last_ch)
     tasks = tasks + [finished]
@@ -67,6 +74,7 @@ workflow CHAIN_SLICES {
     faces    = stores_ch.filter { _id, store -> store.name.endsWith('_crop_interface.ome.zarr') }
     tables   = placed.tables
     distortion = placed.distortion
+    alignment = placed.alignment
     curvature = curvature_ch  // of the field, where there is one
     places   = placed.places
     stages   = placed.stages

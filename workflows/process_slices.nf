@@ -8,7 +8,7 @@ include { REFUSE             } from './refuse'
 workflow PROCESS_SLICES {
     take:
     tiles_ch    // [ id, tile list, raw tiles ]
-    known       // map: tables that somebody gave, or []: overrides of places, distortion of the tiles
+    known       // map: tables that somebody gave, or []: overrides, distortion; run: files of another run, or [:]
     settings    // map: stage -> its settings
     use         // map: which steps run: light, curvature, psf; and whether stages are chained
 
@@ -22,7 +22,7 @@ workflow PROCESS_SLICES {
         curvature_ch = processed.curvature
     }
     else {
-        built = BUILD_GRIDS(tiles_ch, settings, use.light, use.light && use.curvature)
+        built = BUILD_GRIDS(tiles_ch, known, settings, use.light, use.curvature)
         processed = RECONSTRUCT_SLICES(built.grids, built.unlit, lists_ch, known, settings, use.psf)
         made_ch = built.made.mix(processed.made)
         failed_ch = built.failures.mix(processed.failures)
@@ -42,6 +42,7 @@ workflow PROCESS_SLICES {
     faces    = processed.faces          // [ id, cropped slice ]
     tables   = processed.tables         // [ id, places of its tiles ]
     distortion = processed.distortion
+    alignment = processed.alignment     // of the run that places come from
     curvature = curvature_ch            // of the field, where there is one
     places   = processed.places
     stages   = processed.stages

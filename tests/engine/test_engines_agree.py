@@ -192,6 +192,16 @@ def test_both_engines_export_the_same(acquisition, tmp_path):
     _assert_same_trees(first, second)
 
 
+def test_positions_of_another_run_give_the_same_in_both(acquisition):
+    options = ("--positions_from", str(acquisition.folder / "workflow"))
+    first = acquisition.run_workflow("-resume", *options, into="taken_workflow")
+    assert not list((first / "tables").glob("z*_tile_links.csv"))
+    second = acquisition.run_embedded(*options, into="taken")
+    _assert_same_trees(first, second)
+    chained = acquisition.run_workflow(*options, "--granularity", "slice", into="taken_chained")
+    _assert_same_trees(chained, second)
+
+
 def test_resuming_a_finished_run_repeats_nothing(acquisition):
     acquisition.run_workflow("-resume")
     # The page is written anew: it tells how this very run was started.

@@ -257,6 +257,8 @@ class Alignment:
         Where nothing that two slices show alike joins the stack.
     depths : str
         ``expected`` or ``measured``: where the face planes come from.
+    is_taken : bool
+        Whether it was solved in another run, on slices of the same tiles.
     """
 
     reference_id: int
@@ -268,6 +270,7 @@ class Alignment:
     left_out: tuple[LeftOut, ...] = ()
     gaps: tuple[Gap, ...] = ()
     depths: str = "expected"
+    is_taken: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Give the whole document."""
@@ -284,6 +287,7 @@ class Alignment:
             "left_out": [one.to_json() for one in self.left_out],
             "gaps": [gap.to_json() for gap in self.gaps],
             "synthetic": [],
+            **({"taken": True} if self.is_taken else {}),
         }
 
     @classmethod
@@ -310,6 +314,7 @@ class Alignment:
                 left_out=tuple(LeftOut(**one) for one in record.get("left_out", ())),
                 gaps=tuple(Gap(**gap) for gap in record.get("gaps", ())),
                 depths=str(record.get("depths", "expected")),
+                is_taken=bool(record.get("taken", False)),
             )
         except _UNREADABLE as error:
             raise FormatError(

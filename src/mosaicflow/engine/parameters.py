@@ -70,6 +70,13 @@ ENGINE_PARAMETERS: dict[str, EngineParameter] = {
         "Channel of image tiles that is measured, counted from 0; all others become volumes by the "
         "same positions and transforms.",
     ),
+    "positions_from": EngineParameter(
+        None,
+        Path | None,
+        "Output folder of another run on the same tiles: places of tiles and slices, block faces "
+        "and the field's curvature are taken from it, and none is measured; for channels that are "
+        "recorded in folders of their own.",
+    ),
     "channel_kind": EngineParameter(
         (),
         tuple[Literal["intensity", "angle"], ...],
@@ -104,6 +111,8 @@ _OF_PRESET: dict[str, dict[str, Any]] = {
     }
 }
 
+# Paths that name a folder; all others name a file.
+_FOLDERS = frozenset({"positions_from"})
 # What connects stages with each other is not a setting.
 _NOT_SETTINGS = frozenset({"threads", "store", "channel"})
 _PATH_SETTINGS = {
@@ -275,7 +284,10 @@ def _checked(name: str, value: object, source: str) -> Any:  # noqa: ANN401  # a
     outside = checked is not None and limit is not None and not limit.allows(checked)
     if checked is _WRONG or outside:
         raise ParameterError(f"{where} is {_shown(value)}, {expected(name, hint)}")
-    if isinstance(checked, Path) and not checked.is_file():
+    if name in _FOLDERS and isinstance(checked, Path):
+        if not checked.is_dir():
+            raise ParameterError(f"{where} is '{checked}', which is not a folder")
+    elif isinstance(checked, Path) and not checked.is_file():
         raise ParameterError(f"{where} is '{checked}', which is not a file")
     return checked
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mosaicflow import names
 from mosaicflow.engine.channels import is_angle
 from mosaicflow.engine.layout import RunFolder
+from mosaicflow.engine.taken import TakenRun
 from mosaicflow.engine.tasks import Task
 from mosaicflow.names import parse_slice_id, slice_label
 from mosaicflow.stages._table import STAGES
@@ -153,6 +154,8 @@ class _Planner:
         measured = parameters.engine("positions_channel")
         self.raw_settings = {"raw": raw, **({"channel": str(measured)} if measured else {})}
         self.straight = self.lit and parameters.engine("fix_curvature_enabled") == "auto"
+        run = parameters.engine("positions_from")
+        self.taken = None if run is None else TakenRun(run)
 
     def add(
         self,
@@ -214,7 +217,8 @@ class _Planner:
         grids = tuple(_named(names.GRID, z, part) for z in ids)
         light = names.channel_name(names.ILLUMINATION.of(), part)
         # The field is curved alike in all channels: the measured one tells.
-        makes = [light, *([names.CURVATURE.of()] if self.straight and not part else [])]
+        measures = self.straight and not part and self.taken is None
+        makes = [light, *([names.CURVATURE.of()] if measures else [])]
         of = f"c{part}" if part else ""
         self.add("estimate_illumination", of, {"grids": grids}, output=light, makes=makes)
 
@@ -224,6 +228,16 @@ class _Planner:
         return {"illumination": light} if is_corrected else {}
 
     def positions(self, ids: Sequence[str]) -> None:
+        placed = [
+            *(names.STAGE_MODEL.of(), names.DISTORTION.of()),
+            *(names.POSITIONS.of(z) for z in ids),
+        ]
+        if self.taken is not None:
+            lists = tuple(names.TILES.of(z) for z in ids)
+            makes = [*placed[1:], *(names.STAGE.of(z) for z in ids), names.ALIGNMENT.of()]
+            tables = self.taken.tables()
+            self.add("take_positions", "", {"tiles": lists}, makes=makes, extra=tables)
+            return
         for z in ids:
             self.add(
                 "estimate_tile_positions",
@@ -237,10 +251,7 @@ class _Planner:
             "pool_tile_positions",
             "",
             {key: tuple(kind.of(z) for z in ids) for key, kind in kinds.items()},
-            makes=[
-                *(names.STAGE_MODEL.of(), names.DISTORTION.of()),
-                *(names.POSITIONS.of(z) for z in ids),
-            ],
+            makes=placed,
         )
 
     def slice(self, z: str, part: str = "") -> None:
@@ -254,13 +265,7 @@ class _Planner:
             lit = _named(names.EVENLY_LIT, z, part)
             self.of_slice("fix_illumination", z, part, {"grid": grid, **light}, lit)
             grid = lit
-        unless = {}
-        if self.straight:
-            flat, curvature = _named(names.FLAT, z, part), names.CURVATURE.of()
-            inputs: Inputs = {"grid": grid, "curvature": curvature}
-            self.of_slice("fix_focal_curvature", z, part, inputs, flat)
-            unless["grid"] = (curvature, grid)
-            grid = flat
+        grid, unless = self.flattened(grid, z, part)
         current = _named(names.STITCHED, z, part)
         placed: Inputs = {
             "grid": grid,
@@ -269,11 +274,30 @@ class _Planner:
         }
         self.of_slice("stitch_3d", z, part, placed, current, unless=unless)
         for stage, kind in self.after_stitching(part):
-            inputs = {"slice_path": current}
+            inputs: Inputs = {"slice_path": current}
+            extra: dict[str, Any] = {}
             if part and stage == "crop_interface":
                 inputs["face_of"] = names.CROPPED.of(z)
+            elif self.taken is not None and stage == "crop_interface":
+                extra = self.taken.face(z)
             current = _named(kind, z, part)
-            self.of_slice(stage, z, part, inputs, current)
+            self.of_slice(stage, z, part, inputs, current, extra=extra)
+
+    def flattened(self, grid: str, z: str, part: str) -> tuple[str, dict[str, tuple[str, str]]]:
+        """Plan to take off the field's curvature; give the grid after it, and that without one."""
+        flat, curvature = _named(names.FLAT, z, part), names.CURVATURE.of()
+        if self.taken is not None:
+            bowl = self.taken.curvature()
+            if bowl is None:
+                return grid, {}
+            extra = {"curvature": bowl}
+            self.of_slice("fix_focal_curvature", z, part, {"grid": grid}, flat, extra=extra)
+            return flat, {}
+        if not self.straight:
+            return grid, {}
+        inputs: Inputs = {"grid": grid, "curvature": curvature}
+        self.of_slice("fix_focal_curvature", z, part, inputs, flat)
+        return flat, {"grid": (curvature, grid)}
 
     def after_stitching(self, part: str) -> list[tuple[str, names.Kind]]:
         """List the stages of a stitched slice, and what each makes."""
@@ -297,6 +321,16 @@ class _Planner:
         self.add(stage, of, inputs, output=output, record=_named(names.FAILURE, z, part), **more)
 
     def across(self, ids: Sequence[str]) -> None:
+        if self.taken is None:
+            self.alignment(ids)
+        slices = tuple(names.NORMALIZED.of(z) for z in ids)
+        profile, volume = names.PROFILE.of(), f"{self.volume}.ome.zarr"
+        placed: Inputs = {"slices": slices, "alignment": names.ALIGNMENT.of()}
+        self.add("estimate_depth_profile", "", placed, output=profile)
+        self.add("stack", "", {**placed, "depth_profile": profile}, output=volume)
+        self.exports(ids, volume, slices)
+
+    def alignment(self, ids: Sequence[str]) -> None:
         shifts = names.SHIFTS.of()
         fragments: tuple[str, ...] = ()
         if self.parameters.engine("detect_rehoming"):
@@ -308,7 +342,6 @@ class _Planner:
         for pair in pairs:
             self.pair(pair, shifts)
         slices = tuple(names.NORMALIZED.of(z) for z in ids)
-        alignment, profile = names.ALIGNMENT.of(), names.PROFILE.of()
         self.add(
             "solve_alignment",
             "",
@@ -323,14 +356,9 @@ class _Planner:
                 ),
                 "config_fragments": fragments,
             },
-            makes=[alignment],
+            makes=[names.ALIGNMENT.of()],
             optional=frozenset({"transforms", "failures", "config_fragments"}),
         )
-        volume = f"{self.volume}.ome.zarr"
-        placed: Inputs = {"slices": slices, "alignment": alignment}
-        self.add("estimate_depth_profile", "", placed, output=profile)
-        self.add("stack", "", {**placed, "depth_profile": profile}, output=volume)
-        self.exports(ids, volume, slices)
 
     def pair(self, pair: tuple[str, str], shifts: str) -> None:
         fixed, moving = map(names.NORMALIZED.of, pair)

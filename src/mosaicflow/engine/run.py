@@ -74,6 +74,7 @@ def run_pipeline(
     """
     start = time.perf_counter()
     _check_folders(raw, root)
+    _check_source(parameters, root)
     folder = RunFolder(root)
     with (
         in_one_line(root),
@@ -189,6 +190,16 @@ def _check_folders(raw: Path, root: Path) -> None:
         raise ParameterError(f"--output {root} is a link to {target}, where nothing is")
     if is_file:
         raise ParameterError(f"--output {root} is a file, expected a folder for the results")
+
+
+def _check_source(parameters: Parameters, root: Path) -> None:
+    """Refuse to take positions from the folder that they would be written to."""
+    source = parameters.engine("positions_from")
+    if source is not None and source.resolve() == root.resolve():
+        raise ParameterError(
+            f"--positions_from {source} is --output itself",
+            remedy="choose another --output: a run's positions would replace themselves",
+        )
 
 
 @contextmanager

@@ -58,6 +58,7 @@ STAGES: dict[str, Stage] = {
         Stage("fix_focal_curvature", "slice"),
         Stage("estimate_tile_positions", "slice"),
         Stage("pool_tile_positions", "run"),
+        Stage("take_positions", "run"),
         Stage("stitch_3d", "slice"),
         Stage("correct_axial", "slice"),
         Stage("crop_interface", "slice"),

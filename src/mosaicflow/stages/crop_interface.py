@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.io.store_options import StoreOptions
 
@@ -49,7 +49,8 @@ def crop_interface(
     output : Path
         Slice to write (slice_zNN_crop_interface.ome.zarr).
     face_of : Path or None
-        Cropped slice of another channel (slice_zNN_crop_interface.ome.zarr) whose face counts; None
+        Cropped slice of another channel (slice_zNN_crop_interface.ome.zarr), or what another run
+        says of the same slice (slice_zNN_crop_interface.metrics.json), whose face counts; None
         looks for it in this one.
     crop_depth_um : float
         Depth kept below the face [um]; missing planes are zero.
@@ -74,7 +75,8 @@ def crop_interface(
         raise ParameterError(f"crop_depth_um is {crop_depth_um}, expected a depth above 0")
     source = SliceVolume(slice_path)
     n_z = source.shape[0]
-    asked, face = n_z, None
+    asked = n_z
+    face = None if face_of is None else _face_of(face_of, source)
     if n_z < MIN_PLANES:
         say = report.note if n_z == 1 else report.warn  # one plane is what it is
         say(f"{n_z} plane(s) show no interface: the slice is passed through")
@@ -82,8 +84,6 @@ def crop_interface(
         asked = max(1, round(crop_depth_um / 1000 / source.pitch_mm[0]))
         if face_of is None:
             face = fit_surface(_reduced(source, threads), source.shape[1:], surface)
-        else:
-            face = _face_of(face_of, source)
     n_out = min(asked, _MOST_EMPTY * n_z)
     usable = _describe(report, source, face, asked)
     write_slice(
@@ -98,23 +98,47 @@ def crop_interface(
         writer_options=store.writer_options(),
         threads=threads,
     )
+    # For other runs on the same tiles, also where the slice itself is not kept.
+    record = None if face is None else face.record()
+    report.section("face", {**_frame(source), "surface": record})
     report.write(output)
 
 
+def _frame(source: SliceVolume) -> dict[str, list[float]]:
+    return {"shape_yx": list(source.shape[1:]), "pitch_mm": list(source.pitch_mm)}
+
+
 def _face_of(path: Path, source: SliceVolume) -> Surface | None:
-    """Take the face that was found in another channel of the same tiles."""
+    """Take the face that was found in another channel, or in another run, of the same tiles."""
     from mosaicflow.errors import InputError
-    from mosaicflow.io.slices import SliceVolume
     from mosaicflow.slices.surface import Surface
 
-    other = SliceVolume(path)
-    if other.shape[1:] != source.shape[1:] or other.pitch_mm != source.pitch_mm:
+    own, other = _frame(source), _told_of(path)
+    if {key: other.get(key) for key in own} != own:
         raise InputError(
-            f"{source.path.name}: has {source.shape[1:]} columns at {source.pitch_mm} mm, "
-            f"{path.name} has {other.shape[1:]} at {other.pitch_mm}: expected the same tiles",
-            remedy="make both with the same positions and resolution_um",
+            f"{source.path.name}: has {own['shape_yx']} columns at {own['pitch_mm']} mm, "
+            f"{path.name} has {other['shape_yx']} at {other['pitch_mm']}: expected the same tiles",
+            remedy="make both with the same tiles, positions and resolution_um",
         )
-    return Surface.from_record(other.attrs.get("surface"), source.shape[1:])
+    return Surface.from_record(other["surface"], source.shape[1:])
+
+
+def _told_of(path: Path) -> dict[str, Any]:
+    """Read size and face of a cropped slice, from itself or from its metrics."""
+    from mosaicflow.errors import InputError
+    from mosaicflow.io.report import read_metrics
+    from mosaicflow.io.slices import SliceVolume
+
+    if path.is_dir():
+        other = SliceVolume(path)
+        return {**_frame(other), "surface": other.attrs.get("surface")}
+    told = read_metrics(path).get("face")
+    if not isinstance(told, dict) or not {"shape_yx", "pitch_mm", "surface"} <= told.keys():
+        raise InputError(
+            f"{path.name}: says nothing of the block face",
+            remedy="run the other run again with this version of mosaicflow",
+        )
+    return told
 
 
 def _reduced(source: SliceVolume, threads: int) -> NDArray[np.float32]:

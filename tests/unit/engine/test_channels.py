@@ -1,6 +1,7 @@
 """Several channels of the same tiles: one placement for all of them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from mosaicflow.acquisition.tiles import read_slice_tiles
 from mosaicflow.engine.channels import channel_parts
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.run import run_pipeline
-from mosaicflow.errors import QualityError
+from mosaicflow.errors import InputError, ParameterError, QualityError
 from mosaicflow.io.zarr import is_finished, open_level
 from mosaicflow.report.counts import count
 from mosaicflow.report.records import RunFiles, read_measured
 from mosaicflow.simulation.plan import rotation
 from mosaicflow.stages.inspect_acquisition import inspect_acquisition
+from mosaicflow.stages.take_positions import take_positions
 
 PITCH_UM = 10.0
 # Far above 0, which means that there is no data.
@@ -117,6 +119,82 @@ def test_the_report_is_about_the_measured_channel(run):
     assert count(files, measured, ()).tiles == 8
     assert {one.channel for one in measured} == {"", "1", "2", "2cos", "2sin"}
     assert not any(one.channel for one in measured if one.slice_id is not None)
+
+
+@pytest.fixture(scope="module")
+def second_channel(three_channels, tmp_path_factory):
+    """Channel 1 alone, as a microscope writes it that records each channel in its own folder."""
+    raw = tmp_path_factory.mktemp("second") / "raw"
+    raw.mkdir()
+    for path in three_channels.glob("*.ome.tif"):
+        pitch = {f"PhysicalSize{axis}": PITCH_UM for axis in "XYZ"}
+        image = tifffile.imread(path)[1]
+        tifffile.imwrite(raw / path.name, image, metadata={"axes": "ZYX", **pitch}, ome=True)
+    shutil.copy(three_channels / "tile_table.csv", raw)
+    return raw
+
+
+def test_a_channel_in_its_own_folder_takes_positions_from_another_run(
+    run, second_channel, tmp_path
+):
+    root = tmp_path / "out"
+    run_pipeline(second_channel, root, Parameters({**SETTINGS, "positions_from": run}), 2)
+    np.testing.assert_array_equal(volume(root, ""), volume(run, "_c1"))
+    assert not list((root / "tables").glob("z*_tile_links.csv"))  # nothing was measured
+    places = (root / "tables/z00_tile_positions.csv").read_text()
+    assert places == (run / "tables/z00_tile_positions.csv").read_text()
+
+
+def taken(tmp_path, run, raw, **tables):
+    """Run the stage alone on the tiles of a raw folder."""
+    lists = tmp_path / "lists"
+    inspect_acquisition(raw=raw, output_dir=lists, axial_resolution_um=PITCH_UM)
+    given = {
+        "run_tiles": sorted((run / "tables").glob("z*_tiles.json")),
+        "run_positions": sorted((run / "tables").glob("z*_tile_positions.csv")),
+        **tables,
+    }
+    take_positions(
+        tiles=tuple(sorted(lists.glob("z*_tiles.json"))),
+        **{name: tuple(paths) for name, paths in given.items()},
+        distortion=run / "tables/tile_distortion.csv",
+        alignment=run / "tables/alignment.json",
+        output_dir=tmp_path / "made",
+    )
+    return tmp_path / "made"
+
+
+def test_a_slice_that_the_other_run_lost_is_named_and_has_no_places(run, second_channel, tmp_path):
+    one = [run / "tables/z00_tile_positions.csv"]
+    made = taken(tmp_path, run, second_channel, run_positions=one)
+    told = json.loads((made / "alignment.metrics.json").read_text())
+    assert "slice 1" in told["warnings"][0]
+    assert len((made / "z01_tile_positions.csv").read_text().splitlines()) == 1
+    assert len((made / "z00_tile_positions.csv").read_text().splitlines()) == 5
+
+
+def test_tiles_of_other_places_are_refused_by_name(run, second_channel, tmp_path):
+    """A lattice that begins one column later has the same indices, and other tiles."""
+    raw = tmp_path / "raw"
+    shutil.copytree(second_channel, raw)
+    table = raw / "tile_table.csv"
+    head, *rows = table.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    moved = [",".join([*row[:5], str(float(row[5]) + 0.3)]) for row in cells]
+    table.write_text("\n".join([head, *moved]) + "\n")
+    with pytest.raises(InputError, match=r"slice 0: tile \(iy, ix\) = \(0, 0\) lies 0.00 tiles"):
+        taken(tmp_path, run, raw)
+
+
+def test_positions_come_from_a_finished_run_in_another_folder(run, second_channel, tmp_path):
+    given = Parameters({**SETTINGS, "positions_from": tmp_path})
+    with pytest.raises(InputError, match=r"has no tables/alignment.json"):
+        run_pipeline(second_channel, tmp_path / "out", given, 2)
+    given = Parameters({**SETTINGS, "positions_from": run})
+    with pytest.raises(ParameterError, match="is --output itself"):
+        run_pipeline(second_channel, run, given, 2)
+    with pytest.raises(ParameterError, match="is not a folder"):
+        Parameters({"positions_from": tmp_path / "none"})
 
 
 def parts(n_channels, tmp_path, **given):
