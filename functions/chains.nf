@@ -21,7 +21,11 @@ def lightSteps(id, settings, is_curved) {
 
 // Grid -> the same without the curvature of the field.
 def flatSteps(id, settings, grid) {
-    return [step('fix_focal_curvature', [grid: grid, curvature: 'focal_curvature.json'], ["mosaic_grid_3d_z${id}_focal_fix.ome.zarr"], settings)]
+    return [step('fix_focal_curvature', [grid: grid, curvature: 'focal_curvature.json'], [flatGrid(id)], settings)]
+}
+
+def flatGrid(id) {
+    return "mosaic_grid_3d_z${id}_focal_fix.ome.zarr".toString()
 }
 
 // Grid at native pitch -> links between its tiles.

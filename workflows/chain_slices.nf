@@ -1,4 +1,4 @@
-include { flatSteps ; gridSteps ; lightSteps ; linkSteps ; sliceSteps ; workingGrid } from '../functions/chains'
+include { flatGrid ; flatSteps ; gridSteps ; lightSteps ; linkSteps ; sliceSteps ; workingGrid } from '../functions/chains'
 include { inOrder                        } from '../functions/slices'
 include { faceOf                         } from '../functions/taken'
 include { RUN_STAGES as RUN_GRID_STAGES  } from '../modules/run_stages'
@@ -27,8 +27,8 @@ workflow CHAIN_SLICES {
     tasks = [gridded]
     grids_ch = gridded.stores.flatMap { id, found -> [found].flatten().collect { grid -> tuple(id, grid) } }
     native_ch = grids_ch.filter { id, grid -> grid.name == "mosaic_grid_3d_z${id}.ome.zarr" }
-    to_stitch = { id -> bowl && !use.light ? "mosaic_grid_3d_z${id}_focal_fix.ome.zarr" : workingGrid(id, settings) }
-    working_ch = grids_ch.filter { id, grid -> grid.name == to_stitch(id) }
+    is_flat = bowl && !use.light
+    working_ch = grids_ch.filter { id, grid -> grid.name == (is_flat ? flatGrid(id) : workingGrid(id, settings)) }
     links_ch = gridded.links
     files_ch = channel.empty()
     curvature_ch = bowl ? channel.value(bowl) : channel.empty()

@@ -37,6 +37,11 @@ _SIGMA_PX = (0.03, 4.0)
 # doubted; as many links tell, and their spread is taken for no less than this: a tenth of the
 # light more or less is no wrong shift.
 _MOST_MISFIT, _FEWEST_MISFITS, _LEAST_MISFIT_SPREAD = 3.5, 6, 0.15
+# Two links of one tile that both leave a difference, as those of a noisy or bleached tile do, are
+# believed together where each exceeds chance by so many times what makes a link sure, has no rival
+# half as good, and their loop closes to its own error: tissue that repeats gives rivals nearly as
+# good. Halved, both let a period of some tissues in; doubled, damaged corners lie by the stage.
+_STRONG_EVIDENCE, _STRONG_RATIO = 2.0, 2.0
 # A candidate that is no better than this many times the next may be its repetition.
 _LEAST_RATIO = 1.15
 
@@ -154,21 +159,35 @@ def believable(links: Sequence[Link], sure: float) -> list[Link]:
     list of Link
     """
     sigma = link_sigma(links) or 0.0
-    widest = max(_OPEN_PX, _OPEN_SIGMAS * 2 * sigma)
-    closed = [
-        {pair for pair, _ in loop}
+    tight = _OPEN_SIGMAS * 2 * sigma
+    misses = [
+        ({pair for pair, _ in loop}, float(np.abs(miss).max()))
         for loop, miss in _misses({(k.a, k.b): k for k in links})
-        if np.abs(miss).max() <= widest
     ]
+    closed = [loop for loop, miss in misses if miss <= max(_OPEN_PX, tight)]
     odd = _misfits(links, sure)
     alone = [
         k.evidence >= sure and not far and not k.peak_ratio < _LEAST_RATIO
         for k, far in zip(links, odd, strict=True)
     ]
     kept = {(k.a, k.b) for k, own in zip(links, alone, strict=True) if own}
+    strong = {
+        (k.a, k.b)
+        for k in links
+        if k.evidence >= _STRONG_EVIDENCE * sure and k.peak_ratio >= _STRONG_RATIO
+    }
+    firm = [loop for loop, miss in misses if miss <= tight]
     # Two links of one tile that are off by a period of its tissue close a loop as well: only
-    # three that are believed confirm a fourth.
-    while confirmed := {p for loop in closed if len(loop - kept) == 1 for p in loop - kept}:
+    # three that are believed confirm a fourth, unless the two have no rival.
+    while confirmed := {
+        *(p for loop in closed if len(loop - kept) == 1 for p in loop - kept),
+        *(
+            p
+            for loop in firm
+            if len(loop - kept) == 2 and loop - kept <= strong
+            for p in loop - kept
+        ),
+    }:
         kept |= confirmed
     return [k for k in links if (k.a, k.b) in kept]
 

@@ -70,7 +70,6 @@ def estimate_illumination(
 
     import numpy as np
 
-    from mosaicflow.errors import QualityError
     from mosaicflow.io.flatfields import save_flat_field
     from mosaicflow.io.grids import MosaicGrid
     from mosaicflow.io.tables import natural_order
@@ -90,11 +89,8 @@ def estimate_illumination(
     )
     samples = _read_samples(sources, chosen, clip_percentile_upper, curvature, threads)
     if not samples:
-        raise QualityError(
-            f"{grids[0].parent}: none of {len(chosen)} tiles in {len(sources)} grids has contrast "
-            "without saturation, expected at least one",
-            remedy="run with fix_illum_enabled: false",
-        )
+        _leave_as_is(output, sources, len(chosen), report)
+        return
     samples = _of_usual_shape(samples)
     pairs = neighbour_pairs(
         samples, fractions, lambda function, items: map_threads(function, items, threads)
@@ -111,6 +107,26 @@ def estimate_illumination(
     report.metric("n_overlaps", len(pairs), "", "overlaps compared")
     _describe(report, field, choice)
     _describe_depth(report, change, curvature)
+    report.write(output)
+
+
+def _leave_as_is(
+    output: Path, sources: list[MosaicGrid], n_chosen: int, report: StageReport
+) -> None:
+    """Write a field of ones: a channel that shows nothing must not end the run of the others."""
+    import numpy as np
+
+    from mosaicflow.io.flatfields import FlatField, save_flat_field
+
+    shape = Counter(source.tile_shape[1:] for source in sources).most_common(1)[0][0]
+    zeros = np.zeros(shape, np.float32)
+    save_flat_field(output, FlatField(zeros + 1, zeros, zeros, zeros), n_tiles=0)
+    report.warn(
+        f"none of {n_chosen} tiles in {len(sources)} grids has contrast without saturation: "
+        "no shading could be measured, the tiles stay as they are"
+    )
+    report.metric("n_tiles", 0, "", "tiles used")
+    report.metric("method", "none", "", "how the shading was found; none: all ones")
     report.write(output)
 
 

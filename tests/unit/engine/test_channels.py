@@ -145,6 +145,27 @@ def test_a_channel_in_its_own_folder_takes_positions_from_another_run(
     assert places == (run / "tables/z00_tile_positions.csv").read_text()
 
 
+def test_a_channel_that_shows_nothing_does_not_end_the_run(three_channels, tmp_path):
+    """A laser that was off: one value everywhere, or no light at all."""
+    raw, root = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    head, *rows = (three_channels / "tile_table.csv").read_text().splitlines()
+    rows = [row for row in rows if row.split(",")[1] == "0"]
+    (raw / "tile_table.csv").write_text("\n".join([head, *rows]) + "\n")
+    for name in (row.split(",")[0] for row in rows):
+        shown = tifffile.imread(three_channels / name)[0]
+        image = np.stack([shown, np.full_like(shown, 7), np.zeros_like(shown)])
+        pitch = {f"PhysicalSize{axis}": PITCH_UM for axis in "XYZ"}
+        tifffile.imwrite(raw / name, image, metadata={"axes": "CZYX", **pitch}, ome=True)
+    settings = {"axial_resolution_um": PITCH_UM, "resolution_um": -1, "crop_depth_um": 290.0}
+    result = run_pipeline(raw, root, Parameters(settings), 2)
+    assert is_finished(root / "3d_volume.ome.zarr")
+    assert not result.bugs
+    told = json.loads((root / "metrics/illumination_c1.metrics.json").read_text())
+    assert "no shading could be measured" in told["warnings"][0]
+    assert told["metrics"]["method"]["value"] == "none"
+
+
 def taken(tmp_path, run, raw, **tables):
     """Run the stage alone on the tiles of a raw folder."""
     lists = tmp_path / "lists"

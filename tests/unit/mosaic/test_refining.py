@@ -111,6 +111,25 @@ def test_what_closes_a_loop_may_leave_a_difference():
     assert len(believable(list(found.values()), 4.0)) == len(found)
 
 
+@pytest.mark.parametrize(
+    ("changes", "off_px", "believed"),
+    [
+        ({}, 0.1, True),
+        ({}, 1.0, False),  # the loop is closed to whole pixels only
+        ({"peak_ratio": 1.5}, 0.1, False),  # a rival that a period of the tissue may be
+        ({"evidence": 6.0}, 0.1, False),
+    ],
+)
+def test_a_noisy_corner_tile_is_believed_where_both_its_links_have_no_rival(
+    changes, off_px, believed
+):
+    found = grid_links()
+    for pair_, shift in zip(CORNER, ((off_px, 100.0), (100.0, 0.0)), strict=True):
+        found[pair_] = link(*pair_, shift, misfit=0.2, **changes)
+    kept = {(k.a, k.b) for k in believable(list(found.values()), 4.0)}
+    assert (set(CORNER) <= kept) == believed
+
+
 def test_two_ambiguous_links_do_not_confirm_each_other():
     """A tile moved by one period of its tissue closes its loop."""
     found = grid_links()
