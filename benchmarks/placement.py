@@ -23,7 +23,7 @@ from mosaicflow.simulation.evaluation import evaluate
 from mosaicflow.threads import limit_threads
 
 if TYPE_CHECKING:
-    from mosaicflow.simulation.placement_error import SlicePlacement
+    from mosaicflow.simulation.placement_error import SlicePlacementScore
 
 # One slice of tiles 160 px wide, with speckle, shading and no tilt; a kind changes the rest.
 BASE: dict[str, object] = {
@@ -77,7 +77,7 @@ def simulated(kind: str, seed: int, folder: Path) -> None:
     create_mosaic_grid(tiles=folder / "z00_tiles.json", raw=made.raw, output=grid)
 
 
-def place(folder: Path) -> tuple[SlicePlacement, float]:
+def place(folder: Path) -> tuple[SlicePlacementScore, float]:
     """Measure and place the slice of a folder; also the CPU seconds of that."""
     from mosaicflow.stages.estimate_tile_positions import estimate_tile_positions
     from mosaicflow.stages.pool_tile_positions import pool_tile_positions

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.alignment.given import GivenPose
     from mosaicflow.alignment.graph import GraphSettings, LoopError
-    from mosaicflow.alignment.links import Link
+    from mosaicflow.alignment.links import SliceLink
     from mosaicflow.alignment.poses import GraphSlice, Pose
     from mosaicflow.alignment.sections import Faces
     from mosaicflow.alignment.solution import SliceFrame
@@ -70,19 +70,19 @@ class Placements:
         Standard error per axis of the step from the slice before, by slice id; not of the first.
     settings : GraphSettings
         How far the stage was trusted in the end.
-    links : tuple of Link
+    links : tuple of SliceLink
         All links, with what of them was used.
     """
 
     slices: Mapping[int, SlicePlacement]
     step_sigma_px: Mapping[int, float]
     settings: GraphSettings
-    links: tuple[Link, ...]
+    links: tuple[SliceLink, ...]
 
 
 def place_by_evidence(
     slices: Sequence[GraphSlice],
-    links: Sequence[Link],
+    links: Sequence[SliceLink],
     reference_id: int,
     settings: GraphSettings,
     given: Mapping[int, GivenPose] | None = None,
@@ -97,7 +97,7 @@ def place_by_evidence(
     ----------
     slices : sequence of GraphSlice
         Sorted by id.
-    links : sequence of Link
+    links : sequence of SliceLink
         Graded pairs between them; those with ``use`` 'none' only give reasons.
     reference_id : int
         Slice that stays where the stage has it.
@@ -146,7 +146,10 @@ def place_by_evidence(
 
 
 def _weigh(
-    slice_id: int, usable: Sequence[Link], loops: Sequence[LoopError], links: Sequence[Link]
+    slice_id: int,
+    usable: Sequence[SliceLink],
+    loops: Sequence[LoopError],
+    links: Sequence[SliceLink],
 ) -> dict[str, Any]:
     """Gather what speaks for the graph and what for the stage."""
     mine = [
@@ -172,7 +175,7 @@ def _weigh(
     }
 
 
-def _confidence(links: Sequence[Link]) -> float:
+def _confidence(links: Sequence[SliceLink]) -> float:
     """Average, each link by its precision: one sure neighbour is enough to know the place."""
     if not links:
         return 0.0
@@ -188,7 +191,7 @@ def _stage_is_better(evidence: Mapping[str, Any]) -> bool:
     return advantage is not None and advantage < -_CLEAR
 
 
-def _source(is_reference: bool, own: Sequence[Link], reliable: bool) -> str:
+def _source(is_reference: bool, own: Sequence[SliceLink], reliable: bool) -> str:
     if is_reference:
         return "reference"
     if own:
@@ -198,7 +201,7 @@ def _source(is_reference: bool, own: Sequence[Link], reliable: bool) -> str:
 
 def _reasons(
     slice_id: int,
-    links: Sequence[Link],
+    links: Sequence[SliceLink],
     worse: Collection[int],
     evidence: Mapping[str, Any],
     *,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.links import (
-    Link,
+    SliceLink,
     unjoined,
 )
 from mosaicflow.alignment.solution import (
@@ -58,7 +58,7 @@ def find_gaps(
     stores: Mapping[int, SliceStore],
     plane_um: float,
     sigma_px: Mapping[int, float],
-    links: Sequence[Link],
+    links: Sequence[SliceLink],
 ) -> tuple[Gap, ...]:
     """Mark where planes are empty or no tissue that two slices show alike joins the stack."""
     apart = {moving for _, moving in unjoined(links, [one.slice_id for one in aligned])}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from mosaicflow.alignment.given import GivenPose, Home, Tie
-    from mosaicflow.alignment.links import Link
+    from mosaicflow.alignment.links import SliceLink
     from mosaicflow.alignment.poses import GraphSlice
 
 __all__ = [
@@ -109,7 +109,7 @@ class GraphSolution:
 
 def solve_graph(
     slices: Sequence[GraphSlice],
-    links: Sequence[Link],
+    links: Sequence[SliceLink],
     reference_id: int,
     settings: GraphSettings,
     given: Mapping[int, GivenPose] | None = None,
@@ -120,7 +120,7 @@ def solve_graph(
     ----------
     slices : sequence of GraphSlice
         Sorted by id.
-    links : sequence of Link
+    links : sequence of SliceLink
         Those that count, between slices in `slices`.
     reference_id : int
         This slice ends upright, where the stage has it.
@@ -173,7 +173,7 @@ class _Problem:
     def __init__(
         self,
         slices: Sequence[GraphSlice],
-        links: Sequence[Link],
+        links: Sequence[SliceLink],
         held: tuple[Home, Sequence[Tie]],
         settings: GraphSettings,
     ) -> None:
@@ -191,7 +191,7 @@ class _Problem:
         self.offset[home] = -1
         self.n_unknowns = 3 * len(slices) + 2 * len(others)
 
-    def sigma(self, link: Link) -> float:
+    def sigma(self, link: SliceLink) -> float:
         return math.hypot(link.sigma_px, self.settings.link_sigma_px)
 
     def start(self) -> NDArray[np.float64]:
@@ -212,7 +212,7 @@ class _Problem:
         self.kinds = np.array(rows.kinds)
         return rows.assemble(self.n_unknowns)
 
-    def _add_link(self, rows: Rows, link: Link, state: NDArray[np.float64]) -> None:
+    def _add_link(self, rows: Rows, link: SliceLink, state: NDArray[np.float64]) -> None:
         i, j = self.index[link.fixed_id], self.index[link.moving_id]
         turn = 1 / math.radians(link.sigma_deg)
         angle = state[3 * j + 2] + math.radians(link.angle_deg) - state[3 * i + 2]

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "Link",
     "LinkRules",
     "Preset",
+    "SliceLink",
     "grade_link",
     "low_runs",
     "mismatches",
@@ -40,7 +40,7 @@ _DETOUR = 1.25
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class SliceLink:
     """One registered pair, in pixels of the canvas pitch.
 
     Parameters
@@ -113,7 +113,7 @@ class LinkRules:
 
 def parse_link(
     record: Mapping[str, Any], where: str, *, canvas_um: float, skip_error: bool = True
-) -> Link:
+) -> SliceLink:
     """Read a transform file written by `register_pairwise`, or by hand.
 
     Parameters
@@ -130,7 +130,7 @@ def parse_link(
 
     Returns
     -------
-    Link
+    SliceLink
         ``use`` is 'none' where registration failed.
 
     Raises
@@ -153,7 +153,7 @@ def parse_link(
         max(_number(record, "sigma_deg", 0.05), _LEAST_SIGMA[1]),
     )
     drift = (_number(record, "z_drift_planes", 0.0), _number(record, "z_sigma_planes", math.inf))
-    return Link(
+    return SliceLink(
         fixed_id=fixed_id,
         moving_id=moving_id,
         angle_deg=motion.angle_deg,
@@ -206,12 +206,12 @@ def _scaled(point: YX, scale: YX) -> YX:
     return y, x
 
 
-def grade_link(link: Link, rules: LinkRules) -> Link:
+def grade_link(link: SliceLink, rules: LinkRules) -> SliceLink:
     """Decide whether a link may be used, and say why not.
 
     Returns
     -------
-    Link
+    SliceLink
         A copy with `use` and `reason` set.
     """
     if link.use == "none":
@@ -231,7 +231,7 @@ def grade_link(link: Link, rules: LinkRules) -> Link:
     return link
 
 
-def without_detours(links: Sequence[Link]) -> list[Link]:
+def without_detours(links: Sequence[SliceLink]) -> list[SliceLink]:
     """Of the links across unseen tissue keep the nearest, and only where nothing else joins.
 
     Two faces of different tissue resemble each other in outline only, the less the further they
@@ -239,12 +239,12 @@ def without_detours(links: Sequence[Link]) -> list[Link]:
 
     Parameters
     ----------
-    links : sequence of Link
+    links : sequence of SliceLink
         Graded links.
 
     Returns
     -------
-    list of Link
+    list of SliceLink
         All of them, with `use` and `reason` set.
     """
     group = _shared_tissue(links)
@@ -254,7 +254,7 @@ def without_detours(links: Sequence[Link]) -> list[Link]:
             sides = _sides(link, group)
             nearest[sides] = min(nearest.get(sides, math.inf), link.distance_planes)
 
-    def verdict(link: Link) -> str:
+    def verdict(link: SliceLink) -> str:
         if link.use == "none" or not link.distance_planes:
             return ""
         sides = _sides(link, group)
@@ -269,18 +269,18 @@ def without_detours(links: Sequence[Link]) -> list[Link]:
     ]
 
 
-def _sides(link: Link, group: Mapping[int, int]) -> tuple[int, int]:
+def _sides(link: SliceLink, group: Mapping[int, int]) -> tuple[int, int]:
     """Name what a link joins; a slice that no shared tissue joins to another is its own side."""
     one, other = (group.get(i, -1 - i) for i in (link.fixed_id, link.moving_id))
     return min(one, other), max(one, other)
 
 
-def unjoined(links: Sequence[Link], ids: Sequence[int]) -> list[tuple[int, int]]:
+def unjoined(links: Sequence[SliceLink], ids: Sequence[int]) -> list[tuple[int, int]]:
     """Find neighbours whose relative position no common tissue fixes.
 
     Parameters
     ----------
-    links : sequence of Link
+    links : sequence of SliceLink
         Graded links.
     ids : sequence of int
         Slices in use, sorted.
@@ -299,7 +299,7 @@ def unjoined(links: Sequence[Link], ids: Sequence[int]) -> list[tuple[int, int]]
     ]
 
 
-def _shared_tissue(links: Sequence[Link]) -> dict[int, int]:
+def _shared_tissue(links: Sequence[SliceLink]) -> dict[int, int]:
     """Group the slices that links between shared tissue join; slice -> its group."""
     parent: dict[int, int] = {}
 
@@ -315,13 +315,13 @@ def _shared_tissue(links: Sequence[Link]) -> dict[int, int]:
 
 
 def low_runs(
-    links: Sequence[Link], ids: Sequence[int], *, min_correlation: float, length: int
+    links: Sequence[SliceLink], ids: Sequence[int], *, min_correlation: float, length: int
 ) -> list[int]:
     """Find slices that match none of their neighbours, in runs of consecutive bad pairs.
 
     Parameters
     ----------
-    links : sequence of Link
+    links : sequence of SliceLink
         All registered pairs.
     ids : sequence of int
         Slices in use, sorted.
@@ -355,12 +355,14 @@ def low_runs(
     return found
 
 
-def mismatches(links: Sequence[Link], ids: Sequence[int], *, min_correlation: float) -> list[int]:
+def mismatches(
+    links: Sequence[SliceLink], ids: Sequence[int], *, min_correlation: float
+) -> list[int]:
     """Find slices that match nothing although the slices around them match each other.
 
     Parameters
     ----------
-    links : sequence of Link
+    links : sequence of SliceLink
         All registered pairs.
     ids : sequence of int
         Slices in use, sorted.

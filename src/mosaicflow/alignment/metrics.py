@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.links import (
-    Link,
+    SliceLink,
     unjoined,
 )
 
@@ -31,7 +31,7 @@ _CORRECTION_UM = 200.0
 
 
 def report_alignment(
-    report: StageReport, alignment: Alignment, links: Sequence[Link], warnings: Sequence[str]
+    report: StageReport, alignment: Alignment, links: Sequence[SliceLink], warnings: Sequence[str]
 ) -> None:
     """Tell who was left out and why, what placed the others, and how well the pairs agree."""
     for text in warnings:
@@ -68,7 +68,7 @@ def report_alignment(
     report.metric("sections", len(sections), "", "faces below the first")
 
 
-def _report_links(report: StageReport, alignment: Alignment, links: Sequence[Link]) -> None:
+def _report_links(report: StageReport, alignment: Alignment, links: Sequence[SliceLink]) -> None:
     """Say how far the pairs fix the slices, and where nothing does."""
     report.metric("links_used", sum(link.use == "full" for link in links), "", "pairs used in full")
     report.metric("links", len(links), "", "pairs registered")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.alignment.links import Link
+    from mosaicflow.alignment.links import SliceLink
 
 __all__ = ["DepthRules", "Faces", "solve_depths"]
 
@@ -64,14 +64,14 @@ class Faces:
     sections: Mapping[int, Section]
 
 
-def solve_depths(ids: Sequence[int], links: Sequence[Link], rules: DepthRules) -> Faces:
+def solve_depths(ids: Sequence[int], links: Sequence[SliceLink], rules: DepthRules) -> Faces:
     """Fit all depths to all measured differences at once.
 
     Parameters
     ----------
     ids : sequence of int
         Slices in use, sorted; an id left out leaves its section where it is, never glued shut.
-    links : sequence of Link
+    links : sequence of SliceLink
         Pairs; those with a finite depth error count.
     rules : DepthRules
         Prior on the sections.
@@ -105,7 +105,7 @@ def solve_depths(ids: Sequence[int], links: Sequence[Link], rules: DepthRules) -
     return _faces(ids, depth, error, names)
 
 
-def _prior(links: Sequence[Link], rules: DepthRules) -> tuple[float, float]:
+def _prior(links: Sequence[SliceLink], rules: DepthRules) -> tuple[float, float]:
     """Take mean and spread of the sections' departures from the measured ones, as far as any are.
 
     A microtome that cuts 203 um where 200 were asked for does so every time.

@@ -12,7 +12,7 @@ from mosaicflow.alignment.canvas import canvas_depth, canvas_pitch, find_gaps
 from mosaicflow.alignment.given import slice_poses
 from mosaicflow.alignment.graph import GraphSettings
 from mosaicflow.alignment.links import (
-    Link,
+    SliceLink,
     grade_link,
     low_runs,
     mismatches,
@@ -63,7 +63,9 @@ class Solved:
     config: list[dict[str, str]]
 
 
-def _graded_links(inputs: AlignmentInputs, rules: AlignmentRules, canvas_um: float) -> list[Link]:
+def _graded_links(
+    inputs: AlignmentInputs, rules: AlignmentRules, canvas_um: float
+) -> list[SliceLink]:
     records = [
         parse_link(record, name, canvas_um=canvas_um, skip_error=rules.skip_error)
         for name, record in inputs.transforms
@@ -142,7 +144,7 @@ def _ledger(inputs: AlignmentInputs, used: Sequence[int]) -> list[dict[str, str]
 
 def _place(
     used: Sequence[int],
-    links: Sequence[Link],
+    links: Sequence[SliceLink],
     inputs: AlignmentInputs,
     rules: AlignmentRules,
     pitch: tuple[float, float, float],
@@ -197,7 +199,7 @@ def _warn_of_unused(inputs: AlignmentInputs, used: Sequence[int], report: StageR
 
 
 def _auto_exclude(
-    used: Sequence[int], links: Sequence[Link], rules: ExcludeRules, report: StageReport
+    used: Sequence[int], links: Sequence[SliceLink], rules: ExcludeRules, report: StageReport
 ) -> dict[int, str]:
     """Choose the slices to leave out because they match nothing; never too many."""
     if not rules.enabled:

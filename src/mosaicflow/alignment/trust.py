@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mosaicflow.alignment.graph import GraphSettings
-    from mosaicflow.alignment.links import Link
+    from mosaicflow.alignment.links import SliceLink
     from mosaicflow.alignment.poses import GraphSlice
 
 __all__ = ["measured_trust", "within_reach"]
@@ -26,7 +26,7 @@ _REACH = 4.0
 
 
 def measured_trust(
-    slices: Sequence[GraphSlice], links: Sequence[Link], settings: GraphSettings
+    slices: Sequence[GraphSlice], links: Sequence[SliceLink], settings: GraphSettings
 ) -> GraphSettings:
     """Take the errors of stage and angle from the pairs that saw the same tissue twice.
 
@@ -34,7 +34,7 @@ def measured_trust(
     ----------
     slices : sequence of GraphSlice
         Sorted by id.
-    links : sequence of Link
+    links : sequence of SliceLink
         Graded links.
     settings : GraphSettings
         What is claimed of the stage.
@@ -64,8 +64,8 @@ def measured_trust(
 
 
 def within_reach(
-    slices: Sequence[GraphSlice], links: Sequence[Link], settings: GraphSettings
-) -> list[Link]:
+    slices: Sequence[GraphSlice], links: Sequence[SliceLink], settings: GraphSettings
+) -> list[SliceLink]:
     """Leave out pairs that know less than the stage.
 
     That is where neither shift nor rotation is as certain as the stage's own, and where different
@@ -76,7 +76,7 @@ def within_reach(
     step_px = math.sqrt(2) * settings.stage_sigma_px
     step_deg = math.sqrt(2) * settings.angle_sigma_deg
 
-    def verdict(link: Link) -> str:
+    def verdict(link: SliceLink) -> str:
         a, b = of[link.fixed_id], of[link.moving_id]
         if link.use == "none" or a.segment != b.segment:
             return ""
@@ -92,7 +92,7 @@ def within_reach(
     ]
 
 
-def _off_stage(link: Link, a: GraphSlice, b: GraphSlice) -> tuple[float, float]:
+def _off_stage(link: SliceLink, a: GraphSlice, b: GraphSlice) -> tuple[float, float]:
     """How far a link puts its slices from where the stage does [px]."""
     y, x = (
         (b.stage_yx[axis] + link.moving_yx[axis] - b.center_yx[axis])

@@ -86,9 +86,9 @@ def _bounds(box: tuple[float, ...] | None) -> Bounds | None:
 
 
 def _show(viewer: Viewer) -> None:
-    from mosaicflow.formats.streaming.window import Window
+    from mosaicflow.formats.streaming.window import ViewWindow
 
-    Window(viewer).run()
+    ViewWindow(viewer).run()
 
 
 def _save(viewer: Viewer, output: Path) -> None:

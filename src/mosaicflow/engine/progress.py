@@ -50,8 +50,8 @@ def open_progress(stages: Sequence[str], *, quiet: bool = False) -> Progress:
         Say only what failed.
     """
     if quiet:
-        return _Lines(stages, quiet=True)
-    return _Live(stages) if sys.stderr.isatty() else _Lines(stages)
+        return _ProgressLines(stages, quiet=True)
+    return _Live(stages) if sys.stderr.isatty() else _ProgressLines(stages)
 
 
 def _words(outcome: Outcome) -> str:
@@ -62,7 +62,7 @@ def _words(outcome: Outcome) -> str:
     return "nothing to do" if outcome.state == "absent" else f"{outcome.seconds:.1f} s"
 
 
-class _Lines:
+class _ProgressLines:
     """One line per task that ran; tasks that were up to date are only counted."""
 
     def __init__(self, stages: Sequence[str], *, quiet: bool = False) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["resolve_writer", "write_geometries"]
 
 
-class Geometry(Protocol):
+class PointGeometry(Protocol):
     """What an application hands over; points in angstrom."""
 
     sampling_rate: Any
@@ -74,7 +74,7 @@ def resolve_writer(format: str) -> Callable[..., None]:
 
 
 def write_geometries(
-    geometries: Iterable[Geometry | GeometryData],
+    geometries: Iterable[PointGeometry | GeometryData],
     file_path: FilePath | Sequence[FilePath],
     *,
     format: str = "star",
@@ -87,7 +87,7 @@ def write_geometries(
 
     Parameters
     ----------
-    geometries : iterable of Geometry or GeometryData
+    geometries : iterable of PointGeometry or GeometryData
         Objects with ``get_point_data()``, ``sampling_rate``, ``vertex_properties`` and ``model``,
         points in angstrom; or records. Without any, nothing is written.
     file_path : path-like or sequence of path-like
@@ -141,7 +141,7 @@ def _targets(
     return ((path, [record]) for path, record in zip(file_path, records, strict=True))
 
 
-def _record(geometry: Geometry | GeometryData) -> GeometryData:
+def _record(geometry: PointGeometry | GeometryData) -> GeometryData:
     if isinstance(geometry, GeometryData):
         return geometry
     if not hasattr(geometry, "get_point_data"):

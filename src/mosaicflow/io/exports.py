@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.errors import FormatError, ParameterError
-from mosaicflow.io.convert.orientation import Orientation
+from mosaicflow.io.convert.orientation import SpaceAffine
 from mosaicflow.io.convert.volume import VolumeSource
 from mosaicflow.io.zarr import open_level, read_omezarr_info
 
@@ -97,7 +97,7 @@ class ExportedLevel:
             reader.chunks,
             read,
             pitch_mm,
-            Orientation(affine, 1, self.shape),
+            SpaceAffine(affine, 1, self.shape),
             notes=self.notes,
         )
 

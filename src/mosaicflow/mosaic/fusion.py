@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.mosaic.sampling import TileSample
+    from mosaicflow.mosaic.sampling import SampledTile
 
     Tile = tuple[int, int]
     Volume = NDArray[np.float32]
@@ -212,7 +212,7 @@ class TileFuser:
                 planes *= scaled
                 view[start : start + _PLANES] += planes
 
-    def _weight(self, placed: PlacedTile, sample: TileSample) -> Image:
+    def _weight(self, placed: PlacedTile, sample: SampledTile) -> Image:
         if self.blending == "diffusion":
             found = diffusion_weights(self.canvas.tile_yx, placed.ramps_px, sample.y, sample.x)
             return np.asarray(found, np.float32)

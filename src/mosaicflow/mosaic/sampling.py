@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Image = NDArray[np.float32]
     Volume = NDArray[np.float32]
 
-__all__ = ["Span", "TileSample", "TileWarp", "sample_tile"]
+__all__ = ["SampledTile", "Span", "TileWarp", "sample_tile"]
 
 # Steps of the inversion of a displacement: each is a tenth of the one before or less, as no lens
 # stretches by more, and the error after four is below a thousandth of a pixel.
@@ -94,7 +94,7 @@ class TileWarp:
 
 
 @dataclass(frozen=True, slots=True)
-class TileSample:
+class SampledTile:
     """A part of a tile, ready to be sampled plane by plane.
 
     Parameters
@@ -125,7 +125,7 @@ class TileSample:
         return self._lateral.of(part)
 
 
-def sample_tile(tile: Volume, spans: tuple[Span, Span], warp: TileWarp) -> TileSample:
+def sample_tile(tile: Volume, spans: tuple[Span, Span], warp: TileWarp) -> SampledTile:
     """Prepare the part of a tile that lies in a block of the canvas.
 
     Parameters
@@ -139,7 +139,7 @@ def sample_tile(tile: Volume, spans: tuple[Span, Span], warp: TileWarp) -> TileS
 
     Returns
     -------
-    TileSample
+    SampledTile
     """
     rows, columns = spans
     y, x = rows.coordinates[:, None], columns.coordinates[None]
@@ -149,14 +149,14 @@ def sample_tile(tile: Volume, spans: tuple[Span, Span], warp: TileWarp) -> TileS
         part = tile[:, cut[0], cut[1]]
         known = _moved(_holds_data(part), *fraction)[0] > _KNOWN
         sink = None if warp.sink is None else warp.sink[cut]
-        return TileSample(y, x, known, part, fraction, sink)
+        return SampledTile(y, x, known, part, fraction, sink)
     back = _moved(warp.back[:, rows.source, columns.source], *fraction)
     y, x = y + back[0], x + back[1]
     gather, cut = _Gather.at(y, x, (tile.shape[1], tile.shape[2]))
     part = tile[:, cut[0], cut[1]]
     known = gather.of(_holds_data(part))[0] > _KNOWN
     sink = None if warp.sink is None else warp.sink[cut]
-    return TileSample(y, x, known & gather.inside, part, gather, sink)
+    return SampledTile(y, x, known & gather.inside, part, gather, sink)
 
 
 def _holds_data(tile: Volume) -> Image:

@@ -138,7 +138,7 @@ def field_curvature(
 
 
 @dataclass(frozen=True, slots=True)
-class _Blocks:
+class _TileBlocks:
     """Difference of the basis between two tiles, and the depth shift seen there."""
 
     matrix: F64
@@ -146,7 +146,7 @@ class _Blocks:
 
 
 @dataclass(frozen=True, slots=True)
-class _Overlap:
+class _CurvedOverlap:
     """Profiles (z, n) of blocks of two tiles at the same places, and these places in either."""
 
     first: Image
@@ -154,18 +154,18 @@ class _Overlap:
     first_at: tuple[F64, F64]
     second_at: tuple[F64, F64]
 
-    def measured(self, found: F64, basis: FieldBasis) -> _Blocks:
+    def measured(self, found: F64, basis: FieldBasis) -> _TileBlocks:
         """Depth shift of each block after both profiles are straightened by `found`."""
         here, there = basis.at(*self.first_at), basis.at(*self.second_at)
         straight = _moved(self.first, found @ here), _moved(self.second, found @ there)
         shift, good = _depth_shifts(*straight)
-        return _Blocks((here - there)[:, good], shift[good])
+        return _TileBlocks((here - there)[:, good], shift[good])
 
 
 def _overlaps(
     profiles: Mapping[tuple[int, Tile], Image | None],
     positions_px: Mapping[int, Mapping[Tile, tuple[float, float]]],
-) -> list[_Overlap]:
+) -> list[_CurvedOverlap]:
     found = []
     for (grid, tile), a in sorted(profiles.items(), key=lambda item: item[0]):
         for other in ((tile[0] + 1, tile[1]), (tile[0], tile[1] + 1)):
@@ -182,7 +182,9 @@ def _overlaps(
             if y.size:
                 here, there = (y, x), (y - d[0], x - d[1])
                 found.append(
-                    _Overlap(a[:, y, x], b[:, there[0], there[1]], _middles(here), _middles(there))
+                    _CurvedOverlap(
+                        a[:, y, x], b[:, there[0], there[1]], _middles(here), _middles(there)
+                    )
                 )
     return found
 
@@ -220,14 +222,14 @@ def _depth_shifts(a: Image, b: Image) -> tuple[F64, NDArray[np.bool_]]:
     return np.asarray(i - _REACH + 0.5 * (low - high) / bend), good
 
 
-def _joined(blocks: Sequence[_Blocks]) -> tuple[F64, F64]:
+def _joined(blocks: Sequence[_TileBlocks]) -> tuple[F64, F64]:
     return (
         np.concatenate([one.matrix for one in blocks], axis=1),
         np.concatenate([one.shift for one in blocks]),
     )
 
 
-def _robust_fit(blocks: Sequence[_Blocks]) -> F64:
+def _robust_fit(blocks: Sequence[_TileBlocks]) -> F64:
     matrix, shift = _joined(blocks)
     found: F64 = np.zeros(len(matrix))
     for _ in range(8):
@@ -243,7 +245,7 @@ def _robust_fit(blocks: Sequence[_Blocks]) -> F64:
 
 def _judged(
     planes: Image,
-    overlaps: Sequence[_Overlap],
+    overlaps: Sequence[_CurvedOverlap],
     terms: tuple[F64, FieldBasis],
     rest: tuple[F64, F64],
 ) -> FieldCurvature:
@@ -266,7 +268,7 @@ def _judged(
     return FieldCurvature(kept, left.size, before, after, error)
 
 
-def _mean_shift(blocks: Iterable[_Blocks]) -> float:
+def _mean_shift(blocks: Iterable[_TileBlocks]) -> float:
     shifts = [np.abs(one.shift) for one in blocks]
     return float(np.concatenate(shifts).mean()) if any(s.size for s in shifts) else float("nan")
 

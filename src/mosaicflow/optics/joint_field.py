@@ -195,7 +195,9 @@ def estimate_field(
     -------
     FieldEstimate
     """
-    pairs = [_Pair.of(part, basis) for part in overlaps if part.log_ratio.size >= _FEWEST_PLACES]
+    pairs = [
+        _TilePair.of(part, basis) for part in overlaps if part.log_ratio.size >= _FEWEST_PLACES
+    ]
     with np.errstate(divide="ignore"):
         information = np.where(np.isfinite(population.variance), 1 / population.variance, 0.0)
     found = np.where(information > 0, population.mean, 0.0)
@@ -235,7 +237,7 @@ def estimate_field(
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class _TilePair:
     """Design and log ratio of one overlap, what it shares tissue with, and where its places lie."""
 
     matrix: F64
@@ -244,7 +246,7 @@ class _Pair:
     block: NDArray[np.int64]
 
     @classmethod
-    def of(cls, part: OverlapEvidence, basis: FieldBasis) -> _Pair:
+    def of(cls, part: OverlapEvidence, basis: FieldBasis) -> _TilePair:
         across = [float(np.mean(a - b)) for a, b in zip(part.first, part.second, strict=True)]
         row, column = (
             np.clip(axis * _BLOCKS / length, 0, _BLOCKS - 1).astype(np.int64)
@@ -265,7 +267,7 @@ class _Equations:
     scores: F64
 
 
-def _pair_equations(pairs: Sequence[_Pair], found: F64, *, parts: bool = False) -> _Equations:
+def _pair_equations(pairs: Sequence[_TilePair], found: F64, *, parts: bool = False) -> _Equations:
     """Put all overlaps together, scaled by what whole pairs turn out to be worth.
 
     Places of one pair err together: its tiles differ in brightness by a constant, which is a

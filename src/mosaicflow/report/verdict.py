@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mosaicflow.report.records import Lost, Measured, Metric
     from mosaicflow.report.slices import SliceRow
 
-__all__ = ["Limit", "Verdict", "judge", "listed"]
+__all__ = ["Caveat", "Verdict", "judge", "listed"]
 
 # Slices lost in one run from which its volume as a whole counts as not to be trusted: both must
 # hold. With twice the share, a run that lost one slice in six would pass as nearly whole.
@@ -25,7 +25,7 @@ _WHOLE = ("acquisition", "shifts_xy_clean", "alignment", "illumination", "depth_
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class Caveat:
     """One thing that cannot be measured everywhere.
 
     Parameters
@@ -56,13 +56,13 @@ class Verdict:
         ``ok``, ``warning`` or ``error``.
     sentence : str
         What can be measured in this volume, and where not.
-    limits : tuple of Limit
+    limits : tuple of Caveat
         What the sentence rests on.
     """
 
     status: str
     sentence: str
-    limits: tuple[Limit, ...]
+    limits: tuple[Caveat, ...]
 
     def reaches(self, fail_on: str) -> bool:
         """Whether the run counts as failed."""
@@ -110,7 +110,7 @@ def judge(
     return Verdict(status, sentence, limits)
 
 
-def _sentence(status: str, limits: Sequence[Limit], placed: Sequence[SliceRow]) -> str:
+def _sentence(status: str, limits: Sequence[Caveat], placed: Sequence[SliceRow]) -> str:
     told = [limit for limit in limits if limit.status != "note" and not limit.is_hint]
     if status == "error":
         worst = [limit for limit in told if limit.status == "error"]
@@ -123,11 +123,11 @@ def _sentence(status: str, limits: Sequence[Limit], placed: Sequence[SliceRow]) 
     return f"In this volume {can} can be measured, except: {_reasons(told)}{rest}."
 
 
-def _reasons(limits: Iterable[Limit]) -> str:
+def _reasons(limits: Iterable[Caveat]) -> str:
     return "; ".join(f"{one.what} {one.where}".strip() for one in limits)
 
 
-def _lost(lost: Sequence[Lost], n_slices: int) -> list[Limit]:
+def _lost(lost: Sequence[Lost], n_slices: int) -> list[Caveat]:
     """One lost slice is a loud warning, many spoil the volume; what people decided is a note."""
     bad = [one for one in lost if one.kind in ("failed", "excluded automatically")]
     spoiled = len(bad) >= _LOST_SLICES and len(bad) > _LOST_SHARE * n_slices
@@ -141,11 +141,11 @@ def _lost(lost: Sequence[Lost], n_slices: int) -> list[Limit]:
         if spoiled and kind in ("failed", "excluded automatically"):
             status = "error"
         why = next(iter(reasons)) if len(reasons) == 1 else f"{len(reasons)} reasons, listed below"
-        found.append(Limit(status, f"{listed(ids)} {_is(ids)} not in it", f"({kind}: {why})"))
+        found.append(Caveat(status, f"{listed(ids)} {_is(ids)} not in it", f"({kind}: {why})"))
     return found
 
 
-def _whole(measured: Sequence[Measured]) -> list[Limit]:
+def _whole(measured: Sequence[Measured]) -> list[Caveat]:
     """Name numbers about the whole run that are beyond a threshold."""
     found = []
     for one in measured:
@@ -155,8 +155,8 @@ def _whole(measured: Sequence[Measured]) -> list[Limit]:
             if metric.status in ("warning", "error"):
                 what = metric.description or metric.name
                 is_hint = metric.status == "warning"
-                found.append(Limit(metric.status, f"{what} is", _value(metric), is_hint))
-        found += [Limit("error", sentence, "") for sentence in one.errors]
+                found.append(Caveat(metric.status, f"{what} is", _value(metric), is_hint))
+        found += [Caveat("error", sentence, "") for sentence in one.errors]
     return found
 
 
@@ -166,7 +166,7 @@ def _value(metric: Metric) -> str:
     return value if limit is None else f"{value} (bad from {limit:g})"
 
 
-def _tiles(rows: Sequence[SliceRow]) -> list[Limit]:
+def _tiles(rows: Sequence[SliceRow]) -> list[Caveat]:
     weak = [
         row.slice_id
         for row in rows
@@ -177,10 +177,10 @@ def _tiles(rows: Sequence[SliceRow]) -> list[Limit]:
         and row.tiles - row.by_evidence > _STAGE_SHARE * row.tiles
     ]
     text = "most tiles lie where the stage reported them, not where images show them"
-    return [Limit("warning", f"within {listed(weak)}", text)] if weak else []
+    return [Caveat("warning", f"within {listed(weak)}", text)] if weak else []
 
 
-def _joins(alignment: Mapping[str, Any]) -> list[Limit]:
+def _joins(alignment: Mapping[str, Any]) -> list[Caveat]:
     """Say across which faces nothing that two slices show alike joins the stack."""
     gaps = [gap for gap in alignment.get("gaps", ()) if gap.get("sigma_px") is not None]
     pitch = alignment.get("pitch_um", (None, None, None))[1]
@@ -190,36 +190,36 @@ def _joins(alignment: Mapping[str, Any]) -> list[Limit]:
     more = f" and {len(gaps) - 5} more" if len(gaps) > 5 else ""
     worst = max(float(gap["sigma_px"]) for gap in gaps) * pitch
     where = f"(places across are known to {worst:.0f} um per axis)"
-    return [Limit("warning", f"no common tissue joins slices {names}{more}", where)]
+    return [Caveat("warning", f"no common tissue joins slices {names}{more}", where)]
 
 
-def _depths(rows: Sequence[SliceRow]) -> list[Limit]:
+def _depths(rows: Sequence[SliceRow]) -> list[Caveat]:
     assumed = [row.slice_id for row in rows if row.thickness_source == "assumed"]
     if not assumed:
         return []
-    return [Limit("note", f"the thickness above {listed(assumed)} is assumed, not measured", "")]
+    return [Caveat("note", f"the thickness above {listed(assumed)} is assumed, not measured", "")]
 
 
-def _brightness(measured: Sequence[Measured]) -> list[Limit]:
+def _brightness(measured: Sequence[Measured]) -> list[Caveat]:
     sources = [one.metrics.get("profile_source") for one in measured]
     source = next((one.value for one in sources if one is not None), None)
     if source == "measured":
         return []
     why = "was set slice by slice" if source == "per-slice" else "was not measured"
-    return [Limit("note", f"brightness along z {why} and cannot be compared between slices", "")]
+    return [Caveat("note", f"brightness along z {why} and cannot be compared between slices", "")]
 
 
-def _suspects(rows: Sequence[SliceRow]) -> list[Limit]:
+def _suspects(rows: Sequence[SliceRow]) -> list[Caveat]:
     """Name slices in the volume on which something is beyond its threshold."""
     doubtful = [row.slice_id for row in rows if row.lost is None and row.status == "error"]
     odd = [row.slice_id for row in rows if row.lost is None and row.status == "warning"]
     found = []
     if doubtful:
         found.append(
-            Limit("warning", f"{listed(doubtful)} {_is(doubtful)} doubtful", "(see below)")
+            Caveat("warning", f"{listed(doubtful)} {_is(doubtful)} doubtful", "(see below)")
         )
     if odd:
-        found.append(Limit("warning", f"look at {listed(odd)} first", "", is_hint=True))
+        found.append(Caveat("warning", f"look at {listed(odd)} first", "", is_hint=True))
     return found
 
 

@@ -18,7 +18,7 @@ from mosaicflow.simulation.truth import write_params, write_truth
 from mosaicflow.threads import map_threads
 
 if TYPE_CHECKING:
-    from mosaicflow.simulation.plan import SlicePlan, TilePlan
+    from mosaicflow.simulation.plan import CutSlice, TilePlan
     from mosaicflow.simulation.settings import SimulationSettings
     from mosaicflow.simulation.specimen import Tissue
 
@@ -95,7 +95,7 @@ def simulate(output: Path, *, settings: SimulationSettings, threads: int = 1) ->
     work = [(piece, tile) for piece, tile in work if tile.fault != "missing"]
     logger.info("writing %d tiles to %s", len(work), raw)
 
-    def write(item: tuple[SlicePlan, TilePlan]) -> int:
+    def write(item: tuple[CutSlice, TilePlan]) -> int:
         piece, tile = item
         image = render_tile(plan, piece, tile, tissue)
         rng = np.random.default_rng([settings.seed, _FAULT, tile.slice_id, tile.iy, tile.ix])

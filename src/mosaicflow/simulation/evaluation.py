@@ -21,7 +21,7 @@ from mosaicflow.simulation.light_error import (
     flatfield_error,
 )
 from mosaicflow.simulation.placement_error import (
-    SlicePlacement,
+    SlicePlacementScore,
     placement_errors,
     present_tiles,
 )
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from mosaicflow.simulation.results import Placement, RunFiles
+    from mosaicflow.simulation.results import PublishedFiles, RunPlacement
 
-__all__ = ["Counts", "Evaluation", "SliceErrors", "TileErrors", "evaluate"]
+__all__ = ["CountCheck", "Evaluation", "SliceErrors", "TileErrors", "evaluate"]
 
 F64 = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ class TileErrors:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class CountCheck:
     """What went in and what came out.
 
     Parameters
@@ -96,9 +96,9 @@ class Counts:
 class Evaluation:
     """All errors of a run; a part is None where the run published nothing to compare."""
 
-    counts: Counts
+    counts: CountCheck
     tiles: TileErrors | None
-    placement: tuple[SlicePlacement, ...]
+    placement: tuple[SlicePlacementScore, ...]
     slices: SliceErrors | None
     flatfield: FlatFieldError | None
     distortion: DistortionError | None
@@ -166,7 +166,7 @@ def _present(known: Mapping[str, Any]) -> dict[int, dict[tuple[int, int], dict[s
 
 
 def _residuals(
-    tiles: Mapping[tuple[int, int], Mapping[str, Any]], placement: Placement
+    tiles: Mapping[tuple[int, int], Mapping[str, Any]], placement: RunPlacement
 ) -> tuple[list[tuple[int, int]], F64, F64]:
     """Return indices, position errors (n, 2) less their translation, and the translation."""
     shared = [key for key in tiles if key in placement.corners_px]
@@ -181,7 +181,7 @@ def _residuals(
 
 
 def _tile_errors(
-    known: Mapping[str, Any], placements: Mapping[int, Placement]
+    known: Mapping[str, Any], placements: Mapping[int, RunPlacement]
 ) -> TileErrors | None:
     bad = set(known["bad_slices"])
     names, errors = [], []
@@ -202,9 +202,9 @@ def _tile_errors(
 
 
 def _slice_maps(
-    files: RunFiles,
+    files: PublishedFiles,
     known: Mapping[str, Any],
-    placements: Mapping[int, Placement],
+    placements: Mapping[int, RunPlacement],
     alignment: Mapping[str, Any] | None,
 ) -> list[SliceMap]:
     """Compose, per aligned slice, specimen -> native px -> working px -> canvas px."""
@@ -224,10 +224,10 @@ def _slice_maps(
 
 
 def _specimen_to_slice(
-    files: RunFiles,
+    files: PublishedFiles,
     known: Mapping[str, Any],
     piece: Mapping[str, Any],
-    placed: tuple[Placement, F64],
+    placed: tuple[RunPlacement, F64],
 ) -> tuple[F64, F64]:
     """Matrix and offset from specimen um to px of the stitched slice."""
     placement, translation = placed
@@ -260,7 +260,7 @@ def _plane_um(known: Mapping[str, Any], alignment: Mapping[str, Any] | None) -> 
     return float(pitch[0]) if pitch else _canvas_um(known, alignment)
 
 
-def _slice_frame(files: RunFiles, slice_id: int) -> tuple[F64 | None, F64 | None]:
+def _slice_frame(files: PublishedFiles, slice_id: int) -> tuple[F64 | None, F64 | None]:
     """Working pitch (um) and canvas origin (px) from any finished store of the slice."""
     from mosaicflow.io.zarr import is_finished, open_level
 
@@ -290,11 +290,11 @@ def _to_canvas(
 
 
 def _counts(
-    files: RunFiles,
+    files: PublishedFiles,
     known: Mapping[str, Any],
-    placements: Mapping[int, Placement],
+    placements: Mapping[int, RunPlacement],
     alignment: Mapping[str, Any] | None,
-) -> Counts:
+) -> CountCheck:
     present = _present(known)
     failed = {parse_slice_id(path) for path in files.of(names.FAILURE)}
     placed = listed = given_up = lost = 0
@@ -308,7 +308,7 @@ def _counts(
             given_up += len(tiles)
         else:
             lost += len(tiles)
-    return Counts(
+    return CountCheck(
         tiles_in=sum(len(tiles) for tiles in present.values()),
         tiles_placed=placed,
         tiles_listed=listed,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from mosaicflow.simulation.plan import SlicePlan
+    from mosaicflow.simulation.plan import CutSlice
     from mosaicflow.simulation.settings import SimulationSettings
 
 __all__ = [
@@ -67,13 +67,13 @@ def dark_field(settings: SimulationSettings) -> F32:
     return np.asarray(settings.light.dark_offset * (1 + 0.25 * y + 0 * x), np.float32)
 
 
-def slice_time(settings: SimulationSettings, piece: SlicePlan) -> float:
+def slice_time(settings: SimulationSettings, piece: CutSlice) -> float:
     """When a slice was imaged: -1 for the first, 1 for the last, 0 for a single one."""
     last = settings.lattice.n_slices - 1
     return 2 * (piece.slice_id - settings.lattice.first_slice) / last - 1 if last else 0.0
 
 
-def tile_brightness(settings: SimulationSettings, piece: SlicePlan, iy: int, ix: int) -> float:
+def tile_brightness(settings: SimulationSettings, piece: CutSlice, iy: int, ix: int) -> float:
     """Brightness of a tile by bleaching and by the lamp; `iy`, `ix` as written in its name."""
     light, lattice = settings.light, settings.lattice
     if not (light.bleaching or light.lamp_drift):

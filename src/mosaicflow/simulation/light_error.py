@@ -14,7 +14,7 @@ from mosaicflow.io.tables import read_csv
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mosaicflow.simulation.results import RunFiles
+    from mosaicflow.simulation.results import PublishedFiles
 
 __all__ = [
     "CurvatureError",
@@ -80,7 +80,7 @@ class CurvatureError:
     true_um: float
 
 
-def flatfield_error(files: RunFiles, truth: Path) -> FlatFieldError | None:
+def flatfield_error(files: PublishedFiles, truth: Path) -> FlatFieldError | None:
     """Compare the flat fields of a run with the true one; None where it has none."""
     true = np.load(truth / "flatfield.npy").astype(np.float64)
     errors, deepest = [], []
@@ -101,7 +101,7 @@ def flatfield_error(files: RunFiles, truth: Path) -> FlatFieldError | None:
     )
 
 
-def distortion_error(files: RunFiles, truth: Path) -> DistortionError | None:
+def distortion_error(files: PublishedFiles, truth: Path) -> DistortionError | None:
     """Compare ``tile_distortion.csv`` with the truth; None where the run wrote none."""
     path = files.files.get(names.DISTORTION.of())
     true = _true_light(truth, "distortion_px")
@@ -117,7 +117,7 @@ def distortion_error(files: RunFiles, truth: Path) -> DistortionError | None:
     )
 
 
-def curvature_error(files: RunFiles, truth: Path) -> CurvatureError | None:
+def curvature_error(files: PublishedFiles, truth: Path) -> CurvatureError | None:
     """Compare the curvature that a run took off with the true one; None where there is none."""
     true = _true_light(truth, "sunk_um")
     paths = _illumination(files)
@@ -135,7 +135,7 @@ def curvature_error(files: RunFiles, truth: Path) -> CurvatureError | None:
     )
 
 
-def _illumination(files: RunFiles) -> list[Path]:
+def _illumination(files: PublishedFiles) -> list[Path]:
     return files.matching("illumination", ".npz") or files.matching("z", "_illumination.npz")
 
 

@@ -14,7 +14,7 @@ from mosaicflow.names import format_slice_id
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mosaicflow.simulation.plan import AcquisitionPlan, SlicePlan, TilePlan
+    from mosaicflow.simulation.plan import AcquisitionPlan, CutSlice, TilePlan
     from mosaicflow.simulation.settings import Lattice, SimulationSettings
 
 __all__ = ["info_text", "tile_folder", "write_tile", "write_tree_metadata"]
@@ -124,6 +124,6 @@ def write_tree_metadata(root: Path, plan: AcquisitionPlan) -> None:
             write_json(folder / "metadata.json", {**common, **_depth_range(piece, lattice)})
 
 
-def _depth_range(piece: SlicePlan, lattice: Lattice) -> dict[str, float]:
+def _depth_range(piece: CutSlice, lattice: Lattice) -> dict[str, float]:
     z_min = (piece.face_um - lattice.water_um) / 1000
     return {"z_min": z_min, "z_max": z_min + lattice.tile_shape[0] * lattice.pitch_um[0] / 1000}

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from mosaicflow.simulation.results import Placement, RunFiles
+    from mosaicflow.simulation.results import PublishedFiles, RunPlacement
 
     Tile = tuple[int, int]
 
-__all__ = ["SlicePlacement", "placement_errors"]
+__all__ = ["SlicePlacementScore", "placement_errors"]
 
 F64 = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ _PLANES = 6  # of the imaged depth that are looked at for tissue
 
 
 @dataclass(frozen=True, slots=True)
-class SlicePlacement:
+class SlicePlacementScore:
     """How the tiles of one slice were placed; distances in native px, as in `TileErrors`.
 
     Parameters
@@ -82,13 +82,16 @@ class SlicePlacement:
 
 
 def placement_errors(
-    files: RunFiles, truth: Path, known: Mapping[str, Any], placements: Mapping[int, Placement]
-) -> tuple[SlicePlacement, ...]:
+    files: PublishedFiles,
+    truth: Path,
+    known: Mapping[str, Any],
+    placements: Mapping[int, RunPlacement],
+) -> tuple[SlicePlacementScore, ...]:
     """Compare every placed slice with the truth; bad slices are left out.
 
     Parameters
     ----------
-    files : RunFiles
+    files : PublishedFiles
         Files of the run.
     truth : Path
         Folder of the truth.
@@ -119,11 +122,11 @@ def present_tiles(piece: Mapping[str, Any]) -> dict[Tile, dict[str, Any]]:
 
 
 def _slice(
-    placement: Placement,
+    placement: RunPlacement,
     tiles: Mapping[Tile, Mapping[str, Any]],
     due: set[Tile],
     residuals: Path | None,
-) -> SlicePlacement:
+) -> SlicePlacementScore:
     shared = sorted(set(tiles) & set(placement.corners_px))
     off = np.array([np.subtract(placement.corners_px[t], _corner(tiles[t])) for t in shared])
     off = off.reshape(-1, 2)
@@ -135,7 +138,7 @@ def _slice(
         return tuple(f"{placement.slice_id}/{iy}/{ix}" for iy, ix in which)
 
     sigma = np.array([placement.sigma_px.get(t, np.nan) for t in shared])
-    return SlicePlacement(
+    return SlicePlacementScore(
         slice_id=placement.slice_id,
         n_tiles=len(shared),
         n_due=len(due),

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "WITHOUT_IMAGE",
     "AcquisitionPlan",
-    "SlicePlan",
-    "Surface",
+    "CutFace",
+    "CutSlice",
     "TilePlan",
     "make_plan",
     "rotation",
@@ -44,7 +44,7 @@ _JUMP_SHARE = 1 / 6  # of the tiles start another error of the stage, where it j
 
 
 @dataclass(frozen=True, slots=True)
-class Surface:
+class CutFace:
     """The cut face's own departure from the knife's plane: a tilt and two waves.
 
     Parameters
@@ -96,7 +96,7 @@ class TilePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class SlicePlan:
+class CutSlice:
     """One slice.
 
     Parameters
@@ -111,7 +111,7 @@ class SlicePlan:
         Reported move (y, x) of the region since the first slice, in stage axes.
     face_um : float
         Depth of its block face.
-    surface : Surface
+    surface : CutFace
         The face's shape.
     fault : str
         What is wrong with it: "", "missing" or the kind of a bad slice.
@@ -124,7 +124,7 @@ class SlicePlan:
     shift_um: tuple[float, float]
     drift_mm: tuple[float, float]
     face_um: float
-    surface: Surface
+    surface: CutFace
     fault: str
     tiles: tuple[TilePlan, ...]
 
@@ -147,14 +147,14 @@ class AcquisitionPlan:
         The camera matrix M.
     tilt : tuple of float
         Tilt of the knife's plane against the optical axis, um per um along y and x.
-    slices : tuple of SlicePlan
+    slices : tuple of CutSlice
         All slices, missing ones too.
     """
 
     settings: SimulationSettings
     camera: F64
     tilt: tuple[float, float]
-    slices: tuple[SlicePlan, ...]
+    slices: tuple[CutSlice, ...]
 
     @property
     def half_size_um(self) -> tuple[float, float]:
@@ -228,14 +228,14 @@ def _slice(
     number: int,
     drift_mm: F64,
     draws: tuple[float, ...],
-) -> SlicePlan:
+) -> CutSlice:
     stage, lattice, faults = settings.stage, settings.lattice, settings.faults
     slice_id = lattice.first_slice + number
     fault = "missing" if slice_id in faults.missing_slices else ""
     if slice_id in faults.bad_slices:
         fault = faults.bad_kind
     beside_um = faults.bad_shift_um if fault == "shifted" else 0.0
-    return SlicePlan(
+    return CutSlice(
         slice_id=slice_id,
         angle_deg=float(draws[2] * stage.residual_rotation_deg),
         shift_um=(
@@ -250,7 +250,7 @@ def _slice(
     )
 
 
-def _surface(settings: SimulationSettings, number: int) -> Surface:
+def _surface(settings: SimulationSettings, number: int) -> CutFace:
     rng = np.random.default_rng([settings.seed, _SURFACE, number])
     half = np.asarray(_half_size(settings))
     tilt = np.clip(rng.standard_normal(2), -2, 2) * settings.sections.tilt_spread_um / (2 * half)
@@ -259,7 +259,7 @@ def _surface(settings: SimulationSettings, number: int) -> Surface:
     number_y, number_x = (2 * np.pi / length_um * f(direction) for f in (np.cos, np.sin))
     amplitude = settings.sections.waviness_um * np.array([0.7, 0.3])
     phase = rng.uniform(0, 2 * np.pi, 2)
-    return Surface(tilt, np.stack([amplitude, number_y, number_x, phase], axis=1))
+    return CutFace(tilt, np.stack([amplitude, number_y, number_x, phase], axis=1))
 
 
 def _tiles(

@@ -103,14 +103,14 @@ def score_planes(views: Sequence[Iterator[PlaneView]], gel: float) -> PlaneScore
     PlaneScores or None
         None without tissue.
     """
-    sums = _Sums()
+    sums = _PlaneSums()
     whites, kept = [], []
     for view in views[0]:
         white = float(np.percentile(view.true, _WHITE_PERCENTILE))
         mask = _tissue(view, gel, white)
         if mask.sum() < _LEAST_PX:
             continue
-        part = _Sums()
+        part = _PlaneSums()
         part.add(view.found[mask], view.true[mask])
         sums.merge(part)
         whites.append(white)
@@ -174,7 +174,7 @@ def structural_similarity(found: F32, true: F32, data_range: float) -> F32:
 
 
 @dataclass(slots=True)
-class _Sums:
+class _PlaneSums:
     """Running sums for a correlation and a line fit."""
 
     sums: F64 = field(default_factory=lambda: np.zeros(6))
@@ -183,7 +183,7 @@ class _Sums:
         a, b = x.astype(np.float64), y.astype(np.float64)
         self.sums += np.array([len(a), a.sum(), b.sum(), a @ a, b @ b, a @ b], np.float64)
 
-    def merge(self, other: _Sums) -> None:
+    def merge(self, other: _PlaneSums) -> None:
         self.sums += other.sums
 
     def _moments(self) -> tuple[float, float, float]:

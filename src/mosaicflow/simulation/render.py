@@ -21,7 +21,7 @@ from mosaicflow.simulation.light import (
 from mosaicflow.simulation.specimen import Box
 
 if TYPE_CHECKING:
-    from mosaicflow.simulation.plan import AcquisitionPlan, SlicePlan, TilePlan
+    from mosaicflow.simulation.plan import AcquisitionPlan, CutSlice, TilePlan
     from mosaicflow.simulation.settings import Lattice, SimulationSettings
     from mosaicflow.simulation.specimen import Tissue
 
@@ -50,12 +50,12 @@ class _ALines:
     dark: F32  # signal that is there without light
 
 
-def render_tile(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan, tissue: Tissue) -> F32:
+def render_tile(plan: AcquisitionPlan, piece: CutSlice, tile: TilePlan, tissue: Tissue) -> F32:
     """Image one tile.
 
     Parameters
     ----------
-    plan, piece, tile : AcquisitionPlan, SlicePlan, TilePlan
+    plan, piece, tile : AcquisitionPlan, CutSlice, TilePlan
         Which tile of which acquisition.
     tissue : Tissue
         The specimen.
@@ -89,8 +89,8 @@ def render_tile(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan, tissue:
 
 
 def _shown(
-    plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan
-) -> tuple[SlicePlan, TilePlan] | None:
+    plan: AcquisitionPlan, piece: CutSlice, tile: TilePlan
+) -> tuple[CutSlice, TilePlan] | None:
     """Say whose tissue a tile shows: its own, unless the slice is spoiled; None for none."""
     if piece.fault in ("noise", "blank", "saturated") or tile.fault == "empty":
         return None
@@ -133,7 +133,7 @@ def _scan_shape(lattice: Lattice) -> tuple[int, int]:
     return (n_y, n_x) if lattice.preprocess else (n_x, n_y)
 
 
-def _a_lines(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan) -> _ALines:
+def _a_lines(plan: AcquisitionPlan, piece: CutSlice, tile: TilePlan) -> _ALines:
     settings = plan.settings
     lattice = settings.lattice
     n_fast, n_slow = _scan_shape(lattice)
@@ -164,7 +164,7 @@ def _a_lines(plan: AcquisitionPlan, piece: SlicePlan, tile: TilePlan) -> _ALines
     )
 
 
-def _brightness(settings: SimulationSettings, piece: SlicePlan, tile: TilePlan) -> F32:
+def _brightness(settings: SimulationSettings, piece: CutSlice, tile: TilePlan) -> F32:
     """Flat field of one tile at middle depth, times the tile's own brightness."""
     field = flat_field(settings)
     if settings.light.shading_drift:
@@ -174,7 +174,7 @@ def _brightness(settings: SimulationSettings, piece: SlicePlan, tile: TilePlan) 
 
 
 def _fast_positions(
-    settings: SimulationSettings, piece: SlicePlan, n_fast: int
+    settings: SimulationSettings, piece: CutSlice, n_fast: int
 ) -> tuple[NDArray[np.int64], F32]:
     """Where each recorded A-line of a B-scan looks, and how bright it is."""
     n_extra = settings.lattice.n_extra
@@ -195,7 +195,7 @@ def galvo_band_start(settings: SimulationSettings, n_fast: int | None = None) ->
 
 
 def _image(
-    settings: SimulationSettings, piece: SlicePlan, lines: _ALines, part: slice, tissue: Tissue
+    settings: SimulationSettings, piece: CutSlice, lines: _ALines, part: slice, tissue: Tissue
 ) -> F32:
     lattice, optics = settings.lattice, settings.optics
     pitch = lattice.pitch_um[0]
@@ -308,7 +308,7 @@ def _along_depth(columns: F32, depth: F32, shift: F32) -> F32:
 
 
 def _generator(
-    settings: SimulationSettings, piece: SlicePlan, tile: TilePlan
+    settings: SimulationSettings, piece: CutSlice, tile: TilePlan
 ) -> np.random.Generator:
     # Keyed by the tile, so that no order of threads changes a byte.
     key = [settings.seed, _SPECKLE, piece.slice_id, tile.iy, tile.ix]

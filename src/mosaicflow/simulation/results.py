@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Tile = tuple[int, int]
 
-__all__ = ["Placement", "RunFiles", "SliceMap", "find_results", "read_placements"]
+__all__ = ["PublishedFiles", "RunPlacement", "SliceMap", "find_results", "read_placements"]
 
 F64 = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ _POSITION_COLUMNS = ("iy", "ix", "row_px", "col_px")
 
 
 @dataclass(frozen=True, slots=True)
-class RunFiles:
+class PublishedFiles:
     """Published files of a run, by name; stores are listed and not entered.
 
     Parameters
@@ -64,7 +64,7 @@ class RunFiles:
         ]
 
 
-def find_results(run: Path) -> RunFiles:
+def find_results(run: Path) -> PublishedFiles:
     """List what lies in a run's output folder.
 
     Raises
@@ -84,11 +84,11 @@ def find_results(run: Path) -> RunFiles:
         folders[:] = sorted(n for n in folders if not n.endswith(".zarr") and n[0] != ".")
         for name in sorted(here_files):
             files.setdefault(name, here / name)
-    return RunFiles(run, files, stores)
+    return PublishedFiles(run, files, stores)
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class RunPlacement:
     """Where a run put the tiles of one slice.
 
     Parameters
@@ -119,7 +119,7 @@ class Placement:
     first: Tile = (0, 0)
 
 
-def read_placements(files: RunFiles) -> dict[int, Placement]:
+def read_placements(files: PublishedFiles) -> dict[int, RunPlacement]:
     """Read every ``zNN_tile_positions.csv`` of a run, by slice id."""
     placements = {}
     for path in files.of(names.POSITIONS):
@@ -128,7 +128,7 @@ def read_placements(files: RunFiles) -> dict[int, Placement]:
     return placements
 
 
-def _placement(path: Path, rows: list[dict[str, str]]) -> Placement:
+def _placement(path: Path, rows: list[dict[str, str]]) -> RunPlacement:
     index = [(int(float(row["iy"])), int(float(row["ix"]))) for row in rows]
     first = (min((iy for iy, _ in index), default=0), min((ix for _, ix in index), default=0))
     placed: dict[Tile, dict[str, str]] = {}
@@ -139,7 +139,7 @@ def _placement(path: Path, rows: list[dict[str, str]]) -> Placement:
             placed[key] = row
         else:
             unplaced.append(key)
-    return Placement(
+    return RunPlacement(
         parse_slice_id(path),
         {key: (float(row["row_px"]), float(row["col_px"])) for key, row in placed.items()},
         tuple(unplaced),
@@ -169,7 +169,7 @@ class SliceMap:
         return np.asarray(place_um @ self.matrix.T + self.offset)
 
 
-def read_alignment(files: RunFiles) -> dict[str, Any] | None:
+def read_alignment(files: PublishedFiles) -> dict[str, Any] | None:
     """Read ``alignment.json``, if the run got that far."""
     path = files.files.get(names.ALIGNMENT.of())
     if path is None:

@@ -21,7 +21,7 @@ __all__ = [
     "Sections",
     "SimulationSettings",
     "Specimen",
-    "Stage",
+    "StageMotion",
 ]
 
 PresetName = Literal["toy", "demo", "benchmark", "hard", "deep", "native", "ideal"]
@@ -135,7 +135,7 @@ class Specimen:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageMotion:
     """Where tiles and slices really are, and what the stage says about it.
 
     Parameters
@@ -309,7 +309,7 @@ class SimulationSettings:
 
     lattice: Lattice = field(default_factory=Lattice)
     specimen: Specimen = field(default_factory=Specimen)
-    stage: Stage = field(default_factory=Stage)
+    stage: StageMotion = field(default_factory=StageMotion)
     optics: Optics = field(default_factory=Optics)
     light: Light = field(default_factory=Light)
     sections: Sections = field(default_factory=Sections)

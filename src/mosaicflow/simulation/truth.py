@@ -23,7 +23,7 @@ from mosaicflow.simulation.render import galvo_band_start, sample
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mosaicflow.simulation.plan import AcquisitionPlan, SlicePlan, TilePlan
+    from mosaicflow.simulation.plan import AcquisitionPlan, CutSlice, TilePlan
     from mosaicflow.simulation.settings import SimulationSettings
     from mosaicflow.simulation.specimen import Tissue
 
@@ -161,7 +161,7 @@ def _settings(settings: SimulationSettings) -> dict[str, object]:
 
 
 def _slice_document(
-    plan: AcquisitionPlan, piece: SlicePlan, native: tuple[float, ...]
+    plan: AcquisitionPlan, piece: CutSlice, native: tuple[float, ...]
 ) -> dict[str, object]:
     return {
         "slice_id": piece.slice_id,
@@ -179,7 +179,7 @@ def _slice_document(
     }
 
 
-def _galvo_shift(plan: AcquisitionPlan, piece: SlicePlan) -> int:
+def _galvo_shift(plan: AcquisitionPlan, piece: CutSlice) -> int:
     """A-lines by which the raw B-scans of a slice must be rolled."""
     lattice = plan.settings.lattice
     if piece.slice_id not in plan.settings.optics.galvo_slices:

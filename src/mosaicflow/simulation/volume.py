@@ -28,7 +28,7 @@ _CACHED_BYTES = 2**29
 
 
 @dataclass(frozen=True)
-class _Plane:
+class _PlaneFile:
     """A page of a TIFF file."""
 
     path: Path
@@ -39,7 +39,7 @@ class _Plane:
 class _Planes:
     """Planes in TIFF files, read when they are needed; some stay in memory."""
 
-    planes: tuple[_Plane, ...]
+    planes: tuple[_PlaneFile, ...]
     shape: tuple[int, ...]
     cache: BoundedCache = field(default_factory=lambda: BoundedCache(_read_plane, _CACHED_BYTES))
 
@@ -47,7 +47,7 @@ class _Planes:
         along_z, along_y, along_x = key
         return np.stack([self._plane(each)[along_y, along_x] for each in self.planes[along_z]])
 
-    def _plane(self, plane: _Plane) -> NDArray[Any]:
+    def _plane(self, plane: _PlaneFile) -> NDArray[Any]:
         image: NDArray[Any] = self.cache[plane]
         if image.shape != self.shape[1:]:
             raise InputError(
@@ -56,7 +56,7 @@ class _Planes:
         return image
 
 
-def _read_plane(plane: _Plane) -> NDArray[Any]:
+def _read_plane(plane: _PlaneFile) -> NDArray[Any]:
     import tifffile
 
     try:
@@ -114,7 +114,7 @@ def _series(folder: Path) -> _Planes:
     paths.sort(key=lambda path: natural_order(path.name))
     if not paths:
         raise InputError(f"{folder}: no TIFF planes in it")
-    planes = tuple(_Plane(path, 0) for path in paths)
+    planes = tuple(_PlaneFile(path, 0) for path in paths)
     return _Planes(planes, (len(planes), *_read_plane(planes[0]).shape))
 
 
@@ -129,7 +129,7 @@ def _stack(path: Path) -> Sliceable:
         raise InputError(f"{path}: cannot be read as a TIFF stack ({error})") from error
     if is_contiguous:
         return tifffile.memmap(path, mode="r")
-    return _Planes(tuple(_Plane(path, page) for page in range(shape[0])), shape)
+    return _Planes(tuple(_PlaneFile(path, page) for page in range(shape[0])), shape)
 
 
 def _white(volume: Sliceable) -> float:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mosaicflow.io.zarr import LevelReader
-    from mosaicflow.simulation.results import RunFiles, SliceMap
+    from mosaicflow.simulation.results import PublishedFiles, SliceMap
 
 __all__ = ["VolumeError", "measure_volume", "without_image"]
 
@@ -91,7 +91,7 @@ class _Imaged:
 
 
 def measure_volume(
-    files: RunFiles,
+    files: PublishedFiles,
     truth: Path,
     known: Mapping[str, Any],
     aligned: tuple[Sequence[SliceMap], float],

@@ -168,7 +168,7 @@ def fit_depth(found: Comparisons, n_slices: int, n_depth: int, *, n_planes: int)
         Its sigma is the larger of what the fit claims and what leaving out tenths of the slices
         changes (jackknife; from five slices on).
     """
-    problem = _Problem(found, n_slices, n_depth, _TREND / max(n_planes, 1))
+    problem = _DepthProblem(found, n_slices, n_depth, _TREND / max(n_planes, 1))
     whole = problem.solve()
     groups = min(_GROUPS, n_slices)
     if n_slices < 5:
@@ -183,7 +183,7 @@ def fit_depth(found: Comparisons, n_slices: int, n_depth: int, *, n_planes: int)
 
 
 @dataclass(frozen=True, slots=True)
-class _Problem:
+class _DepthProblem:
     """Unknown: a level per depth, a gain per slice, and the specimen's mean step per plane."""
 
     found: Comparisons

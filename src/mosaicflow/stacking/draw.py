@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.io.zarr import OmeZarrWriter
-    from mosaicflow.stacking.light import Light
+    from mosaicflow.stacking.light import SliceLight
     from mosaicflow.stacking.slice_plan import SlicePlan
 
 __all__ = ["draw_volume"]
@@ -37,7 +37,7 @@ _OPEN_BLOCKS = 2
 def draw_volume(
     plans: Sequence[SlicePlan],
     seams: Sequence[Seam],
-    light: Light,
+    light: SliceLight,
     writer: OmeZarrWriter,
     *,
     threads: int = 1,
@@ -48,7 +48,7 @@ def draw_volume(
     ----------
     plans, seams : sequence
         Slices in depth order, and the seams between them.
-    light : Light
+    light : SliceLight
         How bright they are drawn.
     writer : OmeZarrWriter
         Unfinished store of the volume's shape.
@@ -126,7 +126,7 @@ class _Column:
         self,
         plans: Sequence[SlicePlan],
         seams: Sequence[Seam],
-        light: Light,
+        light: SliceLight,
         target: Window,
     ) -> None:
         self._plans, self._seams, self._light, self._target = plans, seams, light, target

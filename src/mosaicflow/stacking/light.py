@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from mosaicflow.stacking.plan import Seam
     from mosaicflow.stacking.slice_plan import SlicePlan
 
-__all__ = ["Balance", "Light", "balance", "intensity_record", "read_profile", "start_light"]
+__all__ = ["Balance", "SliceLight", "balance", "intensity_record", "read_profile", "start_light"]
 
 # Half or twice as bright as the others (log): gains of sound slices are some percent.
 _FAR_OFF = 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class Light:
+class SliceLight:
     """How bright the slices are drawn.
 
     Parameters
@@ -52,7 +52,7 @@ class Light:
     recorded: bool = False
 
     @classmethod
-    def as_stored(cls, plans: Sequence[SlicePlan]) -> Light:
+    def as_stored(cls, plans: Sequence[SlicePlan]) -> SliceLight:
         """Leave all values as the slices hold them."""
         tones = [PlaneTone.plain(plan.span.depth) for plan in plans]
         return cls(tones, Display(), (1.0,) * len(tones))
@@ -65,7 +65,7 @@ def read_profile(path: Path | None) -> DepthProfile:
     return DepthProfile.from_json(read_document(path), path.name)
 
 
-def start_light(plans: Sequence[SlicePlan], profile: DepthProfile, plane_um: float) -> Light:
+def start_light(plans: Sequence[SlicePlan], profile: DepthProfile, plane_um: float) -> SliceLight:
     """Apply the profile to the planes of all slices; gains come later.
 
     Raises
@@ -74,7 +74,7 @@ def start_light(plans: Sequence[SlicePlan], profile: DepthProfile, plane_um: flo
         When the profile does not know a slice, or the slice was not normalised.
     """
     if profile.source != "measured":
-        return Light.as_stored(plans)
+        return SliceLight.as_stored(plans)
     notes = {note.slice_id: note for note in profile.slices}
     tones, starts = [], []
     for plan in plans:
@@ -90,7 +90,7 @@ def start_light(plans: Sequence[SlicePlan], profile: DepthProfile, plane_um: flo
         # Noise stays while light fades with depth. Less or more fine structure than the other
         # slices have at equal depth is blur or noise: either way the slice shows less.
         tones.append(PlaneTone(gain / level, level**2 * np.exp(-abs(note.detail))))
-    return Light(tones, Display(profile.black, profile.white), tuple(starts), recorded=True)
+    return SliceLight(tones, Display(profile.black, profile.white), tuple(starts), recorded=True)
 
 
 def _start_gain(note: SliceNote) -> float:
@@ -108,7 +108,7 @@ class Balance:
 
     Parameters
     ----------
-    light : Light
+    light : SliceLight
         As the slices are drawn.
     gains : ndarray, shape (slices,), float64
         One factor per slice, that it started with included.
@@ -116,13 +116,13 @@ class Balance:
         Log ratio at each seam that the gains leave, before it is evened; NaN where unknown.
     """
 
-    light: Light
+    light: SliceLight
     gains: NDArray[np.float64]
     steps: NDArray[np.float64]
 
 
 def balance(
-    light: Light, seams: Sequence[Seam], matches: Sequence[SeamLevel], *, enabled: bool
+    light: SliceLight, seams: Sequence[Seam], matches: Sequence[SeamLevel], *, enabled: bool
 ) -> Balance:
     """Make the slices equally bright where they meet, if that is asked for."""
     gains = solve_gains(matches, len(light.tones)) if enabled else np.ones(len(light.tones))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.stacking.light import Light
+    from mosaicflow.stacking.light import SliceLight
     from mosaicflow.stacking.plan import Seam
     from mosaicflow.stacking.slice_plan import SlicePlan
 
@@ -38,7 +38,7 @@ _SEAM_PLANES = 10
 def measure_seams(
     plans: Sequence[SlicePlan],
     seams: Sequence[Seam],
-    light: Light,
+    light: SliceLight,
     canvas_yx: tuple[int, int],
     *,
     threads: int = 1,
@@ -52,7 +52,7 @@ def measure_seams(
     ----------
     plans, seams : sequence
         Slices and the seams between them.
-    light : Light
+    light : SliceLight
         How bright they are drawn.
     canvas_yx : tuple of int
         Shape of the canvas.
@@ -85,7 +85,7 @@ def _compare_patches(
     index: int,
     seam: Seam,
     patches: tuple[Sequence[_SeamPatch], Sequence[_SeamPatch]],
-    light: Light,
+    light: SliceLight,
 ) -> SeamLevel:
     """Compare the bottom of the slice above with the top of slice number `index`."""
     if seam.overlap <= 0:
@@ -154,7 +154,9 @@ class _SeamPatch:
 
 
 def _seam_patch(
-    drawn: tuple[SlicePlan, Light, int], around: tuple[Seam | None, Seam | None], target: Window
+    drawn: tuple[SlicePlan, SliceLight, int],
+    around: tuple[Seam | None, Seam | None],
+    target: Window,
 ) -> _SeamPatch:
     plan, light, index = drawn
     empty = np.zeros(target.shape, np.float32)

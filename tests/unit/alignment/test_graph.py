@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mosaicflow.alignment.align import place_by_evidence
 from mosaicflow.alignment.given import GivenPose
 from mosaicflow.alignment.graph import GraphSettings, solve_graph
-from mosaicflow.alignment.links import Link
+from mosaicflow.alignment.links import SliceLink
 from mosaicflow.alignment.poses import GraphSlice, Pose
 from mosaicflow.alignment.trust import measured_trust
 
@@ -29,7 +29,7 @@ def link_between(poses, i, j, *, error=(0.0, 0.0), use="full", confidence=0.9, s
     first, second = poses[i].transform, poses[j].transform
     point = (60.0, 30.0)
     there = second.inverse().about((0.0, 0.0)).apply(first.apply(point)) + error
-    return Link(
+    return SliceLink(
         fixed_id=i,
         moving_id=j,
         angle_deg=poses[i].angle_deg - poses[j].angle_deg,

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaicflow.alignment.links import Link
+from mosaicflow.alignment.links import SliceLink
 from mosaicflow.alignment.sections import DepthRules, solve_depths
 
 RULES = DepthRules(use_expected=False, interval_um=200.0)
 
 
 def link(i, j, drift_um, sigma_um=0.5):
-    return Link(
+    return SliceLink(
         fixed_id=i,
         moving_id=j,
         angle_deg=0.0,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Arguments = tuple[Any, ...]
 
-__all__ = ["Builder", "Draft", "Name"]
+__all__ = ["Builder", "Name", "Pending"]
 
 # Tuples can be made to collide, and then cost grows with their square: this many cost 0.1 s, twice
 # as many 0.4 s. Strings cannot, their hash is salted.
@@ -50,7 +50,7 @@ class Name:
 
 
 @dataclass(eq=False)
-class Draft:
+class Pending:
     """A NumPy array or type of which the pickle has not told the content yet."""
 
     arguments: Arguments
@@ -111,7 +111,7 @@ class Builder:
 
     def build(self, target: object, state: object) -> Any:  # noqa: ANN401  any object
         """Give an object its content; returns the object, or what a draft has become."""
-        if isinstance(target, Draft):
+        if isinstance(target, Pending):
             self.n_drafts -= 1
             return self._array(state) if target.is_array else make_dtype(target.arguments, state)
         if type(target) not in (VertexPropertyContainer, GeometryData, GeometryDataContainer):
@@ -151,10 +151,10 @@ class Builder:
             self._n_items -= len(content)
         require(self._n_bytes >= 0 and self._n_items >= 0, "it copies more than it holds")
 
-    def draft(self, arguments: Arguments, *, is_array: bool) -> Draft:
+    def draft(self, arguments: Arguments, *, is_array: bool) -> Pending:
         """Make an array or a type that waits for its content."""
         self.n_drafts += 1
-        return Draft(arguments, is_array)
+        return Pending(arguments, is_array)
 
     def _array(self, state: object) -> Any:  # noqa: ANN401  any array
         # Very old files leave out the version in front.
@@ -279,7 +279,7 @@ def _complex(_: Builder, real: Any, imaginary: Any) -> complex:  # noqa: ANN401
     return complex(real, imaginary)
 
 
-def _array_draft(builder: Builder, kind: Any, shape: Any, code: Any) -> Draft:  # noqa: ANN401
+def _array_draft(builder: Builder, kind: Any, shape: Any, code: Any) -> Pending:  # noqa: ANN401
     require(kind == Name(_NDARRAY), "an array of a foreign class")
     return builder.draft((shape, code), is_array=True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mosaicflow.formats.ground.errors import FormatError
-from mosaicflow.formats.sessions.rebuild import Builder, Draft
+from mosaicflow.formats.sessions.rebuild import Builder, Pending
 from mosaicflow.formats.sessions.refusals import (
     BrokenPickleError,
     RefusedNameError,
@@ -194,14 +194,14 @@ class _Machine:
     def _remember(self, index: int) -> None:
         value = self._top()
         self._memo[index] = value
-        if isinstance(value, Draft):
+        if isinstance(value, Pending):
             value.memo_indices.append(index)
 
     def _recall(self, index: int) -> None:
         if index not in self._memo:
             raise BrokenPickleError(f"entry {index} of the memo is missing")
         value = self._memo[index]
-        if isinstance(value, Draft):
+        if isinstance(value, Pending):
             raise BrokenPickleError("an array or a type is used before it is complete")
         self._push(value)
 
@@ -276,7 +276,7 @@ class _Machine:
         state, target = self._pop(), self._top()
         complete = self._builder.build(target, state)
         self._stack[-1] = complete
-        if isinstance(target, Draft):
+        if isinstance(target, Pending):
             for index in target.memo_indices:
                 self._memo[index] = complete
 

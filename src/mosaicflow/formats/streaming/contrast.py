@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mosaicflow.formats.streaming.levels import Triple
     from mosaicflow.formats.streaming.pyramid import ZarrPyramid
 
-__all__ = ["Overview", "overview_of", "robust_range"]
+__all__ = ["CoarsestLevel", "overview_of", "robust_range"]
 
 # Of the voxels with data: dust and reflections take the ends of every microscope's range. With
 # twice as much cut off, thin bright structures lose their differences.
@@ -24,7 +24,7 @@ _LABEL_SHARE = 0.05
 _MAX_VOXELS = 8_000_000
 
 
-class Overview:
+class CoarsestLevel:
     """What the coarsest level tells of a volume.
 
     Parameters
@@ -53,7 +53,7 @@ class Overview:
         return found[0], found[1], found[2]
 
 
-def overview_of(pyramid: ZarrPyramid) -> Overview:
+def overview_of(pyramid: ZarrPyramid) -> CoarsestLevel:
     """Read the coarsest level, or planes of it where it is large.
 
     Parameters
@@ -73,7 +73,7 @@ def overview_of(pyramid: ZarrPyramid) -> Overview:
     axes = [planes, np.arange(shape[1])[::step], np.arange(shape[2])[::step]]
     spacing, first = pyramid.level_spacing(level), pyramid.level_translation(level)
     positions = [f + s * axis for f, s, axis in zip(first, spacing, axes, strict=True)]
-    return Overview(values, positions)
+    return CoarsestLevel(values, positions)
 
 
 def robust_range(values: NDArray[Any]) -> tuple[float, float]:

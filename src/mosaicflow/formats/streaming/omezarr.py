@@ -167,7 +167,7 @@ def _level(reader: LevelReader, path: str, factors: Sequence[float]) -> dict[str
     shift = reader.stored_translation or (0.0,) * reader.ndim
     return {
         "path": path,
-        "array": _Plane(reader) if deep else reader,
+        "array": _FlatVolume(reader) if deep else reader,
         "shape": (1,) * deep + reader.shape,
         "spacing": (1.0,) * deep + _product(scale, factors),
         "translation": (0.0,) * deep + _product(shift, factors),
@@ -178,7 +178,7 @@ def _product(values: Sequence[float], factors: Sequence[float]) -> tuple[float, 
     return tuple(value * factor for value, factor in zip(values, factors, strict=True))
 
 
-class _Plane:
+class _FlatVolume:
     """An image (y, x) seen as a volume (1, y, x)."""
 
     def __init__(self, reader: LevelReader) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mosaicflow.formats.streaming.levels import Box, Triple
     from mosaicflow.formats.streaming.pyramid import ZarrPyramid
 
-__all__ = ["Bounds", "Part", "Plane", "Volume", "bounds_of"]
+__all__ = ["Bounds", "Part", "Plane", "ShownVolume", "bounds_of"]
 
 vtk = library("vtkmodules.all", extra="view")
 
@@ -220,7 +220,7 @@ class Plane(Part):
             actor.GetMapper().SetCroppingRegion(*extent_of(box))
 
 
-class Volume(Part):
+class ShownVolume(Part):
     """The voxels in a box, rendered as a translucent body.
 
     Parameters

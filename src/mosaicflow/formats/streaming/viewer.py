@@ -13,7 +13,7 @@ from mosaicflow.formats.ground.errors import library
 from mosaicflow.formats.streaming.contrast import overview_of, robust_range
 from mosaicflow.formats.streaming.panels import Panel, look_across, look_from_above
 from mosaicflow.formats.streaming.scale_bar import length_text
-from mosaicflow.formats.streaming.scene import Bounds, Part, Plane, Volume, bounds_of
+from mosaicflow.formats.streaming.scene import Bounds, Part, Plane, ShownVolume, bounds_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,7 @@ class Viewer:
         self._limits = dict.fromkeys(range(pyramid.num_levels), overview.limits)
         self._measured: set[int] = set()
         self.planes = [Plane(pyramid, axis) for axis in range(3)]
-        self.volume = Volume(pyramid)
+        self.volume = ShownVolume(pyramid)
         self._parts: tuple[Part, ...] = (*self.planes, self.volume)
         for part in self._parts:
             part.set_limits(overview.limits)

@@ -10,7 +10,7 @@ from mosaicflow.formats.streaming.scene import Bounds
 if TYPE_CHECKING:
     from mosaicflow.formats.streaming.viewer import Viewer
 
-__all__ = ["Window"]
+__all__ = ["ViewWindow"]
 
 vtk = library("vtkmodules.all", extra="view")
 
@@ -20,7 +20,7 @@ _TICK_MS = 100
 _HELP = "drag, wheel: move and zoom   Up, Down: move plane   b: clipping box   r: reset   q: quit"
 
 
-class Window:
+class ViewWindow:
     """Lets a person look around.
 
     Parameters

@@ -14,7 +14,7 @@ import numpy as np
 
 from mosaicflow.errors import InputError, ParameterError
 from mosaicflow.io.convert.nifti import opened_nifti, write_nifti
-from mosaicflow.io.convert.orientation import ATTRIBUTE, Orientation
+from mosaicflow.io.convert.orientation import ATTRIBUTE, SpaceAffine
 from mosaicflow.io.convert.tiff import (
     opened_tiff,
     opened_tiff_series,
@@ -199,7 +199,7 @@ def _opened(
 
 def _store_volume(source: str, how: Conversion) -> VolumeSource:
     reader = how.choice.open(source, how.level)
-    found = Orientation.from_attributes(reader.attrs, source)
+    found = SpaceAffine.from_attributes(reader.attrs, source)
     if reader.ndim == 2:
         return VolumeSource(
             (1, *reader.shape),

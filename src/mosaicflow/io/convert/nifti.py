@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.errors import FormatError, InputError, MissingExtraError
-from mosaicflow.io.convert.orientation import Orientation
+from mosaicflow.io.convert.orientation import SpaceAffine
 from mosaicflow.io.convert.volume import (
     RawVoxels,
     VolumeSource,
@@ -76,7 +76,7 @@ def _scaled(
     raw: RawVoxels,
     proxy: Any,  # noqa: ANN401  # an untyped package
     pitch: tuple[float, ...],
-    orientation: Orientation | None,
+    orientation: SpaceAffine | None,
 ) -> VolumeSource:
     from nibabel.volumeutils import apply_read_scaling
 
@@ -109,7 +109,7 @@ def _unpacked(path: Path, folder: Path) -> Iterator[Path]:
 def _geometry(
     image: Any,  # noqa: ANN401  # an untyped package
     where: str,
-) -> tuple[tuple[float, ...], Orientation | None]:
+) -> tuple[tuple[float, ...], SpaceAffine | None]:
     """Return pitch (z, y, x) in mm, and the orientation if the file claims one."""
     name = image.header.get_xyzt_units()[0]
     if name == "unknown":
@@ -127,7 +127,7 @@ def _geometry(
         return tuple(zooms * unit), None
     affine = np.asarray(image.affine, dtype=np.float64)
     affine[:3] *= unit
-    found = Orientation(affine, code, tuple(int(n) for n in image.shape[2::-1]))
+    found = SpaceAffine(affine, code, tuple(int(n) for n in image.shape[2::-1]))
     if not np.all(found.pitch_mm > 0):
         raise FormatError(f"{where}: its affine gives an axis no length")
     if np.allclose(found.pitch_mm, zooms * unit, rtol=_DUST, atol=0):

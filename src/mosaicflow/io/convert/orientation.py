@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ATTRIBUTE", "Orientation"]
+__all__ = ["ATTRIBUTE", "SpaceAffine"]
 
 # Key in the `mosaicflow` attribute block.
 ATTRIBUTE = "nifti"
@@ -28,7 +28,7 @@ _AXIS_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Orientation:
+class SpaceAffine:
     """An affine and the space it leads to.
 
     Parameters
@@ -73,13 +73,13 @@ class Orientation:
         columns: NDArray[np.float64] = self.affine_mm[:3, :3] / self.pitch_mm[::-1]
         return columns
 
-    def stretched(self, pitch_mm: Sequence[float] | NDArray[np.float64]) -> Orientation:
+    def stretched(self, pitch_mm: Sequence[float] | NDArray[np.float64]) -> SpaceAffine:
         """Return the same place and directions with another pitch, (z, y, x)."""
         affine = self.affine_mm.copy()
         affine[:3, :3] = self._directions * np.asarray(pitch_mm)[::-1]
-        return Orientation(affine, self.code, self.shape)
+        return SpaceAffine(affine, self.code, self.shape)
 
-    def of_level(self, shape: Sequence[int], pitch_mm: Sequence[float]) -> Orientation | None:
+    def of_level(self, shape: Sequence[int], pitch_mm: Sequence[float]) -> SpaceAffine | None:
         """Return the orientation of a coarser level, or None if it cannot be a level of this.
 
         The outer corners of the first voxels coincide, so their centres are half the difference
@@ -92,7 +92,7 @@ class Orientation:
         shift = (pitch / self.pitch_mm - 1)[::-1] / 2
         affine = self.stretched(pitch_mm).affine_mm
         affine[:3, 3] = self.affine_mm[:3, 3] + self.affine_mm[:3, :3] @ shift
-        return Orientation(affine, self.code, tuple(shape))
+        return SpaceAffine(affine, self.code, tuple(shape))
 
     def announce(self, where: str) -> None:
         """Warn where a viewer of the store will show something else than one of the file."""
@@ -120,7 +120,7 @@ class Orientation:
         }
 
     @classmethod
-    def from_attributes(cls, block: Mapping[str, Any], where: str) -> Orientation | None:
+    def from_attributes(cls, block: Mapping[str, Any], where: str) -> SpaceAffine | None:
         """Return what the `mosaicflow` block of a store holds, or None."""
         found = block.get(ATTRIBUTE)
         if found is None:

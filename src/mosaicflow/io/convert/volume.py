@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.io.convert.orientation import Orientation
+    from mosaicflow.io.convert.orientation import SpaceAffine
 
 __all__ = ["RawVoxels", "VolumeSource", "finished_path", "spool_file"]
 
@@ -39,7 +39,7 @@ class VolumeSource:
         Returns the voxels of one region.
     resolution_mm : tuple of float or None
         Pitch per axis; None when the file does not tell.
-    orientation : Orientation or None
+    orientation : SpaceAffine or None
         Where the voxels lie in the world, when the file tells.
     slope, intercept : float
         Factor from the stored numbers to the values they stand for, and what is added then.
@@ -52,7 +52,7 @@ class VolumeSource:
     chunks: tuple[int, ...]
     read: Callable[[grid.Region], NDArray[Any]]
     resolution_mm: tuple[float, ...] | None = None
-    orientation: Orientation | None = None
+    orientation: SpaceAffine | None = None
     slope: float = 1.0
     intercept: float = 0.0
     notes: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from mosaicflow.io.zarr.reader import LevelReader, open_level, open_levels, read
 from mosaicflow.io.zarr.root import find_root
 from mosaicflow.io.zarr.save import save_omezarr
 from mosaicflow.io.zarr.units import micrometers_per_unit
-from mosaicflow.io.zarr.validate import Problem, validate_omezarr
+from mosaicflow.io.zarr.validate import StoreProblem, validate_omezarr
 from mosaicflow.io.zarr.values import replace_nonfinite, to_uint16
 from mosaicflow.io.zarr.writer import OmeZarrWriter, write_regions
 
@@ -23,7 +23,7 @@ __all__ = [
     "LevelReader",
     "OmeZarrInfo",
     "OmeZarrWriter",
-    "Problem",
+    "StoreProblem",
     "check_distinct",
     "combine_images",
     "find_root",

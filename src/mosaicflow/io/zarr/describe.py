@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
-from mosaicflow.io.zarr.validate import Problem, are_lengths, validate_omezarr
+from mosaicflow.io.zarr.validate import StoreProblem, are_lengths, validate_omezarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ __all__ = ["describe_store", "describe_units"]
 
 def describe_store(
     path: StorePath | Location, *, check: bool = False
-) -> tuple[list[str], list[Problem]]:
+) -> tuple[list[str], list[StoreProblem]]:
     """Return the description of a store, and what is wrong with it.
 
     Parameters
@@ -34,7 +34,7 @@ def describe_store(
     -------
     lines : list of str
         Text without problems.
-    problems : list of Problem
+    problems : list of StoreProblem
         As `validate_omezarr` returns them.
     """
     location = locate(path)

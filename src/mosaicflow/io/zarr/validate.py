@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.array_info import LevelInfo
 
-__all__ = ["Problem", "are_lengths", "validate_omezarr"]
+__all__ = ["StoreProblem", "are_lengths", "validate_omezarr"]
 
 
 # Empty chunks may be absent, yet one in a hundred is there in any image that somebody made.
@@ -32,7 +32,7 @@ _CHUNKS_PER_FILE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class StoreProblem:
     """Something wrong with a store.
 
     Parameters
@@ -53,7 +53,7 @@ class Problem:
         return f"{self.severity}: {self.where}: {self.message}"
 
 
-def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> list[Problem]:
+def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> list[StoreProblem]:
     """Return everything that is wrong with a store; an empty list when it is sound.
 
     Parameters
@@ -65,7 +65,7 @@ def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> lis
 
     Returns
     -------
-    list of Problem
+    list of StoreProblem
     """
     location = locate(path)
     with warnings.catch_warnings(record=True) as caught:
@@ -73,8 +73,8 @@ def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> lis
         try:
             info = read_omezarr_info(location)
         except MosaicflowError as error:
-            return [Problem("error", str(location), str(error))]
-    problems = [Problem("warning", "metadata", str(w.message)) for w in caught]
+            return [StoreProblem("error", str(location), str(error))]
+    problems = [StoreProblem("warning", "metadata", str(w.message)) for w in caught]
     problems += _schema_problems(info)
     problems += _level_problems(info)
     problems += _lattice_problems(info)
@@ -84,12 +84,12 @@ def validate_omezarr(path: StorePath | Location, *, chunks: bool = False) -> lis
     return problems
 
 
-def _schema_problems(info: OmeZarrInfo) -> Iterator[Problem]:
+def _schema_problems(info: OmeZarrInfo) -> Iterator[StoreProblem]:
     if not info.ngff_version:
         return
     if info.ngff_version not in get_args(NgffVersion):
         text = f"NGFF {info.ngff_version}: the models know {' and '.join(get_args(NgffVersion))}"
-        yield Problem("warning", "metadata", f"{text}; its metadata was read, not checked")
+        yield StoreProblem("warning", "metadata", f"{text}; its metadata was read, not checked")
         return
     import pydantic
 
@@ -99,7 +99,7 @@ def _schema_problems(info: OmeZarrInfo) -> Iterator[Problem]:
     except pydantic.ValidationError as error:
         for detail in error.errors():
             where = ".".join(str(part) for part in detail["loc"])
-            yield Problem("error", where or "metadata", detail["msg"])
+            yield StoreProblem("error", where or "metadata", detail["msg"])
 
 
 def _check_model(attributes: Mapping[str, Any], zarr_format: int) -> None:
@@ -113,21 +113,23 @@ def _check_model(attributes: Mapping[str, Any], zarr_format: int) -> None:
         ImageAttrs05.model_validate(attributes.get("ome", {}))
 
 
-def _level_problems(info: OmeZarrInfo) -> Iterator[Problem]:
+def _level_problems(info: OmeZarrInfo) -> Iterator[StoreProblem]:
     first = info.levels[0]
     for previous, level in zip(info.levels, info.levels[1:], strict=False):
         if any(n > m for n, m in zip(level.shape, previous.shape, strict=True)):
-            yield Problem(
+            yield StoreProblem(
                 "error", level.path, f"shape {level.shape} is larger than the level above"
             )
     for level in info.levels:
         if level.dtype != first.dtype:
-            yield Problem("error", level.path, f"dtype {level.dtype}, level 0 has {first.dtype}")
+            yield StoreProblem(
+                "error", level.path, f"dtype {level.dtype}, level 0 has {first.dtype}"
+            )
         if level.codec == "lz4":
-            yield Problem("warning", level.path, "plain lz4 is not read by Neuroglancer")
+            yield StoreProblem("warning", level.path, "plain lz4 is not read by Neuroglancer")
 
 
-def _lattice_problems(info: OmeZarrInfo) -> Iterator[Problem]:
+def _lattice_problems(info: OmeZarrInfo) -> Iterator[StoreProblem]:
     """Check the tiles of a mosaic grid against its array."""
     block, level = info.mosaicflow, info.levels[0]
     tile, lattice = block.get("tile_shape"), block.get("grid_shape")
@@ -135,16 +137,16 @@ def _lattice_problems(info: OmeZarrInfo) -> Iterator[Problem]:
         return
     if not (are_lengths(tile, 3) and are_lengths(lattice, 2)):
         text = f"tiles of {tile!r:.80} on a lattice of {lattice!r:.80}, expected numbers"
-        yield Problem("error", "mosaicflow.tile_shape", text)
+        yield StoreProblem("error", "mosaicflow.tile_shape", text)
         return
     found = level.shape[-2:]
     expected = tuple(n * size for n, size in zip(lattice, tile[-2:], strict=True))
     if found != expected:
         text = f"tiles of {tile} on a lattice of {lattice} are {expected} wide, the array {found}"
-        yield Problem("error", "mosaicflow.tile_shape", text)
+        yield StoreProblem("error", "mosaicflow.tile_shape", text)
     elif any(n % size for n, size in zip(tile[-2:], level.chunks[-2:], strict=True)):
         text = f"chunks of {level.chunks} cross the borders of tiles of {tile}"
-        yield Problem("warning", level.path, text)
+        yield StoreProblem("warning", level.path, text)
 
 
 def are_lengths(value: object, most: int) -> TypeGuard[list[int]]:
@@ -153,7 +155,7 @@ def are_lengths(value: object, most: int) -> TypeGuard[list[int]]:
     return all(type(length) is int and length > 0 for length in lengths)
 
 
-def _link_problems(location: Location) -> Iterator[Problem]:
+def _link_problems(location: Location) -> Iterator[StoreProblem]:
     """Find what is no file of the store: links out of it, and pipes that are read for ever."""
     if not location.is_folder:
         return
@@ -162,26 +164,28 @@ def _link_problems(location: Location) -> Iterator[Problem]:
         for path in (Path(folder, name) for name in (*folders, *files)):
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 text = f"is a link out of the store, to {path.resolve()}"
-                yield Problem("error", str(path.relative_to(root)), text)
+                yield StoreProblem("error", str(path.relative_to(root)), text)
             elif not (path.is_file() or path.is_dir()):
-                yield Problem("error", str(path.relative_to(root)), "is no file")
+                yield StoreProblem("error", str(path.relative_to(root)), "is no file")
 
 
-def _chunk_problems(info: OmeZarrInfo) -> Iterator[Problem]:
+def _chunk_problems(info: OmeZarrInfo) -> Iterator[StoreProblem]:
     for level in info.levels:
         array = open_array(info.location, level.path, info.zarr_format)
         if excess := _excess(info.location, level):
-            yield Problem("error", level.path, excess)
+            yield StoreProblem("error", level.path, excess)
             continue
         for key, message in damaged_chunks(array):
-            yield Problem("error", f"{level.path}/{key}".strip("/"), f"cannot decode ({message})")
+            yield StoreProblem(
+                "error", f"{level.path}/{key}".strip("/"), f"cannot decode ({message})"
+            )
 
 
-def _sum_problems(location: Location) -> Iterator[Problem]:
+def _sum_problems(location: Location) -> Iterator[StoreProblem]:
     """Compare a local store with the checksums that it came with."""
     known = known_sums(location)
     for name, what in damage(location.path, known) if known else ():
-        yield Problem("error", name, what)
+        yield StoreProblem("error", name, what)
 
 
 def _excess(location: Location, level: LevelInfo) -> str:
