@@ -26,7 +26,7 @@ from mosaicflow.acquisition.tile_numbers import TileNumbering
 from mosaicflow.errors import FormatError
 from mosaicflow.io.zarr import save_omezarr
 
-DATA = Path(__file__).parents[2] / "data"
+DATA = Path(__file__).parents[3] / "data"
 RNG = np.random.default_rng(7)
 IMAGES = RNG.integers(0, 4000, (2, 3, 4, 20, 30), dtype=np.uint16)  # iy, ix, z, y, x
 STEP_PX = (16, 24)

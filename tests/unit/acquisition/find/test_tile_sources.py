@@ -12,7 +12,7 @@ from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.read.reading import read_tile
 from mosaicflow.acquisition.settings import InspectSettings
 
-DOCS = Path(__file__).parents[3] / "docs" / "input.md"
+DOCS = Path(__file__).parents[4] / "docs" / "input.md"
 
 
 @pytest.fixture
