@@ -3,7 +3,7 @@ include { channelParts     } from './functions/channels'
 include { checkFolders ; checkValues } from './functions/checks'
 include { isKept ; publishMode ; publishedFolder ; publishedFolders ; stageOf } from './functions/published'
 include { markRunning ; tellEnd ; unmarkRunning } from './functions/running'
-include { stageSettings ; withPreset } from './functions/settings'
+include { overridesOfTiles ; stageSettings ; withPreset } from './functions/settings'
 include { filesOfRun       } from './functions/taken'
 include { isBug            } from './functions/slices'
 include { READ_ACQUISITION } from './workflows/read_acquisition'
@@ -302,7 +302,7 @@ workflow {
     def chains = params.granularity == 'slice'
     def tables = [
         positions: params.positions ?: [], tile_table: params.tile_table ?: [], slice_config: params.slice_config ?: [],
-        overrides: params.overrides ?: [], run: filesOfRun(params.positions_from),
+        overrides: overridesOfTiles(params.overrides), run: filesOfRun(params.positions_from),
         distortion: params.distortion in ['auto', 'none'] ? [] : file(params.distortion, checkIfExists: true)
     ]
 
@@ -320,7 +320,7 @@ workflow {
         processed.slices, processed.whole,
         [
             shifts: found.shifts, fragments: found.fragments, slice_config: found.slice_config,
-            positions: processed.places, stages: processed.stages, overrides: tables.overrides,
+            positions: processed.places, stages: processed.stages, overrides: params.overrides ?: [],
             taken: processed.alignment
         ],
         settings, [span: chosen.graph_span, chains: chains, taken: tables.run as boolean], volume_name

@@ -96,3 +96,9 @@ def optionValue(value) {
 def quoted(value) {
     return "'" + value.toString().replace("'", "'\\''") + "'"
 }
+
+// The table of overrides, where it has rows about tiles: otherwise no tile is placed again because of it.
+def overridesOfTiles(table) {
+    def about_tile = ~/(^|.*[,;\t])\s*"?tile"?\s*([,;\t].*|$)/
+    return table && table.readLines().any { line -> line ==~ about_tile } ? table : []
+}

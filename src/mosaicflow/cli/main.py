@@ -34,6 +34,9 @@ _COMMANDS = {
         "simulate": "Write a raw acquisition with known truth.",
         "evaluate": "Print the errors of a run on simulated data.",
     },
+    "Correct by hand": {
+        "align": "Correct places of slices and tiles: export, edit on a local page, apply.",
+    },
     "Look and hand on": {
         "view": "Show a store in napari where it is installed, otherwise in Neuroglancer.",
         "view3d": (

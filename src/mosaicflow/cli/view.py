@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from mosaicflow.io.zarr.reader import StoreChoice
 
-__all__ = ["view"]
+__all__ = ["tunnel", "view"]
 
 
 def view(
@@ -67,7 +67,7 @@ def _volume_of(path: str) -> str:
     )
 
 
-def _tunnel(*addresses: str) -> str:
+def tunnel(*addresses: str) -> str:
     """Say how to reach local addresses from the machine that this one was reached from by ssh."""
     import getpass
     import os
@@ -116,8 +116,8 @@ def _serve(path: str, choice: StoreChoice, port: int, *, browser: bool) -> None:
         page = viewer.get_viewer_url()
         if server is not None:
             server.allow_page(page)
-        tunnel = _tunnel(page, *([url] if server is not None else []))
-        sys.stdout.write(f"{tunnel}{page}\nserving {url}; stop with Ctrl-C\n")
+        way_in = tunnel(page, *([url] if server is not None else []))
+        sys.stdout.write(f"{way_in}{page}\nserving {url}; stop with Ctrl-C\n")
         sys.stdout.flush()
         if browser:
             webbrowser.open(page)

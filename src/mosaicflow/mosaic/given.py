@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mosaicflow.ledger.overrides import Override
     from mosaicflow.mosaic.tables import SliceLinks
 
-__all__ = ["apply_exclusions", "tile_places"]
+__all__ = ["apply_exclusions", "native_per_working", "tile_places"]
 
 # A position that somebody locked: far below a pixel, and still a number to invert [px].
 _LOCKED_PX = 1e-3
@@ -47,7 +47,7 @@ def tile_places(
         if row.tile is None or row.shift_px is None or row.exclude or not _is_about(row, one):
             continue
         scale = [
-            _native_per_working(n, um, resolution_um)
+            native_per_working(n, um, resolution_um)
             for n, um in zip(one.tile_shape[1:], one.pitch_um[1:], strict=True)
         ]
         sigma = _LOCKED_PX if row.lock else (row.sigma_px or GIVEN_PX) * max(scale)
@@ -55,8 +55,16 @@ def tile_places(
     return places
 
 
-def _native_per_working(n: int, native_um: float, resolution_um: float) -> float:
-    """Native px per px of the working pitch, which divides a tile evenly."""
+def native_per_working(n: int, native_um: float, resolution_um: float) -> float:
+    """Say how many native px make one of the working pitch, which divides a tile evenly.
+
+    Parameters
+    ----------
+    n : int
+        Native px of a tile along an axis.
+    native_um, resolution_um : float
+        Native pitch, and the one that was asked for; -1 is the native one.
+    """
     if resolution_um <= 0:
         return 1.0
     return n / max(1, round(n * min(1.0, native_um / resolution_um)))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.report.slices import SliceRow
 
-__all__ = ["Cell", "compare_runs", "compare_with_stage", "read_run"]
+__all__ = ["Cell", "compare_runs", "compare_with_stage", "read_run", "recorded_run"]
 
 _FOLDERS = ("metrics", "tables", "transforms", "previews")
 _ENDINGS = (".json", ".csv", ".png")
@@ -54,6 +54,26 @@ class _Line:
     moved: str
 
 
+def recorded_run(folder: Path) -> dict[str, Any]:
+    """Read the record of a finished run, ``pipeline_info/run.json``.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no finished run.
+    """
+    from mosaicflow.io.tables import read_document
+
+    record = folder / names.RECORD.folder / names.RECORD.of()
+    if not record.is_file():
+        raise InputError(
+            f"{folder}: no pipeline_info/run.json in it, expected the output folder of a run that"
+            " has come to its end",
+            remedy="give the folder that was --output of `mosaicflow run` or `nextflow run`",
+        )
+    return read_document(record)
+
+
 def read_run(folder: Path) -> Contents:
     """Read what a finished run wrote about itself.
 
@@ -71,16 +91,7 @@ def read_run(folder: Path) -> Contents:
     InputError
         When the folder holds no finished run.
     """
-    from mosaicflow.io.tables import read_document
-
-    record = folder / names.RECORD.folder / names.RECORD.of()
-    if not record.is_file():
-        raise InputError(
-            f"{folder}: no pipeline_info/run.json in it, expected the output folder of a run that"
-            " has come to its end",
-            remedy="give the folder that was --output of `mosaicflow run` or `nextflow run`",
-        )
-    told = read_document(record)
+    told = recorded_run(folder)
     volumes = [one for one in told["outputs"] if one.endswith(".ome.zarr") and "/" not in one]
     facts = Facts(
         volume=volumes[0] if volumes else "",

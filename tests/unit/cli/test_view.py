@@ -2,7 +2,7 @@
 
 import pytest
 
-from mosaicflow.cli.view import _tunnel, _volume_of
+from mosaicflow.cli.view import _volume_of, tunnel
 from mosaicflow.io.tables import write_json
 
 
@@ -21,11 +21,11 @@ def test_all_else_is_taken_as_it_is(path):
 def test_on_a_machine_reached_by_ssh_the_way_in_is_told(monkeypatch):
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 5555 10.0.0.1 22")
     monkeypatch.setenv("LOGNAME", "ann")
-    said = _tunnel("http://127.0.0.1:9001/v/x/", "http://127.0.0.1:9002")
+    said = tunnel("http://127.0.0.1:9001/v/x/", "http://127.0.0.1:9002")
     ports = "-L 9001:127.0.0.1:9001 -L 9002:127.0.0.1:9002"
     assert said == f"on your own machine first: ssh -N {ports} ann@10.0.0.1\n"
 
 
 def test_at_the_machine_itself_nothing_is_told(monkeypatch):
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
-    assert _tunnel("http://127.0.0.1:9001") == ""
+    assert tunnel("http://127.0.0.1:9001") == ""

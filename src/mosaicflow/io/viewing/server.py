@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["StoreServer"]
+__all__ = ["FolderHandler", "LoopbackServer", "StoreServer"]
 
 # Digits of a byte position: 2**63 has 19, and a number of thousands of digits takes long to read.
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
@@ -55,7 +55,7 @@ class StoreServer:
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self._path = f"/{secrets.token_urlsafe(16)}/{folder.name}"
-        self._server = _Server(folder, self._path, port)
+        self._server = LoopbackServer(folder, self._path, port)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
@@ -87,15 +87,29 @@ class StoreServer:
         self.close()
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    """Accept a bounded number of connections."""
+class LoopbackServer(http.server.ThreadingHTTPServer):
+    """Accept a bounded number of connections from this machine.
 
-    def __init__(self, folder: Path, path: str, port: int) -> None:
+    Parameters
+    ----------
+    folder : Path
+        What is served.
+    path : str
+        Path of the folder in the address, with the secret.
+    port : int
+        0 takes any free port.
+    handler : type of FolderHandler, optional
+        How requests are answered; as files of the folder without one.
+    """
+
+    def __init__(
+        self, folder: Path, path: str, port: int, handler: type[FolderHandler] | None = None
+    ) -> None:
         self.root = os.path.realpath(folder)
         self.path = path
         self.origin = ""
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
-        super().__init__(("127.0.0.1", port), _StoreHandler)
+        super().__init__(("127.0.0.1", port), handler or FolderHandler)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -140,21 +154,26 @@ class _Timely(io.RawIOBase):
         return n_bytes
 
 
-class _StoreHandler(http.server.BaseHTTPRequestHandler):
+class FolderHandler(http.server.BaseHTTPRequestHandler):
+    """Answer with files of one folder, to those who know its secret and name this machine."""
+
     protocol_version = "HTTP/1.1"
     timeout = _PATIENCE_S
-    server: _Server
+    server: LoopbackServer
 
     def setup(self) -> None:
+        """Read requests until their time is over."""
         super().setup()
         self._timely = _Timely(self.connection)
         self.rfile = io.BufferedReader(self._timely)
 
     def handle_one_request(self) -> None:
+        """Give each request its time."""
         self._timely.deadline = time.monotonic() + _PATIENCE_S
         super().handle_one_request()
 
     def end_headers(self) -> None:
+        """Name the one page that may read the answer."""
         if hasattr(self, "headers") and self._is_from_page():  # absent from a broken request
             self.send_header("Access-Control-Allow-Origin", self.server.origin)
             self.send_header("Access-Control-Allow-Headers", "Range")
@@ -163,13 +182,20 @@ class _StoreHandler(http.server.BaseHTTPRequestHandler):
         super().end_headers()
 
     def do_OPTIONS(self) -> None:  # the name that http.server asks for
+        """Say whether a request would be answered."""
         self._answer(HTTPStatus.NO_CONTENT if self._is_known() else HTTPStatus.FORBIDDEN)
 
     def do_HEAD(self) -> None:  # the name that http.server asks for
+        """Answer without the file."""
         self._serve(lambda _file, _n_bytes: None)
 
     def do_GET(self) -> None:  # the name that http.server asks for
+        """Answer with a file, or a part of it."""
         self._serve(self._send)
+
+    def content_type(self) -> str:
+        """Say what kind of file is asked for; of a store all are bytes."""
+        return "application/octet-stream"
 
     def _is_from_page(self) -> bool:
         return bool(self.server.origin) and self.headers.get("Origin") == self.server.origin
@@ -221,7 +247,7 @@ class _StoreHandler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, status: HTTPStatus, extent: str = "", *, n_bytes: int = 0) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Type", self.content_type())
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Accept-Ranges", "bytes")
         if extent:

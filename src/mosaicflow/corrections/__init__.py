@@ -1,0 +1,1 @@
+"""Places that people correct by hand: what they are shown, and what they hand back."""
