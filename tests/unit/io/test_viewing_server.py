@@ -173,7 +173,7 @@ def connected(server):
 def test_connections_are_bounded_and_a_slow_request_is_given_up(home, monkeypatch):
     monkeypatch.setattr(server_module, "_MOST_CONNECTIONS", 4)
     monkeypatch.setattr(server_module, "_PATIENCE_S", 1.0)
-    monkeypatch.setattr(server_module._StoreHandler, "timeout", 1.0)
+    monkeypatch.setattr(server_module.FolderHandler, "timeout", 1.0)
     with StoreServer(home / "a.ome.zarr") as busy:
         held = [connected(busy) for _ in range(4)]
         time.sleep(0.2)  # each is taken up in turn
