@@ -105,22 +105,22 @@ params {
     height_um: Float?
     // Type of a sample in image_*.bin, such as float32, int16, '>f4'
     raw_dtype: String = 'float32'
-    // A slice_config.csv that somebody edited; its decisions are kept
-    slice_config: Path?
-    // 'auto' leaves out calibration faces found by their depth; a number forces that many
-    exclude_first_slices = 'auto'
     // Share of unusable tiles above which a slice fails [0-1]
     max_missing_fraction: Float = 0.2
     // Accept slices whose pitch differs by more than 1 %
     allow_mixed_pitch: Boolean = false
     // Slices to use, such as '3,5-8'; empty: all
     debug_slices = ''
-    // Least number of digits of a slice's number in the names of all files
-    slice_digits: Integer = 2
     // Stop where a tile would be skipped or repaired
     strict: Boolean = false
     // Know raw files and kept results by their content, not by size and times alone: all is read
     verify_content: Boolean = false
+    // A slice_config.csv that somebody edited; its decisions are kept
+    slice_config: Path?
+    // 'auto' leaves out calibration faces found by their depth; a number forces that many
+    exclude_first_slices = 'auto'
+    // Least number of digits of a slice's number in the names of all files
+    slice_digits: Integer = 2
 
     // ---- Mosaic grids ----
     // Find B-scans whose galvo return lies inside the image and roll it to the end, if all evidence of the

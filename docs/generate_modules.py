@@ -10,22 +10,19 @@ outputs from the module::
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import yaml
-from docstring_parser import parse
 
-from mosaicflow.engine.parameters import stage_settings
 from mosaicflow.stages._table import STAGES
 
 ROOT = Path(__file__).parents[1]
 HEAD = "# Written by docs/generate_modules.py from what the stage and its module declare.\n"
 # What a workflow gives every stage is no input of its own.
-_COMMON = frozenset({"threads", "store", "output", "output_dir"})
+_COMMON = frozenset({"threads", "store", "options", "output", "output_dir"})
 _OUTPUT = re.compile(r"^    ((?:tuple|path)\b.*?)\b(?:emit|topic): (\w+)$", re.M | re.S)
 _PATTERN = re.compile(r"""path[ (]["'](.*?)["'](?=[,)])""")
 _WORKS_ON = {"run": "the whole run", "slice": "one slice", "pair": "two slices"}
@@ -39,15 +36,13 @@ def describe(stage: str) -> dict[str, Any]:
     stage : str
         The stage's stem.
     """
-    function = STAGES[stage].function
-    document = parse(inspect.getdoc(function) or "")
-    texts = {item.arg_name: " ".join((item.description or "").split()) for item in document.params}
-    settings = stage_settings(stage)
-    hints = get_type_hints(function)
-    given = [name for name in hints if name in texts and name not in settings]
+    contract = STAGES[stage].contract
+    texts, settings = contract.texts(), contract.options
+    hints = {name: one.annotation for name, one in contract.parameters.items()}
+    given = [name for name in contract.arguments if name not in _COMMON]
     return {
         "name": stage,
-        "description": document.short_description,
+        "description": contract.summary,
         "keywords": ["mosaicflow", "microscopy", f"per {STAGES[stage].per}"],
         "works_on": _WORKS_ON[STAGES[stage].per],
         "tools": [
@@ -58,9 +53,7 @@ def describe(stage: str) -> dict[str, Any]:
                 }
             }
         ],
-        "input": [
-            {name: _input(hints[name], texts[name])} for name in given if name not in _COMMON
-        ],
+        "input": [{name: _input(hints[name], texts[name])} for name in given],
         "settings": sorted(settings),
         "output": _outputs(stage),
     }

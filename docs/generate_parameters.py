@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Write everything that lists the pipeline's parameters from the one place that declares them.
 
-The signatures and docstrings of the stage functions give names, types, defaults and meaning. From
-them come the ``params`` block of main.nf, nextflow_schema.json and docs/parameters.md::
+The contracts of the stages give names, types, defaults and meaning. From
+them come the ``params`` block of main.nf, nextflow_schema.json, functions/contracts.nf and
+docs/parameters.md::
 
-    python docs/generate_parameters.py            # write all three
+    python docs/generate_parameters.py            # write all
     python docs/generate_parameters.py --check    # exit code 1 when one of them is out of date
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import sys
@@ -20,20 +20,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docstring_parser import parse
-
-from mosaicflow.engine.limits import (
-    LIMITS,
+from mosaicflow.engine.declared import (
+    ENGINE_PARAMETERS,
+    PRESETS,
+    RUN_PARAMETERS,
+    UNTOLD,
+    EngineParameter,
+)
+from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.limits import (
     choices_of,
     expected,
+    is_folder,
     is_optional,
     item_choices_of,
+    limit_of,
     plain_type,
 )
-from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
-from mosaicflow.io.store_options import StoreOptions
-from mosaicflow.io.tables import SCHEMA
-from mosaicflow.simulation.settings import PresetName
+from mosaicflow.stages._contract import chosen_of
 from mosaicflow.stages._table import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -44,23 +48,6 @@ GROUPS = {
     "input_output": ("Where tiles come from and results go, and how Nextflow runs", "terminal"),
     "steps": ("Stages that may be left out, and what is kept", "sitemap"),
     "stores": ("How arrays are written", "database"),
-}
-ICONS = {
-    "inspect_acquisition": "search",
-    "create_mosaic_grid": "th",
-    "resample_mosaic_grid": "compress",
-    "estimate_illumination": "lightbulb",
-    "estimate_tile_positions": "map-marker",
-    "pool_tile_positions": "ruler-combined",
-    "stitch_3d": "puzzle-piece",
-    "crop_interface": "cut",
-    "normalize": "adjust",
-    "detect_rehoming": "route",
-    "register_pairwise": "arrows-alt",
-    "solve_alignment": "project-diagram",
-    "stack": "layer-group",
-    "export": "file-export",
-    "report": "clipboard-check",
 }
 
 
@@ -97,6 +84,11 @@ class Setting:
         return choices_of(self.hint) or item_choices_of(self.hint)
 
     @property
+    def mimetype(self) -> str:
+        """Of a file that users name."""
+        return getattr(chosen_of(self.hint), "mimetype", "")
+
+    @property
     def is_list(self) -> bool:
         """Whether it takes several values."""
         return typing.get_origin(self.plain) is tuple
@@ -111,45 +103,6 @@ class Group:
     settings: tuple[Setting, ...]
 
 
-RUN = (
-    Setting(
-        "input", "Folder of the raw acquisition, or a tile table (CSV) in it.", Path | None, None
-    ),
-    Setting(
-        "simulate",
-        "Acquisition that Nextflow makes up where no input is given, for trying things out.",
-        typing.Literal["", *typing.get_args(PresetName)],
-        "",
-    ),
-    Setting(
-        "schema", "Version of the form of a params.yml; without it that of 0.1.0.", int, SCHEMA
-    ),
-    Setting("output", "Folder for all results.", str, "results"),
-    Setting(
-        "publish_mode",
-        "How Nextflow puts grids, slices and the volume into the output folder: auto makes hard "
-        "links where the work folder is on the same disk, and copies elsewhere; the rest is always "
-        "copied.",
-        typing.Literal["auto", "copy", "link", "rellink", "symlink"],
-        "auto",
-    ),
-    Setting(
-        "container",
-        "Image that Nextflow runs every task in, with a container profile; a name, an address or "
-        "file:///path/mosaicflow.sif.",
-        str,
-        "mosaicflow:0.1.0",
-    ),
-    Setting(
-        "granularity",
-        "What Nextflow makes a task: each stage of a slice (stage), or all stages of a slice "
-        "between two waits of the run (slice), where tasks wait long in a queue.",
-        typing.Literal["stage", "slice"],
-        "stage",
-    ),
-    Setting("help", "Nextflow lists all parameters and ends.", bool, False),
-    Setting("version", "Nextflow tells the version of mosaicflow and ends.", bool, False),
-)
 INTRODUCTION = (
     "One name, one meaning, in both engines: on the command line (`--crop_depth_um 400`), or in a "
     "`params.yml`, given to `mosaicflow run -p params.yml` or to "
@@ -158,61 +111,53 @@ INTRODUCTION = (
 )
 # A params.yml may hold a number where these take a word or a number; a type would refuse it.
 WORD_OR_NUMBER = frozenset({"exclude_first_slices", "debug_slices", "ngff_version"})
-# Paths that name a folder.
-FOLDERS = frozenset({"positions_from"})
 # Read by nextflow.config, which is where they are declared.
 IN_CONFIG = frozenset({"output", "publish_mode", "container"})
-
-TITLES = {
-    "inspect_acquisition": "Tiles and where they lie",
-    "create_mosaic_grid": "Mosaic grids",
-    "resample_mosaic_grid": "Working pitch",
-    "estimate_illumination": "Flat field",
-    "estimate_tile_positions": "Tile positions",
-    "pool_tile_positions": "Stage model and corrections by hand",
-    "stitch_3d": "Stitching",
-    "crop_interface": "Block face",
-    "normalize": "Brightness",
-    "detect_rehoming": "Stage movements",
-    "register_pairwise": "Registration of slices",
-    "solve_alignment": "Alignment",
-    "stack": "Volume",
-    "export": "Files for other programs",
-    "report": "Report and verdict",
-}
 
 
 def collect_groups() -> list[Group]:
     """List all parameters, each where it is used first."""
-    steps = [
-        Setting(name, item.help, item.type, item.default)
-        for name, item in ENGINE_PARAMETERS.items()
-    ]
     groups = [
-        Group("input_output", "Input and output", RUN),
-        Group("steps", "Which steps run", tuple(steps)),
+        Group("input_output", "Input and output", _declared(RUN_PARAMETERS)),
+        Group("steps", "Which steps run", _declared(ENGINE_PARAMETERS)),
     ]
     readers: dict[str, list[str]] = {}
-    for stage in STAGES:
-        for name in stage_settings(stage):
-            readers.setdefault(name, []).append(stage)
+    for name, stage in STAGES.items():
+        for option in stage.contract.options:
+            readers.setdefault(option, []).append(name)
     store = set(StoreOptions.__dataclass_fields__)
-    for stage, title in TITLES.items():
-        known = stage_settings(stage)
-        first = [name for name in known if readers[name][0] == stage and name not in store]
-        groups.append(Group(stage, title, tuple(_stage_settings(stage, first, readers))))
-    stores = _stage_settings("create_mosaic_grid", sorted(store), readers)
-    groups.append(Group("stores", "Output stores", tuple(stores)))
-    return [group for group in groups if group.settings]
+    for name, stage in STAGES.items():
+        first = [
+            one for one in stage.contract.options if readers[one][0] == name and one not in store
+        ]
+        groups.append(Group(name, stage.contract.title, _settings_of(name, first, readers)))
+    stores = _settings_of("create_mosaic_grid", sorted(store), readers)
+    groups.append(Group("stores", "Output stores", stores))
+    found = [group for group in groups if group.settings]
+    if untitled := [group.key for group in found if not group.title]:
+        raise SystemExit(f"{untitled}: have options of their own, and no title in their contract")
+    return found
 
 
-def _stage_settings(stage: str, names: list[str], readers: dict[str, list[str]]) -> list[Setting]:
-    texts: dict[str, str] = {}
-    for described in (STAGES[stage].function, StoreOptions):
-        for item in parse(inspect.getdoc(described) or "").params:
-            texts[item.arg_name] = " ".join((item.description or "").split())
-    known = stage_settings(stage)
-    return [Setting(name, texts[name], *known[name], tuple(readers[name])) for name in names]
+def _declared(parameters: dict[str, EngineParameter]) -> tuple[Setting, ...]:
+    return tuple(Setting(n, one.help, one.type, one.default) for n, one in parameters.items())
+
+
+def _settings_of(
+    stage: str, names: list[str], readers: dict[str, list[str]]
+) -> tuple[Setting, ...]:
+    contract = STAGES[stage].contract
+    texts = contract.texts()
+    return tuple(
+        Setting(
+            name,
+            texts[name],
+            contract.options[name].hint,
+            contract.options[name].default,
+            tuple(readers[name]),
+        )
+        for name in names
+    )
 
 
 def nextflow_type(setting: Setting) -> str:
@@ -291,8 +236,8 @@ def _about(group: Group) -> dict[str, str]:
     if group.key in GROUPS:
         text, icon = GROUPS[group.key]
     else:
-        summary = parse(inspect.getdoc(STAGES[group.key].function) or "").short_description or ""
-        text, icon = summary.removesuffix("."), ICONS[group.key]
+        contract = STAGES[group.key].contract
+        text, icon = contract.summary.removesuffix("."), contract.icon
     return {"description": text, "fa_icon": f"fas fa-{icon}"}
 
 
@@ -307,21 +252,21 @@ def _schema_entry(setting: Setting) -> dict[str, Any]:
         entry["type"] = [entry["type"], "null"]
     if setting.name in ("input", "output"):
         entry["format"] = "directory-path" if setting.name == "output" else "path"
-    elif setting.name in FOLDERS:
+    elif is_folder(setting.hint):
         entry |= {"format": "directory-path", "exists": True}
     elif setting.plain is Path:
-        entry |= {"format": "file-path", "exists": True, "mimetype": _mimetype(setting.name)}
+        entry |= {"format": "file-path", "exists": True, "mimetype": setting.mimetype}
     if setting.name == "input":
         entry["exists"] = True
     if setting.choices and not setting.is_list:
         entry["enum"] = list(setting.choices)
-    if (limit := LIMITS.get(setting.name)) is not None:
+    if (limit := limit_of(setting.hint)) is not None:
         if setting.is_list:
             entry |= {"items": {"type": "number"} | limit.schema(), "minItems": 1}
         else:
             entry |= limit.schema()
     if setting.choices or limit is not None:
-        entry["errorMessage"] = expected(setting.name, setting.hint)
+        entry["errorMessage"] = expected(setting.hint)
     if setting.default is not None:
         default = setting.default
         entry["default"] = _plain_list(default) if isinstance(default, tuple) else default
@@ -330,8 +275,39 @@ def _schema_entry(setting: Setting) -> dict[str, Any]:
     return entry | {"description": setting.text, **help_text}
 
 
-def _mimetype(name: str) -> str:
-    return "text/plain" if name == "positions" else "text/csv"
+def render_tables() -> str:
+    """Write functions/contracts.nf: what the workflow has to know of the stages."""
+    options = {
+        name: tuple(n for n, option in stage.contract.options.items() if not option.is_staged)
+        for name, stage in STAGES.items()
+    }
+    blocks = [
+        _function("presets", "What a preset settles, whatever else is said.", PRESETS),
+        _function("optionNames", "Options of each stage; files are inputs.", options),
+        _function("noSettings", "Parameters that change no result.", (*RUN_PARAMETERS, *UNTOLD)),
+    ]
+    head = "// Written by docs/generate_parameters.py from the contracts of the stages.\n"
+    return "\n".join([head, *blocks])
+
+
+def _function(name: str, text: str, value: object) -> str:
+    return f"// {text}\ndef {name}() {{\n    return {_groovy(value, 4)}\n}}\n"
+
+
+def _groovy(value: object, indent: int) -> str:
+    """Write a value in the workflow language, broken where it is long."""
+    if isinstance(value, dict):
+        inner = " " * (indent + 4)
+        items = [f"{inner}{key}: {_groovy(one, indent + 4)}," for key, one in value.items()]
+        return "\n".join(["[", *items, " " * indent + "]"])
+    if not isinstance(value, tuple):
+        return nextflow_value(value)
+    text = ", ".join(map(nextflow_value, value))
+    if len(text) < 90:
+        return f"[{text}]" if text else "[]"
+    inner = " " * (indent + 4)
+    lines = textwrap.wrap(text, 110 - indent, initial_indent=inner, subsequent_indent=inner)
+    return "\n".join(["[", *lines, " " * indent + "]"])
 
 
 def render_page(groups: list[Group]) -> str:
@@ -373,6 +349,7 @@ def render_all() -> dict[Path, str]:
         ROOT / "main.nf": re.sub(r"^params \{.*?^\}", lambda _: block, main, flags=re.S | re.M),
         ROOT / "nextflow_schema.json": render_schema(groups),
         ROOT / "docs" / "parameters.md": render_page(groups),
+        ROOT / "functions" / "contracts.nf": render_tables(),
     }
 
 

@@ -1,3 +1,4 @@
+include { noSettings } from './contracts'
 include { publishedFolder } from './published'
 
 // What only the engine knows of a run, for the stage REPORT; src/mosaicflow/engine/about.py gives the same keys.
@@ -32,11 +33,6 @@ def effectiveSettings(given, schema_json) {
 // What every parameter is without a setting.
 def usualSettings(schema_json) {
     return schemaRules(schema_json).collectEntries { name, rule -> [(name): rule['default']] }
-}
-
-// Parameters that change no result.
-def noSettings() {
-    return ['schema', 'input', 'simulate', 'output', 'publish_mode', 'container', 'on_end', 'granularity', 'help', 'version']
 }
 
 // All parameters with their meaning, for --help.

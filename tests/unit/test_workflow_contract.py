@@ -12,12 +12,15 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
 from mosaicflow import __version__
-from mosaicflow.engine.limits import choices_of
-from mosaicflow.engine.parameters import ENGINE_PARAMETERS, stage_settings
+from mosaicflow.engine.declared import ENGINE_PARAMETERS, RUN_PARAMETERS
+from mosaicflow.engine.parameters import stage_settings
+from mosaicflow.limits import Limit, choices_of, plain_type
+from mosaicflow.stages._contract import Contract, Option
 from mosaicflow.stages._table import STAGES
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +29,7 @@ MODULES = ROOT / "modules"
 OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
 # Parameters of the workflow that no stage reads; some are read, and declared, by nextflow.config.
 IN_CONFIG = {"output", "publish_mode", "container"}
-OF_THE_WORKFLOW = {"schema", "input", "simulate", "granularity", "help", "version"} | IN_CONFIG
+OF_THE_WORKFLOW = set(RUN_PARAMETERS)
 # Modules that are no stage: they make data up, or run several stages.
 NO_STAGES = {"simulate", "run_stages"}
 
@@ -58,12 +61,12 @@ def _literal(text: str) -> object:
 
 @cache
 def _schema() -> dict[str, dict]:
-    schema = json.loads((ROOT / "nextflow_schema.json").read_text(encoding="utf-8"))
-    return {
-        name: entry
-        for group in schema["$defs"].values()
-        for name, entry in group["properties"].items()
-    }
+    return _properties(json.loads((ROOT / "nextflow_schema.json").read_text(encoding="utf-8")))
+
+
+def _properties(schema: dict) -> dict[str, dict]:
+    groups = schema["$defs"].values()
+    return {name: entry for group in groups for name, entry in group["properties"].items()}
 
 
 def _settings() -> dict[str, object]:
@@ -141,27 +144,21 @@ def test_configuration_declares_the_parameters_that_it_reads():
 
 @cache
 def _passed_settings() -> dict[str, set[str]]:
-    """Stage -> names that functions/settings.nf gives it."""
-    text = (ROOT / "functions" / "settings.nf").read_text(encoding="utf-8")
-    store = set(re.findall(r"'(\w+)'", re.search(r"def store = .*", text)[0]))
-    entries = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+:|^ {4}\])", text, flags=re.S | re.M)
-    return {
-        stage: set(re.findall(r"'(\w+)'", value)) | (store if "store" in value else set())
-        for stage, value in entries
-    }
+    """Stage -> names that functions/contracts.nf gives it."""
+    text = (ROOT / "functions" / "contracts.nf").read_text(encoding="utf-8")
+    text = text[text.index("def optionNames") :]
+    entries = re.findall(r"^ {8}(\w+): (\[.*?)(?=^ {8}\w+:|^ {4}\])", text, flags=re.S | re.M)
+    return {stage: set(re.findall(r"'(\w+)'", value)) for stage, value in entries}
 
 
 # They are files, so the workflow stages them.
-STAGED = {
-    "pool_tile_positions": {"overrides"},
-    "solve_alignment": {"overrides"},
-    "inspect_acquisition": {"positions", "tile_table", "slice_config"},
-}
+def _staged(stage: str) -> set[str]:
+    return {name for name, (hint, _) in stage_settings(stage).items() if plain_type(hint) is Path}
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_stage_gets_all_of_its_settings_and_no_other(stage):
-    assert _passed_settings()[stage] == set(stage_settings(stage)) - STAGED.get(stage, set())
+    assert _passed_settings()[stage] == set(stage_settings(stage)) - _staged(stage)
 
 
 @cache
@@ -182,7 +179,7 @@ def test_every_option_that_a_module_passes_exists(stage):
     module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
     script = module[module.index("    script:") : module.index("    stub:")]
     passed = set(OPTION.findall(script)) | {
-        name.replace("_", "-") for name in _passed_settings()[stage] | STAGED.get(stage, set())
+        name.replace("_", "-") for name in _passed_settings()[stage] | _staged(stage)
     }
     assert passed <= _help(stage)
 
@@ -273,6 +270,31 @@ def test_the_version_of_the_workflow_is_that_of_the_package():
     config = (ROOT / "nextflow.config").read_text(encoding="utf-8")
     assert re.search(r"^    version +=  *'(.*)'$", config, flags=re.M)[1] == __version__
     assert _schema()["container"]["default"] == f"mosaicflow:{__version__}"
+
+
+def test_everything_that_lists_parameters_follows_a_contract(monkeypatch):
+    """A new option gets into every generated file, with its type, limit and words."""
+    contract = STAGES["normalize"].contract
+    options = {**contract.options, "new_gain": Option(Annotated[float, Limit(above=0)], 1.5)}
+    texts = {**contract.texts(), "new_gain": "How much brighter."}
+    monkeypatch.setattr(Contract, "options", property(lambda one: _of(one, contract, options)))
+    monkeypatch.setattr(Contract, "texts", lambda one: texts if one is contract else _TEXTS(one))
+    made = {path.name: text for path, text in _generator().render_all().items()}
+    assert "    // How much brighter\n    new_gain: Float = 1.5\n" in made["main.nf"]
+    entry = _properties(json.loads(made["nextflow_schema.json"]))["new_gain"]
+    assert (entry["exclusiveMinimum"], entry["default"], entry["type"]) == (0, 1.5, "number")
+    assert entry["errorMessage"] == "expected a number above 0"
+    assert "'new_gain'" in made["contracts.nf"]
+    assert (
+        "| `new_gain` | float | `1.5` | How much brighter. | `normalize` |" in made["parameters.md"]
+    )
+
+
+_OPTIONS, _TEXTS = Contract.options.fget, Contract.texts
+
+
+def _of(one: Contract, changed: Contract, options: dict[str, Option]) -> dict[str, Option]:
+    return options if one is changed else _OPTIONS(one)
 
 
 def test_the_generator_answers_whether_files_are_stale(monkeypatch):

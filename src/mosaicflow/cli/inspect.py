@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect as signatures
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
-from mosaicflow.stages.inspect_acquisition import inspect_acquisition, inspect_settings
+from mosaicflow.limits import checked
+from mosaicflow.stages.inspect_acquisition import InspectOptions, inspect_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,39 +22,36 @@ if TYPE_CHECKING:
 
 __all__ = ["found_in", "inspect", "with_stage_options"]
 
-_STAGE = signatures.signature(inspect_acquisition, eval_str=True).parameters
-_DEFAULTS = {name: option.default for name, option in _STAGE.items()}
-_STAGE_ONLY = (
-    "raw",
-    "output_dir",
-    "slice_config",
-    "exclude_first_slices",
-    "slice_digits",
-    "threads",
-)
+_OPTIONS = {item.name: item for item in fields(InspectOptions)}
 
 
 def with_stage_options(command: Callable[..., int]) -> Callable[..., int]:
     """Let a command about a raw folder take the options of the stage, which are declared there."""
     own = signatures.signature(command, eval_str=True).parameters.values()
     named = [one for one in own if one.kind is not signatures.Parameter.VAR_KEYWORD]
-    options = [option for name, option in _STAGE.items() if name not in _STAGE_ONLY]
+    hints = get_type_hints(InspectOptions, include_extras=True)
+    # One by one, not as a group: only what was given counts more than a parameters file.
+    options = [
+        signatures.Parameter(
+            name, named[0].KEYWORD_ONLY, default=item.default, annotation=hints[name]
+        )
+        for name, item in _OPTIONS.items()
+    ]
     command.__signature__ = signatures.Signature([*named, *options], return_annotation=int)  # type: ignore[attr-defined]
     command.__annotations__ = {o.name: o.annotation for o in (*named, *options)} | {"return": int}
     # Python 3.13 takes the indent off docstrings, earlier ones keep it.
-    about, stage = (
-        signatures.cleandoc(one.__doc__ or "") for one in (command, inspect_acquisition)
-    )
-    first = stage.index("layout : str")
-    command.__doc__ = f"{about}\n{stage[first:]}"
+    about, told = (signatures.cleandoc(one.__doc__ or "") for one in (command, InspectOptions))
+    _, _, texts = told.partition("----------\n")
+    command.__doc__ = f"{about}\n{texts}"
     return command
 
 
 def found_in(raw: Path, settings: Mapping[str, Any]) -> Acquisition:
-    """Inspect a raw folder with the options of a command."""
+    """Inspect a raw folder with the options of a command; those of the stage alone do not count."""
     from mosaicflow.acquisition.discover import discover
 
-    return discover(raw, inspect_settings({**_DEFAULTS, **settings}))
+    own = {name: value for name, value in settings.items() if name in _OPTIONS}
+    return discover(raw, inspect_settings(checked(InspectOptions(**own))))
 
 
 @with_stage_options
@@ -83,8 +82,7 @@ def inspect(
     from mosaicflow.engine.parameters import Parameters
 
     given = Parameters.read(params_file, {}).for_stage("inspect_acquisition")
-    kept = {name: value for name, value in given.items() if name in _DEFAULTS}
-    found = found_in(raw, {**kept, **settings})
+    found = found_in(raw, {**given, **settings})
     sys.stdout.write(_text(found, verbose=verbose))
     if suggest is not None:
         _write_suggestions(suggest, found)

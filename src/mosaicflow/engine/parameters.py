@@ -3,123 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import inspect
-from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from mosaicflow.engine.limits import LIMITS, choices_of, expected, plain_type
+from mosaicflow.engine.declared import ENGINE_PARAMETERS, PRESETS, RUN_PARAMETERS, UNTOLD
 from mosaicflow.errors import FormatError, ParameterError
+from mosaicflow.limits import choices_of, expected, is_folder, limit_of, plain_type
 from mosaicflow.stages._table import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "ENGINE_PARAMETERS",
-    "EngineParameter",
     "Parameters",
     "default_values",
     "option_values",
     "read_locations",
     "stage_settings",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class EngineParameter:
-    """A parameter that decides which stages run, rather than how one works.
-
-    Parameters
-    ----------
-    default : object
-        Value without a setting.
-    type : type
-        Type of the value.
-    help : str
-        One sentence for the documentation.
-    """
-
-    default: Any
-    type: Any
-    help: str
-
-
-ENGINE_PARAMETERS: dict[str, EngineParameter] = {
-    "fix_illum_enabled": EngineParameter(
-        True, bool, "Estimate the flat field of all tiles and divide by it."
-    ),
-    "fix_curvature_enabled": EngineParameter(
-        "auto",
-        Literal["auto", "never"],
-        "Make the field's curvature flat in every tile, where overlaps show it beyond doubt.",
-    ),
-    "compensate_psf_enabled": EngineParameter(
-        True, bool, "Remove the axial profile of the beam, learnt from the gel."
-    ),
-    "detect_rehoming": EngineParameter(
-        True, bool, "Find jumps of the stage between slices and correct single wrong positions."
-    ),
-    "graph_span": EngineParameter(
-        3, int, "Register each slice with this many following ones; 0 uses the stage alone."
-    ),
-    "positions_channel": EngineParameter(
-        0,
-        int,
-        "Channel of image tiles that is measured, counted from 0; all others become volumes by the "
-        "same positions and transforms.",
-    ),
-    "positions_from": EngineParameter(
-        None,
-        Path | None,
-        "Output folder of another run on the same tiles: places of tiles and slices, block faces "
-        "and the field's curvature are taken from it, and none is measured; for channels that are "
-        "recorded in folders of their own.",
-    ),
-    "channel_kind": EngineParameter(
-        (),
-        tuple[Literal["intensity", "angle"], ...],
-        "What the other channels hold: brightness, or angles in degrees of period 180; one word "
-        "for all, or one per channel in their order; intensity without a word.",
-    ),
-    "subject_name": EngineParameter(
-        "", str, "Name of the specimen and so of the volume; empty: 3d_volume."
-    ),
-    "on_end": EngineParameter(
-        "",
-        str,
-        "Command for the shell when the run has ended, well or not; it finds MOSAICFLOW_STATUS (ok,"
-        " warning, error or failed), MOSAICFLOW_OUTPUT and MOSAICFLOW_REPORT in its environment.",
-    ),
-    "keep": EngineParameter(
-        "all",
-        Literal["all", "qc", "final"],
-        "What stays in the output folder: everything; what shows how good it is (previews, "
-        "finished slices, transforms, and the following); volume, tables, metrics and report.",
-    ),
-}
-
-# What a preset settles beyond the stage that has it, whatever else is said: functions/settings.nf
-# says the same to the other engine.
-_OF_PRESET: dict[str, dict[str, Any]] = {
-    "minimal": {
-        "graph_span": 0,
-        "use_expected_z_overlap": True,
-        "normalize_enabled": False,
-        "stack_overlap_z_gain": False,
-    }
-}
-
-# Paths that name a folder; all others name a file.
-_FOLDERS = frozenset({"positions_from"})
-# What connects stages with each other is not a setting.
-_NOT_SETTINGS = frozenset({"threads", "store", "channel"})
-_PATH_SETTINGS = {
-    "inspect_acquisition": {"positions", "tile_table", "slice_config"},
-    "pool_tile_positions": {"distortion", "overrides"},
-    "solve_alignment": {"overrides"},
-}
 
 
 @cache
@@ -134,28 +36,10 @@ def stage_settings(stage: str) -> dict[str, tuple[Any, Any]]:
     Returns
     -------
     dict
-        Name -> (type, default): every argument that is neither a connection to another stage nor
-        the number of threads, and the options of output stores.
+        Name -> (type, with its limit; default).
     """
-    function = STAGES[stage].function
-    hints = get_type_hints(function)
-    found: dict[str, tuple[Any, Any]] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if is_dataclass(parameter.default) and name == "store":
-            types = get_type_hints(type(parameter.default))
-            found |= {
-                item.name: (types[item.name], item.default) for item in fields(parameter.default)
-            }
-        elif _is_setting(stage, name, hints[name]):
-            found[name] = (hints[name], parameter.default)
-    return found
-
-
-def _is_setting(stage: str, name: str, hint: Any) -> bool:  # noqa: ANN401  # a type
-    if name in _NOT_SETTINGS:
-        return False
-    is_path = "Path" in str(hint)
-    return not is_path or name in _PATH_SETTINGS.get(stage, ())
+    options = STAGES[stage].contract.options
+    return {name: (option.hint, option.default) for name, option in options.items()}
 
 
 def option_values(options: Mapping[str, str]) -> dict[str, Any]:
@@ -173,7 +57,8 @@ def option_values(options: Mapping[str, str]) -> dict[str, Any]:
         name = option.replace("-", "_")
         try:
             # A subject called 007 or true is a name.
-            values[name] = text if _known_types().get(name) is str else yaml.safe_load(text)
+            is_text = plain_type(_known_types().get(name)) is str
+            values[name] = text if is_text else yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ParameterError(f"--{name} is {text!r}: cannot be read as a value") from error
     return values
@@ -221,18 +106,13 @@ class Parameters:
     def effective(self) -> dict[str, Any]:
         """Give every parameter that has a value, defaults included, as JSON has it, by name."""
         values = {**default_values(), **self.given}
-        del values["on_end"]  # it decides nothing, and may hold the address of a chat
-        return {name: _plain(values[name]) for name in sorted(values) if values[name] is not None}
+        told = sorted(name for name in values.keys() - UNTOLD if values[name] is not None)
+        return {name: _plain(values[name]) for name in told}
 
     def for_stage(self, stage: str) -> dict[str, Any]:
         """Give the keyword arguments of a stage that differ from its defaults."""
-        from mosaicflow.io.store_options import StoreOptions
-
         known = stage_settings(stage)
-        mine = {name: value for name, value in self.given.items() if name in known}
-        options = {item.name for item in fields(StoreOptions)}
-        store = {name: mine.pop(name) for name in list(mine) if name in options}
-        return mine | ({"store": StoreOptions(**store)} if store else {})
+        return {name: value for name, value in self.given.items() if name in known}
 
 
 def default_values() -> dict[str, Any]:
@@ -254,7 +134,7 @@ def _all_checked(given: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def _with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {**given, **_OF_PRESET.get(given.get("alignment_preset", ""), {})}
+    return {**given, **PRESETS.get(given.get("alignment_preset", ""), {})}
 
 
 def _settings_of(given: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -265,7 +145,7 @@ def _settings_of(given: Mapping[str, Any], where: str) -> dict[str, Any]:
         check_schema(given, where)
     except FormatError as error:
         raise ParameterError(error.args[0], remedy=error.remedy) from None
-    return {name: value for name, value in given.items() if name not in _NO_SETTINGS}
+    return {name: value for name, value in given.items() if name not in RUN_PARAMETERS}
 
 
 def _checked(name: str, value: object, source: str) -> Any:  # noqa: ANN401  # any setting
@@ -280,16 +160,21 @@ def _checked(name: str, value: object, source: str) -> Any:  # noqa: ANN401  # a
         checked = _converted(value, hint)
     except ValueError:
         checked = _WRONG
-    limit = LIMITS.get(name)
+    limit = limit_of(hint)
     outside = checked is not None and limit is not None and not limit.allows(checked)
     if checked is _WRONG or outside:
-        raise ParameterError(f"{where} is {_shown(value)}, {expected(name, hint)}")
-    if name in _FOLDERS and isinstance(checked, Path):
-        if not checked.is_dir():
-            raise ParameterError(f"{where} is '{checked}', which is not a folder")
-    elif isinstance(checked, Path) and not checked.is_file():
-        raise ParameterError(f"{where} is '{checked}', which is not a file")
+        raise ParameterError(f"{where} is {_shown(value)}, {expected(hint)}")
+    if isinstance(checked, Path) and not _is_there(checked, hint):
+        what = "folder" if is_folder(hint) else "file"
+        raise ParameterError(f"{where} is '{checked}', which is not a {what}")
     return checked
+
+
+def _is_there(path: Path, hint: Any) -> bool:  # noqa: ANN401  # a type
+    try:
+        return path.is_dir() if is_folder(hint) else path.is_file()
+    except OSError:  # a name longer than any file's
+        return False
 
 
 def _shown(value: object) -> str:
@@ -387,11 +272,6 @@ def _check_depth(path: Path, text: str) -> None:
 
 # A list of numbers is two deep; PyYAML is slow, and recurses, with depth.
 _MOST_DEPTH = 20
-# Of the folders `read_locations` takes care; the others are Nextflow's business.
-_NO_SETTINGS = frozenset(
-    {"schema", "input", "output", "simulate", "publish_mode", "container", "granularity", "help"}
-    | {"version"}
-)
 
 
 # Options of `mosaicflow run` that are no parameters: for suggestions.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 import time
@@ -204,9 +203,7 @@ def _existing_inputs(task: Task, folder: RunFolder) -> dict[str, Any] | None:
 def _arguments(task: Task, inputs: Mapping[str, Any], scratch: Path) -> dict[str, Any]:
     target = {"output": scratch / task.output} if task.output else {"output_dir": scratch}
     given = {**inputs, **task.settings, **target, "threads": task.threads}
-    bound = inspect.signature(STAGES[task.stage].function).bind(**given)
-    bound.apply_defaults()
-    return dict(bound.arguments)
+    return STAGES[task.stage].contract.bind(given)
 
 
 def _key(stage: str, arguments: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_document, write_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["StageReport", "digest", "metrics_path", "read_metrics"]
 
@@ -132,22 +132,19 @@ class StageReport:
         step_name : str
             The stage's stem.
         arguments : mapping
-            ``locals()`` as the first line of the stage sees it. Paths are inputs, but for those
-            named ``output...``; ``raw``, a folder of any size, is known by its tile list instead;
-            ``threads`` changes nothing in the result; classes imported on the way are not
-            arguments; all else is a parameter.
+            By name. Paths are inputs, but for those named ``output...``; ``raw``, a folder of any
+            size, is known by its tile list instead; ``threads`` changes nothing in the result; all
+            else is a parameter, and so is each option of a group.
         """
         inputs: dict[str, Any] = {}
         parameters: dict[str, Any] = {}
-        for name, value in arguments.items():
-            if name in ("threads", "raw") or name.startswith("output") or isinstance(value, type):
+        for name, value in _flat(arguments):
+            if name in ("threads", "raw") or name.startswith("output"):
                 continue
             if isinstance(value, Path):
                 inputs[name] = digest(value)
             elif isinstance(value, tuple | list) and value and isinstance(value[0], Path):
                 inputs[name] = {path.name: digest(path) for path in sorted(value, key=_by_name)}
-            elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-                parameters.update(dataclasses.asdict(value))
             else:
                 parameters[name] = list(value) if isinstance(value, tuple) else value
         return cls(step_name, inputs, parameters)
@@ -275,6 +272,16 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """Read a metrics file written by `StageReport.write`."""
     found: dict[str, Any] = read_document(path)
     return found
+
+
+def _flat(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in arguments.items():
+        if dataclasses.is_dataclass(value):
+            yield from (
+                (item.name, getattr(value, item.name)) for item in dataclasses.fields(value)
+            )
+        else:
+            yield name, value
 
 
 def _by_name(path: Path) -> str:

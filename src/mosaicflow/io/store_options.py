@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+
+from mosaicflow.limits import FROM_1, LEVELS
 
 __all__ = ["StoreOptions"]
 
@@ -29,8 +31,8 @@ class StoreOptions:
 
     ngff_version: Literal["0.4", "0.5"] = "0.4"
     compressor: Literal["blosc", "blosc-lz4", "blosc-zstd", "zstd", "lz4", "gzip", "none"] = "blosc"
-    sharding_factor: int | None = None
-    n_levels: int = 0
+    sharding_factor: Annotated[int | None, FROM_1] = None
+    n_levels: Annotated[int, LEVELS] = 0
 
     def writer_options(self) -> dict[str, Any]:
         """Give the keyword arguments of `mosaicflow.io.zarr.OmeZarrWriter`."""

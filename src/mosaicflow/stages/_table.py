@@ -9,16 +9,20 @@ import shutil
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, StoreError
 from mosaicflow.io.tables import write_document
 from mosaicflow.names import FAILURE, PAIR_FAILURE, labels_in, split_channel
+from mosaicflow.stages._contract import CONTRACTS
 from mosaicflow.stages._outputs import check_inputs, list_outputs, see_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import ModuleType
     from typing import Any
+
+    from mosaicflow.stages._contract import Contract, Per
 
 __all__ = ["STAGES", "Stage", "lack_of", "run_stage"]
 
@@ -31,48 +35,57 @@ class Stage:
     ----------
     name : str
         The stem of its module, command, page and function.
-    per : {'run', 'slice', 'pair'}
-        What one task of it works on. A stage that works on one slice or pair may fail on it
-        without stopping the others.
     """
 
     name: str
-    per: Literal["run", "slice", "pair"]
 
     @property
     def function(self) -> Callable[..., None]:
         """The stage function; importing it costs little, its libraries load when it runs."""
-        module = importlib.import_module(f"mosaicflow.stages.{self.name}")
-        function: Callable[..., None] = getattr(module, self.name)
+        function: Callable[..., None] = getattr(self._module(), self.name)
         return function
 
+    @property
+    def contract(self) -> Contract:
+        """What it reads, makes and can be told."""
+        self._module()
+        return CONTRACTS[self.name]
 
-STAGES: dict[str, Stage] = {
-    stage.name: stage
-    for stage in (
-        Stage("inspect_acquisition", "run"),
-        Stage("create_mosaic_grid", "slice"),
-        Stage("resample_mosaic_grid", "slice"),
-        Stage("estimate_illumination", "run"),
-        Stage("fix_illumination", "slice"),
-        Stage("fix_focal_curvature", "slice"),
-        Stage("estimate_tile_positions", "slice"),
-        Stage("pool_tile_positions", "run"),
-        Stage("take_positions", "run"),
-        Stage("stitch_3d", "slice"),
-        Stage("correct_axial", "slice"),
-        Stage("crop_interface", "slice"),
-        Stage("normalize", "slice"),
-        Stage("detect_rehoming", "run"),
-        Stage("register_pairwise", "pair"),
-        Stage("solve_alignment", "run"),
-        Stage("estimate_depth_profile", "run"),
-        Stage("stack", "run"),
-        Stage("join_angle", "run"),
-        Stage("export", "run"),
-        Stage("report", "run"),
-    )
-}
+    @property
+    def per(self) -> Per:
+        """What one task of it works on."""
+        return self.contract.per
+
+    def _module(self) -> ModuleType:
+        return importlib.import_module(f"mosaicflow.stages.{self.name}")
+
+
+# In the order of a run.
+_ORDER = (
+    "inspect_acquisition",
+    "create_mosaic_grid",
+    "resample_mosaic_grid",
+    "estimate_illumination",
+    "fix_illumination",
+    "fix_focal_curvature",
+    "estimate_tile_positions",
+    "pool_tile_positions",
+    "take_positions",
+    "stitch_3d",
+    "correct_axial",
+    "crop_interface",
+    "normalize",
+    "detect_rehoming",
+    "register_pairwise",
+    "solve_alignment",
+    "estimate_depth_profile",
+    "stack",
+    "join_angle",
+    "export",
+    "report",
+)
+
+STAGES: dict[str, Stage] = {name: Stage(name) for name in _ORDER}
 
 
 def run_stage(

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.stages._contract import stage
+
+if TYPE_CHECKING:
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["correct_axial"]
 
 _COLUMNS = 200_000
 
 
+@stage("slice", label="slice")
 def correct_axial(
+    report: StageReport,
     *,
     slice_path: Path,
     output: Path,
@@ -34,10 +41,6 @@ def correct_axial(
     threads : int
         Number of blocks worked on at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("correct_axial", locals())
-
     import numpy as np
 
     from mosaicflow.io.slices import SliceVolume, write_slice

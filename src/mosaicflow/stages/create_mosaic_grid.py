@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.limits import FRACTION
+from mosaicflow.stages._contract import Wired, stage
 
 if TYPE_CHECKING:
     from mosaicflow.acquisition.read.grid_build import GridBuild
@@ -17,17 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["create_mosaic_grid"]
 
 
+@stage("slice", label="tiles", title="Mosaic grids", icon="th")
 def create_mosaic_grid(
+    report: StageReport,
     *,
     tiles: Path,
     raw: Path,
     output: Path,
-    channel: str = "",
+    channel: Wired = "",
     fix_galvo_shift: bool = True,
-    galvo_confidence_threshold: float = 0.6,
+    galvo_confidence_threshold: Annotated[float, FRACTION] = 0.6,
     detect_galvo: bool = False,
     fix_camera_shift: bool = False,
-    max_missing_fraction: float = 0.2,
+    max_missing_fraction: Annotated[float, FRACTION] = 0.2,
     strict: bool = False,
     store: StoreOptions = StoreOptions(),
     threads: int = 1,
@@ -63,12 +67,6 @@ def create_mosaic_grid(
     threads : int
         Number of tiles worked on at the same time.
     """
-    arguments = dict(locals())
-
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("create_mosaic_grid", arguments)
-
     from mosaicflow.acquisition.channels import Channel
     from mosaicflow.acquisition.read.galvo_slice import GalvoSettings, decide_galvo
     from mosaicflow.acquisition.read.grid_build import GridBuild, check_sample_type, marker_finder

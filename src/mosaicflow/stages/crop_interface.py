@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.limits import ABOVE_0
+from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,12 +29,14 @@ _COLUMNS = 40_000
 _MOST_EMPTY = 2
 
 
+@stage("slice", label="slice", title="Block face", icon="cut")
 def crop_interface(
+    report: StageReport,
     *,
     slice_path: Path,
     output: Path,
     face_of: Path | None = None,
-    crop_depth_um: float = 600.0,
+    crop_depth_um: Annotated[float, ABOVE_0] = 600.0,
     surface: Literal["plane_waviness", "plane", "global"] = "plane_waviness",
     store: StoreOptions = StoreOptions(),
     threads: int = 1,
@@ -62,17 +66,10 @@ def crop_interface(
     threads : int
         Number of blocks worked on at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("crop_interface", locals())
-
-    from mosaicflow.errors import ParameterError
     from mosaicflow.io.slices import SliceVolume, write_slice
     from mosaicflow.slices.depth import MIN_PLANES
     from mosaicflow.slices.surface import fit_surface
 
-    if not crop_depth_um > 0:
-        raise ParameterError(f"crop_depth_um is {crop_depth_um}, expected a depth above 0")
     source = SliceVolume(slice_path)
     n_z = source.shape[0]
     asked = n_z

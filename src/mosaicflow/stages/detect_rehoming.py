@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
+from mosaicflow.limits import ABOVE_0, FRACTION, Limit
+from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
@@ -15,14 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["detect_rehoming"]
 
 
+@stage("run", label="table", title="Stage movements", icon="route")
 def detect_rehoming(
+    report: StageReport,
     *,
     shifts: Path,
     output_dir: Path,
-    rehoming_max_shift_mm: float = 0.5,
-    rehoming_return_fraction: float = 0.4,
-    tile_fov_mm: float | None = None,
-    tile_fov_tolerance: float = 0.05,
+    rehoming_max_shift_mm: Annotated[float, ABOVE_0] = 0.5,
+    rehoming_return_fraction: Annotated[float, FRACTION] = 0.4,
+    tile_fov_mm: Annotated[float | None, ABOVE_0] = None,
+    tile_fov_tolerance: Annotated[float, Limit(least=0, most=0.5)] = 0.05,
     strict: bool = False,
     threads: int = 1,
 ) -> None:
@@ -49,18 +53,12 @@ def detect_rehoming(
     threads : int
         Not used: the table is small.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("detect_rehoming", locals())
-
-    from mosaicflow.errors import InputError, ParameterError
+    from mosaicflow.errors import InputError
     from mosaicflow.io.tables import SHIFT_COLUMNS, read_csv, write_csv, write_document
     from mosaicflow.names import format_slice_id
     from mosaicflow.steps.rehoming import clean_steps
     from mosaicflow.steps.table import StepTable, parse_steps, steps_to_rows
 
-    if rehoming_max_shift_mm <= 0 or (tile_fov_mm is not None and tile_fov_mm <= 0):
-        raise ParameterError("rehoming_max_shift_mm and tile_fov_mm must be above 0")
     rows = read_csv(shifts, ["fixed_id", "moving_id", "x_shift_mm", "y_shift_mm"])
     table = parse_steps(rows, shifts.name)
     if strict and table.warnings:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaicflow.stages._contract import Wired, stage
+
+if TYPE_CHECKING:
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["estimate_depth_profile"]
 
 
+@stage("run", label="volume")
 def estimate_depth_profile(
+    report: StageReport,
     *,
     slices: tuple[Path, ...],
     alignment: Path,
     output: Path,
-    channel: str = "",
+    channel: Wired = "",
     threads: int = 1,
 ) -> None:
     """Tell how the instrument's brightness falls with depth from the specimen's own contrast.
@@ -31,10 +39,6 @@ def estimate_depth_profile(
     threads : int
         Windows read at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("estimate_depth_profile", locals())
-
     from mosaicflow.io.tables import write_document
     from mosaicflow.stacking.profile import find_profile
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
+from mosaicflow.limits import FROM_0, FROM_1
+from mosaicflow.stages._contract import stage
+from mosaicflow.stages._options import Overlap, Percentile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,14 +35,16 @@ _IMAGES = 400
 _CURVATURE_TILES = 40
 
 
+@stage("run", label="pool", title="Flat field", icon="lightbulb")
 def estimate_illumination(
+    report: StageReport,
     *,
     grids: tuple[Path, ...],
     output: Path,
-    fit_max_samples: int = 2000,
-    clip_percentile_upper: float = 99.9,
-    stitch_overlap_fraction: float = 0.2,
-    seed: int = 0,
+    fit_max_samples: Annotated[int, FROM_1] = 2000,
+    clip_percentile_upper: Percentile = 99.9,
+    stitch_overlap_fraction: Overlap = 0.2,
+    seed: Annotated[int, FROM_0] = 0,
     threads: int = 1,
 ) -> None:
     """Estimate the static shading that all tiles share, and the curvature of their depth scale.
@@ -64,10 +69,6 @@ def estimate_illumination(
     threads : int
         Number of tiles read at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("estimate_illumination", locals())
-
     import numpy as np
 
     from mosaicflow.io.flatfields import save_flat_field

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mosaicflow import names
+from mosaicflow.limits import FROM_0
+from mosaicflow.stages._contract import stage
+from mosaicflow.stages._options import Overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,15 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["estimate_tile_positions"]
 
 
+@stage("slice", label="slice", title="Tile positions", icon="map-marker")
 def estimate_tile_positions(
+    report: StageReport,
     *,
     grid: Path,
     output_dir: Path,
     illumination: Path | None = None,
     use_motor_positions_for_stitching: bool = True,
-    stitch_overlap_fraction: float = 0.2,
-    max_blend_refinement_px: float | None = None,
-    seed: int = 0,
+    stitch_overlap_fraction: Overlap = 0.2,
+    max_blend_refinement_px: Annotated[float | None, FROM_0] = None,
+    seed: Annotated[int, FROM_0] = 0,
     threads: int = 1,
 ) -> None:
     """Measure how the tiles of one slice lie beside each other, from what their overlaps show.
@@ -52,10 +57,6 @@ def estimate_tile_positions(
     threads : int
         Number of tiles worked on at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("estimate_tile_positions", locals())
-
     import numpy as np
 
     from mosaicflow.io.grids import MosaicGrid

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from mosaicflow.limits import FROM_0
+from mosaicflow.stages._contract import stage
+
+if TYPE_CHECKING:
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["export"]
 
 
+@stage("run", label="volume", title="Files for other programs", icon="file-export")
 def export(
+    report: StageReport,
     *,
     volume: Path,
     output_dir: Path,
@@ -18,7 +26,7 @@ def export(
     export_formats: tuple[
         Literal["mrc", "nifti", "ome-tiff", "mesh", "placements", "session"], ...
     ] = (),
-    export_level: int = 0,
+    export_level: Annotated[int, FROM_0] = 0,
     export_dtype: Literal["float32", "uint16"] = "float32",
     threads: int = 1,
 ) -> None:
@@ -45,10 +53,6 @@ def export(
     threads : int
         Tiles compressed at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("export", locals())
-
     from mosaicflow.export.files import ExportSettings, write_exports
     from mosaicflow.export.placements import RunTables
 

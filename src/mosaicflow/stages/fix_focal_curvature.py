@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mosaicflow.io.report import StageReport
+
 __all__ = ["fix_focal_curvature"]
 
 
+@stage("slice", label="tiles")
 def fix_focal_curvature(
+    report: StageReport,
     *,
     grid: Path,
     curvature: Path,
@@ -40,10 +45,6 @@ def fix_focal_curvature(
     threads : int
         Number of tiles worked on at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("fix_focal_curvature", locals())
-
     import numpy as np
 
     from mosaicflow.errors import QualityError

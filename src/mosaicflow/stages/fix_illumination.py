@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mosaicflow.io.report import StageReport
+
 __all__ = ["fix_illumination"]
 
 
+@stage("slice", label="tiles")
 def fix_illumination(
+    report: StageReport,
     *,
     grid: Path,
     illumination: Path,
@@ -37,10 +42,6 @@ def fix_illumination(
     threads : int
         Number of tiles worked on at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("fix_illumination", locals())
-
     import numpy as np
 
     from mosaicflow.io.flatfields import load_flat_field

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.stages._contract import stage
+
+if TYPE_CHECKING:
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["join_angle"]
 
 
+@stage("run", label="volume")
 def join_angle(
+    report: StageReport,
     *,
     cosine: Path,
     sine: Path,
@@ -32,10 +39,6 @@ def join_angle(
     threads : int
         Not used: the levels are written by the threads of the store.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("join_angle", locals())
-
     from mosaicflow.acquisition.channels import channel_of, joined_angles
     from mosaicflow.errors import InputError
     from mosaicflow.io.zarr import combine_images, open_levels, read_omezarr_info

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.limits import FRACTION
+from mosaicflow.stages._contract import stage
+from mosaicflow.stages._options import Percentile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +28,15 @@ _COLUMNS = 300_000
 _OUTSIDE = 0.045
 
 
+@stage("slice", label="slice", title="Brightness", icon="adjust")
 def normalize(
+    report: StageReport,
     *,
     slice_path: Path,
     output: Path,
     normalize_enabled: bool = True,
-    clip_percentile_upper: float = 99.9,
-    normalize_min_contrast: float = 0.1,
+    clip_percentile_upper: Percentile = 99.9,
+    normalize_min_contrast: Annotated[float, FRACTION] = 0.1,
     store: StoreOptions = StoreOptions(),
     threads: int = 1,
 ) -> None:
@@ -54,10 +59,6 @@ def normalize(
     threads : int
         Number of blocks worked on at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("normalize", locals())
-
     from mosaicflow.io.previews import write_preview
     from mosaicflow.io.slices import SliceVolume
     from mosaicflow.slices.intensity import depth_scale

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from mosaicflow import names
+from mosaicflow.limits import Limit
+from mosaicflow.stages._contract import Chosen, ChosenTable, stage
+from mosaicflow.stages._options import ResolutionUm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,16 +21,22 @@ if TYPE_CHECKING:
 __all__ = ["pool_tile_positions"]
 
 
+@stage("run", label="table", title="Stage model and corrections by hand", icon="ruler-combined")
 def pool_tile_positions(
+    report: StageReport,
     *,
     links: tuple[Path, ...],
     stages: tuple[Path, ...],
     windows: tuple[Path, ...],
     tiles: tuple[Path, ...],
     output_dir: Path,
-    distortion: Literal["auto", "none"] | Path = "auto",
-    overrides: Path | None = None,
-    resolution_um: float = 10.0,
+    distortion: Annotated[
+        Literal["auto", "none"] | Path,
+        Limit(pattern=r"^.+$", words="auto, none or the path of a tile_distortion.csv"),
+        Chosen(),
+    ] = "auto",
+    overrides: ChosenTable = None,
+    resolution_um: ResolutionUm = 10.0,
     threads: int = 1,
 ) -> None:
     """Place the tiles of all slices by their links and by one model of the stage.
@@ -62,7 +71,7 @@ def pool_tile_positions(
     """
     placed = {_name(path) for path in links}
     tiles = tuple(path for path in tiles if _name(path) in placed)  # no slice that failed before
-    arguments = {name: value for name, value in locals().items() if name != "placed"}
+    report.inputs["tiles"] = {path.name: report.inputs["tiles"][path.name] for path in tiles}
 
     from mosaicflow.io.report import StageReport
     from mosaicflow.ledger.overrides import read_overrides
@@ -77,7 +86,6 @@ def pool_tile_positions(
     )
     from mosaicflow.mosaic.tables import read_slice_links, report_placement
 
-    report = StageReport.of("pool_tile_positions", arguments)
     output_dir.mkdir(parents=True, exist_ok=True)
     stage_of = {_name(path): path for path in stages}
     found = [read_slice_links(p, stage_of[_name(p)]) for p in sorted(links)]

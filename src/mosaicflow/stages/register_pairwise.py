@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from mosaicflow.limits import ABOVE_0, FROM_0
+from mosaicflow.stages._contract import stage
+from mosaicflow.stages._options import Turn
 
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
@@ -11,18 +15,20 @@ if TYPE_CHECKING:
 __all__ = ["register_pairwise"]
 
 
+@stage("pair", label="pair", title="Registration of slices", icon="arrows-alt")
 def register_pairwise(
+    report: StageReport,
     *,
     fixed: Path,
     moving: Path,
     output: Path,
     shifts: Path | None = None,
-    slicing_interval_mm: float = 0.2,
-    allowed_drift_mm: float = 0.1,
-    moving_slice_first_index: int = 4,
+    slicing_interval_mm: Annotated[float, ABOVE_0] = 0.2,
+    allowed_drift_mm: Annotated[float, FROM_0] = 0.1,
+    moving_slice_first_index: Annotated[int, FROM_0] = 4,
     registration_transform: Literal["translation", "euler"] = "euler",
-    registration_max_translation: float = 200.0,
-    registration_max_rotation: float = 5.0,
+    registration_max_translation: Annotated[float, ABOVE_0] = 200.0,
+    registration_max_rotation: Turn = 5.0,
     registration_initial_alignment: Literal["none", "gradient", "com", "both"] = "both",
     threads: int = 1,
 ) -> None:
@@ -57,21 +63,11 @@ def register_pairwise(
     threads : int
         Number of blocks read at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("register_pairwise", locals())
-
     from mosaicflow.alignment.pair import DepthLimits, measure_pair
     from mosaicflow.alignment.pair_fit import RegistrationSettings
-    from mosaicflow.errors import ParameterError
     from mosaicflow.io.tables import write_document, write_text
     from mosaicflow.slices.stored import check_near_pitch, open_slice
 
-    if slicing_interval_mm <= 0 or registration_max_translation <= 0:
-        raise ParameterError(
-            f"slicing_interval_mm is {slicing_interval_mm} and registration_max_translation "
-            f"{registration_max_translation}; both must be above 0"
-        )
     pair = open_slice(fixed), open_slice(moving)
     check_near_pitch(*pair)
     settings = RegistrationSettings(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mosaicflow import names
+from mosaicflow.stages._contract import stage
+
+if TYPE_CHECKING:
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["report"]
 
 
+@stage("run", label="table", title="Report and verdict", icon="clipboard-check", with_inputs=False)
 def report(
+    _report: StageReport,
     *,
     files: tuple[Path, ...],
     facts: Path,

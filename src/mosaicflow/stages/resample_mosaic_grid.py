@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.stages._contract import stage
+from mosaicflow.stages._options import ResolutionUm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["resample_mosaic_grid"]
 
 
+@stage("slice", label="tiles", title="Working pitch", icon="compress")
 def resample_mosaic_grid(
+    report: StageReport,
     *,
     grid: Path,
     output: Path,
-    resolution_um: float = 10.0,
+    resolution_um: ResolutionUm = 10.0,
     store: StoreOptions = StoreOptions(),
     threads: int = 1,
 ) -> None:
@@ -42,10 +46,6 @@ def resample_mosaic_grid(
     threads : int
         Number of tiles worked on at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("resample_mosaic_grid", locals())
-
     import numpy as np
 
     from mosaicflow.errors import ParameterError
@@ -53,9 +53,9 @@ def resample_mosaic_grid(
     from mosaicflow.io.zarr import OmeZarrWriter
     from mosaicflow.mosaic.resampling import resample_tile
 
-    if not resolution_um > 0:
+    if resolution_um == -1:
         raise ParameterError(
-            f"resolution_um is {resolution_um}, expected a pitch above 0",
+            "resolution_um is -1, expected a pitch above 0",
             remedy="to keep native pitch leave this stage out (resolution_um: -1)",
         )
     source = MosaicGrid(grid)

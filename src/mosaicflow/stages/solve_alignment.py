@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from mosaicflow import names
+from mosaicflow.limits import ABOVE_0, FRACTION, FROM_1, Limit
+from mosaicflow.stages._contract import ChosenTable, stage
+from mosaicflow.stages._options import ResolutionUm, Turn
+
+if TYPE_CHECKING:
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["solve_alignment"]
 
 
+@stage("run", label="table", title="Alignment", icon="project-diagram")
 def solve_alignment(
+    report: StageReport,
     *,
     shifts: Path,
     slice_config: Path,
@@ -19,22 +27,22 @@ def solve_alignment(
     failures: tuple[Path, ...] = (),
     config_fragments: tuple[Path, ...] = (),
     output_dir: Path,
-    overrides: Path | None = None,
+    overrides: ChosenTable = None,
     alignment_preset: Literal["conservative", "standard", "aggressive", "minimal"] = "standard",
-    resolution_um: float = 10.0,
-    slicing_interval_mm: float = 0.2,
+    resolution_um: ResolutionUm = 10.0,
+    slicing_interval_mm: Annotated[float, ABOVE_0] = 0.2,
     skip_error_transforms: bool = True,
-    max_rotation_deg: float = 5.0,
-    load_transform_min_zcorr: float = 0.0,
-    stage_sigma_um: float = 15.0,
+    max_rotation_deg: Turn = 5.0,
+    load_transform_min_zcorr: Annotated[float, FRACTION] = 0.0,
+    stage_sigma_um: Annotated[float, ABOVE_0] = 15.0,
     use_expected_z_overlap: bool = False,
     common_space_excluded_slice_mode: Literal[
         "auto", "keep", "local_median", "median", "zero"
     ] = "auto",
-    common_space_excluded_slice_window: int = 2,
+    common_space_excluded_slice_window: Annotated[int, FROM_1] = 2,
     auto_exclude_enabled: bool = True,
-    auto_exclude_consecutive: int = 3,
-    auto_exclude_z_corr: float = 0.4,
+    auto_exclude_consecutive: Annotated[int, FROM_1] = 3,
+    auto_exclude_z_corr: Annotated[float, Limit(least=-1, most=1)] = 0.4,
     strict: bool = False,
     threads: int = 1,
 ) -> None:
@@ -97,10 +105,6 @@ def solve_alignment(
     threads : int
         Not used: the problem is small.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("solve_alignment", locals())
-
     from dataclasses import replace
 
     from mosaicflow.alignment.inputs import AlignmentInputs

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.limits import ABOVE_0, FROM_0, LEVELS
+from mosaicflow.stages._contract import Wired, stage
+from mosaicflow.stages._options import ResolutionUm
+
+if TYPE_CHECKING:
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["stack"]
 
 
+@stage("run", label="volume", title="Volume", icon="layer-group")
 def stack(
+    report: StageReport,
     *,
     slices: tuple[Path, ...],
     alignment: Path,
     output: Path,
-    channel: str = "",
+    channel: Wired = "",
     depth_profile: Path | None = None,
     stack_blend_enabled: bool = True,
-    stack_blend_depth_um: float = 50.0,
+    stack_blend_depth_um: Annotated[float, FROM_0] = 50.0,
     stack_overlap_z_gain: bool = True,
     apply_pairwise_transforms: bool = True,
     apply_rotation_only: bool = False,
-    resolution_um: float = 10.0,
-    pyramid_resolutions: tuple[float, ...] = (10.0, 25.0, 50.0, 100.0),
-    pyramid_n_levels: int | None = None,
+    resolution_um: ResolutionUm = 10.0,
+    pyramid_resolutions: Annotated[tuple[float, ...], ABOVE_0] = (10.0, 25.0, 50.0, 100.0),
+    pyramid_n_levels: Annotated[int | None, LEVELS] = None,
     pyramid_make_isotropic: bool = True,
     stack_preview: bool = True,
     store: StoreOptions = StoreOptions(),
@@ -73,18 +82,9 @@ def stack(
         Number of blocks read at the same time; with more than one, planes are written while others
         are drawn.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("stack", locals())
-
     from mosaicflow.acquisition.channels import Channel
-    from mosaicflow.errors import ParameterError
     from mosaicflow.stacking.build import StackInputs, StackSettings, stack_slices
 
-    if stack_blend_depth_um < 0 or not pyramid_resolutions:
-        raise ParameterError(
-            "stack_blend_depth_um must be at least 0, pyramid_resolutions not empty"
-        )
     settings = StackSettings(
         blend_um=stack_blend_depth_um if stack_blend_enabled else 0.0,
         gains=stack_overlap_z_gain,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,9 @@ _LATTICE_PERCENT, _LATTICE_CHANCES = 2.5, 1.3
 _PROJECTION_PX = 64
 
 
+@stage("slice", label="slice", title="Stitching", icon="puzzle-piece")
 def stitch_3d(
+    report: StageReport,
     *,
     grid: Path,
     positions: Path,
@@ -62,10 +65,6 @@ def stitch_3d(
     threads : int
         Number of blocks worked on at the same time.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("stitch_3d", locals())
-
     import numpy as np
 
     from mosaicflow.acquisition.channels import channel_of

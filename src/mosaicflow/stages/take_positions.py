@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mosaicflow import names
+from mosaicflow.stages._contract import stage
+
+if TYPE_CHECKING:
+    from mosaicflow.io.report import StageReport
 
 __all__ = ["take_positions"]
 
 
+@stage("run", label="table")
 def take_positions(
+    report: StageReport,
     *,
     tiles: tuple[Path, ...],
     run_tiles: tuple[Path, ...],
@@ -44,10 +51,6 @@ def take_positions(
     threads : int
         Not used: the tables are small.
     """
-    from mosaicflow.io.report import StageReport
-
-    report = StageReport.of("take_positions", locals())
-
     from dataclasses import replace
 
     from mosaicflow.acquisition.tiles import read_slice_tiles

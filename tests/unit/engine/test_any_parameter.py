@@ -7,7 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaicflow.engine.parameters import ENGINE_PARAMETERS, Parameters, stage_settings
+from mosaicflow.engine.declared import ENGINE_PARAMETERS
+from mosaicflow.engine.parameters import Parameters, stage_settings
 from mosaicflow.errors import ParameterError
 from mosaicflow.stages._table import STAGES
 

@@ -160,7 +160,6 @@ def arguments(folder, **changes):
         "levels": (10.0, 25.0),
         "illumination": None,
         "threads": 4,
-        "Options": Options,
     }
     return given | changes
 

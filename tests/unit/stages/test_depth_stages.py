@@ -120,7 +120,7 @@ def test_without_water_plane_zero_stays(write_slice_store, output):
 
 @pytest.mark.parametrize("depth_um", [0.0, -5.0, float("nan")])
 def test_a_depth_that_is_none_is_refused(depth_slice, output, depth_um):
-    with pytest.raises(ParameterError, match=r"crop_depth_um is .*expected a depth above 0"):
+    with pytest.raises(ParameterError, match=r"crop_depth_um is .*expected a number above 0"):
         crop_interface(slice_path=depth_slice(), output=output, crop_depth_um=depth_um)
     assert not output.exists()
 

@@ -1,4 +1,8 @@
-"""What each parameter may be: one table for the embedded engine, the schema and the workflow."""
+"""What a parameter may be: limits that stand at the option itself, and what its type says.
+
+An option of a stage is declared once, as ``crop_depth_um: Annotated[float, ABOVE_0] = 600.0``; the
+command line, both engines, the schema and the documents read it there.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,26 @@ import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from mosaicflow.io.tables import SCHEMA
+from mosaicflow.errors import ParameterError
 
 __all__ = [
-    "LIMITS",
+    "ABOVE_0",
+    "FRACTION",
+    "FROM_0",
+    "FROM_1",
+    "LEVELS",
+    "Folder",
     "Limit",
+    "check_limit",
+    "checked",
     "choices_of",
     "expected",
+    "is_folder",
     "is_optional",
     "item_choices_of",
+    "limit_of",
     "plain_type",
 ]
 
@@ -95,79 +108,19 @@ class Limit:
         return " and ".join(said)
 
 
-_FROM_0, _FROM_1, _ABOVE_0 = Limit(least=0), Limit(least=1), Limit(above=0)
-_FRACTION, _TURN = Limit(least=0, most=1), Limit(least=0, most=180)
+FROM_0, FROM_1, ABOVE_0 = Limit(least=0), Limit(least=1), Limit(above=0)
+FRACTION = Limit(least=0, most=1)
 # 2**32 voxels along an axis are far beyond any disk; each level is an array of its own.
-_LEVELS = Limit(least=0, most=32)
-_SLICES = r"z?\d+(\s*-\s*z?\d+)?"
+LEVELS = Limit(least=0, most=32)
 
-LIMITS: dict[str, Limit] = {
-    "schema": Limit(least=SCHEMA, most=SCHEMA, words=f"{SCHEMA}: no other form is known"),
-    # A file name on every system and in every shell, which no other output could have.
-    "subject_name": Limit(
-        pattern=r"^(?!mosaic_grid_|slice_z)([A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
-        words="a name of letters, digits, '_', '-' and '.', not the name of another output",
-    ),
-    "debug_slices": Limit(
-        pattern=rf"^\s*({_SLICES}(\s*,\s*{_SLICES})*)?\s*$", words="slice ids such as '3,5-8'"
-    ),
-    "exclude_first_slices": Limit(pattern=r"^(auto|\d+)$", words="'auto' or a whole number"),
-    "orientation": Limit(
-        pattern=r"^(\s*[+-]?fast\s*,\s*[+-]?slow\s*|\s*[+-]?slow\s*,\s*[+-]?fast\s*)?$",
-        words="the two scan axes for Y and X, such as '-fast,-slow'",
-    ),
-    "tile_grid": Limit(
-        pattern=r"^(\s*0*[1-9]\d*\s*[xX,]\s*0*[1-9]\d*\s*)?$", words="rows x columns such as '7x9'"
-    ),
-    "tile_order": Limit(
-        pattern=r"^((left|right)-(up|down)|(up|down)-(left|right))$",
-        words="two directions such as 'right-down'",
-    ),
-    "slice_digits": Limit(least=2, most=9),
-    "graph_span": _FROM_0,
-    "positions_channel": _FROM_0,
-    "axial_resolution_um": _ABOVE_0,
-    "pixel_size_um": _ABOVE_0,
-    "tile_first_number": _FROM_0,
-    "nx": _FROM_1,
-    "ny": _FROM_1,
-    "nz": _FROM_1,
-    "n_extra": _FROM_0,
-    "width_um": _ABOVE_0,
-    "height_um": _ABOVE_0,
-    "stitch_overlap_fraction": Limit(least=0, below=1),
-    "max_missing_fraction": _FRACTION,
-    "galvo_confidence_threshold": _FRACTION,
-    "resolution_um": Limit(above=0, also=-1, words="above 0, or -1 for the native pitch"),
-    "fit_max_samples": _FROM_1,
-    "clip_percentile_upper": Limit(above=0, most=100),
-    "seed": _FROM_0,
-    "max_blend_refinement_px": _FROM_0,
-    "distortion": Limit(pattern=r"^.+$", words="auto, none or the path of a tile_distortion.csv"),
-    "crop_depth_um": _ABOVE_0,
-    "normalize_min_contrast": _FRACTION,
-    "rehoming_max_shift_mm": _ABOVE_0,
-    "rehoming_return_fraction": _FRACTION,
-    "tile_fov_mm": _ABOVE_0,
-    "tile_fov_tolerance": Limit(least=0, most=0.5),
-    "slicing_interval_mm": _ABOVE_0,
-    "allowed_drift_mm": _FROM_0,
-    "moving_slice_first_index": _FROM_0,
-    "registration_max_translation": _ABOVE_0,
-    "registration_max_rotation": _TURN,
-    "max_rotation_deg": _TURN,
-    "load_transform_min_zcorr": _FRACTION,
-    "stage_sigma_um": _ABOVE_0,
-    "common_space_excluded_slice_window": _FROM_1,
-    "auto_exclude_consecutive": _FROM_1,
-    "auto_exclude_z_corr": Limit(least=-1, most=1),
-    "stack_blend_depth_um": _FROM_0,
-    "pyramid_resolutions": _ABOVE_0,
-    "export_level": _FROM_0,
-    "pyramid_n_levels": _LEVELS,
-    "n_levels": _LEVELS,
-    "sharding_factor": _FROM_1,
-}
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """Marks a path that names a folder."""
+
+
+Folder = Annotated[Path | None, _Folder()]
+"""Of an option that names a folder; every other path names a file."""
 
 _NOUNS = {
     bool: "true or false",
@@ -178,13 +131,64 @@ _NOUNS = {
 }
 
 
+def limit_of(hint: Any) -> Limit | None:  # noqa: ANN401  # a type
+    """Give the limit that stands at an option; None where its type says all."""
+    return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Limit)), None)
+
+
+def is_folder(hint: Any) -> bool:  # noqa: ANN401  # a type
+    """Whether a path names a folder."""
+    return any(isinstance(one, _Folder) for one in getattr(hint, "__metadata__", ()))
+
+
+def check_limit(name: str, value: object, hint: Any) -> None:  # noqa: ANN401  # a type
+    """Raise ParameterError where a value of the right type is outside its limit.
+
+    Parameters
+    ----------
+    name : str
+        The option.
+    value : object
+        Its value; None is none.
+    hint : type
+        As declared at the option.
+    """
+    limit = limit_of(hint)
+    if limit is not None and value is not None and not limit.allows(value):
+        raise ParameterError(f"{name} is {value!r}, {expected(hint)}")
+
+
+T = typing.TypeVar("T")
+
+
+def checked(options: T) -> T:
+    """Give back options whose fields are all inside their limits.
+
+    Raises
+    ------
+    ParameterError
+        One is not.
+    """
+    hints = typing.get_type_hints(type(options), include_extras=True)
+    for name, hint in hints.items():
+        check_limit(name, getattr(options, name), hint)
+    return options
+
+
+def _bare(hint: Any) -> Any:  # noqa: ANN401  # a type
+    """Give the type without what is said beside it."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
+
+
 def is_optional(hint: Any) -> bool:  # noqa: ANN401  # a type
     """Whether a parameter of this type may have no value."""
+    hint = _bare(hint)
     return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
 
 
 def plain_type(hint: Any) -> Any:  # noqa: ANN401  # a type
     """Give the type without None; a word or the path of a file is a text."""
+    hint = _bare(hint)
     if not is_optional(hint):
         return str if typing.get_origin(hint) in (types.UnionType, typing.Union) else hint
     return next(kind for kind in typing.get_args(hint) if kind is not type(None))
@@ -202,29 +206,28 @@ def item_choices_of(hint: Any) -> tuple[str, ...]:  # noqa: ANN401  # a type
     return choices_of(typing.get_args(plain)[0]) if typing.get_origin(plain) is tuple else ()
 
 
-def expected(name: str, hint: Any) -> str:  # noqa: ANN401  # a type
+def expected(hint: Any) -> str:  # noqa: ANN401  # a type
     """Say what a parameter may be.
 
     Parameters
     ----------
-    name : str
-        The parameter.
     hint : type
-        Its type.
+        Its type, as declared at the option.
 
     Returns
     -------
     str
         Such as ``expected a whole number, 0 or more``.
     """
+    rule = limit_of(hint) or Limit()
     choices = choices_of(hint)
     if choices:
         return f"expected one of: {', '.join(choice or chr(39) * 2 for choice in choices)}"
     if words := item_choices_of(hint):
         return f"expected a list of: {', '.join(words)}"
     plain = plain_type(hint)
-    limit = str(LIMITS.get(name, ""))
-    if name in LIMITS and LIMITS[name].pattern:
+    limit = str(rule)
+    if rule.pattern:
         return f"expected {limit}"
     if typing.get_origin(plain) is tuple:
         return f"expected a list of numbers {limit}, such as [10, 25]".replace("  ", " ")
