@@ -36,6 +36,7 @@ def optionNames() {
             'seed'
         ],
         pool_tile_positions: ['distortion', 'resolution_um'],
+        take_positions: [],
         stitch_3d: [
             'stitch_blending_method', 'stitch_gain_compensation', 'stitch_preview', 'ngff_version',
             'compressor', 'sharding_factor', 'n_levels'

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, get_type_hints
 
-from mosaicflow.limits import check_limit, plain_type
+from mosaicflow.limits import check_limit, checked, plain_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,6 +113,11 @@ class Contract:
     parameters: Mapping[str, inspect.Parameter]
 
     @property
+    def signature(self) -> inspect.Signature:
+        """How the function is called."""
+        return inspect.Signature(list(self.parameters.values()), return_annotation=None)
+
+    @property
     def summary(self) -> str:
         """Its first sentence."""
         return _document_of(self.doc).short_description or ""
@@ -146,7 +151,7 @@ class Contract:
             if own:
                 values = {one: flat.pop(one) for one in own}
                 flat[name] = replace(flat.get(name, parameter.default), **values)
-        bound = inspect.Signature(list(self.parameters.values())).bind(**flat)
+        bound = self.signature.bind(**flat)
         bound.apply_defaults()
         return dict(bound.arguments)
 
@@ -179,21 +184,22 @@ def stage(
     def declare(body: Callable[Concatenate[StageReport, P], None]) -> Callable[P, None]:
         parameters = _parameters(body)
         own = Contract(body.__name__, per, label, title, icon, body.__doc__ or "", parameters)
-        signature = inspect.Signature(list(parameters.values()), return_annotation=None)
 
         @functools.wraps(body)
         def run(*args: P.args, **given: P.kwargs) -> None:
             from mosaicflow.io.report import StageReport
 
             arguments = own.bind(given)
-            for name, option in own.options.items():
-                check_limit(name, _value(arguments, name), option.hint)
+            for name, value in arguments.items():
+                check_limit(name, value, parameters[name].annotation)
+                if is_dataclass(value):
+                    checked(value)
             report = StageReport.of(own.name, arguments if with_inputs else {})
             body(report, *args, **arguments)
 
         # The report is the body's own affair: callers see the arguments that they give.
         del run.__wrapped__
-        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__signature__ = own.signature  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in parameters.values()}
         CONTRACTS[own.name] = own
         return run
@@ -222,13 +228,6 @@ def _fields(parameter: inspect.Parameter) -> set[str]:
     """List the options that an argument groups; none where it is one value."""
     group = parameter.default
     return {one.name for one in fields(group)} if is_dataclass(group) else set()
-
-
-def _value(arguments: Mapping[str, Any], option: str) -> Any:  # noqa: ANN401  # any option
-    if option in arguments:
-        return arguments[option]
-    groups = (one for one in arguments.values() if is_dataclass(one))
-    return next(getattr(one, option) for one in groups if hasattr(one, option))
 
 
 @cache

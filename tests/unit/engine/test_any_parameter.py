@@ -4,7 +4,7 @@ import time
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mosaicflow.engine.declared import ENGINE_PARAMETERS
@@ -28,6 +28,7 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=400)
+@example(name="overrides", value="9" * 5000)
 @given(name=st.sampled_from(NAMES), value=VALUES)
 def test_any_value_is_taken_or_refused_by_name(name, value):
     start = time.process_time()
