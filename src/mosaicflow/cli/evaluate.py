@@ -45,21 +45,8 @@ def _lines(result: Evaluation) -> list[str]:
             f" worst {tiles.worst_px:.3f} px (tile {tiles.worst_tile})"
         )
     lines += _placement(result)
-    if (slices := result.slices) is not None:
-        lines.append(
-            f"slice transforms   median {slices.shift_median_px:.3f} px and"
-            f" {slices.rotation_median_deg:.3f} deg, worst {slices.shift_worst_px:.3f} px and"
-            f" {slices.rotation_worst_deg:.3f} deg between neighbours"
-        )
-        lines.append(
-            f"slice depths       worst step {slices.depth_step_worst_um:.2f} um,"
-            f" spread {slices.depth_spread_um:.2f} um"
-        )
-        if slices.gap_shift_rms_px is not None:
-            lines.append(
-                f"across gaps        rms {slices.gap_shift_rms_px:.2f} px per axis"
-                f" over {slices.n_gaps}"
-            )
+    lines += _slices(result)
+    lines += _pairs(result)
     if (field := result.flatfield) is not None:
         lines.append(
             f"flat field         rms error {field.rms_percent:.2f} %"
@@ -107,6 +94,37 @@ def _placement(result: Evaluation) -> list[str]:
         rms = math.sqrt(math.fsum(value**2 for value in known) / len(known))
         lines.append(f"error / sigma      of links {rms:.2f} (rms)")
     return lines
+
+
+def _slices(result: Evaluation) -> list[str]:
+    """Say how neighbours lie on each other."""
+    if (slices := result.slices) is None:
+        return []
+    lines = [
+        f"slice transforms   median {slices.shift_median_px:.3f} px and"
+        f" {slices.rotation_median_deg:.3f} deg, worst {slices.shift_worst_px:.3f} px and"
+        f" {slices.rotation_worst_deg:.3f} deg between neighbours",
+        f"slice depths       worst step {slices.depth_step_worst_um:.2f} um,"
+        f" spread {slices.depth_spread_um:.2f} um",
+    ]
+    if slices.gap_shift_rms_px is not None:
+        lines.append(
+            f"across gaps        rms {slices.gap_shift_rms_px:.2f} px per axis over {slices.n_gaps}"
+        )
+    return lines
+
+
+def _pairs(result: Evaluation) -> list[str]:
+    """Say whether the standard errors of registered pairs are right."""
+    if (links := result.links) is None:
+        return []
+    known = {
+        "shift": links.shift_calibration,
+        "rotation": links.rotation_calibration,
+        "depth": links.depth_calibration,
+    }
+    parts = [f"of their {name} {value:.2f}" for name, value in known.items() if value is not None]
+    return [f"pairs              error / sigma {', '.join(parts)} (rms)"] if parts else []
 
 
 def _some(names: tuple[str, ...]) -> str:

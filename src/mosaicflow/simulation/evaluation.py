@@ -20,6 +20,7 @@ from mosaicflow.simulation.light_error import (
     distortion_error,
     flatfield_error,
 )
+from mosaicflow.simulation.link_error import LinkErrors, link_errors
 from mosaicflow.simulation.placement_error import (
     SlicePlacementScore,
     placement_errors,
@@ -100,6 +101,7 @@ class Evaluation:
     tiles: TileErrors | None
     placement: tuple[SlicePlacementScore, ...]
     slices: SliceErrors | None
+    links: LinkErrors | None
     flatfield: FlatFieldError | None
     distortion: DistortionError | None
     curvature: CurvatureError | None
@@ -139,12 +141,14 @@ def evaluate(run: Path, truth: Path, *, output: Path | None = None) -> Evaluatio
     files = find_results(run)
     placements = read_placements(files)
     alignment = read_alignment(files)
-    maps = _slice_maps(files, known, placements, alignment)
+    frames = _slice_frames(files, known, placements)
+    maps = _slice_maps(known, frames, alignment)
     result = Evaluation(
         counts=_counts(files, known, placements, alignment),
         tiles=_tile_errors(known, placements),
         placement=placement_errors(files, truth, known, placements),
         slices=measure_slices(maps, known, _plane_um(known, alignment)),
+        links=link_errors(files, known, frames),
         flatfield=flatfield_error(files, truth),
         distortion=distortion_error(files, truth),
         curvature=curvature_error(files, truth),
@@ -201,25 +205,33 @@ def _tile_errors(
     )
 
 
-def _slice_maps(
-    files: PublishedFiles,
-    known: Mapping[str, Any],
-    placements: Mapping[int, RunPlacement],
-    alignment: Mapping[str, Any] | None,
-) -> list[SliceMap]:
-    """Compose, per aligned slice, specimen -> native px -> working px -> canvas px."""
-    if alignment is None:
-        return []
+def _slice_frames(
+    files: PublishedFiles, known: Mapping[str, Any], placements: Mapping[int, RunPlacement]
+) -> dict[int, tuple[F64, F64]]:
+    """Slice id -> matrix and offset from specimen um to px of the stitched slice."""
     present = _present(known)
-    truths = {piece["slice_id"]: piece for piece in known["slices"]}
-    maps = []
-    for entry in alignment["slices"]:
-        slice_id = int(entry["slice_id"])
+    frames = {}
+    for piece in known["slices"]:
+        slice_id = piece["slice_id"]
         placement = placements.get(slice_id)
         if slice_id in present and placement and placement.corners_px:
             _, _, translation = _residuals(present[slice_id], placement)
-            to_slice = _specimen_to_slice(files, known, truths[slice_id], (placement, translation))
-            maps.append(_to_canvas(entry, truths[slice_id], *to_slice))
+            frames[slice_id] = _specimen_to_slice(files, known, piece, (placement, translation))
+    return frames
+
+
+def _slice_maps(
+    known: Mapping[str, Any],
+    frames: Mapping[int, tuple[F64, F64]],
+    alignment: Mapping[str, Any] | None,
+) -> list[SliceMap]:
+    """Compose, per aligned slice, specimen -> px of the slice -> canvas px."""
+    truths = {piece["slice_id"]: piece for piece in known["slices"]}
+    maps = [
+        _to_canvas(entry, truths[slice_id], *frames[slice_id])
+        for entry in (alignment or {}).get("slices", ())
+        if (slice_id := int(entry["slice_id"])) in frames
+    ]
     return sorted(maps, key=lambda one: one.slice_id)
 
 

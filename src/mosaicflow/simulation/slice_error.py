@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.simulation.results import SliceMap
 
-__all__ = ["PairError", "SliceErrors", "measure_slices"]
+__all__ = ["PairError", "SliceErrors", "measure_slices", "middle_um"]
 
 F64 = NDArray[np.float64]
 
@@ -125,7 +125,7 @@ def measure_slices(
     gaps = [one for one in pairs if one.is_gap]
     joined = [one for one in pairs if not one.is_gap] or pairs
     gaps = gaps if len(gaps) < len(pairs) else []
-    middles = [_middle_um(truths[one.slice_id]) for one in maps]
+    middles = [middle_um(truths[one.slice_id]) for one in maps]
     common = np.mean(middles, axis=0)[None, :]
     spots = np.array([one(common)[0] for one in maps])
     depth = np.array([m.z_plane - truths[m.slice_id]["face_um"] / plane_um for m in maps])
@@ -158,7 +158,7 @@ def _pair(
     plane_um: float,
 ) -> PairError:
     upper, lower = truths[one.slice_id], truths[two.slice_id]
-    place = (_middle_um(upper) + _middle_um(lower))[None, :] / 2
+    place = (middle_um(upper) + middle_um(lower))[None, :] / 2
     y, x = (two(place) - one(place))[0]
     lattice = known["settings"]["lattice"]
     imaged_um = lattice["tile_shape"][0] * lattice["pitch_um"][0] - lattice["water_um"]
@@ -173,7 +173,7 @@ def _pair(
     )
 
 
-def _middle_um(piece: Mapping[str, Any]) -> F64:
+def middle_um(piece: Mapping[str, Any]) -> F64:
     """Middle of a slice's tiles in the specimen."""
     centre = 1000 * np.mean([tile["centre_mm"] for tile in piece["tiles"]], axis=0)
     return np.asarray(rotation(-piece["angle_deg"]) @ (centre - np.array(piece["shift_um"])))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mosaicflow.errors import FormatError
+from mosaicflow.slices.shadow import Shadow
 from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
@@ -305,6 +306,9 @@ class DepthProfile:
         Recorded value, over the level, that becomes 0 and 1 in the volume.
     slices : tuple of SliceNote
         One per slice placed, where measured.
+    shadow : Shadow or None
+        How strong the shadows are that tissue throws on what lies below it; None where none are
+        proven.
     """
 
     source: Source
@@ -315,6 +319,7 @@ class DepthProfile:
     black: float = 0.0
     white: float = 1.0
     slices: tuple[SliceNote, ...] = ()
+    shadow: Shadow | None = None
 
     def level_at(self, depth_um: NDArray[np.floating]) -> F64:
         """Interpolate the level at depths below the face [um]; constant beyond the ends."""
@@ -336,6 +341,7 @@ class DepthProfile:
             "black": float(f"{self.black:.9g}"),
             "white": float(f"{self.white:.9g}"),
             "slices": [asdict(note) for note in self.slices],
+            "shadow": None if self.shadow is None else self.shadow.to_json(),
         }
 
     @classmethod
@@ -360,6 +366,7 @@ class DepthProfile:
                 float(record["black"]),
                 float(record["white"]),
                 tuple(SliceNote(**note) for note in record["slices"]),
+                Shadow.from_json(record["shadow"]) if record.get("shadow") else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _unreadable(where, repr(error)) from error

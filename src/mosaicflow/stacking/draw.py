@@ -156,6 +156,6 @@ class _Column:
         source = plan.lateral.source(self._target)
         if source is None:
             return None
-        data = plan.settled(source, recorded=self._light.recorded)
+        data = self._light.read(plan, index, source)
         sampler = Sampler(plan.lateral, self._target, source, np.asarray(data.any(axis=0)))
         return SampledSlice(sampler, partial(plan.mixed, data), self._light.tones[index])

@@ -10,6 +10,7 @@ import numpy as np
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_document
 from mosaicflow.slices.depth_profile import DepthProfile
+from mosaicflow.slices.shadow import lift_shadows
 from mosaicflow.stacking.brightness import Display, PlaneTone, even_seams, with_gains
 from mosaicflow.stacking.gains import solve_gains, sure_steps
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.slices.depth_profile import SliceNote
+    from mosaicflow.slices.shadow import Shadow
     from mosaicflow.stacking.gains import SeamLevel
     from mosaicflow.stacking.plan import Seam
+    from mosaicflow.stacking.sampling import Window
     from mosaicflow.stacking.slice_plan import SlicePlan
 
 __all__ = ["Balance", "SliceLight", "balance", "intensity_record", "read_profile", "start_light"]
@@ -44,12 +47,25 @@ class SliceLight:
         Gain of each slice that is in its tone already.
     recorded : bool
         Whether the slices' values are taken as they were before `normalize`.
+    shadow : Shadow or None
+        Shadows to be lifted.
+    levels : tuple of ndarray
+        Per slice, what its planes usually show: the depth profile times its own brightness.
     """
 
     tones: Sequence[PlaneTone]
     display: Display
     starts: tuple[float, ...]
     recorded: bool = False
+    shadow: Shadow | None = None
+    levels: tuple[NDArray[np.float64], ...] = ()
+
+    def read(self, plan: SlicePlan, index: int, source: Window) -> NDArray[np.float32]:
+        """Read a window (z, y, x) of slice number `index`, its shadows lifted."""
+        data = plan.settled(source, recorded=self.recorded)
+        if self.shadow is not None:
+            lift_shadows(data, self.shadow, self.levels[index], thickness=plan.thickness)
+        return data
 
     @classmethod
     def as_stored(cls, plans: Sequence[SlicePlan]) -> SliceLight:
@@ -76,7 +92,7 @@ def start_light(plans: Sequence[SlicePlan], profile: DepthProfile, plane_um: flo
     if profile.source != "measured":
         return SliceLight.as_stored(plans)
     notes = {note.slice_id: note for note in profile.slices}
-    tones, starts = [], []
+    tones, starts, levels = [], [], []
     for plan in plans:
         note = notes.get(plan.store.slice_id)
         if note is None or plan.store.scale is None:
@@ -90,7 +106,16 @@ def start_light(plans: Sequence[SlicePlan], profile: DepthProfile, plane_um: flo
         # Noise stays while light fades with depth. Less or more fine structure than the other
         # slices have at equal depth is blur or noise: either way the slice shows less.
         tones.append(PlaneTone(gain / level, level**2 * np.exp(-abs(note.detail))))
-    return SliceLight(tones, Display(profile.black, profile.white), tuple(starts), recorded=True)
+        own_um = (np.arange(plan.store.shape[0]) + 0.5) * plan.store.pitch_um[0]
+        levels.append(profile.level_at(own_um) * np.exp(note.log_level))
+    return SliceLight(
+        tones,
+        Display(profile.black, profile.white),
+        tuple(starts),
+        recorded=True,
+        shadow=profile.shadow,
+        levels=tuple(levels),
+    )
 
 
 def _start_gain(note: SliceNote) -> float:
@@ -137,5 +162,5 @@ def balance(
 def intensity_record(profile: DepthProfile) -> dict[str, Any]:
     """Describe for the volume's metadata how grey values were made from recorded ones."""
     plain = profile.to_json()
-    kept = ("source", "reason", "plane_um", "level", "black", "white")
+    kept = ("source", "reason", "plane_um", "level", "black", "white", "shadow")
     return {name: plain[name] for name in kept if name in plain}

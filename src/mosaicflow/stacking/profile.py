@@ -20,6 +20,7 @@ from mosaicflow.slices.depth_profile import (
     middle_ratio,
 )
 from mosaicflow.slices.masks import log_otsu
+from mosaicflow.slices.shadow import SharedBlocks, measure_shadow
 from mosaicflow.slices.stored import open_slice
 from mosaicflow.spread import spread_about
 from mosaicflow.stacking.channel import of_channel
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.report import StageReport
     from mosaicflow.slices.depth_profile import DepthFit
+    from mosaicflow.slices.shadow import ShadowFit
     from mosaicflow.stacking.sampling import Window
     from mosaicflow.stacking.slice_plan import SlicePlan
 
@@ -53,6 +55,9 @@ _LEAST_TISSUE = 0.05
 _MOST_UNCERTAIN = 0.07
 # Of the brightest values of all planes, how many lie below 1: the very brightest plane may be dirt.
 _WHITE_PERCENTILE = 95
+# Pairs of slices, spread over the stack, and blocks of each that tell how strong shadows are. They
+# are kept in memory; a quarter of each gives the strength to 2 %.
+_SHADOW_PAIRS, _SHADOW_BLOCKS = 24, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +99,17 @@ def find_profile(
             f"slice {scaled[0]} was normalised and others were not",
             remedy="run normalize on all slices with the same normalize_enabled",
         )
-    found, details = _compare_all(plans, solved.canvas_yx, threads)
+    seen = _compare_all(plans, solved.canvas_yx, threads)
+    found = seen.ratios
     depth = max(plan.span.depth for plan in plans)
     fit = fit_depth(found, len(plans), depth, n_planes=solved.n_planes)
     if reason := _doubt(fit, len(plans)):
         return DepthProfile("per-slice", reason)
-    profile = _profile(plans, found, details, fit, solved.pitch_um[0])
+    profile = _profile(plans, seen, fit, solved.pitch_um[0])
+    shadow = _shadow(seen.pairs, fit, profile)
     _describe(report, profile, found, fit)
-    return profile
+    _describe_shadow(report, shadow)
+    return replace(profile, shadow=shadow.shadow)
 
 
 def _doubt(fit: DepthFit, n_slices: int) -> str:
@@ -118,13 +126,24 @@ def _doubt(fit: DepthFit, n_slices: int) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class _ShownAlike:
+    """What the slices show of each other: ratios, fine structure, and blocks of some pairs."""
+
+    ratios: Comparisons
+    details: Sequence[NDArray[np.float64]]
+    pairs: Sequence[tuple[int, SharedBlocks]]
+
+
 def _compare_all(
     plans: Sequence[SlicePlan], canvas_yx: tuple[int, int], threads: int
-) -> tuple[Comparisons, list[NDArray[np.float64]]]:
+) -> _ShownAlike:
     """Compare planes within slices and between neighbours; of slices, two are held at a time."""
     windows = sample_windows(plans[len(plans) // 2], canvas_yx, inner=1.0)
     rows: list[tuple[int, int, int, int, float, float]] = []
     details = []
+    pairs = []
+    kept = set(np.linspace(1, len(plans) - 1, _SHADOW_PAIRS).round().astype(int).tolist())
     above: _Blocks | None = None
     for index, plan in enumerate(plans):
         here = _blocks(plan, windows, threads)
@@ -132,9 +151,30 @@ def _compare_all(
         if above is not None:
             lag = plan.span.first - plans[index - 1].span.first
             rows += _between(index, lag, above, here)
+            if index in kept:
+                pairs.append((index, _shared(lag, above, here)))
         details.append(_log_detail(here))
         above = here
-    return Comparisons.of(rows), details
+    return _ShownAlike(Comparisons.of(rows), details, pairs)
+
+
+def _shared(lag: int, above: _Blocks, here: _Blocks) -> SharedBlocks:
+    """Keep blocks of tissue that both slices show."""
+    both = np.flatnonzero(above.tissue & here.tissue)
+    both = both[:: max(1, -(-len(both) // _SHADOW_BLOCKS))]
+    return SharedBlocks(above.values[:, both], here.values[:, both], lag)
+
+
+def _shadow(
+    pairs: Sequence[tuple[int, SharedBlocks]], fit: DepthFit, profile: DepthProfile
+) -> ShadowFit:
+    """Measure shadows once each slice's own brightness is known."""
+    gains = np.exp(-fit.log_gain).astype(np.float32)
+    even = [
+        SharedBlocks(pair.upper * gains[index - 1], pair.lower * gains[index], pair.lag)
+        for index, pair in pairs
+    ]
+    return measure_shadow(even, profile.level)
 
 
 def _blocks(plan: SlicePlan, windows: Sequence[Window], threads: int) -> _Blocks:
@@ -206,12 +246,9 @@ def _log_detail(here: _Blocks) -> NDArray[np.float64]:
 
 
 def _profile(
-    plans: Sequence[SlicePlan],
-    found: Comparisons,
-    details: Sequence[NDArray[np.float64]],
-    fit: DepthFit,
-    plane_um: float,
+    plans: Sequence[SlicePlan], seen: _ShownAlike, fit: DepthFit, plane_um: float
 ) -> DepthProfile:
+    found = seen.ratios
     depths = np.arange(len(fit.log_level))
     known = np.isfinite(fit.log_level)
     level = np.exp(np.interp(depths, depths[known], fit.log_level[known]))
@@ -219,7 +256,7 @@ def _profile(
     profile = DepthProfile("measured", "", plane_um, level, fit.sigma)
     ends = [_ends(plan, profile) for plan in plans]
     odd = _against_others([np.log(white) for _, white in ends])
-    sharp = _against_others(details)
+    sharp = _against_others(seen.details)
     notes = tuple(
         SliceNote(
             plan.store.slice_id,
@@ -283,3 +320,17 @@ def _describe(
             f"slices {', '.join(map(str, alone))} share no tissue with another: their brightness "
             "is matched to that of the others, the specimen's own contrast with it"
         )
+
+
+def _describe_shadow(report: StageReport, found: ShadowFit) -> None:
+    """Say how strong shadows are, and what lifting them is worth where that was not fitted."""
+    if not math.isfinite(found.strength):
+        return
+    text = "light that a plane of typical tissue takes from what lies below it"
+    report.metric("shadow_strength", 100 * found.strength, "%", text)
+    report.metric("shadow_sigma", 100 * found.sigma, "%", "standard error of it")
+    text = "spread (MAD) of log ratios of blocks that two slices show, not used for the fit, {}"
+    for name, value in (("before", found.spread_before), ("after", found.spread_after)):
+        when = text.format(f"{name} shadows are lifted")
+        report.metric(f"shadow_spread_{name}", value, "", when)
+    report.metric("shadows_lifted", found.shadow is not None, "", "whether they are")

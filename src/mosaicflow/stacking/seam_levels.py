@@ -163,7 +163,7 @@ def _seam_patch(
     source = plan.lateral.source(target)
     if source is None:
         return _SeamPatch(empty, empty)
-    data = plan.settled(source, recorded=light.recorded)
+    data = light.read(plan, index, source)
     sampler = Sampler(plan.lateral, target, source, np.asarray(data.any(axis=0)))
     means = []
     for row, seam in enumerate(around):

@@ -39,6 +39,8 @@ class SlicePlan:
         How its canvas planes average its own.
     sunk_planes : float
         How far the slice's face lies below the first of them [its own planes].
+    thickness : float
+        Of the slice's own planes [canvas planes].
     """
 
     store: SliceStore
@@ -46,6 +48,7 @@ class SlicePlan:
     span: DepthSpan
     planes: list[tuple[int, NDArray[np.float32]]]
     sunk_planes: float = 0.0
+    thickness: float = 1.0
 
     def settled(self, source: Window, *, recorded: bool) -> NDArray[np.float32]:
         """Read a window (z, y, x) with the face where the volume has it."""
@@ -109,4 +112,6 @@ def _plan(store: SliceStore, one: AlignedSlice, alignment: Alignment) -> SlicePl
     usable = store.level.attrs.get("usable_planes", n_z) * store.pitch_um[0] / canvas_um[0]
     span = DepthSpan(store.slice_id, one.first_plane, depth, max(1, math.floor(usable + 0.5)))
     sunk = one.sunk_planes * canvas_um[0] / store.pitch_um[0]
-    return SlicePlan(store, LateralMap(matrix, offset, (n_y, n_x)), span, weights, sunk)
+    lateral = LateralMap(matrix, offset, (n_y, n_x))
+    thickness = store.pitch_um[0] / canvas_um[0]
+    return SlicePlan(store, lateral, span, weights, sunk, thickness)

@@ -148,6 +148,55 @@ def test_slice_errors_are_those_put_in(run, acquisition, tmp_path):
     assert slices.z_worst_planes == pytest.approx(2)
 
 
+def pair_record(upper, lower, run, um, *, miss_px=0.0, miss_deg=0.0, miss_um=0.0):
+    """The transform file of a pair that is right but for what it misses."""
+    ids = upper["slice_id"], lower["slice_id"]
+    turn = rotation(lower["angle_deg"] - upper["angle_deg"])
+    offset = np.array([3.0, -2.0])  # any place that the stage may report
+    # Where the specimen's origin lies in either slice: its corner lies at the first tile's.
+    shifts = [
+        np.array(piece["shift_um"]) / um + run.positions[i][0] - run.gauges[i]
+        - np.array([piece["tiles"][0][key] for key in ("row_px", "col_px")])
+        for i, piece in zip(ids, (upper, lower), strict=True)
+    ]  # fmt: skip
+    center = np.array([31.0, 22.5])
+    move = shifts[1] - turn @ shifts[0] + offset + turn @ center - center
+    return {
+        "type": "rigid2d", "convention": "pull", "fixed_id": ids[0], "moving_id": ids[1],
+        "angle_deg": lower["angle_deg"] - upper["angle_deg"] + miss_deg,
+        "center_yx": center.tolist(), "translation_yx": np.add(move, [miss_px, 0]).tolist(),
+        "stage_offset_yx": offset.tolist(), "pitch_um": [um] * 3, "resolution_um": um,
+        "status": "ok", "distance_planes": 0.0, "sigma_px": 0.1, "sigma_deg": 0.02,
+        "z_drift_planes": (lower["face_um"] - upper["face_um"] + miss_um) / um
+        - (ids[1] - ids[0]) * 0.2 * 1000 / um,
+        "z_sigma_planes": 0.05,
+    }  # fmt: skip
+
+
+def test_pairs_are_judged_by_the_errors_they_claim(run, acquisition, tmp_path):
+    known = read_json(acquisition.truth / "truth.json")
+    um, pieces = run.resolution_um, known["slices"]
+    root = run.write(tmp_path / "run")
+    right = pair_record(pieces[0], pieces[1], run, um)
+    wrong = pair_record(pieces[1], pieces[2], run, um, miss_px=0.3, miss_um=1.0)
+    turned = pair_record(pieces[0], pieces[2], run, um, miss_deg=0.03)
+    turned |= {"z_sigma_planes": None}
+    failed = {**wrong, "fixed_id": 0, "moving_id": 2, "status": "error", "sigma_px": None}
+    for name, record in (("z00_z01", right), ("z01_z02", wrong), ("z00_z02", turned)):
+        write_json(root / f"transforms/{name}_transform.json", {"schema": 1, **record})
+    links = evaluate(root, acquisition.truth).links
+    by_ids = {(one.fixed_id, one.moving_id): one for one in links.pairs}
+    assert np.hypot(*by_ids[0, 1].shift_yx_px) < 1e-9
+    assert by_ids[1, 2].shift_yx_px == pytest.approx((0.3, 0))
+    assert by_ids[1, 2].depth_um == pytest.approx(1.0)
+    assert by_ids[0, 2].rotation_deg == pytest.approx(0.03)
+    assert by_ids[0, 2].depth_um is None
+    assert links.rotation_calibration == pytest.approx(1.5 / np.sqrt(3))
+    assert links.depth_calibration == pytest.approx(2 / np.sqrt(2))
+    write_json(root / "transforms/z00_z02_transform.json", {"schema": 1, **failed})
+    assert len(evaluate(root, acquisition.truth).links.pairs) == 2
+
+
 def test_a_slice_without_an_image_is_no_error_of_the_run(tmp_path):
     settings = preset("toy", n_slices=3, bad_slices=(1,), seed=2)
     acquisition = simulate(tmp_path / "sim", settings=settings)
