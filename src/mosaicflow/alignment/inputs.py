@@ -91,12 +91,12 @@ class AlignmentInputs:
 
 def _galvo_stamp(store: SliceStore) -> dict[str, str]:
     """Give what create_mosaic_grid decided about the galvo; every later store carries it."""
-    galvo = store.level.attrs.get("galvo", {})
+    galvo = store.block.galvo
     stamp = {"slice_id": str(store.slice_id)}
-    if galvo.get("confidence") is not None:
+    if galvo.confidence is not None:
         stamp |= {
-            "galvo_confidence": f"{galvo['confidence']:.4g}",
-            "galvo_fix": "true" if galvo["applied"] else "false",
+            "galvo_confidence": f"{galvo.confidence:.4g}",
+            "galvo_fix": "true" if galvo.applied else "false",
         }
     return stamp
 

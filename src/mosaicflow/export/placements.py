@@ -11,6 +11,7 @@ from mosaicflow import names
 from mosaicflow.alignment.solution import AlignedSlice
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.formats.placements import TilePosition, bdv_xml, tile_configuration
+from mosaicflow.io.blocks import VolumeBlock
 from mosaicflow.io.tables import parse_bool, read_csv, read_document, write_text
 from mosaicflow.names import parse_slice_id
 from mosaicflow.slices.stored import SliceStore, open_slice
@@ -143,11 +144,12 @@ def _absent(what: str, level: ExportedLevel) -> InputError:
 
 def _drawn_slices(level: ExportedLevel, paths: Sequence[Path]) -> dict[int, _Drawn]:
     """Return the slices of the volume, in order of their numbers."""
-    where, block = str(level.reader.location), level.reader.attrs
+    where = str(level.reader.location)
     try:
-        plane_um, pixel_um = float(block["plane_pitch_um"]), float(block["pixel_pitch_um"])
-        places = [AlignedSlice.from_json(entry, where) for entry in block["slices"]]
-    except (KeyError, TypeError, ValueError, FormatError) as error:
+        block = VolumeBlock.from_attrs(level.reader.attrs, where)
+        places = [AlignedSlice.from_json(entry, where) for entry in block.slices]
+        plane_um, pixel_um = block.pitches_um(where)
+    except FormatError as error:
         raise InputError(
             f"{where}: does not tell where its slices lie ({error})",
             remedy="stack the slices again: volumes of other software or of earlier versions do"

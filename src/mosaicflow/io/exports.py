@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaicflow.errors import FormatError, ParameterError
+from mosaicflow.io.blocks import PlaneSpanBlock, VolumeBlock
 from mosaicflow.io.convert.orientation import SpaceAffine
 from mosaicflow.io.convert.volume import VolumeSource
 from mosaicflow.io.zarr import open_level, read_omezarr_info
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mosaicflow.io.zarr import LevelReader
@@ -143,37 +145,18 @@ def open_export(volume: StorePath, level: int = 0) -> ExportedLevel:
     finest_um = _UM_PER_MM * finest.resolution_mm[0]
     top_um = (finest.translation_um or (0.0,))[0] - finest_um / 2
     # Planes are counted as they were drawn, and the finest level may have another pitch.
-    plane_um = _length_of(reader.attrs.get("plane_pitch_um", finest_um), volume)
+    block = VolumeBlock.from_attrs(reader.attrs, str(volume))
+    plane_um = block.plane_pitch_um or finest_um
 
-    def spans(key: str) -> tuple[PlaneSpan, ...]:
-        planes = (_planes_of(entry, volume) for entry in reader.attrs.get(key, ()))
+    def spans(planes: Sequence[PlaneSpanBlock]) -> tuple[PlaneSpan, ...]:
+        ends = ((one.first_plane, one.stop_plane, one.slice_id) for one in planes)
         return tuple(
             PlaneSpan(top_um + plane_um * first, top_um + plane_um * stop, slice_id)
-            for first, stop, slice_id in planes
+            for first, stop, slice_id in ends
         )
 
     z, y, x = origin
+    slices = block.spans_of_slices(str(volume))
     return ExportedLevel(
-        reader, (z, y, x), spans("gaps"), spans("synthetic_planes"), spans("slices")
+        reader, (z, y, x), spans(block.gaps), spans(block.synthetic_planes), spans(slices)
     )
-
-
-def _length_of(entry: Any, volume: StorePath) -> float:  # noqa: ANN401  # parsed JSON
-    try:
-        length = float(entry)
-    except (TypeError, ValueError):
-        length = math.nan
-    if not (math.isfinite(length) and length > 0):
-        raise FormatError(f"{volume}: found plane_pitch_um {entry!r:.60}, expected a length in um")
-    return length
-
-
-def _planes_of(entry: Any, volume: StorePath) -> tuple[int, int, int | None]:  # noqa: ANN401
-    """Read a plane, a pair first and stop, or a slice, from the volume's attributes."""
-    try:
-        if isinstance(entry, dict):
-            return int(entry["first_plane"]), int(entry["stop_plane"]), int(entry["slice_id"])
-        first, stop = (entry, entry + 1) if isinstance(entry, int) else entry
-        return int(first), int(stop), None
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{volume}: planes {entry!r:.60} in its attributes: {error!r}") from error

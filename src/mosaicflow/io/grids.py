@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from mosaicflow.errors import FormatError, QualityError
+from mosaicflow.io.blocks import GridBlock
 from mosaicflow.io.images import StoredImage
 from mosaicflow.io.zarr import write_regions
 from mosaicflow.threads import map_threads
@@ -36,11 +38,22 @@ LATTICE_KEYS = (
 _Value = TypeVar("_Value")
 
 
+@dataclass(frozen=True)
 class MosaicGrid(StoredImage):
-    """A finished mosaic grid: tiles laid edge to edge, overlap and all."""
+    """A finished mosaic grid: tiles laid edge to edge, overlap and all.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    """
+
+    block: GridBlock = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        block = GridBlock.from_attrs(self.attrs, str(self.path))
+        object.__setattr__(self, "block", block)
         lateral = tuple(
             count * size for count, size in zip(self.grid_shape, self.tile_shape[1:], strict=True)
         )
@@ -54,26 +67,29 @@ class MosaicGrid(StoredImage):
     @property
     def slice_id(self) -> int:
         """Number of the slice."""
-        return int(self._required("slice_id"))
+        number = self.block.slice_id
+        if number is None:
+            raise FormatError(
+                f"{self.path}: the mosaicflow block has no 'slice_id'",
+                remedy="write the grid with create_mosaic_grid",
+            )
+        return number
 
     @property
     def tile_shape(self) -> tuple[int, int, int]:
         """Shape of one tile, (z, y, x)."""
-        n_z, n_y, n_x = self._required("tile_shape")
-        return int(n_z), int(n_y), int(n_x)
+        return self.block.tile_shape
 
     @property
     def grid_shape(self) -> tuple[int, int]:
         """Number of tiles along y and x, missing ones included."""
-        n_iy, n_ix = self._required("grid_shape")
-        return int(n_iy), int(n_ix)
+        return self.block.grid_shape
 
     @property
     def native_pitch_um(self) -> tuple[float, float, float]:
         """Voxel pitch (z, y, x) of the raw tiles in um; tile positions are in px of it."""
-        own = [pitch * 1000 for pitch in self.pitch_mm]
-        z, y, x = self.attrs.get("native_pitch_um", own)
-        return float(z), float(y), float(x)
+        z, y, x = (pitch * 1000 for pitch in self.pitch_mm)
+        return self.block.native_pitch_um or (z, y, x)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -98,7 +114,7 @@ class MosaicGrid(StoredImage):
     @property
     def tiles(self) -> list[TileIndex]:
         """Indices (iy, ix) of the tiles that hold data, row by row."""
-        missing = {(int(iy), int(ix)) for iy, ix in self.attrs.get("missing_tiles", [])}
+        missing = set(self.block.missing_tiles)
         n_iy, n_ix = self.grid_shape
         return [(iy, ix) for iy in range(n_iy) for ix in range(n_ix) if (iy, ix) not in missing]
 
@@ -124,22 +140,11 @@ class MosaicGrid(StoredImage):
             (iy, ix) -> (y, x) in px of this grid along the array axes, up to one common offset;
             empty when the raw data had no positions.
         """
-        stage = self.attrs.get("stage", {})
-        signs = (float(stage.get("sign_y") or 1), float(stage.get("sign_x") or 1))
-        pitch = self.pitch_mm[1:]
-        found = {}
-        for key, (y_mm, x_mm) in self.attrs.get("tile_positions_mm", {}).items():
-            iy, ix = (int(part) for part in key.split(","))
-            found[iy, ix] = (signs[0] * y_mm / pitch[0], signs[1] * x_mm / pitch[1])
-        return found
-
-    def _required(self, key: str) -> Any:  # noqa: ANN401  # an attribute of any JSON type
-        if key not in self.attrs:
-            raise FormatError(
-                f"{self.path}: the mosaicflow block has no '{key}', so the tiles are unknown",
-                remedy="write the grid with create_mosaic_grid",
-            )
-        return self.attrs[key]
+        (sign_y, sign_x), pitch = self.block.stage.known_sign_yx, self.pitch_mm[1:]
+        return {
+            tile: (sign_y * y_mm / pitch[0], sign_x * x_mm / pitch[1])
+            for tile, (y_mm, x_mm) in self.block.tile_positions_mm.items()
+        }
 
 
 def write_tiles(

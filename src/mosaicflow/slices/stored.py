@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import affine_transform
 
 from mosaicflow.errors import FormatError, InputError
+from mosaicflow.io.blocks import SliceBlock
 from mosaicflow.io.tables import check_schema
 from mosaicflow.io.zarr import LevelReader, open_level
 from mosaicflow.names import parse_slice_id
@@ -56,6 +57,8 @@ class SliceStore:
         Block face that the columns were moved to by whole planes; None when they were not moved.
     scale : PlaneScale or None
         What `normalize` did to each plane; None when the values are as recorded.
+    block : SliceBlock
+        The ``mosaicflow`` block of the store.
     """
 
     slice_id: int
@@ -66,6 +69,12 @@ class SliceStore:
     stage_corner_mm: tuple[float, float] | None
     face: Surface | None = None
     scale: PlaneScale | None = None
+    block: SliceBlock = field(default_factory=SliceBlock)
+
+    @property
+    def usable_planes(self) -> int:
+        """Planes from the face down that hold tissue in every column."""
+        return self.shape[0] if self.block.usable_planes is None else self.block.usable_planes
 
     def settled(
         self,
@@ -91,7 +100,7 @@ class SliceStore:
     def filled_planes(self) -> NDArray[np.int64]:
         """Count the planes that columns spread over the slice fill, from the face down."""
         n_z, n_y, n_x = self.shape
-        usable = min(int(self.level.attrs.get("usable_planes", n_z)), n_z)
+        usable = min(self.usable_planes, n_z)
         if self.face is None or usable == n_z:
             return np.full(1, usable)
         rows = range(0, n_y, max(1, n_y // _FACE_ROWS))
@@ -120,21 +129,19 @@ def open_slice(path: Path) -> SliceStore:
     if level.ndim != 3:
         raise FormatError(f"{path}: found {level.ndim} axes, expected a slice with axes z, y, x")
     z_um, y_um, x_um = (1000 * value for value in level.resolution_mm)
-    block = level.attrs
-    check_schema(block, str(path))
-    slice_id = int(block["slice_id"]) if "slice_id" in block else parse_slice_id(path)
-    row, column = (float(v) for v in block.get("canvas_origin_px") or (0.0, 0.0))
-    stage: dict[str, Any] = block.get("stage") or {}
-    corner = stage.get("origin_mm")
+    check_schema(level.attrs, str(path))
+    block = SliceBlock.from_attrs(level.attrs, str(path))
+    row, column = block.canvas_origin_px
     return SliceStore(
-        slice_id=slice_id,
+        slice_id=parse_slice_id(path) if block.slice_id is None else block.slice_id,
         level=level,
         pitch_um=(z_um, y_um, x_um),
         origin_mm=(row * y_um / 1000, column * x_um / 1000),
-        stage_sign=(float(stage.get("sign_y") or 1), float(stage.get("sign_x") or 1)),
-        stage_corner_mm=None if corner is None else (float(corner[0]), float(corner[1])),
-        face=Surface.from_record(block.get("surface"), level.shape[1:]),
-        scale=PlaneScale.from_json(block.get("intensity"), level.shape[0], path.name),
+        stage_sign=block.stage.known_sign_yx,
+        stage_corner_mm=block.stage.origin_mm,
+        face=Surface.from_record(block.surface, level.shape[1:]),
+        scale=PlaneScale.from_json(block.intensity, level.shape[0], path.name),
+        block=block,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mosaicflow.alignment.solution import Alignment, fit_canvas, frame_of
 from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.io.blocks import PlaneSpanBlock, VolumeBlock
 from mosaicflow.io.tables import SCHEMA, read_document
 from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct
 from mosaicflow.slices.stored import SliceStore, open_slice
@@ -209,17 +210,14 @@ def _block(
         }
         for plan, gain in zip(plans, balanced.gains, strict=True)
     ]
-    return report.block(
-        {"schema": SCHEMA},
-        kind="volume",
-        # Slices, gaps and synthetic planes are counted in these; levels have their own pitches.
+    empty = [gap for gap in solved.gaps if gap.stop_plane > gap.first_plane]
+    block = VolumeBlock(
         plane_pitch_um=solved.pitch_um[0],
-        # The transforms of slices count in pixels of this.
         pixel_pitch_um=solved.pitch_um[1],
         reference_id=solved.reference_id,
-        slices=slices,
+        slices=tuple(slices),
         intensity=intensity,
-        left_out=[one.to_json() for one in solved.left_out],
-        gaps=[gap.planes for gap in solved.gaps if gap.stop_plane > gap.first_plane],
-        synthetic_planes=[],
+        left_out=tuple(one.to_json() for one in solved.left_out),
+        gaps=tuple(PlaneSpanBlock(gap.first_plane, gap.stop_plane) for gap in empty),
     )
+    return report.block({"schema": SCHEMA}, **block.to_attrs())

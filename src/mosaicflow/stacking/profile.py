@@ -276,7 +276,7 @@ def _profile(
 def _ends(plan: SlicePlan, profile: DepthProfile) -> tuple[NDArray[np.float64], ...]:
     """Background and brightest value of a slice's usable planes, over the profile."""
     scale, store = plan.store.scale, plan.store
-    usable = min(int(store.level.attrs.get("usable_planes", store.shape[0])), store.shape[0])
+    usable = min(store.usable_planes, store.shape[0])
     if scale is None:  # checked before; for the types
         return np.empty(0), np.empty(0)
     planes = slice(0, max(usable, 1))

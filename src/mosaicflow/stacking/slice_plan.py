@@ -109,7 +109,7 @@ def _plan(store: SliceStore, one: AlignedSlice, alignment: Alignment) -> SlicePl
         depth = max(1, math.floor(n_z * store.pitch_um[0] / canvas_um[0] + 0.5))
     depth = min(depth, alignment.n_planes - one.first_plane)
     weights = plane_weights(n_z, store.pitch_um[0], depth, canvas_um[0])
-    usable = store.level.attrs.get("usable_planes", n_z) * store.pitch_um[0] / canvas_um[0]
+    usable = store.usable_planes * store.pitch_um[0] / canvas_um[0]
     span = DepthSpan(store.slice_id, one.first_plane, depth, max(1, math.floor(usable + 0.5)))
     sunk = one.sunk_planes * canvas_um[0] / store.pitch_um[0]
     lateral = LateralMap(matrix, offset, (n_y, n_x))

@@ -11,8 +11,8 @@ from mosaicflow.stages._contract import Wired, stage
 
 if TYPE_CHECKING:
     from mosaicflow.acquisition.read.grid_build import GridBuild
-    from mosaicflow.acquisition.read.grid_plan import GalvoResult
     from mosaicflow.acquisition.tiles import SliceTiles
+    from mosaicflow.io.blocks import GalvoBlock
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.zarr import OmeZarrWriter
 
@@ -114,7 +114,7 @@ def _check_channel(number: int, found: SliceTiles, tiles: Path) -> None:
 
 def _write_grid(
     build: GridBuild,
-    galvo: GalvoResult,
+    galvo: GalvoBlock,
     output: Path,
     *,
     channel: str,
@@ -172,7 +172,7 @@ def _write_problems(found: SliceTiles, build: GridBuild, output: Path) -> None:
     )
 
 
-def _report(report: StageReport, found: SliceTiles, build: GridBuild, galvo: GalvoResult) -> None:
+def _report(report: StageReport, found: SliceTiles, build: GridBuild, galvo: GalvoBlock) -> None:
     import numpy as np
 
     rows, columns = found.grid_shape

@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter
 
 from mosaicflow.acquisition.read.camera import without_marker
 from mosaicflow.acquisition.read.galvo import Band, find_band
-from mosaicflow.acquisition.read.grid_plan import GalvoResult
 from mosaicflow.acquisition.read.reading import sample_bscans
+from mosaicflow.io.blocks import GalvoBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,7 +77,7 @@ def decide_galvo(
     tiles: SliceTiles,
     settings: GalvoSettings,
     find_marker: Callable[[Tile], Marker | None] | None = None,
-) -> GalvoResult:
+) -> GalvoBlock:
     """Find the shift that all tiles of a slice share, and say whether to apply it.
 
     Parameters
@@ -93,23 +93,23 @@ def decide_galvo(
 
     Returns
     -------
-    GalvoResult
+    GalvoBlock
         With a reason in words.
     """
     n_extra = _common_n_extra(tiles)
     if not (settings.fix or settings.detect):
-        return GalvoResult(n_extra, reason="not looked for")
+        return GalvoBlock(n_extra, reason="not looked for")
     if n_extra == 0:
-        return GalvoResult(n_extra, reason="the B-scans hold no return")
+        return GalvoBlock(n_extra, reason="the B-scans hold no return")
     source = _Source(root, tiles, find_marker)
     images = source.sampled_images()
     bands = [find_band(image, n_extra) for image in images]
     if not bands:
-        return GalvoResult(n_extra, 0, 0.0, reason="no tile has signal")
+        return GalvoBlock(n_extra, 0, 0.0, reason="no tile has signal")
     found = vote(bands, n_extra)
-    result = GalvoResult(n_extra, found.shift, round(found.confidence, 4))
+    result = GalvoBlock(n_extra, found.shift, round(found.confidence, 4))
     apply, reason = _judge(found, images, source, settings)
-    return GalvoResult(n_extra, result.shift, result.confidence, apply, reason)
+    return GalvoBlock(n_extra, result.shift, result.confidence, apply, reason)
 
 
 def vote(bands: Sequence[Band], n_extra: int) -> Vote:

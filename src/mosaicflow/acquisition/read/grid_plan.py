@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from mosaicflow.io.blocks import GridBlock, StageBlock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mosaicflow.acquisition.tiles import SliceTiles
+    from mosaicflow.io.blocks import GalvoBlock
 
-__all__ = ["GalvoResult", "grid_attributes", "grid_chunks"]
+__all__ = ["grid_attributes", "grid_chunks"]
 
 MAX_CHUNK_BYTES = 256 * 2**20
 Index = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class GalvoResult:
-    """What was decided about the galvo return of a slice.
-
-    Parameters
-    ----------
-    n_extra : int
-        Return A-lines per B-scan.
-    shift : int
-        Circular shift that brings the return to the end of the B-scan.
-    confidence : float or None
-        0 to 1; None when nothing was looked for.
-    applied : bool
-        Whether the shift was used.
-    reason : str
-        Why not, or how it was confirmed.
-    """
-
-    n_extra: int = 0
-    shift: int = 0
-    confidence: float | None = None
-    applied: bool = False
-    reason: str = ""
 
 
 def grid_chunks(tile_shape: tuple[int, int, int], itemsize: int = 4) -> tuple[int, int, int]:
@@ -69,7 +46,7 @@ def grid_chunks(tile_shape: tuple[int, int, int], itemsize: int = 4) -> tuple[in
 
 
 def grid_attributes(
-    tiles: SliceTiles, dropped: Mapping[str, list[Index]], galvo: GalvoResult
+    tiles: SliceTiles, dropped: Mapping[str, list[Index]], galvo: GalvoBlock
 ) -> dict[str, Any]:
     """Build the ``mosaicflow`` block of a mosaic grid.
 
@@ -79,49 +56,32 @@ def grid_attributes(
         The slice.
     dropped : mapping of str to list of index
         Tiles found out to be ``missing``, ``blank`` or ``saturated`` while reading.
-    galvo : GalvoResult
+    galvo : GalvoBlock
         The decision.
     """
     lost = set(dropped["missing"])
     present = [index for index in sorted(tiles.used) if index not in lost]
     rows, columns = tiles.grid_shape
     every = ((iy, ix) for iy in range(rows) for ix in range(columns))
-    positions = {
-        f"{iy},{ix}": list(tiles.used[iy, ix].centre_mm or ())
-        for iy, ix in present
-        if tiles.used[iy, ix].centre_mm is not None
-    }
-    sign_y, sign_x = tiles.stage.signs
-    return {
-        "kind": "mosaic_grid",
-        "slice_id": tiles.slice_id,
-        "tile_shape": list(tiles.tile_shape),
-        "grid_shape": list(tiles.grid_shape),
-        "index_origin": {"iy": tiles.index_origin[0], "ix": tiles.index_origin[1]},
-        "missing_tiles": [list(index) for index in every if index not in set(present)],
-        "blank_tiles": [list(index) for index in sorted(dropped["blank"])],
-        "saturated_tiles": [list(index) for index in sorted(dropped["saturated"])],
-        "overlap_fraction": tiles.overlap_fraction,
-        "positions": tiles.positions,
-        "tile_positions_mm": positions,
-        "stage": {
-            "sign_y": sign_y,
-            "sign_x": sign_x,
-            "origin_mm": list(tiles.stage.origin_mm),
-            "min_mm": list(tiles.stage.min_mm),
-            "max_mm": list(tiles.stage.max_mm),
-        },
-        "orientation": tiles.reader.orientation.describe(),
-        "galvo": {
-            "n_extra": galvo.n_extra,
-            "shift": galvo.shift,
-            "confidence": galvo.confidence,
-            "applied": galvo.applied,
-            "reason": galvo.reason,
-        },
-        "source": {
+    centres = ((index, tiles.used[index].centre_mm) for index in present)
+    stage = tiles.stage
+    return GridBlock(
+        slice_id=tiles.slice_id,
+        tile_shape=tiles.tile_shape,
+        grid_shape=tiles.grid_shape,
+        index_origin=tiles.index_origin,
+        missing_tiles=tuple(index for index in every if index not in set(present)),
+        blank_tiles=tuple(sorted(dropped["blank"])),
+        saturated_tiles=tuple(sorted(dropped["saturated"])),
+        overlap_fraction=tiles.overlap_fraction,
+        positions=tiles.positions,
+        tile_positions_mm={index: centre for index, centre in centres if centre is not None},
+        stage=StageBlock(stage.signs, stage.origin_mm, stage.min_mm, stage.max_mm),
+        orientation=tiles.reader.orientation.describe(),
+        galvo=galvo,
+        source={
             "root": tiles.root_name,
             "layout": tiles.layout,
             "n_tiles": len(tiles.tiles),
         },
-    }
+    ).to_attrs()
