@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Reason"]
+__all__ = ["Reason", "Skip"]
 
 
 class Reason(StrEnum):
@@ -29,3 +29,18 @@ class Reason(StrEnum):
     def is_automatic(self) -> bool:
         """Whether the images decided it, and not a person."""
         return self in (Reason.CALIBRATION, Reason.LONE, Reason.WEAK_RUN)
+
+
+class Skip(StrEnum):
+    """A code in ``skip_reason`` of the decisions: why a slice lies where the stage has it."""
+
+    SWITCHED_OFF = "switched_off"
+    """Its motion was found, and is left out on purpose."""
+    STATUS_ERROR = "status_error"
+    """Registration with a neighbour failed."""
+    ROTATION_ONLY = "rotation_only"
+    """It is turned as found; only its place is the stage's, as asked for."""
+    STAGE_BETTER = "stage_better"
+    """The stage predicts its links better than they do themselves."""
+    MISSING = "missing"
+    """No link holds it."""

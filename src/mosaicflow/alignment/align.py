@@ -13,6 +13,7 @@ from mosaicflow.alignment.graph import solve_graph
 from mosaicflow.alignment.poses import stage_poses
 from mosaicflow.alignment.solution import AlignedSlice
 from mosaicflow.alignment.trust import measured_trust, within_reach
+from mosaicflow.reasons import Skip
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -47,6 +48,8 @@ class SlicePlacement:
         Mean confidence of its links, weighted by their precision; 1 where somebody gave its place.
     reasons : tuple of str
         What was not used.
+    skip : Skip or None
+        Why it lies where the stage has it.
     evidence : mapping
         Numbers behind the decision; null where nothing could be measured.
     """
@@ -55,6 +58,7 @@ class SlicePlacement:
     source: str
     confidence: float
     reasons: tuple[str, ...]
+    skip: Skip | None
     evidence: Mapping[str, Any]
 
 
@@ -132,11 +136,13 @@ def place_by_evidence(
         own = [link for link in usable if i in (link.fixed_id, link.moving_id)]
         reliable = segments.count(one.segment) > 1 or len(slices) == 1
         move = np.subtract(poses[i].at_yx, upright[i].at_yx)
+        source = "manual" if i in given else _source(i == reference_id, own, reliable)
         placed[i] = SlicePlacement(
             pose=poses[i],
-            source="manual" if i in given else _source(i == reference_id, own, reliable),
+            source=source,
             confidence=1.0 if i in given else _confidence(own),
             reasons=_reasons(i, links, worse, evidence[i], has_links=bool(own)),
+            skip=_skip(i, source, links, worse),
             evidence={
                 **evidence[i],
                 "moved_from_stage_px": [round(float(value), 4) for value in move],
@@ -199,6 +205,17 @@ def _source(is_reference: bool, own: Sequence[SliceLink], reliable: bool) -> str
     return "stage" if reliable else "previous"
 
 
+def _skip(
+    slice_id: int, source: str, links: Sequence[SliceLink], worse: Collection[int]
+) -> Skip | None:
+    """Say by a code why a slice lies where the stage has it."""
+    if source not in ("stage", "previous"):
+        return None
+    if any(link.failed for link in links if slice_id in (link.fixed_id, link.moving_id)):
+        return Skip.STATUS_ERROR
+    return Skip.STAGE_BETTER if slice_id in worse else Skip.MISSING
+
+
 def _reasons(
     slice_id: int,
     links: Sequence[SliceLink],
@@ -239,6 +256,7 @@ def to_aligned(
             confidence=one.confidence,
             source=one.source,
             reasons=one.reasons,
+            skip=one.skip,
             evidence=one.evidence,
         )
         for i, one in sorted(placed.items())

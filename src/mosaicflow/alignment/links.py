@@ -7,8 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mosaicflow.alignment.transform import Rigid2D
-from mosaicflow.errors import FormatError
+from mosaicflow.alignment.pair_record import PairRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,6 +66,8 @@ class SliceLink:
         Whether it counts: its shift and its rotation then each by their own standard error.
     reason : str
         Why not.
+    failed : bool
+        Whether registration itself gave up.
     """
 
     fixed_id: int
@@ -84,6 +85,7 @@ class SliceLink:
     distance_planes: float = 0.0
     use: Use = "full"
     reason: str = ""
+    failed: bool = False
 
     @property
     def name(self) -> str:
@@ -138,67 +140,29 @@ def parse_link(
     FormatError
         When a needed entry is missing.
     """
-    if record.get("type") != "rigid2d" or record.get("convention") != "pull":
-        raise FormatError(f"{where}: expected type rigid2d in the pull convention")
-    if not skip_error and record.get("rejected"):
-        record = {**record, **record["rejected"], "status": "ok"}
-    motion = Rigid2D.from_json(record, where)
-    fixed_id, moving_id, pitch, offset = _frame(record, where)
+    pair = PairRecord.from_json(record, where)
+    pair = pair if skip_error else pair.with_rejected()
+    pitch, motion, numbers = pair.pitch_um, pair.transform, pair.numbers
     scale = pitch[1] / canvas_um, pitch[2] / canvas_um
-    there = motion.apply(motion.center_yx) - offset
-    failed = record.get("status") == "error"
-    distance = _number(record, "distance_planes", 0.0)
-    sigma = (
-        max(_number(record, "sigma_px", 0.1), _LEAST_SIGMA[0]),
-        max(_number(record, "sigma_deg", 0.05), _LEAST_SIGMA[1]),
-    )
-    drift = (_number(record, "z_drift_planes", 0.0), _number(record, "z_sigma_planes", math.inf))
+    there = motion.apply(motion.center_yx) - pair.stage_offset_yx
     return SliceLink(
-        fixed_id=fixed_id,
-        moving_id=moving_id,
+        fixed_id=pair.fixed_id,
+        moving_id=pair.moving_id,
         angle_deg=motion.angle_deg,
         fixed_yx=_scaled(motion.center_yx, scale),
         moving_yx=_scaled((float(there[0]), float(there[1])), scale),
-        sigma_px=sigma[0] * scale[0],
-        sigma_deg=sigma[1],
-        confidence=_number(record, "confidence", 1.0),
-        correlation=_number(record, "correlation", math.nan),
-        held_out=(
-            _number(record, "held_out_stage", math.nan),
-            _number(record, "held_out_refined", math.nan),
-        ),
-        drift=(drift[0] * pitch[0], drift[1] * pitch[0]),
-        advantage=_number(record, "held_out_advantage", math.nan),
-        distance_planes=distance,
-        use="none" if failed else "full",
-        reason=str(record.get("reason", "")) if failed else "",
+        sigma_px=max(numbers.sigma_px, _LEAST_SIGMA[0]) * scale[0],
+        sigma_deg=max(numbers.sigma_deg, _LEAST_SIGMA[1]),
+        confidence=numbers.confidence,
+        correlation=numbers.correlation,
+        held_out=(numbers.held_out_stage, numbers.held_out_refined),
+        drift=(numbers.z_drift_planes * pitch[0], numbers.z_sigma_planes * pitch[0]),
+        advantage=numbers.held_out_advantage,
+        distance_planes=numbers.distance_planes,
+        use="full" if pair.failure is None else "none",
+        reason=pair.failure or "",
+        failed=pair.failure is not None,
     )
-
-
-def _frame(record: Mapping[str, Any], where: str) -> tuple[int, int, list[float], list[float]]:
-    """Read which slices a record joins, their pitch, and the shift it does not repeat."""
-    try:
-        fixed_id, moving_id = int(record["fixed_id"]), int(record["moving_id"])
-        pitch = [float(v) for v in record.get("pitch_um") or [1.0, *[record["resolution_um"]] * 2]]
-        offset = [float(v) for v in record.get("stage_offset_yx") or (0.0, 0.0)]
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(
-            f"{where}: expected fixed_id, moving_id, resolution_um ({error})"
-        ) from None
-    if fixed_id >= moving_id:
-        raise FormatError(
-            f"{where}: found fixed_id {fixed_id} and moving_id {moving_id}, expected the upper "
-            "slice, with the lower number, as the fixed one",
-            remedy="invert the motion and swap the ids",
-        )
-    if not min(pitch) > 0:
-        raise FormatError(f"{where}: found a pitch of {pitch} um, expected it above 0")
-    return fixed_id, moving_id, pitch, offset
-
-
-def _number(record: Mapping[str, Any], key: str, default: float) -> float:
-    value = record.get(key)  # null stands for "could not be measured"
-    return default if value is None else float(value)
 
 
 def _scaled(point: YX, scale: YX) -> YX:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow.alignment.pair_record import PairNumbers, PairRecord, RejectedMotion
 from mosaicflow.alignment.transform import Rigid2D, to_tfm
 
 if TYPE_CHECKING:
@@ -56,52 +57,54 @@ class MeasuredPair:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the transform file."""
-        fit, pitch = self.fit, self.fixed.pitch_um
-        numbers = {
-            "correlation": fit.correlation,
-            "correlation_before": fit.correlation_before,
-            "confidence": fit.confidence,
-            "held_out_stage": fit.held_out.stage,
-            "held_out_refined": fit.held_out.refined,
-            "held_out_advantage": fit.held_out.advantage,
-            "sigma_px": fit.sigma_px * self.binning,
-            "sigma_deg": fit.sigma_deg,
-            "n_planes": self.match.n_planes,
-            "distance_planes": self.match.distance_planes,
-            "z_drift_planes": self.drift.drift_planes,
-            "z_sigma_planes": self.drift.sigma_planes,
-            "z_correlation": self.drift.correlation,
-            "z_correlation_expected": self.drift.expected_correlation,
-        }
-        return {
-            "type": "rigid2d",
-            "convention": "pull",
-            **self.transform.to_json(),
-            "resolution_um": round((pitch[1] + pitch[2]) / 2, 6),
-            "fixed_id": self.fixed.slice_id,
-            "moving_id": self.moving.slice_id,
-            "fixed_z": self.match.fixed_z,
-            "moving_z": self.match.moving_z,
-            "pitch_um": [round(value, 6) for value in pitch],
-            "stage_offset_yx": [round(value, 6) for value in self.offset_yx],
-            "status": "error" if fit.failure else "ok",
-            "reason": fit.failure,
-            **{name: round(value, 6) for name, value in numbers.items()},
-            "rejected": self._rejected(),
-        }
+        return self.record().to_json()
 
-    def _rejected(self) -> dict[str, Any] | None:
+    def record(self) -> PairRecord:
+        """Return what the transform file says, as a type."""
+        return PairRecord(
+            self.fixed.slice_id,
+            self.moving.slice_id,
+            self.transform,
+            self.fixed.pitch_um,
+            self.offset_yx,
+            self._numbers(),
+            self.match.fixed_z,
+            self.match.moving_z,
+            self.fit.failure or None,
+            self._rejected(),
+        )
+
+    def _numbers(self) -> PairNumbers:
+        fit = self.fit
+        return PairNumbers(
+            correlation=fit.correlation,
+            correlation_before=fit.correlation_before,
+            confidence=fit.confidence,
+            held_out_stage=fit.held_out.stage,
+            held_out_refined=fit.held_out.refined,
+            held_out_advantage=fit.held_out.advantage,
+            sigma_px=fit.sigma_px * self.binning,
+            sigma_deg=fit.sigma_deg,
+            n_planes=self.match.n_planes,
+            distance_planes=self.match.distance_planes,
+            z_drift_planes=self.drift.drift_planes,
+            z_sigma_planes=self.drift.sigma_planes,
+            z_correlation=self.drift.correlation,
+            z_correlation_expected=self.drift.expected_correlation,
+        )
+
+    def _rejected(self) -> RejectedMotion | None:
         """Describe a motion that was found and turned down."""
         fit = self.fit.rejected
         if fit is None:
             return None
-        return {
-            **full_size(fit, self.binning).to_json(),
-            "correlation": round(fit.correlation, 6),
-            "confidence": round(fit.confidence, 6),
-            "sigma_px": round(fit.sigma_px * self.binning, 6),
-            "sigma_deg": round(fit.sigma_deg, 6),
-        }
+        return RejectedMotion(
+            full_size(fit, self.binning),
+            fit.correlation,
+            fit.confidence,
+            fit.sigma_px * self.binning,
+            fit.sigma_deg,
+        )
 
 
 def full_size(fit: PairFit, factor: int) -> Rigid2D:

@@ -13,6 +13,7 @@ from mosaicflow.alignment.transform import Rigid2D, finite, positive
 from mosaicflow.errors import FormatError, QualityError
 from mosaicflow.io.tables import SCHEMA
 from mosaicflow.ledger.census import LeftOut
+from mosaicflow.reasons import Skip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,6 +172,8 @@ class AlignedSlice:
         Numbers that decided between image and stage.
     section : Section or None
         Tissue between the face of the slice before and its own; None for the first.
+    skip : Skip or None
+        Why it lies where the stage has it; None where registration placed it.
     """
 
     slice_id: int
@@ -182,6 +185,7 @@ class AlignedSlice:
     reasons: tuple[str, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
     section: Section | None = None
+    skip: Skip | None = None
 
     @property
     def first_plane(self) -> int:
@@ -201,6 +205,7 @@ class AlignedSlice:
             **(self.section or Section()).to_json(),
             "confidence": round(self.confidence, 6),
             "source": self.source,
+            "skip_reason": self.skip or "",
             "reasons": list(self.reasons),
             "evidence": dict(self.evidence),
         }
@@ -227,10 +232,20 @@ class AlignedSlice:
                 confidence=float(record.get("confidence") or 0.0),
                 source=str(record.get("source", "")),
                 reasons=tuple(str(reason) for reason in record.get("reasons", ())),
+                skip=_skip_of(record),
                 evidence=dict(record.get("evidence", {})),
             )
         except _UNREADABLE as error:
             raise FormatError(f"{where}: a slice entry cannot be read ({error!r})") from error
+
+
+def _skip_of(record: Mapping[str, Any]) -> Skip | None:
+    """Read the code; of files without one (0.1.0, or by hand) the source tells what it can."""
+    code = record.get("skip_reason")
+    if code:
+        return Skip(code)
+    by_stage = code is None and record.get("source", "") in ("stage", "previous")
+    return Skip.MISSING if by_stage else None
 
 
 @dataclass(frozen=True, slots=True)

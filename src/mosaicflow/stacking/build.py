@@ -16,6 +16,7 @@ from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.blocks import PlaneSpanBlock, VolumeBlock
 from mosaicflow.io.tables import SCHEMA, read_document
 from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct
+from mosaicflow.reasons import Skip
 from mosaicflow.slices.stored import SliceStore, open_slice
 from mosaicflow.stacking.channel import of_channel
 from mosaicflow.stacking.draw import draw_volume
@@ -155,9 +156,9 @@ def _restrict(
 def _told(one: AlignedSlice, settings: StackSettings) -> AlignedSlice:
     """Let the tables say that what registration found was left out on purpose."""
     if one.source in ("graph", "manual") and settings.rotations:
-        return replace(one, source="rotation")
+        return replace(one, source="rotation", skip=Skip.ROTATION_ONLY)
     if one.source in ("graph", "manual", "rotation") and not settings.rotations:
-        return replace(one, source="stage", reasons=("switched_off", *one.reasons))
+        return replace(one, source="stage", skip=Skip.SWITCHED_OFF)
     return one
 
 

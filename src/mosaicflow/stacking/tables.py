@@ -123,7 +123,7 @@ def _decisions(drawn: DrawnVolume) -> list[dict[str, object]]:
             "applied_ty_px": round(float(moved[0]), 4),
             "applied_tx_px": round(float(moved[1]), 4),
             "applied_rot_deg": round(one.transform.angle_deg, 4),
-            "skip_reason": _skip_reason(one.source, one.reasons),
+            "skip_reason": one.skip or "",
         }
         if index:
             seam, match = drawn.seams[index - 1], drawn.matches[index - 1]
@@ -135,18 +135,6 @@ def _decisions(drawn: DrawnVolume) -> list[dict[str, object]]:
             }
         rows.append(row)
     return rows
-
-
-def _skip_reason(source: str, reasons: Sequence[str]) -> str:
-    if source in ("reference", "graph", "manual"):
-        return ""
-    if source == "rotation":
-        return "rotation_only"
-    words = " ".join(reasons)
-    for key in ("switched_off", "status_error", "low_confidence", "rotation_only"):
-        if key in words:
-            return key
-    return "stage_better" if "predicts its links better" in words else "missing"
 
 
 def _intensities(drawn: DrawnVolume) -> list[dict[str, object]]:
