@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.acquisition.tiles import SliceTiles
 
-__all__ = ["check_free_space", "check_writable", "grid_bytes"]
+__all__ = ["check_free_space", "check_writable", "grid_bytes", "readable_size"]
 
 _FLOAT_BYTES = 4
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -65,8 +65,8 @@ def check_free_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
-            f"{_disk_of(folder)}: not enough disk, {_size(free)} are free and the mosaic grids "
-            f"need up to {_size(needed)}",
+            f"{_disk_of(folder)}: not enough disk, {readable_size(free)} are free and the mosaic "
+            f"grids need up to {readable_size(needed)}",
             remedy="free some, choose another disk, or run fewer slices (--debug_slices)",
         )
 
@@ -77,6 +77,7 @@ def _disk_of(folder: Path) -> Path:
     return next((path for path in (whole, *whole.parents) if os.path.ismount(path)), whole)
 
 
-def _size(n_bytes: int) -> str:
+def readable_size(n_bytes: int) -> str:
+    """Write bytes for people: 1.4 GiB."""
     power = min(max(n_bytes.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
     return f"{n_bytes / 1024**power:.{1 if power else 0}f} {_UNITS[power]}"

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from mosaicflow.acquisition.discover import Acquisition
     from mosaicflow.acquisition.problems import Problem
     from mosaicflow.acquisition.tiles import SliceTiles
+    from mosaicflow.engine.parameters import Parameters
 
-__all__ = ["found_in", "inspect", "with_stage_options"]
+__all__ = ["disk_lines", "found_in", "inspect", "with_stage_options"]
 
 _OPTIONS = {item.name: item for item in fields(InspectOptions)}
 
@@ -65,8 +66,9 @@ def inspect(
 ) -> int:
     """Print per slice what RAW holds, and every problem found.
 
-    No image data is read and nothing is written, but for the file that `suggest` names. The exit
-    code is 0 when a run can start (there may be warnings), 1 when a problem forbids it.
+    Nothing is written but the file that `suggest` names. A few tiles are read to see how well they
+    compress: the last lines say how much disk a run takes, stage by stage. The exit code is 0 when
+    a run can start (there may be warnings), 1 when a problem forbids it.
 
     Parameters
     ----------
@@ -81,12 +83,27 @@ def inspect(
     """
     from mosaicflow.engine.parameters import Parameters
 
-    given = Parameters.read(params_file, {}).for_stage("inspect_acquisition")
+    parameters = Parameters.read(params_file, {})
+    given = parameters.for_stage("inspect_acquisition")
     found = found_in(raw, {**given, **settings})
     sys.stdout.write(_text(found, verbose=verbose))
+    if not found.stops:
+        sys.stdout.write("\n".join(disk_lines(raw, found, parameters)) + "\n")
     if suggest is not None:
         _write_suggestions(suggest, found)
     return 1 if found.stops else 0
+
+
+def disk_lines(raw: Path, found: Acquisition, parameters: Parameters) -> list[str]:
+    """Say how much disk a run takes; or why that is not known: its tiles cannot be read."""
+    from mosaicflow.engine.space import measured_shares, predict_space, space_lines
+    from mosaicflow.errors import MosaicflowError
+
+    try:
+        shares = measured_shares(raw, found.slices, parameters)
+    except (MosaicflowError, OSError) as error:
+        return [f"disk: not known, a tile cannot be read: {error}"]
+    return space_lines(predict_space(found.slices, parameters, shares))
 
 
 def _write_suggestions(path: Path, found: Acquisition) -> None:

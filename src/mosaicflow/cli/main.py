@@ -35,7 +35,7 @@ _COMMANDS = {
         "evaluate": "Print the errors of a run on simulated data.",
     },
     "Correct by hand": {
-        "align": "Correct places of slices and tiles: export, edit on a local page, apply.",
+        "align": "Correct by hand where slices and tiles lie.",
     },
     "Look and hand on": {
         "view": "Show a store in napari where it is installed, otherwise in Neuroglancer.",

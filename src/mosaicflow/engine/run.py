@@ -88,6 +88,7 @@ def run_pipeline(
         folder.remember_ledger()
         lists = _tile_lists(inspection, folder)
         ids = sorted(map(parse_slice_id, lists))
+        _refuse_too_large(raw, folder, list(lists.values()), parameters)
         channels = channel_parts(lists, parameters)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads, channels=channels)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
@@ -138,6 +139,28 @@ def _notes(inspection: Task, outcomes: Sequence[Outcome], gone: Sequence[str]) -
     """Gather what the reader is told of the output folder itself."""
     own = (note for outcome in outcomes for note in outcome.notes)
     return (*_ledger_note(inspection), *_upgrade_notes(outcomes), *gone, *own)
+
+
+def _refuse_too_large(
+    raw: Path, folder: RunFolder, lists: Sequence[Path], parameters: Parameters
+) -> None:
+    """Refuse what the disk cannot hold, counting what an earlier run left there."""
+    from mosaicflow.acquisition.tiles import read_slice_tiles
+    from mosaicflow.engine.space import (
+        Shares,
+        measured_shares,
+        predict_space,
+        refuse_too_little_space,
+    )
+
+    slices = [read_slice_tiles(path) for path in lists]
+    loose = sum(one.n_bytes for one in predict_space(slices, parameters, Shares()))
+    if loose < shutil.disk_usage(folder.root).free:
+        return  # it fits even uncompressed: no tile has to be read to know
+    there = sum(path.stat().st_size for path in folder.root.rglob("*") if path.is_file())
+    shares = measured_shares(raw, slices, parameters)
+    spaces = predict_space(slices, parameters, shares)
+    refuse_too_little_space(folder.root, spaces, there=there)
 
 
 def _tile_lists(inspection: Task, folder: RunFolder) -> dict[str, Path]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from cyclopts import App
 
 from mosaicflow import __version__
 from mosaicflow.cli.main import _COMMANDS, main
@@ -68,7 +69,9 @@ def test_the_overview_says_of_each_command_what_its_own_help_begins_with():
         for name, line in commands.items():
             function = name.replace("-", "_")
             module = importlib.import_module(f"mosaicflow.cli.{function}")
-            assert getattr(module, function).__doc__.strip().splitlines()[0] == line
+            command = getattr(module, function)
+            text = command.help if isinstance(command, App) else command.__doc__
+            assert text.strip().splitlines()[0] == line
 
 
 def test_the_module_runs_like_the_command():

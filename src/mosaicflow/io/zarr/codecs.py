@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Compressor",
     "check_compressor",
+    "compressed_bytes",
     "compressor_for",
     "describe_codec",
     "encoder_for",
@@ -56,6 +57,12 @@ def compressor_for(
 
     packed = () if name == "none" else (_v3_codec(name, dtype.itemsize),)
     return (*packed, Crc32cCodec())
+
+
+def compressed_bytes(values: NDArray[Any], name: str) -> int:
+    """Count the bytes that a chunk takes with a codec of this name."""
+    check_compressor(name)
+    return values.nbytes if name == "none" else len(_v2_codec(name).encode(values.copy(order="C")))
 
 
 def _v2_codec(name: str) -> Codec:

@@ -1,0 +1,245 @@
+"""How much disk a run takes: the voxels of every stage, and how well a few tiles compress."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaicflow.acquisition.disk import readable_size
+from mosaicflow.acquisition.read.reading import read_tile
+from mosaicflow.errors import InputError
+from mosaicflow.io.zarr.codecs import compressed_bytes
+from mosaicflow.mosaic.resampling import resample_tile, resampled_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from mosaicflow.acquisition.tiles import SliceTiles
+    from mosaicflow.engine.parameters import Parameters
+
+__all__ = [
+    "Shares",
+    "Space",
+    "measured_shares",
+    "predict_space",
+    "refuse_too_little_space",
+    "space_lines",
+]
+
+# Bytes of a voxel in every store [bytes]: float32.
+_VOXEL_BYTES = 4
+# Tiles that are read to see how well they compress: twice as many changed the share by less than
+# 1 % on the demo; with one, a tile of bare gel or of black ground would speak for all.
+_TILES_READ = 4
+# What a prediction may be off by before a run is refused [factor]: it came within 1.2 of what the
+# toy, the demo and 63 real tiles took; doubled, disks half too small would not be noticed.
+_DOUBT = 1.2
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Bytes on disk over bytes in memory.
+
+    Parameters
+    ----------
+    native, working : float
+        Of tiles as recorded, and at the working pitch.
+    """
+
+    native: float = 1.0
+    working: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes that one stage leaves on the disk.
+
+    Parameters
+    ----------
+    stage : str
+        Its stem.
+    n_bytes : int
+        Of all its stores.
+    """
+
+    stage: str
+    n_bytes: int
+
+
+def measured_shares(raw: Path, slices: Sequence[SliceTiles], parameters: Parameters) -> Shares:
+    """Compress a few tiles, spread over the acquisition, the way stores are compressed.
+
+    Parameters
+    ----------
+    raw : Path
+        Raw folder, or a tile table in it.
+    slices : sequence of SliceTiles
+        Of the acquisition.
+    parameters : Parameters
+        Settings of the run.
+
+    Returns
+    -------
+    Shares
+        1 each where no tile can be read.
+    """
+    root = raw.parent if raw.is_file() else raw
+    name = parameters.setting("create_mosaic_grid", "compressor")
+    places = [(one, tile) for one in slices if not one.failure for tile in one.used.values()]
+    chosen = np.unique(np.linspace(0, len(places) - 1, 2 * _TILES_READ + 1)[1::2].round())
+    found = []
+    for one, tile in (places[int(n)] for n in chosen if places):
+        values = np.empty(one.tile_shape, np.float32)
+        read_tile(root, one, tile, values)
+        small = resample_tile(values, _working_shape(one, parameters))
+        found.append([compressed_bytes(part, name) / part.nbytes for part in (values, small)])
+    if not found:
+        return Shares()
+    native, working = np.mean(found, axis=0)
+    return Shares(float(native), float(working))
+
+
+def predict_space(
+    slices: Sequence[SliceTiles], parameters: Parameters, shares: Shares
+) -> list[Space]:
+    """Count what each stage that writes stores leaves on the disk, every channel included.
+
+    Parameters
+    ----------
+    slices : sequence of SliceTiles
+        Of the acquisition; those that give nothing take nothing.
+    parameters : Parameters
+        Settings of the run.
+    shares : Shares
+        How well its images compress.
+
+    Returns
+    -------
+    list of Space
+        In the order of the stages. A curved field, where one is found, adds grids as large as
+        those of `fix_illumination`.
+    """
+    whole = [one for one in slices if not one.failure]
+    voxels: dict[str, float] = {}
+    for one in whole:
+        for stage, count in _of_slice(one, parameters):
+            voxels[stage] = voxels.get(stage, 0.0) + count * max(1, one.n_channels)
+    if whole:
+        voxels["stack"] = _of_volume(whole, parameters)
+    share = dict.fromkeys(voxels, shares.working) | {"create_mosaic_grid": shares.native}
+    return [
+        Space(stage, round(_VOXEL_BYTES * count * share[stage])) for stage, count in voxels.items()
+    ]
+
+
+def space_lines(spaces: Sequence[Space]) -> list[str]:
+    """Say what the stages take, and all together.
+
+    Parameters
+    ----------
+    spaces : sequence of Space
+        As `predict_space` gives them.
+    """
+    lines = [f"  {one.stage:<27} {readable_size(one.n_bytes):>10}" for one in spaces]
+    whole = readable_size(sum(one.n_bytes for one in spaces))
+    return ["disk, by the compression of a few tiles:", *lines, f"  {'in all':<27} {whole:>10}"]
+
+
+def refuse_too_little_space(root: Path, spaces: Sequence[Space], *, there: int = 0) -> None:
+    """Refuse a run whose stores cannot fit.
+
+    Parameters
+    ----------
+    root : Path
+        Output folder; it may not be there yet.
+    spaces : sequence of Space
+        What the stages take.
+    there : int
+        Bytes of stores that an earlier run left in it.
+
+    Raises
+    ------
+    InputError
+        With both numbers and what to do.
+    """
+    folder = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+    needed, free = sum(one.n_bytes for one in spaces), shutil.disk_usage(folder).free
+    if needed > _DOUBT * (free + there):
+        raise InputError(
+            f"{root}: not enough disk, {readable_size(free)} are free and the run takes about "
+            f"{readable_size(needed)}",
+            remedy="free some, choose another --output, a coarser resolution_um, or run fewer"
+            " slices (debug_slices)",
+        )
+
+
+def _working_shape(one: SliceTiles, parameters: Parameters) -> Shape:
+    """Give the shape of a tile at the working pitch (z, y, x)."""
+    target = float(parameters.setting("resample_mosaic_grid", "resolution_um"))
+    if target <= 0:
+        return one.tile_shape
+    n_z, n_y, n_x = (
+        resampled_length(n, um, target) for n, um in zip(one.tile_shape, one.pitch_um, strict=True)
+    )
+    return n_z, n_y, n_x
+
+
+def _canvas(one: SliceTiles, tile_yx: tuple[int, int]) -> float:
+    """Count the px of a stitched slice; places without a tile are not stored."""
+    step = 1 - one.overlap_fraction
+    sides = [n * (1 + (count - 1) * step) for n, count in zip(tile_yx, one.grid_shape, strict=True)]
+    return min(math.prod(sides), float(len(one.used) * math.prod(tile_yx)))
+
+
+def _kept_planes(one: SliceTiles, parameters: Parameters) -> float:
+    """Count the planes that are kept below the block face."""
+    n_z = _working_shape(one, parameters)[0]
+    pitch_um = one.tile_shape[0] * one.pitch_um[0] / n_z
+    depth_um = float(parameters.setting("crop_interface", "crop_depth_um"))
+    return min(n_z, max(1.0, depth_um / pitch_um))
+
+
+def _of_slice(one: SliceTiles, parameters: Parameters) -> Iterator[tuple[str, float]]:
+    working = _working_shape(one, parameters)
+    tiles, canvas = len(one.used), _canvas(one, working[1:])
+    yield "create_mosaic_grid", tiles * math.prod(one.tile_shape)
+    if float(parameters.setting("resample_mosaic_grid", "resolution_um")) > 0:
+        yield "resample_mosaic_grid", tiles * math.prod(working)
+    if parameters.engine("fix_illum_enabled"):
+        yield "fix_illumination", tiles * math.prod(working)
+    yield "stitch_3d", canvas * working[0]
+    if parameters.engine("compensate_psf_enabled"):
+        yield "correct_axial", canvas * working[0]
+    yield "crop_interface", canvas * _kept_planes(one, parameters)
+    yield "normalize", canvas * _kept_planes(one, parameters)
+
+
+def _of_volume(slices: Sequence[SliceTiles], parameters: Parameters) -> float:
+    """Count the voxels of the volume and its pyramid."""
+    largest = max(slices, key=lambda one: _canvas(one, _working_shape(one, parameters)[1:]))
+    working = _working_shape(largest, parameters)
+    before = zip(largest.tile_shape, largest.pitch_um, working, strict=True)
+    pitch = [n * um / after for n, um, after in before]
+    ids = [one.slice_id for one in slices]
+    step = 1000 * float(parameters.setting("solve_alignment", "slicing_interval_mm")) / pitch[0]
+    planes = (max(ids) - min(ids)) * step + _kept_planes(largest, parameters)
+    finest = planes * _canvas(largest, working[1:])
+    return finest * _levels(pitch, parameters) * max(1, largest.n_channels)
+
+
+def _levels(pitch_um: Sequence[float], parameters: Parameters) -> float:
+    """Count the voxels of all levels per voxel of the data."""
+    halved = parameters.setting("stack", "pyramid_n_levels")
+    if halved is not None:
+        return sum(8.0**-level for level in range(int(halved) + 1))
+    wanted = map(float, parameters.setting("stack", "pyramid_resolutions"))
+    # A level as fine as the data to one in a thousand is the data.
+    usable = [um for um in wanted if um >= 0.999 * max(pitch_um[1:])]
+    return sum(math.prod(min(1.0, one / um) for one in pitch_um) for um in usable) or 1.0

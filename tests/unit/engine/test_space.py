@@ -1,0 +1,98 @@
+"""The disk that a run takes is known before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from mosaicflow.cli.inspect import found_in
+from mosaicflow.engine import run, space
+from mosaicflow.engine.parameters import Parameters
+from mosaicflow.engine.run import run_pipeline
+from mosaicflow.engine.space import (
+    Shares,
+    Space,
+    measured_shares,
+    predict_space,
+    refuse_too_little_space,
+    space_lines,
+)
+from mosaicflow.errors import InputError
+
+# Where the stores of each stage end up.
+STORES = {
+    "create_mosaic_grid": "mosaic_grids/mosaic_grid_3d_z0?.ome.zarr",
+    "resample_mosaic_grid": "mosaic_grids/*_resampled.ome.zarr",
+    "fix_illumination": "mosaic_grids/*_illum_fix.ome.zarr",
+    "stitch_3d": "slices/stitch_3d/*.ome.zarr",
+    "correct_axial": "slices/axial_corr/*.ome.zarr",
+    "crop_interface": "slices/crop_interface/*.ome.zarr",
+    "normalize": "slices/normalize/*.ome.zarr",
+    "stack": "3d_volume.ome.zarr",
+}
+
+
+def on_disk(root, pattern):
+    stores = root.glob(pattern)
+    return sum(p.stat().st_size for store in stores for p in store.rglob("*") if p.is_file())
+
+
+@pytest.fixture(scope="module")
+def slices(acquisition):
+    settings = Parameters.read(acquisition.params, {}).for_stage("inspect_acquisition")
+    return found_in(acquisition.raw, settings).slices
+
+
+def test_every_stage_takes_what_was_predicted(acquisition, finished_run, slices):
+    parameters = Parameters.read(acquisition.params, {})
+    shares = measured_shares(acquisition.raw, slices, parameters)
+    for one in predict_space(slices, parameters, shares):
+        found = on_disk(finished_run, STORES[one.stage])
+        assert one.n_bytes == pytest.approx(found, rel=0.2), one.stage
+
+
+def test_settings_that_leave_stages_out_take_less(slices):
+    def stages(**given):
+        return {one.stage for one in predict_space(slices, Parameters(given), Shares())}
+
+    assert stages() == set(STORES)
+    assert "resample_mosaic_grid" not in stages(resolution_um=-1.0)
+    assert "fix_illumination" not in stages(fix_illum_enabled=False)
+    assert "correct_axial" not in stages(compensate_psf_enabled=False)
+
+
+def test_a_coarser_pitch_and_a_thinner_crop_take_less(slices):
+    def whole(**given):
+        return sum(one.n_bytes for one in predict_space(slices, Parameters(given), Shares()))
+
+    assert whole(resolution_um=20.0) < whole(resolution_um=10.0)
+    assert whole(crop_depth_um=30.0) < whole()
+
+
+def test_what_cannot_fit_is_refused_with_both_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10 << 30))
+    spaces = [Space("stitch_3d", 9 << 30), Space("stack", 4 << 30)]
+    with pytest.raises(InputError, match=r"10\.0 GiB are free and the run takes about 13\.0 GiB"):
+        refuse_too_little_space(tmp_path / "not" / "there", spaces)
+    refuse_too_little_space(tmp_path, spaces, there=2 << 30)  # what is there counts
+    assert space_lines(spaces)[-1].split() == ["in", "all", "13.0", "GiB"]
+
+
+def test_a_run_that_cannot_fit_ends_before_the_first_grid(acquisition, tmp_path, monkeypatch):
+    """The inspection itself asks for the grids alone; all stages take six times as much."""
+    parameters = Parameters.read(acquisition.params, {})
+    asked = []
+
+    def usage(_):
+        asked.append(1)
+        return SimpleNamespace(free=4 << 20)
+
+    monkeypatch.setattr(run.shutil, "disk_usage", usage)
+    monkeypatch.setattr(space.shutil, "disk_usage", usage)
+    root = tmp_path / "out"
+    with pytest.raises(InputError, match="not enough disk"):
+        run_pipeline(acquisition.raw, root, parameters, 2, quiet=True)
+    assert asked
+    assert not (root / "mosaic_grids").exists() or not list((root / "mosaic_grids").glob("*.zarr"))
