@@ -358,6 +358,7 @@ workflow {
     versions_ch = channel.topic('versions').unique()
         .map { process, tool, version -> "${process.tokenize(':')[-1]}\t${tool}\t${version}" }
         .collectFile(name: 'versions.tsv', newLine: true, sort: true)
+    workflow_ch = channel.of(file("${projectDir}/main.nf").text).collectFile(name: 'main.nf')
 
     // A run that is done and has failed
     REFUSE(
@@ -372,8 +373,8 @@ workflow {
     publish:
     stores = stores_ch
     volume = volumes_ch
-    files  = files_ch.mix(reported.page, reported.guide)
-    about  = versions_ch.mix(reported.record)
+    files  = files_ch.mix(reported.page, reported.guide, reported.crate)
+    about  = versions_ch.mix(reported.record, workflow_ch)
 
     onComplete:
     unmarkRunning(workflow.outputDir)

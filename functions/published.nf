@@ -16,7 +16,7 @@ def publishedFolder(name) {
         return 'transforms'
     if( name ==~ /(acquisition|alignment|(depth_profile|illumination)(_c\d+)?|shifts_xy_clean|stage_model|z\d+_tile_links)\.crc32c\.json/ )
         return 'tables'
-    if( name.endsWith('.crc32c.json') )
+    if( name.endsWith('.crc32c.json') || name == 'ro-crate-metadata.json' )
         return '.'
     if( name.endsWith('.png') )
         return 'previews'

@@ -14,6 +14,7 @@ process REPORT {
     path 'report.html', arity: '1', emit: page
     path 'README.txt', arity: '1', emit: guide
     path 'run.json', arity: '1', emit: record
+    path 'ro-crate-metadata.json', arity: '1', emit: crate
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -31,5 +32,6 @@ process REPORT {
     echo '<!doctype html>' > report.html
     touch README.txt
     echo '{"closing": [], "verdict": {"failed": false}}' > run.json
+    echo '{}' > ro-crate-metadata.json
     """
 }

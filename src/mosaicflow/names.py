@@ -175,8 +175,10 @@ INTENSITIES = Kind("stack_z_intensity.csv", "tables")
 LAYOUT = Kind("layout.png", "previews")
 PLACEMENTS = Kind("tile_positions.png", "previews")
 RECORD = Kind("run.json", "pipeline_info")
+WORKFLOW = Kind("main.nf", "pipeline_info")
 PAGE = Kind("report.html", "")
 GUIDE = Kind("README.txt", "")
+CRATE = Kind("ro-crate-metadata.json", "")
 
 # Of one slice.
 TILES = Kind("{z}_tiles.json", "tables")

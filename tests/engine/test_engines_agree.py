@@ -166,7 +166,7 @@ def _assert_same_trees(first: Path, second: Path) -> None:
         for name in left
         if not any(name == one or name.startswith(f"{one}/") for one in listed)
     ]
-    assert sorted(unlisted) == ["README.txt", "report.html"]
+    assert sorted(unlisted) == ["README.txt", "report.html", "ro-crate-metadata.json"]
 
 
 def test_both_engines_publish_the_same(acquisition):

@@ -25,7 +25,7 @@ class Toy {
         def named = ['acquisition.json', 'alignment.json', 'depth_profile.json', 'illumination.npz', 'focal_curvature.json', 'shifts_xy.csv', 'shifts_xy_clean.csv', 'rehoming_config.csv', 'rehoming_report.json', 'slice_config.csv', 'slice_config_final.csv', 'stack_z_intensity.csv', 'stacking_decisions.csv', 'stage_model.json', 'tile_distortion.csv', 'z_matches.csv']
         def listed = ['acquisition', 'alignment', 'depth_profile', 'illumination', 'shifts_xy_clean', 'stage_model']
         def measured = grids + steps.collect { step -> step[1] } + pairs + listed + slices.collectMany { z -> ["${z}_tile_links", "${z}_tile_positions"] } + ['3d_volume', '3d_volume_export']
-        def found = ['3d_volume.ome.zarr', '3d_volume.crc32c.json', 'README.txt', 'report.html', 'exports/3d_volume.mrc', 'exports/3d_volume_export.crc32c.json'] +
+        def found = ['3d_volume.ome.zarr', '3d_volume.crc32c.json', 'README.txt', 'report.html', 'ro-crate-metadata.json', 'exports/3d_volume.mrc', 'exports/3d_volume_export.crc32c.json'] +
             grids.collectMany { name -> ["mosaic_grids/${name}.ome.zarr", "mosaic_grids/${name}.crc32c.json"] } +
             steps.collectMany { step -> ["slices/${step[0]}/${step[1]}.ome.zarr", "slices/${step[0]}/${step[1]}.crc32c.json"] } +
             pairs.collectMany { name -> ['json', 'tfm', 'crc32c.json'].collect { kind -> "transforms/${name}.${kind}" } } +
@@ -33,7 +33,7 @@ class Toy {
             (tables + named + listed.collect { name -> "${name}.crc32c.json" }).collect { name -> "tables/${name}" } +
             measured.collect { name -> "metrics/${name}.metrics.json" } +
             (['layout', 'tile_positions', 'tile_distortion', '3d_volume'] + slices.collectMany { z -> ["slice_${z}_stitch_3d", "slice_${z}_normalize"] }).collect { name -> "previews/${name}.png" } +
-            ['run.json', 'stores.csv', 'versions.tsv'].collect { name -> "pipeline_info/${name}" }
+            ['main.nf', 'run.json', 'stores.csv', 'versions.tsv'].collect { name -> "pipeline_info/${name}" }
         return found.collect { name -> name.toString() }.sort()
     }
 

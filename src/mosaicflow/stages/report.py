@@ -33,7 +33,7 @@ def report(
     facts : Path
         What only the engine knows (run_facts.json).
     output_dir : Path
-        Folder for report.html, run.json and README.txt.
+        Folder for report.html, run.json, README.txt and ro-crate-metadata.json.
     fail_on : str
         Verdict from which the run counts as failed, once everything is written: a warning, an
         error (the volume as a whole cannot be trusted), or never.
@@ -41,11 +41,12 @@ def report(
         Not used: the page is made in seconds.
     """
     from mosaicflow.errors import MosaicflowError
-    from mosaicflow.io.tables import write_document, write_text
+    from mosaicflow.io.tables import write_document, write_json, write_text
     from mosaicflow.report.about import guide, read_facts, run_record
     from mosaicflow.report.closing import closing_lines
     from mosaicflow.report.contents import gather
     from mosaicflow.report.counts import check_counts
+    from mosaicflow.report.crate import crate
     from mosaicflow.report.page import render
     from mosaicflow.report.records import RunFiles
 
@@ -62,3 +63,4 @@ def report(
     write_text(output_dir / names.PAGE.of(), render(contents))
     write_text(output_dir / "README.txt", guide(told))
     write_document(output_dir / names.RECORD.of(), record)
+    write_json(output_dir / names.CRATE.of(), crate(record))

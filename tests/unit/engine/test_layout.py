@@ -28,6 +28,7 @@ from mosaicflow.engine.layout import RunFolder, published_folder
         ("mouse 7_slices_TileConfiguration.txt", "exports"),
         ("3d_volume.ome.tif", "exports"),
         ("README.txt", ""),
+        ("ro-crate-metadata.json", ""),
     ],
 )
 def test_every_output_has_its_folder(tmp_path, name, folder):
