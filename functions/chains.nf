@@ -43,7 +43,7 @@ def sliceSteps(id, settings, grid, has_psf, face) {
     return ((has_psf ? [['correct_axial', 'axial_corr']] : []) + chain).inject([first]) { steps, next ->
         def slice = "slice_z${id}_${next[1]}"
         def pictures = next[0] == 'normalize' ? ["${slice}.png"] : []
-        def given = ['slice-path': steps[-1].makes[0]] + (face && next[0] == 'crop_interface' ? ['face-of': face.name] : [:])
+        def given = ['slice-path': steps[-1].makes[0]] + (face && next[0] == 'crop_interface' ? ['face-of': "other/${face.name}"] : [:])
         steps + [step(next[0], given, ["${slice}.ome.zarr"] + pictures, settings)]
     }
 }

@@ -33,7 +33,7 @@ workflow ALIGN_SLICES {
             .combine(tables.shifts)
             .map { id, moving, rows, shifts ->
                 def upper = rows.toSorted { a, b -> a[0].toInteger() <=> b[0].toInteger() }
-                tuple(id, pairSteps(upper, id, moving, shifts, settings), upper.collect { row -> row[1] } + [moving, shifts], [])
+                tuple(id, pairSteps(upper, id, moving, shifts, settings), upper.collect { row -> row[1] } + [moving, shifts], [], [])
             }
         chained = RUN_STAGES(chains_ch)
         answers_ch = chained.transforms.mix(chained.failures.map { _id, records -> records })

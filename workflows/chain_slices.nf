@@ -21,7 +21,7 @@ workflow CHAIN_SLICES {
     bowl = known.run?.curvature ?: []
     first_ch = tiles_ch.map { id, list, entries ->
         def more = known.run ? (bowl ? flatSteps(id, settings, workingGrid(id, settings)) : []) : linkSteps(id, settings, false)
-        tuple(id, gridSteps(id, settings) + (use.light ? [] : more), use.light ? [list] : [list, bowl].flatten(), entries)
+        tuple(id, gridSteps(id, settings) + (use.light ? [] : more), use.light ? [list] : [list, bowl].flatten(), entries, [])
     }
     gridded = RUN_GRID_STAGES(first_ch)
     tasks = [gridded]
@@ -46,9 +46,9 @@ workflow CHAIN_SLICES {
             .map { id, native_grid, working, field, curved ->
                 def is_curved = curved != 'none'
                 def steps = (working ? lightSteps(id, settings, is_curved) : []) + (known.run ? [] : linkSteps(id, settings, true))
-                tuple(id, steps, ([native_grid, working, field] + (is_curved ? [curved] : [])).flatten().unique(), [])
+                tuple(id, steps, ([native_grid, working, field] + (is_curved ? [curved] : [])).flatten().unique(), [], [])
             }
-            .filter { _id, steps, _files, _raw -> steps }
+            .filter { _id, steps, _files, _raw, _others -> steps }
         lit = RUN_LIGHT_STAGES(lit_ch)
         tasks = tasks + [lit]
         links_ch = lit.links
@@ -62,7 +62,7 @@ workflow CHAIN_SLICES {
     placed = PLACE_TILES(links_ch, tiles_ch.map { id, list, _entries -> tuple(id, list) }, known, settings)
     last_ch = working_ch.join(placed.tables).combine(placed.distortion).map { id, grid, table, distortion ->
         def face = faceOf(known.run, id)
-        tuple(id, sliceSteps(id, settings, grid.name, use.psf, face), [grid, table, distortion, face].flatten(), [])
+        tuple(id, sliceSteps(id, settings, grid.name, use.psf, face), [grid, table, distortion], [], face)
     }
     finished = RUN_SLICE_STAGES(last_ch)
     tasks = tasks + [finished]

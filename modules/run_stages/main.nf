@@ -7,7 +7,8 @@ process RUN_STAGES {
     cache 'deep'
 
     input:
-    tuple val(id), val(steps), path(inputs), path(raw, stageAs: 'raw/*')
+    // Files of another run may be called like those that are made here.
+    tuple val(id), val(steps), path(inputs), path(raw, stageAs: 'raw/*'), path(others, stageAs: 'other/*')
 
     output:
     tuple val(id), path('*.ome.zarr', type: 'dir'), optional: true, emit: stores

@@ -139,13 +139,11 @@ def _placement(
     )
     parts = islands_of(system.tiles, [k for k in final if k.used])
     index = {tile: number for number, tile in enumerate(system.tiles)}
-    information = np.concatenate(
-        [weights / system.sigma**2, np.full(len(system.steps), 1 / system.step_sigma**2)]
-    )
+    trust, places = system.stage_trust(positions, place_sigma)
     sigma = spread_of_tiles(
         np.concatenate([system.ends, system.steps]),
-        information,
-        np.full(len(system.tiles), 1 / place_sigma**2),
+        np.concatenate([weights / system.sigma**2, trust]),
+        places,
         [index[tile] for tile in parts[0]],
     )
     sigma = np.hypot(sigma, _common_error(system.tiles, final, parts[0]))

@@ -119,23 +119,32 @@ class PlacementSystem:
         `stage` is a factor on how much the steps of the stage count at all.
         """
         moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
-        trust = np.full(len(self.steps), stage / self.step_sigma**2)
+        trust, places = self.stage_trust(found, place_sigma)
+        solved = solve_steps(
+            np.concatenate([self.ends, self.steps]),
+            np.concatenate([self.shifts, moves]),
+            np.concatenate([weights / self.sigma**2, stage * trust]),
+            Pull(self.place, places, self.fixed),
+        )
+        # Steps leave the place of the whole open: its middle is where the stage says.
+        return solved if self.fixed else solved + (self.place - solved).mean(axis=0)
+
+    def stage_trust(self, found: Vector | None, place_sigma: float) -> tuple[Vector, Vector]:
+        """Say how much steps and places of the stage count: little where `found` has them off.
+
+        Inverse variances [1 / px^2]; without `found` all count alike.
+        """
+        trust = np.full(len(self.steps), 1 / self.step_sigma**2)
         places = np.full(len(self.tiles), 1 / place_sigma**2)
         if found is not None:
+            moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
             off = _lengths(found, self.steps, moves) / (3 * self.step_sigma)
             trust /= (1 + off**2) ** 2
             if np.isfinite(place_sigma):
                 away = found - self.place
                 away -= np.median(away, axis=0)
                 places /= (1 + (away**2).sum(axis=1) / (3 * place_sigma) ** 2) ** 2
-        solved = solve_steps(
-            np.concatenate([self.ends, self.steps]),
-            np.concatenate([self.shifts, moves]),
-            np.concatenate([weights / self.sigma**2, trust]),
-            Pull(self.place, places, self.fixed),
-        )
-        # Steps leave the place of the whole open: its middle is where the stage says.
-        return solved if self.fixed else solved + (self.place - solved).mean(axis=0)
+        return trust, places
 
     def relaxed(self) -> tuple[Vector, Vector]:
         """Solve with a loss that forgives large residuals ever less.

@@ -141,8 +141,7 @@ def straighten(
     mine = [one for one in slices if one.tile_shape[1:] == usual]
     fit = _fit(wanted, [windows.get(one.name, ()) for one in mine], usual)
     links = {
-        one.name: straightened(one.links, windows.get(one.name, ()), fit.distortion, usual)
-        for one in mine
+        one.name: straightened(one.links, windows.get(one.name, ()), fit, usual) for one in mine
     }
     return fit, [replace(one, links=tuple(links.get(one.name, one.links))) for one in slices]
 
