@@ -12,13 +12,17 @@ from mosaicflow.errors import InputError, ParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["NAME_INDEX", "TileNumbering", "TilePath", "find_numbers"]
+__all__ = ["NAME_INDICES", "TileNumbering", "TilePath", "find_numbers"]
 
 _PATTERNS = ("row-by-row", "column-by-column", "snake-by-rows", "snake-by-columns")
 _GRID = re.compile(r"(\d+)\s*[xX,]\s*(\d+)")
 _NUMBER = re.compile(r"\d+")
-# Lattice indices in a name: ``x3_y7``.
-NAME_INDEX = re.compile(r"(?:^|[_\-. ])x(?P<x>\d+)[_\-. ]?y(?P<y>\d+)", re.IGNORECASE)
+_X, _Y = r"x(?P<x>\d+)", r"y(?P<y>\d+)"
+# Lattice indices in a name: ``x3_y7`` or ``Y07_X03``.
+NAME_INDICES = tuple(
+    re.compile(rf"(?:^|[_\-. ]){first}[_\-. ]?{then}", re.IGNORECASE)
+    for first, then in ((_X, _Y), (_Y, _X))
+)
 _FORMAT_FIELD = re.compile(r"\{(?:tile_number|number|n)(?::0?\d*d)?\}")
 
 

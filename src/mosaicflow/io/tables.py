@@ -131,8 +131,9 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
     ----------
     path : Path
         Text in UTF-8, UTF-16 or the code page of Western Windows, separated by comma, semicolon or
-        tab; a byte order mark, CRLF, spaces around cells, extra columns and empty lines are all
-        accepted. Where the separator is no comma, a comma in a number is its decimal point.
+        tab; a byte order mark, CRLF, spaces around cells, extra columns, empty lines and names of
+        columns in capitals are all accepted. Where the separator is no comma, a comma in a number
+        is its decimal point.
     required : sequence of str
         Columns that must exist.
 
@@ -155,6 +156,9 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
     if not lines:
         raise InputError(f"{path}: the table is empty, expected a header line")
     names = [name.strip() for name in lines[0][1]]
+    lower = [name.lower() for name in names]
+    if not set(required) <= set(names) and set(required) <= set(lower):
+        names = lower
     if missing := [name for name in required if name not in names]:
         raise InputError(f"{path}: found columns {', '.join(names)}; missing: {', '.join(missing)}")
     if twice := [name for name in required if names.count(name) > 1]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import tifffile
     from numpy.typing import NDArray
 
-__all__ = ["ImageAxes", "TiffImage", "describe_tiff", "open_tiff"]
+__all__ = ["ImageAxes", "TiffImage", "count_series", "describe_tiff", "open_tiff"]
 
 ZYX = tuple[float | None, float | None, float | None]
 
@@ -27,6 +27,7 @@ COARSEST_PRINT_PITCH_UM = 60.0
 _TAG_UNITS = {2: "inch", 3: "cm"}
 _COLOURS = ("red", "green", "blue", "alpha")
 _GREYS = ("grey", "alpha")
+_WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,8 @@ def describe_tiff(file: tifffile.TiffFile, chosen: int | None = None) -> TiffIma
     _check_samples(one, file)
     _check_whole(file, one)
     notes += _xml_notes(layout, xml)
+    if one.keyframe.photometric == _WHITE_IS_ZERO:
+        notes.append("calls 0 white: its numbers are read as they are, dark is bright in them")
     if chosen is None and (same := sum(s.shape == one.shape for s in series)) > 1:
         notes.append(f"holds {same} images of the same size; the first is read")
     channels = _channels(layout, xml)
@@ -167,6 +170,11 @@ def describe_tiff(file: tifffile.TiffFile, chosen: int | None = None) -> TiffIma
 def own_series(file: tifffile.TiffFile, number: int = 0) -> tifffile.TiffPageSeries:
     """Return the image that `describe_tiff` described, for reading."""
     return _own_series(file)[number]
+
+
+def count_series(file: tifffile.TiffFile) -> int:
+    """Count the images of an open file."""
+    return len(_own_series(file))
 
 
 def _own_series(file: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:

@@ -1,6 +1,8 @@
 """Meshes and maps as other programs write them: the right values, or what is not read is named."""
 
 import base64
+import bz2
+import gzip
 import json
 import struct
 from pathlib import Path
@@ -194,3 +196,35 @@ def test_a_comment_may_hold_the_words_that_end_a_header(tmp_path, line_end):
     (mesh,) = read_mesh(tmp_path / "a.ply")
 
     np.testing.assert_allclose(mesh.vertices, POINTS[:3])
+
+
+def test_a_mask_without_a_value_below_zero_is_not_shifted_whatever_flag_it_carries(tmp_path):
+    """Programs that copy a header of IMOD's keep its stamp and flag."""
+    labels = np.where(LABELS == 200, 2, LABELS).astype(np.int8)
+    assert sizes(open_file(mrc(tmp_path / "a.mrc", labels, imod_flags=1))) == [2, 1]
+
+
+NHDR = (
+    "NRRD0004\ntype: uint16\ndimension: 3\nsizes: 2 3 4\nendian: little\nencoding: {}\n"
+    "spacings: 1 1 2\n{}\n"
+)
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("bz2", bz2.compress)])
+@pytest.mark.parametrize("byte_skip", [0, 8])
+def test_compressed_voxels_beside_their_header_are_unpacked_once(
+    tmp_path, encoding, pack, byte_skip
+):
+    voxels = np.zeros(24, "<u2")
+    voxels[[3, 4]] = 1, 2
+    (tmp_path / "a.bin").write_bytes(pack(bytes(byte_skip) + voxels.tobytes()))
+    told = f"byte skip: {byte_skip}\ndata file: a.bin"
+    (tmp_path / "a.nhdr").write_text(NHDR.format(encoding, told))
+    assert sizes(open_file(tmp_path / "a.nhdr")) == [1, 1]
+
+
+@pytest.mark.parametrize("told", ["data file: LIST\na.raw\nb.raw", "datafile: %d.raw 0 3 1"])
+def test_voxels_in_several_files_say_so(tmp_path, told):
+    (tmp_path / "a.nhdr").write_text(NHDR.format("raw", told))
+    with pytest.raises(FormatError, match="several files: join them"):
+        open_file(tmp_path / "a.nhdr")

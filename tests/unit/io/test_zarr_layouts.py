@@ -21,7 +21,7 @@ from zarr.codecs import (
 
 from mosaicflow.errors import FormatError, MosaicflowError
 from mosaicflow.io.convert.convert import Conversion, convert_image
-from mosaicflow.io.zarr import open_level, read_omezarr_info, validate_omezarr
+from mosaicflow.io.zarr import open_level, read_omezarr, read_omezarr_info, validate_omezarr
 from mosaicflow.io.zarr.transcode import StoreFormat
 
 pytestmark = [
@@ -273,3 +273,46 @@ def test_convert_refuses_what_would_lose_values(tmp_path, output):
 
     with pytest.raises(MosaicflowError, match=r"uint64.*(without loss|convert to \.nii)"):
         convert_image(str(store), str(tmp_path / output), StoreFormat(), Conversion())
+
+
+TURN = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("rotation", TURN),
+        ("affine", [[*row, 0] for row in TURN]),
+        ("scale", [1.0, -1.0, 1.0]),
+    ],
+)
+def test_a_turn_without_a_pitch_is_said_too(tmp_path, kind, value):
+    store = image_of_version_0_6(tmp_path / "a.zarr", {"type": kind, kind: value})
+    with pytest.warns(
+        UserWarning, match="a (rotation by about 36.9 degrees|reflection) .*not appl"
+    ):
+        read_omezarr_info(store)
+
+
+def test_axes_that_only_change_places_change_them(tmp_path):
+    store = image_of_version_0_6(tmp_path / "a.zarr", {"type": "mapAxis", "mapAxis": [0, 2, 1]})
+    with pytest.warns(UserWarning, match="no pixel size"):
+        voxels, _ = read_omezarr(store)
+    np.testing.assert_array_equal(voxels, np.arange(24).reshape(4, 3, 2).transpose(0, 2, 1))
+
+
+def image_of_version_0_6(path, transform):
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    entry = {
+        "coordinateSystems": [{"name": "physical", "axes": axes}],
+        "datasets": [
+            {
+                "path": "0",
+                "coordinateTransformations": [{**transform, "input": "0", "output": "physical"}],
+            }
+        ],
+    }
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group.create_array("0", data=np.arange(24, dtype="<u2").reshape(4, 3, 2))
+    group.attrs["ome"] = {"version": "0.6", "multiscales": [entry]}
+    return path

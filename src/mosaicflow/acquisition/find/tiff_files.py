@@ -10,14 +10,14 @@ import tifffile
 from mosaicflow.acquisition.image_header import ImageHeader
 from mosaicflow.acquisition.image_sources import SourceTile
 from mosaicflow.errors import FormatError
-from mosaicflow.io.tiff_pages import describe_tiff, open_tiff, own_series
+from mosaicflow.io.tiff_pages import count_series, describe_tiff, open_tiff, own_series
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["list_tiles", "read_planes", "read_tiff_header", "read_tiff_planes"]
+__all__ = ["count_images", "list_tiles", "read_planes", "read_tiff_header", "read_tiff_planes"]
 
 # What tifffile decodes by itself: none, deflate (two numbers), packbits, lzma.
 _PLAIN_COMPRESSIONS = (1, 8, 32946, 32773, 34925)
@@ -82,6 +82,17 @@ def read_tiff_planes(path: Path, number: int | None = None, channel: int = 0) ->
 def list_tiles(path: Path, number: int | None = None) -> tuple[SourceTile]:
     """Describe one image of a file, the first unless told; see `TileSource`."""
     return (SourceTile(read_tiff_header(path, number)),)
+
+
+def count_images(path: Path) -> int:
+    """Count the images (series) of a file; a list of tiles may name more than there are."""
+    try:
+        with open_tiff(path) as file:
+            return count_series(file)
+    except OSError:
+        raise
+    except Exception as error:  # as above
+        raise FormatError(f"is not a usable TIFF ({error!r:.200})") from error
 
 
 def read_planes(path: Path, item: str, channel: int = 0) -> NDArray[Any]:

@@ -221,7 +221,8 @@ def _files_below(folder: Path) -> tuple[RawFile, ...]:
 
 def _tiles_of(planes: Sequence[Path], series: Sequence[int]) -> Sequence[SourceTile]:
     if series and planes[0].name.lower().endswith(_TIFF):
-        found = ((n, tiff_files.list_tiles(planes[0], n)[0]) for n in series)
+        count = tiff_files.count_images(planes[0])
+        found = ((n, tiff_files.list_tiles(planes[0], n)[0]) for n in series if n < count)
         return [replace(tile, item=str(n)) for n, tile in found]
     tiles = source_of(planes[0].name).list_tiles(planes[0])
     if len(planes) == 1:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileNames"]
 
-_DRIVE = re.compile(r"[A-Za-z]:/|//|/")
+_DRIVE = re.compile(r"[A-Za-z]:/|//|/|file:/")
 
 
 class FileNames:
@@ -38,7 +38,8 @@ class FileNames:
         ----------
         listed : str
             Name as listed: slashes of either kind, with ``./``, in either Unicode form, in
-            another case where that is clear, or with the path on another machine before it.
+            another case where that is clear, in quotes, as the address of a file, or with the
+            path on another machine before it.
         """
         if listed in self._names:
             return listed
@@ -56,7 +57,7 @@ def _unique(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _candidates(listed: str) -> Iterator[str]:
-    plain = listed.replace("\\", "/")
+    plain = listed.strip("\"' ").replace("\\", "/")
     parts = [part for part in plain.split("/") if part not in ("", ".")]
     yield "/".join(parts)
     if _DRIVE.match(plain):

@@ -16,7 +16,7 @@ from mosaicflow.acquisition.place.tile_configuration import (
     ListedTile,
     read_tile_configuration,
 )
-from mosaicflow.acquisition.tile_numbers import NAME_INDEX, find_numbers
+from mosaicflow.acquisition.tile_numbers import NAME_INDICES, find_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +99,8 @@ def place_images(
             index_by_centre(images)
     for draft in images:
         if draft.index is None and draft.status != "skipped":
-            draft.unplace(log, _why_unplaced(listed is not None, bool(numbered)))
+            is_numbered = bool(numbered) and settings.numbering.is_given
+            draft.unplace(log, _why_unplaced(listed is not None, is_numbered))
     return images
 
 
@@ -113,7 +114,10 @@ def _forget_one_place(images: Sequence[Draft]) -> None:
 
 def _why_unplaced(has_corners: bool, has_numbers: bool) -> str:
     if has_numbers:
-        return "its number lies outside the path given by tile_pattern, tile_order and tile_grid"
+        return (
+            "its number lies outside the path given by tile_pattern, tile_order and tile_grid; "
+            "if another number in the names counts, say which with --tile_name"
+        )
     if has_corners:
         return (
             f"not listed in {CONFIGURATION_NAME}, and no tile_pattern, tile_order and tile_grid "
@@ -153,6 +157,8 @@ def _corners(
                 continue
             draft = Draft(folder.slice_id, folder.prefix + name, "tiff", item=item)
             fault = "is listed with a position but does not exist"
+            if item:
+                fault = f"is listed with a position, but holds no image of number {item}"
             draft.skip(log, "listed_tile_absent", fault)
             by_key[name, item] = draft
         found[name, item] = tile.corner_px
@@ -218,10 +224,10 @@ def _places(by_name: Mapping[str, Draft], settings: InspectSettings) -> dict[str
         first = min(numbers.values(), default=0) if first is None else first
         places = {name: path.index(number - first) for name, number in numbers.items()}
         return {name: place for name, place in places.items() if place is not None}
-    if expression is None or not {"x", "y"} <= expression.groupindex.keys():
-        expression = NAME_INDEX
-    matches = {name: expression.search(name) for name in by_name}
-    return {name: (int(m["y"]), int(m["x"])) for name, m in matches.items() if m is not None}
+    is_named = expression is not None and {"x", "y"} <= expression.groupindex.keys()
+    expressions = (expression,) if expression is not None and is_named else NAME_INDICES
+    found = {name: [m for e in expressions if (m := e.search(name))] for name in by_name}
+    return {name: (int(ms[0]["y"]), int(ms[0]["x"])) for name, ms in found.items() if ms}
 
 
 def _checked_lattice(

@@ -146,11 +146,16 @@ def _check_step(fit: LatticeFit, draft: Draft, fov_mm: YX, log: ProblemLog) -> N
         )
         if step > _WRONG_UNIT or step < 1 / _WRONG_UNIT:
             unit = "um" if step > 1 else "mm"
+            remedy = (
+                f"give --stage_unit {unit} if the positions are in {unit}, or check width and "
+                "height in info.txt (um)"
+            )
+            if draft.positions == "file":
+                remedy = "correct the list of tiles, whose positions are in px, or the pixel size"
             log.add(
                 "wrong_stage_unit", "stop", f"{text}: the units differ",
                 slice_id=draft.slice_id, path=draft.path,
-                remedy=f"give --stage_unit {unit} if the positions are in {unit}, or check width "
-                "and height in info.txt (um)",
+                remedy=remedy,
             )  # fmt: skip
             return
         if not _USUAL_STEP[0] <= step <= _USUAL_STEP[1]:

@@ -68,7 +68,7 @@ class MrcHeader:
     data_offset : int
         First byte of the values.
     is_shifted : bool
-        Whether bytes are stored less 128, as IMOD does it.
+        Whether bytes are stored less 128, as IMOD does it, where any is below 0.
     """
 
     counts: tuple[int, int, int]
@@ -106,7 +106,8 @@ def open_mrc(path: FilePath) -> Volume:
     header = read_mrc_header(path)
     count = header.counts[0] * header.counts[1] * header.counts[2]
     flat = map_values(path, header.data_offset, count, header.dtype)
-    if header.is_shifted:
+    # Masks that other programs wrote under a header of IMOD's keep the flag, and no value below 0.
+    if header.is_shifted and flat.view(np.int8).min() < 0:
         flat = np.bitwise_xor(flat.view(np.uint8), np.uint8(0x80))
     stored = flat.reshape(header.counts[::-1])
     # The stored array is [section, row, column]; put its axes where x, y and z belong.

@@ -24,6 +24,9 @@ from mosaicflow.formats.ground.source import (
 from mosaicflow.formats.volumes.volume import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from numpy.typing import NDArray
 
     from mosaicflow.formats.ground.source import FilePath
@@ -60,6 +63,12 @@ _TYPE_NAMES = {
     "i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int32", "u4": "uint32",
     "i8": "int64", "u8": "uint64", "f4": "float", "f8": "double",
 }  # fmt: skip
+
+
+_COMPRESSED: dict[str, Callable[..., Any]] = {
+    "gzip": gzip.open, "gz": gzip.open, "bzip2": bz2.open, "bz2": bz2.open,
+}  # fmt: skip
+_LIST = re.compile(rb"^data ?file:\s*LIST\b", re.IGNORECASE | re.MULTILINE)
 
 
 def open_nrrd(path: FilePath) -> Volume:
@@ -100,6 +109,8 @@ def _fields(path: FilePath) -> tuple[dict[str, Any], int]:
     text = head if end is None else head[: end.start()]
     if end is None and len(head) == _LONGEST_HEADER:
         raise FormatError(path, "the header has no end (an empty line)")
+    if _LIST.search(text):
+        raise FormatError(path, "its voxels lie in several files", remedy="join them into one NRRD")
     try:
         header = nrrd.read_header([line + b"\n" for line in text.split(b"\n")])
     # pynrrd parses values by splitting and casting; any of those may fail.
@@ -160,12 +171,19 @@ def _values(
                 raise FormatError(source, "truncated: fewer bytes than voxels")
             byte_skip = 0
         return map_values(source, data_offset + byte_skip, *wanted)
-    with open_stream(source) as stream:
+    with _stored(source, path, encoding) as stream:
         skip(stream, data_offset)
         for _ in range(line_skip):
             if not stream.readline(_LONGEST_HEADER):
                 raise FormatError(source, f"truncated: line skip {line_skip}")
         return _decoded(path, stream, encoding, byte_skip, wanted)
+
+
+def _stored(source: FilePath, path: FilePath, encoding: str) -> AbstractContextManager[IO[bytes]]:
+    """Open the file of the voxels; one beside the header is compressed as `encoding` says, once."""
+    if source is not path and encoding in _COMPRESSED:
+        return existing_file(source).open("rb")
+    return open_stream(source)
 
 
 def _decoded(
@@ -175,11 +193,9 @@ def _decoded(
     byte_skip: int,
     wanted: tuple[int, np.dtype[Any]],
 ) -> NDArray[Any]:
-    openers: dict[str, Any] = {"gzip": gzip.open, "gz": gzip.open}
-    openers |= {"bzip2": bz2.open, "bz2": bz2.open}
-    if encoding in openers:
+    if encoding in _COMPRESSED:
         try:
-            with openers[encoding](stream, "rb") as unpacked:
+            with _COMPRESSED[encoding](stream, "rb") as unpacked:
                 skip(unpacked, byte_skip)
                 return map_stream(path, unpacked, *wanted)
         except FormatError:

@@ -77,7 +77,7 @@ def axis_transform(transforms: Sequence[Mapping[str, Any]], ndim: int) -> AxisTr
     Returns
     -------
     AxisTransform or None
-        None when nothing sets a pitch.
+        None when nothing sets a pitch, or moves or turns the voxels.
 
     Raises
     ------
@@ -87,7 +87,8 @@ def axis_transform(transforms: Sequence[Mapping[str, Any]], ndim: int) -> AxisTr
     whole = _identity(ndim)
     for transform in transforms:
         whole = whole.then(_affine(transform, ndim))
-    if not (whole.has_scale or whole.has_shift):
+    is_moved = whole.has_scale or whole.has_shift or not np.array_equal(whole.matrix, np.eye(ndim))
+    if not is_moved:
         return None
     return _per_axis(whole)
 

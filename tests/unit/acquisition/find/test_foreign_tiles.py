@@ -372,3 +372,81 @@ def test_a_tiff_with_tags_of_nonsense_is_a_tile_that_is_left_out(tmp_path, seed)
     for tile in tiles.used.values():
         with contextlib.suppress(MosaicflowError):
             read_tile(tmp_path, tiles, tile, np.empty(tiles.tile_shape, np.float32))
+
+
+CELLS = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def write_numbered(folder, name):
+    """Four tiles of 20 x 30 px, each full of its number from 1."""
+    for number, (iy, ix) in enumerate(CELLS):
+        path = folder / name.format(n=number, x=ix, y=iy)
+        tifffile.imwrite(path, np.full((20, 30), number + 1, np.uint8), photometric="minisblack")
+
+
+def assert_numbered(tiles, folder):
+    assert sorted(tiles.used) == CELLS
+    for number, index in enumerate(CELLS):
+        assert (pixels(folder, tiles, index) == number + 1).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["a_x{x}_y{y}.tif", "A_Y{y:02d}_X{x:02d}.TIFF", "y{y}-x{x}.tif", "z7 X{x}Y{y}.tif"]
+)
+def test_indices_in_names_are_found_in_either_order(tmp_path, name):
+    write_numbered(tmp_path, name)
+    assert_numbered(only_slice(tmp_path, pixel_size_um=1.0), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ['"{n}.tif"', "'{n}.tif'", "file:/home/x/{n}.tif", "file:///C:/a b/{n}.tif", "{n}.tif "],
+)
+def test_names_in_quotes_and_as_addresses_are_found(tmp_path, listed):
+    write_numbered(tmp_path, "{n}.tif")
+    lines = [f"{listed.format(n=n)}; ; ({24 * ix}, {16 * iy})" for n, (iy, ix) in enumerate(CELLS)]
+    (tmp_path / "TileConfiguration.txt").write_text("\n".join(["dim = 2", *lines]))
+    assert_numbered(only_slice(tmp_path, pixel_size_um=1.0), tmp_path)
+
+
+def test_columns_of_a_table_may_be_written_in_capitals(tmp_path):
+    write_numbered(tmp_path, "{n}.tif")
+    rows = [f"{n}.tif;{iy};{ix}" for n, (iy, ix) in enumerate(CELLS)]
+    (tmp_path / "tile_table.csv").write_text("\n".join(["Path;IY;Ix", *rows]))
+    assert_numbered(only_slice(tmp_path, pixel_size_um=1.0), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["2024010112000{n}7{n}.tif", "img_{n}_4f2{n}e9.tif"])
+def test_numbers_of_which_none_fits_name_the_option(tmp_path, name):
+    write_numbered(tmp_path, name)
+    numbering = TileNumbering("row-by-row", "right-down", "1x3")
+    with pytest.raises(MosaicflowError, match="tile_name"):
+        found(tmp_path, pixel_size_um=1.0, numbering=numbering).raise_on_stop()
+
+
+def test_an_image_of_a_file_that_is_listed_but_not_there_is_named_and_the_others_read(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        for n in range(5):
+            file.write(np.full((20, 30), n + 1, np.uint8), photometric="minisblack")
+    lines = [f"a.ome.tif; {n}; ({24 * (n % 3)}, {16 * (n // 3)})" for n in range(6)]
+    text = "\n".join(["dim = 2", "multiseries = true", *lines])
+    (tmp_path / "TileConfiguration.txt").write_text(text)
+    acquisition = found(tmp_path, pixel_size_um=1.0)
+    assert len(acquisition.slices[0].used) == 5
+    assert any("holds no image of number 5" in p.message for p in acquisition.problems)
+
+
+def test_an_image_that_calls_zero_white_is_said(tmp_path):
+    for ix in range(2):
+        image = np.full((20, 30), 9, np.uint8)
+        tifffile.imwrite(tmp_path / f"x{ix}_y0.tif", image, photometric="miniswhite")
+    acquisition = found(tmp_path, pixel_size_um=1.0)
+    assert any("calls 0 white" in p.message for p in acquisition.problems)
+
+
+def test_a_list_in_another_unit_is_no_matter_of_the_stage(tmp_path):
+    write_numbered(tmp_path, "{n}.tif")
+    lines = [f"{n}.tif; ; ({24000 * ix}, {16000 * iy})" for n, (iy, ix) in enumerate(CELLS)]
+    (tmp_path / "TileConfiguration.txt").write_text("\n".join(["dim = 2", *lines]))
+    with pytest.raises(InputError, match=r"units differ.*list of tiles, whose positions are in px"):
+        found(tmp_path, pixel_size_um=1.0).raise_on_stop()
