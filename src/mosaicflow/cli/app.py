@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed on data or a bug, 2 wrong usage, 130 Ctrl-C, 143 SI
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import warnings
@@ -76,6 +77,12 @@ def exit_code_of_call(call: Callable[[], object]) -> int:
         line = " ".join(str(error).split())
         sys.stderr.write(f"error: {line}\n")
         return 2 if isinstance(error, ParameterError) else 1
+    except OSError as error:
+        # No name that a program makes: one that a person gave, of which no file can be.
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        sys.stderr.write(f"error: {str(error.filename)[:80]} ...: {error.strerror}\n")
+        return 2
     return result if isinstance(result, int) else 0
 
 

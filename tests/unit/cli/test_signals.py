@@ -10,7 +10,7 @@ import pytest
 
 from mosaicflow.simulation import preset, simulate
 
-RECORDS = 22  # of a finished toy run
+RECORDS = 25  # of a finished toy run
 NOISE = ("Traceback", "resource_tracker", "Exception ignored", "KeyboardInterrupt", "Fatal")
 SAID = {
     signal.SIGINT: "error: interrupted; nothing unfinished was left under a final name",

@@ -20,7 +20,7 @@ from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr import analysis
 from mosaicflow.stacking import build, draw
 
-RECORDS = 22  # of a finished toy run
+RECORDS = 25  # of a finished toy run
 ALWAYS = ("inspect_acquisition", "report")  # the looks at the raw folder, and at the run
 
 
@@ -45,6 +45,10 @@ def kill_at(acquisition, root, n_records):
         time.sleep(0.005)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
+
+
+def test_a_toy_run_leaves_as_many_records_as_the_tests_of_interruptions_count(finished_run):
+    assert len(list((finished_run / ".mosaicflow" / "finished").glob("[!.]*.json"))) == RECORDS
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import os
 import pickle
@@ -189,6 +190,23 @@ def test_a_decompression_bomb_of_text_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(b"1,2,3\n" * 200_000))
     with pytest.raises(FormatError, match="expands to more than"):
+        open_file(path)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+def test_a_table_that_expands_like_a_bomb_is_refused_before_it_fills_memory(
+    tmp_path, monkeypatch, pack
+):
+    from mosaicflow.formats.ground import source
+
+    monkeypatch.setattr(source, "_UNJUDGED_BYTES", 1 << 20)
+    numbers = np.random.default_rng(1).uniform(-1, 1, (60_000, 3))
+    sound = "\n".join(",".join(map(repr, row)) for row in numbers.tolist()).encode()
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(pack(sound))
+    assert source.read_bytes(path) == sound  # 3.5 MB
+    path.write_bytes(pack(b"1,2,3\n" * 2_000_000))
+    with pytest.raises(FormatError, match=r"expands to more than [13] MiB, from \d+ bytes"):
         open_file(path)
 
 

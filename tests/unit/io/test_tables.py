@@ -18,6 +18,7 @@ from mosaicflow.io.tables import (
     parse_bool,
     read_csv,
     read_json,
+    read_text,
     write_csv,
     write_json,
     write_text,
@@ -239,3 +240,12 @@ def test_numbers_in_names_count_as_numbers():
     names = ["z10.tif", "z2.tif", "a100b2", "a100b10", "z02.tif"]
 
     assert sorted(names, key=natural_order) == ["a100b2", "a100b10", "z02.tif", "z2.tif", "z10.tif"]
+
+
+@pytest.mark.parametrize("read", [read_csv, read_json, read_text])
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_a_table_that_would_be_waited_for_is_refused(tmp_path, read, what):
+    path = tmp_path / "a.csv"
+    os.mkfifo(path) if what == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=r"a\.csv.*is a pipe or device"):
+        read(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 import zarr
 
 from mosaicflow.errors import FormatError, StoreError
+from mosaicflow.io.convert.convert import Conversion, convert_image
 from mosaicflow.io.zarr import (
     open_level,
     read_omezarr,
@@ -19,6 +21,7 @@ from mosaicflow.io.zarr import (
     save_omezarr,
     validate_omezarr,
 )
+from mosaicflow.io.zarr.transcode import StoreFormat
 
 from .conftest import RESOLUTION_MM, noise
 
@@ -328,3 +331,19 @@ def test_legacy_grids_swap_their_lateral_axes(tmp_path):
     np.testing.assert_array_equal(image.compute(), data.transpose(0, 2, 1))
     with pytest.raises(ValueError, match="expected yx or xy"):
         read_omezarr(path, lateral_order="zx")
+
+
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_a_chunk_that_would_be_waited_for_is_named(tmp_path, what):
+    path = tmp_path / "a.ome.zarr"
+    save_omezarr(noise((4, 20, 30)), path, RESOLUTION_MM, chunks=(4, 10, 15))
+    chunk = path / "0" / "0" / "1" / "0"
+    chunk.unlink()
+    os.mkfifo(chunk) if what == "pipe" else chunk.symlink_to("/dev/zero")
+    assert any(p.where.startswith("0/0") for p in validate_omezarr(path, chunks=True))
+    named = r"chunk 0/0/1/0 is a pipe or a device"
+    with pytest.raises(StoreError, match=named):
+        open_level(path)[...]
+    assert open_level(path)[:, :10].shape == (4, 10, 30)  # the other chunks are read
+    with pytest.raises(StoreError, match=named):
+        convert_image(str(path), str(tmp_path / "b.ome.zarr"), StoreFormat(), Conversion())

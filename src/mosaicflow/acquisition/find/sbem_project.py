@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 import re
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.acquisition.drafts import Draft
@@ -17,7 +18,6 @@ from mosaicflow.io.tables import natural_order, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from mosaicflow.acquisition.problems import ProblemLog
     from mosaicflow.acquisition.settings import InspectSettings
@@ -122,7 +122,7 @@ def _rows(root: Path, path: Path) -> Iterator[_Row]:
         grid = _GRID.search(str(name))
         if name.is_absolute() or ".." in name.parts or "\0" in cells[0] or grid is None:
             raise InputError(f"{place}: is {cells[0]!r}, expected tiles/gN/tN/NAME in the project")
-        if not (root / name).resolve().is_relative_to(root.resolve()):
+        if not Path(os.path.realpath(root / name)).is_relative_to(os.path.realpath(root)):
             raise InputError(f"{place}: {name} is a link out of the project")
         yield _Row(str(name), int(grid[1]), int(slice_id), (y_nm, x_nm), z_nm, place)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mosaicflow.acquisition.drafts import Draft
@@ -21,7 +21,6 @@ from mosaicflow.names import parse_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from mosaicflow.acquisition.problems import ProblemLog
     from mosaicflow.acquisition.settings import InspectSettings
@@ -72,7 +71,8 @@ def collect_table_tiles(
 def _check_inside(root: Path, paths: Iterable[str], table: Path) -> None:
     whole = root.resolve()
     for path in paths:
-        if not (target := (root / path).resolve()).is_relative_to(whole):
+        target = Path(os.path.realpath(root / path))
+        if not target.is_relative_to(whole):
             raise InputError(
                 f"{table.name}: {path} is a link to {target}, expected a tile in the raw folder",
                 remedy="give the folder that holds the tiles as input, and the table as"

@@ -31,6 +31,10 @@ _COPY_BYTES = 1 << 20
 _IN_MEMORY_BYTES = 64 << 20
 # A compressed table or mesh is read whole. Real ones stay far below; a decompression bomb does not.
 _WHOLE_FILE_BYTES = 2 << 30
+# Numbers written as text shrink to a third or a tenth; rows that are all equal, and bombs, to a
+# 670th (gzip) or a 10 000th (bzip2). Twice lets bombs grow twice as large before they are stopped.
+# What fits in memory anyway is not judged.
+_MOST_RATIO, _UNJUDGED_BYTES = 200, 64 << 20
 
 
 def existing_file(path: FilePath) -> Path:
@@ -117,15 +121,19 @@ def read_bytes(path: FilePath) -> bytes:
     Raises
     ------
     FormatError
-        If it expands to more than 2 GiB.
+        If it expands to more than 2 GiB, or, from 64 MiB on, to more than 200 times its size.
     """
     if not compression_of(path):  # which has looked whether it is a file
         return Path(path).read_bytes()
+    n_stored = Path(path).stat().st_size
+    most = min(_WHOLE_FILE_BYTES, max(_UNJUDGED_BYTES, _MOST_RATIO * n_stored))
     with open_stream(path) as stream:
-        content = read_at_most(stream, _WHOLE_FILE_BYTES + 1)
-    if len(content) > _WHOLE_FILE_BYTES:
+        content = read_at_most(stream, most + 1)
+    if len(content) > most:
         raise FormatError(
-            path, "expands to more than 2 GiB", remedy="decompress it yourself if it is sound"
+            path,
+            f"expands to more than {most >> 20} MiB, from {n_stored} bytes",
+            remedy="decompress it yourself if it is sound",
         )
     return content
 

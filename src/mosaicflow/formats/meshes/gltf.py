@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,7 @@ def _spelled_out(path: FilePath, document: dict[str, Any], content: bytes) -> by
 def _check_uri(path: FilePath, folder: Path, uri: str | None) -> None:
     if uri is None or uri.startswith("data:"):
         return
-    target = (folder / uri.strip()).resolve()  # trimesh strips it too
+    target = Path(os.path.realpath(folder / uri.strip()))  # trimesh strips it too
     if "://" in uri or not target.is_relative_to(folder):
         raise FormatError(path, f"the buffer '{uri:.80}' lies outside of the file's folder")
     if not target.is_file():

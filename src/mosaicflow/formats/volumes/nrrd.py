@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import os
 import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -226,7 +227,7 @@ def _decoded(
 
 def _data_file(path: FilePath, name: str) -> Path:
     folder = Path(path).resolve().parent
-    target = (folder / name).resolve()
+    target = Path(os.path.realpath(folder / name))
     if name.upper().startswith("LIST") or "%" in name or " " in name.strip():
         raise FormatError(path, "its voxels lie in several files", remedy="join them into one NRRD")
     if not target.is_relative_to(folder):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow.errors import StoreError
 from mosaicflow.io.checksums import DamageError, checksum, find_checksums
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import zarr
 
     from mosaicflow.io.zarr.location import Location
 
-__all__ = ["ChunkChecks", "damaged_store", "known_sums"]
+__all__ = ["ChunkChecks", "damaged_store", "known_sums", "refuse_endless"]
 
 _METADATA = frozenset({".zattrs", ".zgroup", ".zarray", "zarr.json"})
 _REMEDY = (
@@ -35,6 +37,47 @@ def damaged_store(location: Location, what: str) -> DamageError:
     """Make the error about a store that is not what was written."""
     name = os.path.basename(os.path.realpath(location.address))
     return DamageError(f"{location}: {what}", remedy=_REMEDY, output=name)
+
+
+def refuse_endless(
+    location: Location, level: str, array: zarr.Array[Any], selection: Sequence[int | slice]
+) -> None:
+    """Look whether the chunks that a selection touches are files: a pipe would be waited for.
+
+    Parameters
+    ----------
+    location : Location
+        The store, a folder.
+    level : str
+        Name of the array.
+    array : zarr.Array
+        The open array.
+    selection : sequence of int or slice
+        What is to be read, in the array's own axes.
+
+    Raises
+    ------
+    StoreError
+        One of them is a pipe or a device.
+    """
+    for index in _blocks(array, selection):
+        name = f"{level}/{array.metadata.encode_chunk_key(index)}"
+        path = os.path.join(location.address, name)
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:  # absent: the fill value; whatever else is wrong shows as it is read
+            continue
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise StoreError(
+                f"{location}: chunk {name} is a pipe or a device, expected a file",
+                remedy="remove it, or copy the store again",
+            )
+
+
+def _blocks(array: zarr.Array[Any], selection: Sequence[int | slice]) -> Iterator[tuple[int, ...]]:
+    sizes = array.shards or array.chunks
+    zipped = zip(selection, array.shape, sizes, strict=True)
+    return itertools.product(*(_touched(*axis) for axis in zipped))
 
 
 class ChunkChecks:
@@ -59,7 +102,6 @@ class ChunkChecks:
         self._level = level
         self._array = array
         self._known = {name: s for name, s in known.items() if name.startswith(f"{level}/")}
-        self._block: Sequence[int] = array.shards or array.chunks
         # Chunks with a checksum of their own are compared where they are decoded.
         self._only_there = "crc32c" in str(array.metadata.to_dict().get("codecs", ""))
         self._seen: set[tuple[int, ...]] = set()
@@ -82,8 +124,7 @@ class ChunkChecks:
         DamageError
             One of them is not what was written.
         """
-        zipped = zip(selection, self._array.shape, self._block, strict=True)
-        for index in itertools.product(*(_touched(*axis) for axis in zipped)):
+        for index in _blocks(self._array, selection):
             if index in self._seen:
                 continue
             name = f"{self._level}/{self._array.metadata.encode_chunk_key(index)}"

@@ -294,7 +294,7 @@ def same_store(first: StorePath | Location, second: StorePath | Location) -> boo
     a, b = locate(first), locate(second)
     if a.is_url or b.is_url:
         return a.address.rstrip("/") == b.address.rstrip("/")
-    return a.path.resolve() == b.path.resolve()
+    return os.path.realpath(a.path) == os.path.realpath(b.path)
 
 
 def _nested(first: Location, second: Location) -> bool:
@@ -302,7 +302,7 @@ def _nested(first: Location, second: Location) -> bool:
     if first.is_url or second.is_url:
         a, b = (f"{location.address.rstrip('/')}/" for location in (first, second))
         return a.startswith(b) or b.startswith(a)
-    one, other = first.path.resolve(), second.path.resolve()
+    one, other = (Path(os.path.realpath(place.path)) for place in (first, second))
     return one.is_relative_to(other) or other.is_relative_to(one)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mosaicflow.errors import FormatError, MosaicflowError, StoreError
 from mosaicflow.io.zarr import grid
-from mosaicflow.io.zarr.checking import ChunkChecks, damaged_store
+from mosaicflow.io.zarr.checking import ChunkChecks, damaged_store, refuse_endless
 from mosaicflow.io.zarr.errors import ArgumentError
 from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.target import open_array
@@ -62,6 +62,7 @@ class LevelReader:
         self._level: LevelInfo = info.levels[level]
         self._view = view
         self._array = open_array(info.location, self._level.path, info.zarr_format)
+        self._is_folder = info.location.is_folder and not info.location.prefix
         self._checks = None
         if checked:
             self._checks = ChunkChecks.of(info.location, self._level.path, self._array)
@@ -154,6 +155,8 @@ class LevelReader:
         selection, transpose = self._native_selection(key)
         if self._checks is not None:
             self._checks.check(selection)
+        elif self._is_folder:
+            refuse_endless(self.location, self._level.path, self._array, selection)
         try:
             found = np.asarray(self._array[selection])
         except (IndexError, TypeError, MosaicflowError):

@@ -162,8 +162,9 @@ def _link_problems(location: Location) -> Iterator[StoreProblem]:
     root = Path(os.path.realpath(location.address))
     for folder, folders, files in os.walk(root):
         for path in (Path(folder, name) for name in (*folders, *files)):
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                text = f"is a link out of the store, to {path.resolve()}"
+            target = Path(os.path.realpath(path))  # which takes links in a circle too
+            if path.is_symlink() and not target.is_relative_to(root):
+                text = f"is a link out of the store, to {target}"
                 yield StoreProblem("error", str(path.relative_to(root)), text)
             elif not (path.is_file() or path.is_dir()):
                 yield StoreProblem("error", str(path.relative_to(root)), "is no file")
