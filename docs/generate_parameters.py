@@ -16,7 +16,7 @@ import re
 import sys
 import textwrap
 import typing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,14 @@ from mosaicflow.limits import (
     item_choices_of,
     limit_of,
     plain_type,
+)
+from mosaicflow.names import (
+    GRID_STORES,
+    PUBLISHED,
+    REPORTED,
+    SLICE_STORES,
+    TO_JUDGE,
+    place_rules,
 )
 from mosaicflow.stages._contract import chosen_of
 from mosaicflow.stages._table import STAGES
@@ -174,7 +182,8 @@ def nextflow_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f"'{value}'"
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
     if isinstance(value, tuple):
         return f"[{', '.join(map(nextflow_value, _plain_list(value)))}]"
     return repr(value)
@@ -284,10 +293,24 @@ def render_tables() -> str:
     blocks = [
         _function("presets", "What a preset settles, whatever else is said.", PRESETS),
         _function("optionNames", "Options of each stage; files are inputs.", options),
+        _function("outputPatterns", "What each stage makes; {z} is a slice.", _outputs()),
+        _function("placeRules", "Where outputs go: the first form that fits.", _places()),
+        _function("outputFolders", "At the top of the output tree.", tuple(sorted(PUBLISHED))),
+        _function("storeFolders", "Of grids and slices.", (GRID_STORES, SLICE_STORES)),
+        _function("foldersToJudge", "What to see how good a result is by.", TO_JUDGE),
+        _function("reportedNames", "What the report reads.", REPORTED),
         _function("noSettings", "Parameters that change no result.", (*RUN_PARAMETERS, *UNTOLD)),
     ]
     head = "// Written by docs/generate_parameters.py from the contracts of the stages.\n"
     return "\n".join([head, *blocks])
+
+
+def _outputs() -> dict[str, tuple[str, ...]]:
+    return {name: tuple(k.pattern for k in one.contract.makes) for name, one in STAGES.items()}
+
+
+def _places() -> list[dict[str, object]]:
+    return [asdict(rule) for rule in place_rules()]
 
 
 def _function(name: str, text: str, value: object) -> str:
@@ -300,6 +323,10 @@ def _groovy(value: object, indent: int) -> str:
         inner = " " * (indent + 4)
         items = [f"{inner}{key}: {_groovy(one, indent + 4)}," for key, one in value.items()]
         return "\n".join(["[", *items, " " * indent + "]"])
+    if isinstance(value, list):
+        inner = " " * (indent + 4)
+        rows = [", ".join(f"{key}: {nextflow_value(v)}" for key, v in one.items()) for one in value]
+        return "\n".join(["[", *(f"{inner}[{row}]," for row in rows), " " * indent + "]"])
     if not isinstance(value, tuple):
         return nextflow_value(value)
     text = ", ".join(map(nextflow_value, value))

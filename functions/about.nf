@@ -1,4 +1,4 @@
-include { noSettings } from './contracts'
+include { noSettings ; reportedNames } from './contracts'
 include { publishedFolder } from './published'
 
 // What only the engine knows of a run, for the stage REPORT; src/mosaicflow/engine/about.py gives the same keys.
@@ -13,7 +13,7 @@ def runFacts(volume, settings, usual, outputs, engine) {
 
 // Whether the report reads a file: tables, metrics, records and pictures, no voxels and no checksums.
 def isReported(name) {
-    return name ==~ /.*\.(json|csv|png)/ && !name.endsWith('.crc32c.json')
+    return name ==~ reportedNames()
 }
 
 def placeOf(name) {

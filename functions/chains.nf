@@ -1,3 +1,4 @@
+include { outputPatterns } from './contracts'
 include { optionsOf } from './settings'
 
 // The stages of one slice between two waits of the run, as one task takes them (--granularity slice).
@@ -5,67 +6,64 @@ include { optionsOf } from './settings'
 
 // Raw tiles -> grid, as it is and at working pitch.
 def gridSteps(id, settings) {
-    def grid = "mosaic_grid_3d_z${id}"
-    def made = step('create_mosaic_grid', [tiles: "z${id}_tiles.json", raw: 'raw'], ["${grid}.ome.zarr", "${grid}.problems.json"], settings)
+    def made = step('create_mosaic_grid', [id], [tiles: "z${id}_tiles.json", raw: 'raw'], settings)
     return settings.resample_mosaic_grid.resolution_um > 0
-        ? [made, step('resample_mosaic_grid', [grid: "${grid}.ome.zarr"], ["${grid}_resampled.ome.zarr"], settings)]
+        ? [made, step('resample_mosaic_grid', [id], [grid: made.makes[0]], settings)]
         : [made]
 }
 
 // Grids and what all tiles share -> evenly lit grid.
 def lightSteps(id, settings, is_curved) {
-    def grid = "mosaic_grid_3d_z${id}"
-    def lit = step('fix_illumination', [grid: workingGrid(id, settings), illumination: 'illumination.npz'], ["${grid}_illum_fix.ome.zarr"], settings)
-    return is_curved ? [lit] + flatSteps(id, settings, "${grid}_illum_fix.ome.zarr") : [lit]
+    def lit = step('fix_illumination', [id], [grid: workingGrid(id, settings), illumination: 'illumination.npz'], settings)
+    return is_curved ? [lit] + flatSteps(id, settings, lit.makes[0]) : [lit]
 }
 
 // Grid -> the same without the curvature of the field.
 def flatSteps(id, settings, grid) {
-    return [step('fix_focal_curvature', [grid: grid, curvature: 'focal_curvature.json'], [flatGrid(id)], settings)]
+    return [step('fix_focal_curvature', [id], [grid: grid, curvature: 'focal_curvature.json'], settings)]
 }
 
 def flatGrid(id) {
-    return "mosaic_grid_3d_z${id}_focal_fix.ome.zarr".toString()
+    return outputsOf('fix_focal_curvature', [id])[0]
 }
 
 // Grid at native pitch -> links between its tiles.
 def linkSteps(id, settings, is_lit) {
-    def given = [grid: "mosaic_grid_3d_z${id}.ome.zarr"] + (is_lit ? [illumination: 'illumination.npz'] : [:])
-    return [step('estimate_tile_positions', given, ['tile_links.csv', 'tile_stage.json', 'tile_windows.csv'].collect { name -> "z${id}_${name}" }, settings)]
+    def given = [grid: outputsOf('create_mosaic_grid', [id])[0]] + (is_lit ? [illumination: 'illumination.npz'] : [:])
+    return [step('estimate_tile_positions', [id], given, settings)]
 }
 
 // Grid and places of its tiles -> slice; with the block face that another run has found, or [].
 def sliceSteps(id, settings, grid, has_psf, face) {
-    def chain = [['crop_interface', 'crop_interface'], ['normalize', 'normalize']]
-    def stitched = "slice_z${id}_stitch_3d"
+    def chain = (has_psf ? ['correct_axial'] : []) + ['crop_interface', 'normalize']
     def placed = [grid: grid, positions: "z${id}_tile_positions.csv", distortion: 'tile_distortion.csv']
-    def first = step('stitch_3d', placed, ["${stitched}.ome.zarr", "${stitched}.png"], settings)
-    return ((has_psf ? [['correct_axial', 'axial_corr']] : []) + chain).inject([first]) { steps, next ->
-        def slice = "slice_z${id}_${next[1]}"
-        def pictures = next[0] == 'normalize' ? ["${slice}.png"] : []
-        def given = ['slice-path': steps[-1].makes[0]] + (face && next[0] == 'crop_interface' ? ['face-of': "other/${face.name}"] : [:])
-        steps + [step(next[0], given, ["${slice}.ome.zarr"] + pictures, settings)]
+    return chain.inject([step('stitch_3d', [id], placed, settings)]) { steps, next ->
+        def given = ['slice-path': steps[-1].makes[0]] + (face && next == 'crop_interface' ? ['face-of': "other/${face.name}"] : [:])
+        steps + [step(next, [id], given, settings)]
     }
 }
 
 // One slice against each of those above it: rows [ id, slice ].
 def pairSteps(upper, id, slice, shifts, settings) {
     return upper.collect { fixed_id, fixed ->
-        def pair = "z${fixed_id}_z${id}"
         def given = [fixed: fixed.name, moving: slice.name, shifts: shifts.name]
-        step('register_pairwise', given, ["${pair}_transform.json", "${pair}_transform.tfm"], settings) + [record: "${pair}_failure.json".toString()]
+        step('register_pairwise', [fixed_id, id], given, settings) + [record: "z${fixed_id}_z${id}_failure.json".toString()]
     }
 }
 
 def workingGrid(id, settings) {
-    def suffix = settings.resample_mosaic_grid.resolution_um > 0 ? '_resampled' : ''
-    return "mosaic_grid_3d_z${id}${suffix}.ome.zarr".toString()
+    return outputsOf(settings.resample_mosaic_grid.resolution_um > 0 ? 'resample_mosaic_grid' : 'create_mosaic_grid', [id])[0]
+}
+
+// The names of what a stage makes of a slice or a pair.
+def outputsOf(stage, ids) {
+    return outputPatterns()[stage].collect { pattern -> ids.inject(pattern) { name, id -> name.replaceFirst(/\{z\}/, "z${id}") } }
 }
 
 // With names as plain text: they are hashed.
-def step(stage, given, makes, settings) {
+def step(stage, ids, given, settings) {
     def connected = given.collectEntries { name, value -> [(name): value.toString()] }
-    return [stage: stage, given: connected, makes: makes.collect { name -> name.toString() }, settings: settings[stage]]
+    return [stage: stage, given: connected, makes: outputsOf(stage, ids), settings: settings[stage]]
 }
 
 // The steps as one command line, each with the options that its own module gives it.

@@ -14,15 +14,21 @@ from pathlib import Path
 from mosaicflow.errors import InputError
 
 __all__ = [
+    "GRID_STORES",
     "KINDS",
     "PUBLISHED",
+    "REPORTED",
+    "SLICE_STORES",
+    "TO_JUDGE",
     "Kind",
+    "PlaceRule",
     "about",
     "channel_name",
     "format_slice_id",
     "kind_of",
     "labels_in",
     "parse_slice_id",
+    "place_rules",
     "published_folder",
     "slice_label",
     "split_channel",
@@ -167,6 +173,7 @@ ILLUMINATION = Kind("illumination.npz", "tables")
 CURVATURE = Kind("focal_curvature.json", "tables")
 STAGE_MODEL = Kind("stage_model.json", "tables")
 DISTORTION = Kind("tile_distortion.csv", "tables")
+DISTORTION_PICTURE = Kind("tile_distortion.png", "previews")
 ALIGNMENT = Kind("alignment.json", "tables")
 PROFILE = Kind("depth_profile.json", "tables")
 MATCHES = Kind("z_matches.csv", "tables")
@@ -192,11 +199,13 @@ TILE_CONFIGURATION = Kind("{z}_TileConfiguration.txt", "tables")
 BIGSTITCHER = Kind("{z}_tiles.bdv.xml", "tables")
 FAILURE = Kind("{z}_failure.json", "tables")
 GRID = Kind("mosaic_grid_3d_{z}.ome.zarr", "mosaic_grids")
+GRID_PROBLEMS = Kind("mosaic_grid_3d_{z}.problems.json", "tables")
 RESAMPLED = Kind("mosaic_grid_3d_{z}_resampled.ome.zarr", "mosaic_grids")
 EVENLY_LIT = Kind("mosaic_grid_3d_{z}_illum_fix.ome.zarr", "mosaic_grids")
 FLAT = Kind("mosaic_grid_3d_{z}_focal_fix.ome.zarr", "mosaic_grids")
 FLAT_METRICS = Kind("mosaic_grid_3d_{z}_focal_fix.metrics.json", "metrics")
 STITCHED = Kind("slice_{z}_stitch_3d.ome.zarr", "slices/stitch_3d")
+STITCHED_PICTURE = Kind("slice_{z}_stitch_3d.png", "previews")
 AXIAL = Kind("slice_{z}_axial_corr.ome.zarr", "slices/axial_corr")
 CROPPED = Kind("slice_{z}_crop_interface.ome.zarr", "slices/crop_interface")
 CROPPED_METRICS = Kind("slice_{z}_crop_interface.metrics.json", "metrics")
@@ -214,12 +223,12 @@ KINDS = tuple(kind for kind in dict(globals()).values() if isinstance(kind, Kind
 # Whose names users or plug-ins choose, or that lie beside an output of any kind.
 _OTHERS = (
     (r".*\.metrics\.json", "metrics"),
-    (r".*_(tiles|slices)(\.xml|_TileConfiguration\.txt)", "exports"),
-    (r".*\.(mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)|.*_export\.crc32c\.json", "exports"),
+    (r".*_(?:tiles|slices)(?:\.xml|_TileConfiguration\.txt)", "exports"),
+    (r".*\.(?:mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)|.*_export\.crc32c\.json", "exports"),
     (r".*\.ome\.zarr|.*\.crc32c\.json", ""),
     (r".*\.png", "previews"),
     # What earlier versions made may still lie in the folder of a run.
-    (r".*\.(json|csv|npz)", "tables"),
+    (r".*\.(?:json|csv|npz)", "tables"),
     (r".*\.txt", ""),
 )
 
@@ -227,6 +236,14 @@ PUBLISHED = frozenset(
     {kind.folder.split("/")[0] for kind in KINDS} | {folder for _, folder in _OTHERS}
 ) - {""}
 """Folders at the top of the output tree."""
+
+
+GRID_STORES, SLICE_STORES = "mosaic_grids", "slices/"
+"""Where the grids and slices of all stages are."""
+TO_JUDGE = ("slices/normalize", "transforms", "previews")
+"""What to look at to see how good a result is."""
+REPORTED = r"(?!.*\.crc32c\.json).*\.(?:json|csv|png)"
+"""What the report reads: tables, metrics, records and pictures, no voxels and no checksums."""
 
 
 @cache
@@ -243,22 +260,48 @@ def published_folder(name: str) -> str:
     str
         Path below the output folder; empty for its top.
     """
-    own, part = split_channel(name)
-    for kind in KINDS:
-        if kind.labels(own) is not None:
-            return _folder(kind, part)
-    if name.endswith(".crc32c.json") and (owner := kind_of(name)) is not None:
-        # A list of checksums lies beside the output whose name it has.
-        return _folder(owner, part)
-    for pattern, folder in _OTHERS:
-        if re.fullmatch(pattern, name):
-            return folder
+    for rule in place_rules():
+        if (found := re.fullmatch(rule.pattern, name)) is not None:
+            of_channel = rule.by_channel and found[1]
+            return f"{rule.folder}_c{found[1]}" if of_channel else rule.folder
     raise ValueError(f"no place in the output tree for {name}")
 
 
-def _folder(kind: Kind, part: str) -> str:
-    """Slices of another channel have folders of their own."""
-    return f"{kind.folder}_c{part}" if part and kind.folder.startswith("slices/") else kind.folder
+@dataclass(frozen=True, slots=True)
+class PlaceRule:
+    """Where outputs with names of one form are published.
+
+    Parameters
+    ----------
+    pattern : str
+        Of the whole name, in words that Python and Java share. Of what a stage names, group 1 is
+        the channel; other rules have no group.
+    folder : str
+        Below the output folder; empty for its top.
+    by_channel : bool
+        Whether another channel has a folder of its own, which ends like the name.
+    """
+
+    pattern: str
+    folder: str
+    by_channel: bool = False
+
+
+@cache
+def place_rules() -> tuple[PlaceRule, ...]:
+    """Say where everything is published; the first rule that fits a name counts."""
+    # A list of checksums lies beside the output whose name it has.
+    own = [_place_rule(kind, ending) for ending in ("", ".crc32c.json") for kind in KINDS]
+    return (*own, *(PlaceRule(pattern, folder) for pattern, folder in _OTHERS))
+
+
+def _place_rule(kind: Kind, ending: str) -> PlaceRule:
+    stem = stem_of(kind.pattern)
+    ending = ending or kind.pattern.removeprefix(stem)
+    form = r"z\d+".join(map(re.escape, stem.split(_LABEL)))
+    is_slice = kind.folder.startswith(SLICE_STORES)
+    pattern = rf"{form}(?:_c(\d+(?:cos|sin)?))?{re.escape(ending)}"
+    return PlaceRule(pattern, kind.folder, is_slice)
 
 
 def about(name: str) -> tuple[int, ...]:

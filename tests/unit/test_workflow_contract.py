@@ -146,7 +146,7 @@ def test_configuration_declares_the_parameters_that_it_reads():
 def _passed_settings() -> dict[str, set[str]]:
     """Stage -> names that functions/contracts.nf gives it."""
     text = (ROOT / "functions" / "contracts.nf").read_text(encoding="utf-8")
-    text = text[text.index("def optionNames") :]
+    text = re.search(r"^def optionNames.*?^\}", text, flags=re.S | re.M)[0]
     entries = re.findall(r"^ {8}(\w+): (\[.*?)(?=^ {8}\w+:|^ {4}\])", text, flags=re.S | re.M)
     return {stage: set(re.findall(r"'(\w+)'", value)) for stage, value in entries}
 
@@ -229,6 +229,24 @@ def _optional_rows(module: str, ids: str) -> list[str]:
     """List the outputs that come as a whole or not at all: a missing file is a lost slice."""
     rows = rf"^    tuple {ids},[^:]*?(?:[^:]*: 'dir'\)[^:]*?)?optional: true, emit: (\w+)$"
     return re.findall(rows, module, re.M | re.S)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_module_takes_what_its_stage_makes_and_nothing_else(stage):
+    module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
+    outputs = module[module.index("    output:") : module.index("    script:")]
+    outputs = outputs.replace("${suffixOf(settings)}", "")  # of other channels
+    found = re.findall(r"""path[ (]["'](.*?)["'](?=[,)])""", outputs)
+    named = {re.sub(r"z(\$\{\w+\}|\*)", "{z}", one) for one in found if "${name}" not in one}
+    beside = re.compile(r".*(\.metrics\.json|\.crc32c\.json|_failure\.json)|\$\{volume.*")
+    made = {one for one in named if not beside.fullmatch(one)}
+    assert made == {kind.pattern for kind in STAGES[stage].contract.makes}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_module_has_the_resources_of_its_contract(stage):
+    module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
+    assert re.findall(r"^    label '(\w+)'", module, flags=re.M) == [STAGES[stage].contract.label]
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -31,14 +31,9 @@ def is_kept(name: str, keep: str) -> bool:
         Everything; what shows how good it is; volume, tables, metrics and report.
     """
     folder = published_folder(name)
-    if folder in _QC:
+    if folder in names.TO_JUDGE:
         return keep != "final"
-    return keep == "all" or not folder.startswith(_STORES)
-
-
-# Where the grids and slices of all stages are, and what to look at to judge them.
-_STORES = ("mosaic_grids", "slices/")
-_QC = frozenset({"slices/normalize", "transforms", "previews"})
+    return keep == "all" or not folder.startswith((names.GRID_STORES, names.SLICE_STORES))
 
 
 class RunFolder:

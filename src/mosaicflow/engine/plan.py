@@ -24,7 +24,7 @@ __all__ = ["Plan", "inspection_task", "plan_run", "report_task"]
 
 Inputs = dict[str, str | tuple[str, ...]]
 
-# What estimate_tile_positions writes of a slice.
+# What pool_tile_positions reads of a slice.
 _OF_TILES = {"links": names.LINKS, "stages": names.STAGE, "windows": names.WINDOWS}
 
 
@@ -83,12 +83,8 @@ def report_task(root: Path, facts: Path, outputs: Sequence[str], parameters: Par
     """
     settings = {**parameters.for_stage("report"), "facts": facts}
     bases = [name.rpartition("/")[2] for name in outputs]
-    told = tuple(name for name in bases if _SMALL.fullmatch(name))
+    told = tuple(name for name in bases if re.fullmatch(names.REPORTED, name))
     return Task("report", "report", root, {"files": told}, settings)
-
-
-# What the report reads: tables, metrics, records and pictures, no voxels and no checksums.
-_SMALL = re.compile(r"(?!.*\.crc32c\.json).*\.(json|csv|png)")
 
 
 def plan_run(
@@ -199,14 +195,11 @@ class _Planner:
             self.maker[base] = name
 
     def grid(self, z: str, part: str = "") -> None:
-        native = _named(names.GRID, z, part)
         raw = {"raw": self.raw, "channel": part} if part else self.raw_settings
-        self.of_slice(
-            "create_mosaic_grid", z, part, {"tiles": names.TILES.of(z)}, native, extra=raw
-        )
+        tiles = names.TILES.of(z)
+        native = self.of_slice("create_mosaic_grid", z, part, {"tiles": tiles}, extra=raw)
         if self.is_coarser:
-            grid = _named(names.RESAMPLED, z, part)
-            self.of_slice("resample_mosaic_grid", z, part, {"grid": native}, grid)
+            self.of_slice("resample_mosaic_grid", z, part, {"grid": native})
 
     @property
     def is_coarser(self) -> bool:
@@ -243,7 +236,7 @@ class _Planner:
                 "estimate_tile_positions",
                 z,
                 {"grid": names.GRID.of(z), **self.light()},
-                makes=[kind.of(z) for kind in _OF_TILES.values()],
+                makes=[k.of(z) for k in STAGES["estimate_tile_positions"].contract.makes],
                 record=names.FAILURE.of(z),
             )
         kinds = {**_OF_TILES, "tiles": names.TILES}
@@ -262,51 +255,44 @@ class _Planner:
         """
         grid = _named(names.RESAMPLED if self.is_coarser else names.GRID, z, part)
         if light := self.light(part):
-            lit = _named(names.EVENLY_LIT, z, part)
-            self.of_slice("fix_illumination", z, part, {"grid": grid, **light}, lit)
-            grid = lit
+            grid = self.of_slice("fix_illumination", z, part, {"grid": grid, **light})
         grid, unless = self.flattened(grid, z, part)
-        current = _named(names.STITCHED, z, part)
         placed: Inputs = {
             "grid": grid,
             "positions": names.POSITIONS.of(z),
             "distortion": names.DISTORTION.of(),
         }
-        self.of_slice("stitch_3d", z, part, placed, current, unless=unless)
-        for stage, kind in self.after_stitching(part):
+        current = self.of_slice("stitch_3d", z, part, placed, unless=unless)
+        for stage in self.after_stitching(part):
             inputs: Inputs = {"slice_path": current}
             extra: dict[str, Any] = {}
             if part and stage == "crop_interface":
                 inputs["face_of"] = names.CROPPED.of(z)
             elif self.taken is not None and stage == "crop_interface":
                 extra = self.taken.face(z)
-            current = _named(kind, z, part)
-            self.of_slice(stage, z, part, inputs, current, extra=extra)
+            current = self.of_slice(stage, z, part, inputs, extra=extra)
 
     def flattened(self, grid: str, z: str, part: str) -> tuple[str, dict[str, tuple[str, str]]]:
         """Plan to take off the field's curvature; give the grid after it, and that without one."""
-        flat, curvature = _named(names.FLAT, z, part), names.CURVATURE.of()
         if self.taken is not None:
             bowl = self.taken.curvature()
             if bowl is None:
                 return grid, {}
             extra = {"curvature": bowl}
-            self.of_slice("fix_focal_curvature", z, part, {"grid": grid}, flat, extra=extra)
-            return flat, {}
+            return self.of_slice("fix_focal_curvature", z, part, {"grid": grid}, extra=extra), {}
         if not self.straight:
             return grid, {}
+        curvature = names.CURVATURE.of()
         inputs: Inputs = {"grid": grid, "curvature": curvature}
-        self.of_slice("fix_focal_curvature", z, part, inputs, flat)
+        flat = self.of_slice("fix_focal_curvature", z, part, inputs)
         return flat, {"grid": (curvature, grid)}
 
-    def after_stitching(self, part: str) -> list[tuple[str, names.Kind]]:
-        """List the stages of a stitched slice, and what each makes."""
+    def after_stitching(self, part: str) -> list[str]:
+        """List the stages of a stitched slice."""
         if is_angle(part):
-            return [("crop_interface", names.CROPPED)]
-        chain = [("crop_interface", names.CROPPED), ("normalize", names.NORMALIZED)]
-        if self.parameters.engine("compensate_psf_enabled"):
-            chain.insert(0, ("correct_axial", names.AXIAL))
-        return chain
+            return ["crop_interface"]
+        is_axial = self.parameters.engine("compensate_psf_enabled")
+        return [*(["correct_axial"] if is_axial else []), "crop_interface", "normalize"]
 
     def of_slice(
         self,
@@ -314,11 +300,13 @@ class _Planner:
         z: str,
         part: str,
         inputs: Inputs,
-        output: str,
         **more: Any,  # noqa: ANN401  # as for `add`
-    ) -> None:
+    ) -> str:
+        """Add the task of a stage that makes one store of a slice, and name it."""
         of = f"{z} c{part}" if part else z
+        output = _named(_output_of(stage), z, part)
         self.add(stage, of, inputs, output=output, record=_named(names.FAILURE, z, part), **more)
+        return output
 
     def across(self, ids: Sequence[str]) -> None:
         if self.taken is None:
@@ -390,7 +378,7 @@ class _Planner:
             self.illumination(ids, part)
         for z in ids:
             self.slice(z, part)
-        last = self.after_stitching(part)[-1][1]
+        last = _output_of(self.after_stitching(part)[-1])
         placed: Inputs = {
             "slices": tuple(_named(last, z, part) for z in ids),
             "alignment": names.ALIGNMENT.of(),
@@ -424,6 +412,10 @@ class _Planner:
             for j, second in enumerate(numbers)
             if 0 < second - first <= span
         ]
+
+
+def _output_of(stage: str) -> names.Kind:
+    return STAGES[stage].contract.makes[0]
 
 
 def _named(kind: names.Kind, z: str, part: str) -> str:

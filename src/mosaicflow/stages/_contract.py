@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from docstring_parser import Docstring
 
     from mosaicflow.io.report import StageReport
+    from mosaicflow.names import Kind
 
 __all__ = [
     "CONTRACTS",
@@ -98,6 +99,9 @@ class Contract:
         Resources of a task, by a name of conf/base.config.
     title, icon : str
         Of its group of parameters, in the documents and in forms; empty without own parameters.
+    makes : tuple of Kind
+        What it writes, but for metrics and checksums and what has the name of a volume; of a stage
+        with one output that comes first, and what lies beside it follows.
     doc : str
         The function's docstring.
     parameters : mapping
@@ -109,6 +113,7 @@ class Contract:
     label: Label
     title: str
     icon: str
+    makes: tuple[Kind, ...]
     doc: str
     parameters: Mapping[str, inspect.Parameter]
 
@@ -166,7 +171,13 @@ CONTRACTS: dict[str, Contract] = {}
 
 
 def stage(
-    per: Per, *, label: Label, title: str = "", icon: str = "", with_inputs: bool = True
+    per: Per,
+    *,
+    label: Label,
+    title: str = "",
+    icon: str = "",
+    makes: tuple[Kind, ...] = (),
+    with_inputs: bool = True,
 ) -> Callable[[Callable[Concatenate[StageReport, P], None]], Callable[P, None]]:
     """Make the contract of a stage's function, and hold the function to it.
 
@@ -175,7 +186,7 @@ def stage(
 
     Parameters
     ----------
-    per, label, title, icon : str
+    per, label, title, icon, makes
         See `Contract`.
     with_inputs : bool
         Whether the report lists the digests of what is read.
@@ -183,7 +194,9 @@ def stage(
 
     def declare(body: Callable[Concatenate[StageReport, P], None]) -> Callable[P, None]:
         parameters = _parameters(body)
-        own = Contract(body.__name__, per, label, title, icon, body.__doc__ or "", parameters)
+        own = Contract(
+            body.__name__, per, label, title, icon, makes, body.__doc__ or "", parameters
+        )
 
         @functools.wraps(body)
         def run(*args: P.args, **given: P.kwargs) -> None:

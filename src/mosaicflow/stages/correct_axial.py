@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.stages._contract import stage
 
@@ -16,7 +17,7 @@ __all__ = ["correct_axial"]
 _COLUMNS = 200_000
 
 
-@stage("slice", label="slice")
+@stage("slice", label="slice", makes=(names.AXIAL,))
 def correct_axial(
     report: StageReport,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import FRACTION
 from mosaicflow.stages._contract import Wired, stage
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["create_mosaic_grid"]
 
 
-@stage("slice", label="tiles", title="Mosaic grids", icon="th")
+@stage(
+    "slice", label="tiles", title="Mosaic grids", icon="th", makes=(names.GRID, names.GRID_PROBLEMS)
+)
 def create_mosaic_grid(
     report: StageReport,
     *,

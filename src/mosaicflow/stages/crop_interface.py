@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import ABOVE_0
 from mosaicflow.stages._contract import stage
@@ -29,7 +30,7 @@ _COLUMNS = 40_000
 _MOST_EMPTY = 2
 
 
-@stage("slice", label="slice", title="Block face", icon="cut")
+@stage("slice", label="slice", title="Block face", icon="cut", makes=(names.CROPPED,))
 def crop_interface(
     report: StageReport,
     *,

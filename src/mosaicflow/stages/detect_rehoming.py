@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["detect_rehoming"]
 
 
-@stage("run", label="table", title="Stage movements", icon="route")
+@stage(
+    "run",
+    label="table",
+    title="Stage movements",
+    icon="route",
+    makes=(names.CLEAN_SHIFTS, names.REHOMING, names.REHOMING_LEDGER),
+)
 def detect_rehoming(
     report: StageReport,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicflow import names
 from mosaicflow.stages._contract import Wired, stage
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["estimate_depth_profile"]
 
 
-@stage("run", label="volume")
+@stage("run", label="volume", makes=(names.PROFILE,))
 def estimate_depth_profile(
     report: StageReport,
     *,

@@ -35,7 +35,13 @@ _IMAGES = 400
 _CURVATURE_TILES = 40
 
 
-@stage("run", label="pool", title="Flat field", icon="lightbulb")
+@stage(
+    "run",
+    label="pool",
+    title="Flat field",
+    icon="lightbulb",
+    makes=(names.ILLUMINATION, names.CURVATURE),
+)
 def estimate_illumination(
     report: StageReport,
     *,

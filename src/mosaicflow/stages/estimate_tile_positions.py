@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["estimate_tile_positions"]
 
 
-@stage("slice", label="slice", title="Tile positions", icon="map-marker")
+@stage(
+    "slice",
+    label="slice",
+    title="Tile positions",
+    icon="map-marker",
+    makes=(names.LINKS, names.STAGE, names.WINDOWS),
+)
 def estimate_tile_positions(
     report: StageReport,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.stages._contract import stage
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["fix_illumination"]
 
 
-@stage("slice", label="tiles")
+@stage("slice", label="tiles", makes=(names.EVENLY_LIT,))
 def fix_illumination(
     report: StageReport,
     *,

@@ -131,7 +131,13 @@ class InspectOptions:
     verify_content: bool = False
 
 
-@stage("run", label="table", title="Tiles and where they lie", icon="search")
+@stage(
+    "run",
+    label="table",
+    title="Tiles and where they lie",
+    icon="search",
+    makes=(names.ACQUISITION, names.TILES, names.SHIFTS, names.LEDGER, names.LAYOUT),
+)
 def inspect_acquisition(
     report: StageReport,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import FRACTION
 from mosaicflow.stages._contract import stage
@@ -28,7 +29,13 @@ _COLUMNS = 300_000
 _OUTSIDE = 0.045
 
 
-@stage("slice", label="slice", title="Brightness", icon="adjust")
+@stage(
+    "slice",
+    label="slice",
+    title="Brightness",
+    icon="adjust",
+    makes=(names.NORMALIZED, names.NORMALIZED_PICTURE),
+)
 def normalize(
     report: StageReport,
     *,

@@ -21,7 +21,23 @@ if TYPE_CHECKING:
 __all__ = ["pool_tile_positions"]
 
 
-@stage("run", label="table", title="Stage model and corrections by hand", icon="ruler-combined")
+@stage(
+    "run",
+    label="table",
+    title="Stage model and corrections by hand",
+    icon="ruler-combined",
+    makes=(
+        names.STAGE_MODEL,
+        names.DISTORTION,
+        names.DISTORTION_PICTURE,
+        names.PLACEMENTS,
+        names.POSITIONS,
+        names.RESIDUALS,
+        names.LATTICE,
+        names.TILE_CONFIGURATION,
+        names.BIGSTITCHER,
+    ),
+)
 def pool_tile_positions(
     report: StageReport,
     *,

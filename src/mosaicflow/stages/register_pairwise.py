@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FROM_0
 from mosaicflow.stages._contract import stage
 from mosaicflow.stages._options import Turn
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["register_pairwise"]
 
 
-@stage("pair", label="pair", title="Registration of slices", icon="arrows-alt")
+@stage(
+    "pair",
+    label="pair",
+    title="Registration of slices",
+    icon="arrows-alt",
+    makes=(names.TRANSFORM, names.MOTION),
+)
 def register_pairwise(
     report: StageReport,
     *,

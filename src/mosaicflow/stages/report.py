@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["report"]
 
 
-@stage("run", label="table", title="Report and verdict", icon="clipboard-check", with_inputs=False)
+@stage(
+    "run",
+    label="table",
+    title="Report and verdict",
+    icon="clipboard-check",
+    with_inputs=False,
+    makes=(names.PAGE, names.GUIDE, names.RECORD, names.CRATE),
+)
 def report(
     _report: StageReport,
     *,

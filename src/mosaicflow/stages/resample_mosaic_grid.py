@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.stages._contract import stage
 from mosaicflow.stages._options import ResolutionUm
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["resample_mosaic_grid"]
 
 
-@stage("slice", label="tiles", title="Working pitch", icon="compress")
+@stage("slice", label="tiles", title="Working pitch", icon="compress", makes=(names.RESAMPLED,))
 def resample_mosaic_grid(
     report: StageReport,
     *,

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["solve_alignment"]
 
 
-@stage("run", label="table", title="Alignment", icon="project-diagram")
+@stage(
+    "run",
+    label="table",
+    title="Alignment",
+    icon="project-diagram",
+    makes=(names.ALIGNMENT, names.FINAL_LEDGER),
+)
 def solve_alignment(
     report: StageReport,
     *,

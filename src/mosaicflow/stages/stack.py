@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import ABOVE_0, FROM_0, LEVELS
 from mosaicflow.stages._contract import Wired, stage
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["stack"]
 
 
-@stage("run", label="volume", title="Volume", icon="layer-group")
+@stage(
+    "run",
+    label="volume",
+    title="Volume",
+    icon="layer-group",
+    makes=(names.MATCHES, names.DECISIONS, names.INTENSITIES),
+)
 def stack(
     report: StageReport,
     *,

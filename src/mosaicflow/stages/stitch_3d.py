@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.stages._contract import stage
 
@@ -27,7 +28,13 @@ _LATTICE_PERCENT, _LATTICE_CHANCES = 2.5, 1.3
 _PROJECTION_PX = 64
 
 
-@stage("slice", label="slice", title="Stitching", icon="puzzle-piece")
+@stage(
+    "slice",
+    label="slice",
+    title="Stitching",
+    icon="puzzle-piece",
+    makes=(names.STITCHED, names.STITCHED_PICTURE),
+)
 def stitch_3d(
     report: StageReport,
     *,

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["take_positions"]
 
 
-@stage("run", label="table")
+@stage(
+    "run",
+    label="table",
+    makes=(
+        names.ALIGNMENT,
+        names.DISTORTION,
+        names.POSITIONS,
+        names.STAGE,
+        names.TILE_CONFIGURATION,
+        names.BIGSTITCHER,
+    ),
+)
 def take_positions(
     report: StageReport,
     *,
