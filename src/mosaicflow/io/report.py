@@ -34,25 +34,6 @@ class _Threshold:
     direction: Direction = "none"
 
 
-# What several stages measure. A value on the threshold itself still counts as good. Chosen by
-# judgement, and checked on few simulated runs (tests/pipeline/test_thresholds.py, not all run).
-_THRESHOLDS = {
-    # Pairs that share tissue: 0.85 and more where they match, below 0.5 where they do not.
-    "correlation": _Threshold(0.7, 0.5, "high"),
-    "registration_confidence": _Threshold(0.4, 0.3, "high"),
-    # Shares of the canvas: a slice half of whose tiles are blank has 0.5 and more empty.
-    "tissue_coverage": _Threshold(0.05, 0.01, "high"),
-    "empty_fraction": _Threshold(0.5, 0.8, "low"),
-    # Planes of water above the face; at 0 the face may have been cut off.
-    "interface_min_depth": _Threshold(1, None, "high"),
-    "interface_max_depth_fraction": _Threshold(0.5, None, "low"),
-    # px between what links say and where the tiles went; sound: 0.05.
-    "rms_residual": _Threshold(1, 5, "low"),
-    "std_background": _Threshold(0.10, 0.25, "low"),
-    "min_slice_coverage": _Threshold(0.02, 0.005, "high"),
-}
-
-
 def metrics_path(output: Path) -> Path:
     """Name the metrics file of an output: ``a.ome.zarr`` -> ``a.metrics.json``, beside it."""
     name = output.name
@@ -177,20 +158,20 @@ class StageReport:
         Parameters
         ----------
         name : str
-            Known names carry their own thresholds.
+            One name, one meaning in all stages.
         value : float, str, bool or None
             NaN and infinity become null, with a warning where the number is used.
         unit, description : str
             For the reader.
         warning, error : float, optional
-            Thresholds that override the known ones; no threshold at all means "for information".
+            From where the value is bad; one on the threshold itself still counts as good. Without
+            either it is for information.
         good : {'low', 'high', 'abs'}
             Which values are good: small ones, large ones, or those near zero.
         """
         value = getattr(value, "item", lambda: value)()  # a numpy scalar becomes a plain number
-        threshold = _THRESHOLDS.get(name, _Threshold())
-        if warning is not None or error is not None:
-            threshold = _Threshold(warning, error, good)
+        is_judged = warning is not None or error is not None
+        threshold = _Threshold(warning, error, good) if is_judged else _Threshold()
         if isinstance(value, float) and not math.isfinite(value):
             if self.is_used:
                 self.warn(f"{name} is {value}")

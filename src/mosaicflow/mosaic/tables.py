@@ -239,9 +239,9 @@ def report_placement(
             report.metric(f"median_{name}", decision[name], "", "of overlaps, placed and reported")
     residuals = list(placement.residuals_px.values())
     if residuals:
-        report.metric(
-            "rms_residual", float(np.sqrt(np.mean(np.square(residuals)))), "px", "of used links"
-        )
+        rms = float(np.sqrt(np.mean(np.square(residuals))))
+        # Between what links say and where the tiles went; sound: 0.05 px.
+        report.metric("rms_residual", rms, "px", "of used links", warning=1, error=5)
     if used:
         sigma = float(np.median([link.sigma_px for link in used]))
         report.metric("link_sigma", sigma, "px", "standard error of a link, from loops")

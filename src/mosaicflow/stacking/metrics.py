@@ -31,7 +31,11 @@ def report_volume(report: StageReport, drawn: DrawnVolume, *, is_light: bool) ->
         float(drawn.levels.filled[plan.span.first : plan.span.stop].max(initial=0)) / area
         for plan in drawn.plans
     ]
-    report.metric("min_slice_coverage", min(shares), "fraction", "canvas filled, worst slice")
+    least = min(shares)
+    report.metric(
+        "min_slice_coverage", least, "fraction", "canvas filled, worst slice",
+        warning=0.02, error=0.005, good="high",
+    )  # fmt: skip
     report.metric("std_slice_coverage", float(np.std(shares)), "fraction", "spread of the same")
     correlations = [m.correlation for m in drawn.matches if math.isfinite(m.correlation)]
     if correlations:

@@ -203,8 +203,11 @@ def _describe(report: StageReport, source: SliceVolume, face: Surface | None, as
     mean, lowest, highest = _range(face, source)
     usable = int(np.clip(n_z - np.rint(highest), 1, min(n_z, asked)))
     report.metric("interface_depth", mean, "voxels", "mean depth of the block face")
-    report.metric("interface_min_depth", lowest, "voxels", "shallowest point of the face")
-    report.metric("interface_max_depth_fraction", highest / n_z, "", "of the imaged depth")
+    # Planes of water above the face; at 0 the face may have been cut off.
+    text = "shallowest point of the face"
+    report.metric("interface_min_depth", lowest, "voxels", text, warning=1, good="high")
+    share = highest / n_z
+    report.metric("interface_max_depth_fraction", share, "", "of the imaged depth", warning=0.5)
     report.metric("tilt_and_waviness", highest - lowest, "voxels", "range of the face")
     report.metric("surface_residual", face.residual_planes, "voxels", "median over columns")
     report.metric("surface_model", face.model, "", "shape of the face")

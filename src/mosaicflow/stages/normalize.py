@@ -9,6 +9,7 @@ from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import FRACTION
 from mosaicflow.stages._contract import stage
+from mosaicflow.stages._metrics import report_coverage
 from mosaicflow.stages._options import Percentile
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def normalize(
     from mosaicflow.io.previews import write_preview
     from mosaicflow.io.slices import SliceVolume
     from mosaicflow.slices.intensity import depth_scale
-    from mosaicflow.slices.masks import find_gel, log_otsu, tissue_fraction
+    from mosaicflow.slices.masks import find_gel, log_otsu
 
     source = SliceVolume(slice_path)
     thin = source.thinned(_COLUMNS, threads)
@@ -85,7 +86,7 @@ def normalize(
         raise _no_contrast(slice_path)
     planes = scale.planes if normalize_enabled else None
     _write(source, output, planes, report, store, threads)
-    report.metric("tissue_coverage", tissue_fraction(projection), "", "canvas with tissue")
+    report_coverage(report, projection)
     _describe_gel(report, gel, scale)
     if planes is not None:
         seen = projection > (log_otsu(projection) if gel.any() else 0)
@@ -133,7 +134,9 @@ def _describe_gel(report: StageReport, gel: NDArray[np.bool_], scale: DepthScale
     report.metric("gel_found", found, "", "an even dark part around the tissue")
     if found:
         report.metric("agarose_coverage", float(gel.mean()), "", "share of the canvas that is gel")
-        report.metric("std_background", scale.background_noise, "", "of the normalised gel")
+        noise = scale.background_noise
+        text = "of the normalised gel"
+        report.metric("std_background", noise, "", text, warning=0.10, error=0.25)
 
 
 def _describe_display(

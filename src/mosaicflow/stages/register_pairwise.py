@@ -109,12 +109,21 @@ def _report(report: StageReport, record: dict[str, Any]) -> None:
         say = report.error if report.is_used else report.note
         say(f"registration not usable: {record['reason']}")
     report.metric("registration_error", 1 - record["correlation"], "", "1 - correlation")
-    report.metric("correlation", record["correlation"], "", "inside the tissue, after registration")
+    # Pairs that share tissue: 0.85 and more where they match, below 0.5 where they do not.
+    text = "inside the tissue, after registration"
+    report.metric(
+        "correlation", record["correlation"], "", text, warning=0.7, error=0.5, good="high"
+    )
     report.metric("correlation_before", record["correlation_before"], "", "as the stage places it")
     size = math.hypot(*record["translation_yx"])
     report.metric("translation_magnitude", size, "px", "correction of the stage's position")
     report.metric("rotation", record["angle_deg"], "deg", "rotation of the moving slice")
-    report.metric("registration_confidence", record["confidence"], "", "trust in this pair")
+    # Chosen by judgement, and checked on few simulated runs (tests/pipeline/test_thresholds.py).
+    trust = record["confidence"]
+    report.metric(
+        "registration_confidence", trust, "", "trust in this pair",
+        warning=0.4, error=0.3, good="high",
+    )  # fmt: skip
     for name, key in (("held_out_correlation", "refined"), ("held_out_correlation_stage", "stage")):
         value = record[f"held_out_{key}"]
         if not math.isnan(value):

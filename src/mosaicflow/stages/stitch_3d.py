@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.stages._contract import stage
+from mosaicflow.stages._metrics import report_coverage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,7 +165,9 @@ def _describe_image(
     import numpy as np
 
     empty, *seams = np.sum(sums, axis=0).tolist()
-    report.metric("empty_fraction", empty / np.prod(canvas.shape_yx), "", "canvas without data")
+    # A slice half of whose tiles are blank has 0.5 and more empty.
+    share = empty / np.prod(canvas.shape_yx)
+    report.metric("empty_fraction", share, "", "canvas without data", warning=0.5, error=0.8)
     _describe_seams(report, *seams)
     _describe_gains(report, gains)
 
@@ -179,9 +182,7 @@ def _describe_light(
     report: StageReport, canvas: Canvas, image: NDArray[np.float32], binned: BinnedImage
 ) -> None:
     """Say what only brightness shows: how much of it is tissue, and what tiles have in common."""
-    from mosaicflow.slices.masks import tissue_fraction
-
-    report.metric("tissue_coverage", tissue_fraction(image), "", "canvas with tissue")
+    report_coverage(report, image)
     _describe_lattice(report, canvas, binned)
 
 

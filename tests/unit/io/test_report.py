@@ -12,6 +12,14 @@ from mosaicflow import __version__
 from mosaicflow.errors import InputError
 from mosaicflow.io.report import StageReport, digest, metrics_path, read_metrics
 
+# As stages have them.
+LIMITS = {
+    "correlation": {"warning": 0.7, "error": 0.5, "good": "high"},
+    "empty_fraction": {"warning": 0.5, "error": 0.8},
+    "interface_min_depth": {"warning": 1, "good": "high"},
+    "rms_residual": {"warning": 1, "error": 5},
+}
+
 
 @pytest.fixture
 def report():
@@ -32,7 +40,7 @@ def test_metrics_lie_beside_the_output_under_its_stem(output, metrics):
 
 
 def test_the_worked_example_of_the_thresholds_comes_out(report):
-    report.metric("correlation", 0.66)
+    report.metric("correlation", 0.66, **LIMITS["correlation"])
     report.metric("translation", 52, "px", warning=30, error=50)
     report.metric("rotation", -0.4, "deg", warning=1, good="abs")
     status = {name: metric["status"] for name, metric in report.metrics.items()}
@@ -57,7 +65,7 @@ def test_the_worked_example_of_the_thresholds_comes_out(report):
     ],
 )
 def test_a_value_on_a_threshold_still_counts_as_good(report, name, value, status):
-    report.metric(name, value)
+    report.metric(name, value, **LIMITS.get(name, {}))
     assert report.metrics[name]["status"] == status == report.overall_status
 
 
@@ -89,7 +97,7 @@ def test_near_zero_can_be_what_is_good(report, value, status):
 
 def test_what_nothing_depends_on_is_judged_by_nobody(report):
     report.set_aside("the slices share no tissue")
-    report.metric("correlation", 0.1)
+    report.metric("correlation", 0.1, **LIMITS["correlation"])
     assert report.metrics["correlation"]["status"] == report.overall_status == "not_used"
     assert report.metrics["correlation"]["error_at"] == 0.5
     assert (report.notes, report.warnings) == (["the slices share no tissue"], [])
@@ -118,7 +126,7 @@ def test_sentences_count_too(report):
 
 
 def test_the_written_envelope_has_the_keys_of_the_format(report, tmp_path):
-    report.metric("rms_residual", np.float64(1.5), "px", "of links")
+    report.metric("rms_residual", np.float64(1.5), "px", "of links", **LIMITS["rms_residual"])
     report.section("pitch_um", np.array([1.0, 2.0]))
     path = report.write(tmp_path / "slice_z00_stitch_3d.ome.zarr")
     found = read_metrics(path)
