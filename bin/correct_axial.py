@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `correct_axial`: remove the axial profile of the beam from one slice."""
+"""Stage `correct_axial`: remove the axial profile of the focused beam."""
 
 from mosaicflow.cli import stage_command
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `crop_interface`: let plane 0 of one slice be the block face."""
+"""Stage `crop_interface`: drop the water, keep a fixed depth below the block face."""
 
 from mosaicflow.cli import stage_command
 

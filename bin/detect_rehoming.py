@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `detect_rehoming`: tell jumps of the stage from genuine moves between slices."""
+"""Stage `detect_rehoming`: repair what the stage's positions cannot mean."""
 
 from mosaicflow.cli import stage_command
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `estimate_illumination`: estimate the lateral shading that all tiles share."""
+"""Stage `estimate_illumination`: one flat field and field curvature for the acquisition."""
 
 from mosaicflow.cli import stage_command
 

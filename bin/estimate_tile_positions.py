@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `estimate_tile_positions`: place the tiles of one slice by what their overlaps show."""
+"""Stage `estimate_tile_positions`: how the tiles of one slice lie beside each other."""
 
 from mosaicflow.cli import stage_command
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `fix_focal_curvature`: divide the tiles of one grid by the flat field."""
+"""Stage `fix_focal_curvature`: make a flat face flat in every tile."""
 
 from mosaicflow.cli import stage_command
 

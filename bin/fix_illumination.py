@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `fix_illumination`: divide the tiles of one grid by the flat field."""
+"""Stage `fix_illumination`: take the shading off every tile of a grid."""
 
 from mosaicflow.cli import stage_command
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `inspect_acquisition`: list the tiles of an acquisition, their places and all problems."""
+"""Stage `inspect_acquisition`: find all tiles and say what is wrong before any work starts."""
 
 from mosaicflow.cli import stage_command
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `join_angle`: make one volume of angles from those of cosine and sine."""
+"""Stage `join_angle`: one volume of angles, from those of cosine and sine of the doubled angle."""
 
 from mosaicflow.cli import stage_command
 

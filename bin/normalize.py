@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `normalize`: scale each plane of one slice to a common range."""
+"""Stage `normalize`: bring a slice to a common intensity scale."""
 
 from mosaicflow.cli import stage_command
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `pool_tile_positions`: place the tiles of all slices with one model of the stage."""
+"""Stage `pool_tile_positions`: where each tile lies, with one stage model for all slices."""
 
 from mosaicflow.cli import stage_command
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `register_pairwise`: register one slice on another a few cuts above it."""
+"""Stage `register_pairwise`: how one slice lies on another, measured from their images."""
 
 from mosaicflow.cli import stage_command
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `resample_mosaic_grid`: average the tiles of one grid down to the working pitch."""
+"""Stage `resample_mosaic_grid`: bring the tiles of a grid to the working pitch."""
 
 from mosaicflow.cli import stage_command
 

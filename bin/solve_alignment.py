@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `solve_alignment`: decide where every slice goes."""
+"""Stage `solve_alignment`: one transform and one depth per slice, from all evidence at once."""
 
 from mosaicflow.cli import stage_command
 

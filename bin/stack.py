@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `stack`: draw all slices into one volume with its analysis pyramid."""
+"""Stage `stack`: all slices, each sampled once, as one volume."""
 
 from mosaicflow.cli import stage_command
 

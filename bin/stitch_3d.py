@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage `stitch_3d`: fuse the tiles of one grid into one seamless slice."""
+"""Stage `stitch_3d`: fuse the tiles of one mosaic grid into one seamless slice."""
 
 from mosaicflow.cli import stage_command
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Write modules/<stage>/meta.yml from what the stage and its module declare.
+"""Write what the workflow engine needs of each stage: its command, its module, and meta.yml.
 
-Meaning, types and settings come from the signature and docstring of the stage function, names of
-outputs from the module::
+All of it comes from the stage's contract. A module is written here where a stage reads stores or
+files of one slice and makes one store; any other is written by hand, and compared with the
+contract by tests/unit/test_workflow_contract.py::
 
     python docs/generate_modules.py            # write all
     python docs/generate_modules.py --check    # exit code 1 when one of them is out of date
@@ -12,14 +13,23 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mosaicflow import names
 from mosaicflow.stages._table import STAGES
 
+if TYPE_CHECKING:
+    from mosaicflow.stages._contract import Contract
+
 ROOT = Path(__file__).parents[1]
+VERSIONS = (
+    "    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions"
+)
+MODULE_HEAD = "// Written by docs/generate_modules.py from the contract of the stage."
 HEAD = "# Written by docs/generate_modules.py from what the stage and its module declare.\n"
 # What a workflow gives every stage is no input of its own.
 _COMMON = frozenset({"threads", "store", "options", "output", "output_dir"})
@@ -28,18 +38,20 @@ _PATTERN = re.compile(r"""path[ (]["'](.*?)["'](?=[,)])""")
 _WORKS_ON = {"run": "the whole run", "slice": "one slice", "pair": "two slices"}
 
 
-def describe(stage: str) -> dict[str, Any]:
+def describe(stage: str, module: str) -> dict[str, Any]:
     """Describe one module in the words of the usual meta.yml.
 
     Parameters
     ----------
     stage : str
         The stage's stem.
+    module : str
+        Text of its module.
     """
     contract = STAGES[stage].contract
     texts, settings = contract.texts(), contract.options
     hints = {name: one.annotation for name, one in contract.parameters.items()}
-    given = [name for name in contract.arguments if name not in _COMMON]
+    given = _inputs(contract)
     return {
         "name": stage,
         "description": contract.summary,
@@ -55,7 +67,7 @@ def describe(stage: str) -> dict[str, Any]:
         ],
         "input": [{name: _input(hints[name], texts[name])} for name in given],
         "settings": sorted(settings),
-        "output": _outputs(stage),
+        "output": _outputs(module),
     }
 
 
@@ -69,8 +81,7 @@ def _input(hint: Any, text: str) -> dict[str, Any]:  # noqa: ANN401  # a type
     }
 
 
-def _outputs(stage: str) -> list[dict[str, Any]]:
-    text = (ROOT / "modules" / stage / "main.nf").read_text(encoding="utf-8")
+def _outputs(text: str) -> list[dict[str, Any]]:
     section = text[text.index("    output:") : text.index("    script:")]
     section = section.replace("${suffixOf(settings)}", "")  # of other channels
     return [
@@ -82,11 +93,92 @@ def _outputs(stage: str) -> list[dict[str, Any]]:
 
 def render_all() -> dict[Path, str]:
     """Give the wanted text of every generated file."""
-    return {
-        ROOT / "modules" / stage / "meta.yml": HEAD
-        + yaml.safe_dump(describe(stage), sort_keys=False, allow_unicode=True, width=100)
-        for stage in STAGES
-    }
+    found: dict[Path, str] = {}
+    for stage in STAGES:
+        found[ROOT / "bin" / f"{stage}.py"] = render_command(stage)
+        module = ROOT / "modules" / stage / "main.nf"
+        if is_plain(STAGES[stage].contract):
+            found[module] = render_module(STAGES[stage].contract)
+        text = found[module] if module in found else module.read_text(encoding="utf-8")
+        found[module.with_name("meta.yml")] = HEAD + yaml.safe_dump(
+            describe(stage, text), sort_keys=False, allow_unicode=True, width=100
+        )
+    return found
+
+
+def render_command(stage: str) -> str:
+    """Write the command of a stage."""
+    purpose = import_module(f"mosaicflow.stages.{stage}").__doc__.splitlines()[0]
+    call = f'from mosaicflow.cli import stage_command\n\nstage_command("{stage}")\n'
+    return f'#!/usr/bin/env python3\n"""{purpose}"""\n\n{call}'
+
+
+def is_plain(contract: Contract) -> bool:
+    """Whether a module follows from a contract whole."""
+    reads = [contract.parameters[name] for name in _inputs(contract)]
+    required = all(one.annotation is Path and one.default is one.empty for one in reads)
+    stores = [kind.pattern.endswith(".ome.zarr") for kind in contract.makes]
+    return contract.per == "slice" and required and stores.count(True) == 1 and stores[0]
+
+
+def render_module(contract: Contract) -> str:
+    """Write the module of a stage that works on one slice."""
+    inputs = {name: name.removesuffix("_path") for name in _inputs(contract)}
+    store, *pictures = (_file(kind.pattern) for kind in contract.makes)
+    stem = store.removesuffix(".ome.zarr")
+    beside = [f"{stem}.metrics.json", f"{stem}.crc32c.json"]
+    record = _file(names.FAILURE.pattern)
+    given = ", ".join(f"path({one}, arity: '1')" for one in inputs.values())
+    options = [f"--{n.replace('_', '-')} ${{{one}}}" for n, one in inputs.items()]
+    options += ["${optionsOf(settings)}", f"--failure-record {record}"]
+    options += ["--threads ${task.cpus}", f"--output {store}"]
+    stub = [f"mkdir {store}", *(f"echo '{{}}' > {name}" for name in beside)]
+    lines = [
+        MODULE_HEAD,
+        "include { optionsOf ; suffixOf } from '../../functions/settings'",
+        "",
+        f"// {contract.summary}",
+        f"process {contract.name.upper()} {{",
+        '    tag "z${id}"',
+        f"    label '{contract.label}'",
+        "    cache 'deep'",
+        "",
+        "    input:",
+        f"    tuple val(id), {given}",
+        "    val settings",
+        "",
+        "    output:",
+        "    tuple val(id),",
+        f"        path(\"{store}\", type: 'dir'),",
+        *(f'        path("{name}"),' for name in beside),
+        "        optional: true, emit: made",
+        f'    tuple val(id), path("{record}"), optional: true, emit: failure',
+        *(f'    path "{name}", optional: true, emit: preview' for name in pictures),
+        VERSIONS,
+        "",
+        "    script:",
+        '    """',
+        "    " + " \\\\\n        ".join([f"{contract.name}.py", *options]),
+        '    """',
+        "",
+        "    stub:",
+        '    """',
+        *(f"    {line}" for line in stub),
+        *(f"    touch {name}" for name in pictures),
+        '    """',
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _inputs(contract: Contract) -> list[str]:
+    return [name for name in contract.arguments if name not in _COMMON]
+
+
+def _file(pattern: str) -> str:
+    """Name an output as a module does: of this slice, and of this channel."""
+    stem = names.stem_of(pattern)
+    return f"{stem}${{suffixOf(settings)}}{pattern.removeprefix(stem)}".replace("{z}", "z${id}")
 
 
 def main() -> int:
@@ -98,7 +190,10 @@ def main() -> int:
             sys.stderr.write(f"{path}: out of date, run python docs/generate_modules.py\n")
         return 1 if stale else 0
     for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(wanted[path], encoding="utf-8")
+        if path.suffix == ".py":
+            path.chmod(0o755)
     return 0
 
 

@@ -1,6 +1,7 @@
+// Written by docs/generate_modules.py from the contract of the stage.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Remove the axial profile of the beam from one slice.
+// Make the gel around the tissue equally bright at all depths.
 process CORRECT_AXIAL {
     tag "z${id}"
     label 'slice'

@@ -1,6 +1,7 @@
+// Written by docs/generate_modules.py from the contract of the stage.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Lift the columns of the tiles of one grid to where a flat field would have them.
+// Lift the columns of every tile of one slice to where a flat field would have them.
 process FIX_FOCAL_CURVATURE {
     tag "z${id}"
     label 'tiles'

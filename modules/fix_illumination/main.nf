@@ -1,6 +1,7 @@
+// Written by docs/generate_modules.py from the contract of the stage.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Divide the tiles of one grid by the flat field.
+// Remove the lateral shading from every tile of one slice.
 process FIX_ILLUMINATION {
     tag "z${id}"
     label 'tiles'

@@ -1,6 +1,7 @@
+// Written by docs/generate_modules.py from the contract of the stage.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Scale each plane of one slice to a common range.
+// Scale each plane so that gel is 0 and the brightest tissue 1; nothing is clipped.
 process NORMALIZE {
     tag "z${id}"
     label 'slice'

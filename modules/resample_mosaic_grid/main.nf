@@ -1,6 +1,7 @@
+// Written by docs/generate_modules.py from the contract of the stage.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Average the tiles of one grid down to the working pitch.
+// Average each tile of a mosaic grid down to the working pitch.
 process RESAMPLE_MOSAIC_GRID {
     tag "z${id}"
     label 'tiles'

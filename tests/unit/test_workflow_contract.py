@@ -10,6 +10,7 @@ import re
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from mosaicflow import __version__
 from mosaicflow.engine.declared import ENGINE_PARAMETERS, RUN_PARAMETERS
 from mosaicflow.engine.parameters import stage_settings
 from mosaicflow.limits import Limit, choices_of, plain_type
+from mosaicflow.names import Kind
 from mosaicflow.stages._contract import Contract, Option
 from mosaicflow.stages._table import STAGES
 
@@ -274,11 +276,21 @@ def test_descriptions_of_modules_are_up_to_date():
     spec = importlib.util.spec_from_file_location("modules", ROOT / "docs/generate_modules.py")
     generator = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generator)
-    for path, text in generator.render_all().items():
+    wanted = generator.render_all()
+    for path, text in wanted.items():
         assert path.read_text(encoding="utf-8") == text, (
             f"{path}: run python docs/generate_modules.py"
         )
-    found = generator.describe("stitch_3d")
+    assert {ROOT / "bin" / f"{stage}.py" for stage in STAGES} <= set(wanted)
+    contract = STAGES["correct_axial"].contract
+    module = MODULES / "correct_axial" / "main.nf"
+    assert wanted[module] == generator.render_module(contract)
+    other = replace(contract, name="blur", label="tiles", makes=(Kind("blur_{z}.ome.zarr", ""),))
+    changed = generator.render_module(other)
+    assert "process BLUR {" in changed
+    assert "    label 'tiles'" in changed
+    assert "mkdir blur_z${id}${suffixOf(settings)}.ome.zarr" in changed
+    found = generator.describe("stitch_3d", (MODULES / "stitch_3d" / "main.nf").read_text("utf-8"))
     assert [name for one in found["input"] for name in one] == ["grid", "positions", "distortion"]
     assert found["output"][0]["made"]["pattern"][0] == "slice_z${id}_stitch_3d.ome.zarr"
     assert all(one[name]["pattern"] for one in found["output"] for name in one)

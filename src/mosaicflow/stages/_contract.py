@@ -10,14 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, get_type_hints
 
 from mosaicflow.limits import check_limit, checked, plain_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from docstring_parser import Docstring
 
@@ -140,7 +139,7 @@ class Contract:
     @property
     def options(self) -> dict[str, Option]:
         """The settings: what neither connects stages nor says where, or how fast."""
-        return _options(self.name)
+        return _options(self.parameters.values())
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Give all arguments: options by their own names go into their groups, others are usual.
@@ -163,7 +162,8 @@ class Contract:
     @property
     def arguments(self) -> tuple[str, ...]:
         """All other arguments: what it reads and where the output goes."""
-        return tuple(name for name in self.parameters if name not in self.options)
+        options = self.options
+        return tuple(name for name in self.parameters if name not in options)
 
 
 CONTRACTS: dict[str, Contract] = {}
@@ -243,10 +243,9 @@ def _fields(parameter: inspect.Parameter) -> set[str]:
     return {one.name for one in fields(group)} if is_dataclass(group) else set()
 
 
-@cache
-def _options(name: str) -> dict[str, Option]:
+def _options(parameters: Iterable[inspect.Parameter]) -> dict[str, Option]:
     found: dict[str, Option] = {}
-    for parameter in CONTRACTS[name].parameters.values():
+    for parameter in parameters:
         if is_dataclass(parameter.default):
             hints = get_type_hints(type(parameter.default), include_extras=True)
             found |= {
