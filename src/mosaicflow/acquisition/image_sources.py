@@ -23,7 +23,6 @@ __all__ = [
     "SourceTile",
     "TileSource",
     "has_source",
-    "import_extra",
     "is_folder_tile",
     "refused_kinds",
     "source_of",
@@ -155,32 +154,6 @@ def tile_rank(name: str) -> int:
     """
     module = _BUILT_IN.get(_suffix(name), "")
     return {"picture_files": 2, "nifti_files": 1, "mat_files": 1, "zarr_tiles": 1}.get(module, 0)
-
-
-def import_extra(package: str, name: str, extra: str) -> Any:  # noqa: ANN401  # untyped packages
-    """Import a package that reads a format.
-
-    Parameters
-    ----------
-    package : str
-        Name to import.
-    name : str
-        The file, for the message.
-    extra : str
-        What to install.
-
-    Raises
-    ------
-    MissingExtraError
-        When it is not installed.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{name}: needs {package} ({error})",
-            remedy=f"install the extra: pip install 'mosaicflow[{extra}]'",
-        ) from error
 
 
 def _suffix(name: str) -> str:

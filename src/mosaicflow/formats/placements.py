@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -17,11 +16,9 @@ __all__ = [
     "TilePosition",
     "bdv_xml",
     "parse_bdv_xml",
-    "parse_configuration",
     "tile_configuration",
 ]
 
-_LINE = re.compile(r"(?P<name>[^;#]+);[^;]*;\s*\((?P<numbers>[^()]*)\)")
 _NO_XML = "".join(map(chr, (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF)))
 
 
@@ -94,29 +91,6 @@ def _refuse(name: str, marks: str, what: str) -> None:
             ascii(name),
             f"found {found[0]!a} in the name, which {what} cannot hold; rename the file",
         )
-
-
-def parse_configuration(
-    text: str, where: str = "TileConfiguration.txt"
-) -> dict[str, tuple[float, ...]]:
-    """Read what `tile_configuration` writes: name -> (y, x) or (z, y, x) in px.
-
-    Raises
-    ------
-    FormatError
-        When a line is none of a tile configuration.
-    """
-    found: dict[str, tuple[float, ...]] = {}
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = raw.split("#", 1)[0].strip()
-        if not line or line.replace(" ", "").startswith("dim="):
-            continue
-        match = _LINE.fullmatch(line)
-        if match is None:
-            raise FormatError(where, f"line {number}: found {line!r}, expected 'name; ; (x, y)'")
-        numbers = tuple(float(part) for part in match["numbers"].split(","))
-        found[match["name"].strip()] = numbers[::-1]
-    return found
 
 
 def bdv_xml(tiles: Sequence[TilePosition], pitch_um: ZYX) -> str:

@@ -7,9 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from tests.positions import corners_of
 
 from mosaicflow.errors import InputError
-from mosaicflow.formats.placements import parse_bdv_xml, parse_configuration
+from mosaicflow.formats.placements import parse_bdv_xml
 from mosaicflow.io.tables import read_csv
 from mosaicflow.io.zarr import open_level
 from mosaicflow.stages.export import export
@@ -34,7 +35,7 @@ def exported(volume, inputs, folder):
     return {
         what: (
             parse_bdv_xml((folder / f"{stem}_{what}.xml").read_text()),
-            parse_configuration((folder / f"{stem}_{what}_TileConfiguration.txt").read_text()),
+            corners_of((folder / f"{stem}_{what}_TileConfiguration.txt").read_text()),
         )
         for what in ("tiles", "slices")
     }

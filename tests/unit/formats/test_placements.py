@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.positions import corners_of
 
 from mosaicflow.acquisition.place.tile_configuration import parse_tile_configuration
 from mosaicflow.formats.ground.errors import FormatError
@@ -11,7 +12,6 @@ from mosaicflow.formats.placements import (
     TilePosition,
     bdv_xml,
     parse_bdv_xml,
-    parse_configuration,
     tile_configuration,
 )
 
@@ -61,13 +61,13 @@ def test_the_transforms_of_a_view_take_its_samples_to_their_place():
 
 def test_planes_at_several_depths_keep_them():
     tiles = [TilePosition(f"{z:g}.tif", (z, 1.0, 2.0), (1, 9, 9)) for z in (0.0, 20.0)]
-    assert parse_configuration(tile_configuration(tiles))["20.tif"] == (20.0, 1.0, 2.0)
+    assert corners_of(tile_configuration(tiles))["20.tif"] == (20.0, 1.0, 2.0)
 
 
 def test_notes_are_for_people_only():
     text = tile_configuration([TilePosition("a.tif", (0.0, 1.0, 2.0), (1, 9, 9))], ["px of 2 um"])
     assert text.startswith("# px of 2 um\n")
-    assert parse_configuration(text) == {"a.tif": (1.0, 2.0)}
+    assert corners_of(text) == {"a.tif": (1.0, 2.0)}
 
 
 @given(
@@ -77,7 +77,7 @@ def test_notes_are_for_people_only():
 )
 def test_what_is_written_is_read_back(n_z, corners, files):
     tiles = tiles_of(n_z, corners, files)
-    found = parse_configuration(tile_configuration(tiles))
+    found = corners_of(tile_configuration(tiles))
     assert found == {t.file: t.corner_px[-2:] if n_z == 1 else t.corner_px for t in tiles}
     again = parse_bdv_xml(bdv_xml(tiles, (3.5, 10.0, 10.0)))
     assert [t.file for t in again] == [t.file for t in tiles]
@@ -104,12 +104,6 @@ def test_a_name_that_the_format_cannot_hold_is_refused():
     for name in ("a\x01.tif", "a\udcff.tif"):
         with pytest.raises(FormatError, match="rename the file"):
             bdv_xml([TilePosition(name, (0.0, 0.0, 0.0), (1, 9, 9))], (1.0, 1.0, 1.0))
-
-
-@pytest.mark.parametrize("text", ["t.tif; (1, 2)", "hello"])
-def test_a_line_of_another_kind_is_named(text):
-    with pytest.raises(FormatError, match="line 1"):
-        parse_configuration(text)
 
 
 @pytest.mark.parametrize("text", ["", "<a", "<!DOCTYPE x><a/>"])

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from tests.positions import corners_of
 
 from mosaicflow.acquisition.place.tile_configuration import read_tile_configuration
-from mosaicflow.formats.placements import parse_bdv_xml, parse_configuration
+from mosaicflow.formats.placements import parse_bdv_xml
 from mosaicflow.io.tables import read_csv
 from mosaicflow.simulation import preset, simulate
 from mosaicflow.stages.create_mosaic_grid import create_mosaic_grid
@@ -50,7 +51,7 @@ def test_the_tile_configuration_gives_the_places_back(placed, read):
     found = (
         {tile.name: tile.corner_px for tile in read_tile_configuration(path)}
         if read == "acquisition"
-        else parse_configuration(path.read_text())
+        else corners_of(path.read_text())
     )
     assert found.keys() == table(folder).keys()
     for name, place in table(folder).items():

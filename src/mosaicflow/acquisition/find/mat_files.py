@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.acquisition.image_header import ImageHeader
-from mosaicflow.acquisition.image_sources import SourceTile, import_extra
+from mosaicflow.acquisition.image_sources import SourceTile
 from mosaicflow.errors import FormatError
+from mosaicflow.formats.ground.errors import library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,7 +93,7 @@ def _is_hdf5(path: Path) -> bool:
 
 @contextmanager
 def _opened_hdf5(path: Path) -> Iterator[Any]:
-    h5py = import_extra("h5py", path.name, "formats")
+    h5py = library("h5py", file=path.name)
     try:
         with h5py.File(path, "r") as file:
             yield file

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.acquisition.image_sources import import_extra
 from mosaicflow.errors import FormatError
+from mosaicflow.formats.ground.errors import library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def opened(path: Path, package: str, opener: str) -> Iterator[Any]:
     MissingExtraError
         When the package is not installed.
     """
-    module = import_extra(package, path.name, "microscopes")
+    module = library(package, extra="microscopes", file=path.name)
     try:
         with getattr(module, opener)(path) as file:
             yield file

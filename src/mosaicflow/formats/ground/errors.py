@@ -55,7 +55,7 @@ class MissingExtraError(errors.MissingExtraError, ImportError):
     """An optional library of a format is not installed."""
 
 
-def library(name: str, *, extra: str = "formats") -> Any:  # noqa: ANN401  a module has no narrower type
+def library(name: str, *, extra: str = "formats", file: str = "this format") -> Any:  # noqa: ANN401  a module has no narrower type
     """Import an optional library when a format first needs it.
 
     Parameters
@@ -64,6 +64,8 @@ def library(name: str, *, extra: str = "formats") -> Any:  # noqa: ANN401  a mod
         Module to import, e.g. ``"h5py"``.
     extra : str
         The extra of mosaicflow that brings it.
+    file : str
+        What needs it, for the message.
 
     Returns
     -------
@@ -78,6 +80,6 @@ def library(name: str, *, extra: str = "formats") -> Any:  # noqa: ANN401  a mod
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingExtraError(
-            f"this format needs the library '{name.partition('.')[0]}', which is not installed",
+            f"{file} needs the library '{name.partition('.')[0]}', which is not installed",
             remedy=f"install it with: pip install 'mosaicflow[{extra}]'",
         ) from error
