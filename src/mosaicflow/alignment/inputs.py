@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mosaicflow import names
 from mosaicflow.errors import InputError
+from mosaicflow.io.failures import read_failure
 from mosaicflow.io.tables import read_csv, read_document
 from mosaicflow.ledger.census import (
     Failure,
@@ -104,11 +105,10 @@ def _galvo_stamp(store: SliceStore) -> dict[str, str]:
 def _read_failures(paths: Sequence[Path]) -> tuple[list[Failure], list[str]]:
     of_slices, of_pairs = [], []
     for path in sorted(paths):
-        record = read_document(path)
-        stage, reason = str(record["stage"]), str(record["reason"])
-        if stage == "register_pairwise":
+        record = read_failure(path)
+        if record.stage == "register_pairwise":
             ids = "-".join(map(str, names.about(path.name)))
-            of_pairs.append(f"pair {ids or record['slice_id']}: {reason}")
+            of_pairs.append(f"pair {ids or record.slice_id}: {record.reason}")
         else:
-            of_slices.append(Failure(int(record["slice_id"]), stage, reason))
+            of_slices.append(Failure(record.id_of_slice, record.stage, record.reason))
     return of_slices, of_pairs

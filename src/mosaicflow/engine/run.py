@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
+from mosaicflow.alignment.solution import Alignment
 from mosaicflow.engine.about import write_facts
 from mosaicflow.engine.channels import channel_parts
 from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, say
@@ -30,6 +31,7 @@ from mosaicflow.engine.tasks import (
 )
 from mosaicflow.engine.workers import Workers
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
+from mosaicflow.io.failures import read_failure
 from mosaicflow.io.report import SOFTWARE
 from mosaicflow.io.tables import read_document
 from mosaicflow.names import parse_slice_id
@@ -278,17 +280,11 @@ def _leave_nothing_empty(folder: RunFolder, *, is_new: bool) -> None:
 
 def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:
     """Read why slices, and pairs of slices, gave nothing."""
-    of_slices: dict[int, str] = {}
-    of_pairs: dict[str, str] = {}
-    for path in folder.failure_records():
-        if names.split_channel(path.name)[1]:
-            continue  # the measured channel has this slice, or a record of its own
-        record = read_document(path)
-        reason = f"{record['stage']}: {record['reason']}"
-        if "slice_id" in record:
-            of_slices[int(record["slice_id"])] = reason
-        else:
-            of_pairs["_".join(names.labels_in(path.name))] = reason
+    # The measured channel has the slice of another one, or a record of its own.
+    paths = [path for path in folder.failure_records() if not names.split_channel(path.name)[1]]
+    records = [read_failure(path) for path in paths]
+    of_slices = {one.slice_id: one.sentence for one in records if one.slice_id is not None}
+    of_pairs = {"_".join(one.labels): one.sentence for one in records if one.slice_id is None}
     return of_slices, of_pairs
 
 
@@ -296,25 +292,22 @@ def _lost_channels(folder: RunFolder) -> tuple[str, ...]:
     """Say which slices another channel than the measured one has no image of, and why."""
     found = []
     for path in folder.channel_records():
-        record, (_, part) = read_document(path), names.split_channel(path.name)
-        found.append(
-            f"slice {record['slice_id']} of channel {part} is lost: {record['stage']}: "
-            f"{record['reason']}"
-        )
+        record, (_, part) = read_failure(path), names.split_channel(path.name)
+        found.append(f"slice {record.slice_id} of channel {part} is lost: {record.sentence}")
     return tuple(found)
 
 
 def _bugs(folder: RunFolder) -> tuple[str, ...]:
     """List the records that hold a traceback."""
-    records = folder.failure_records()
-    found = [path for path in records if "traceback" in read_document(path)]
+    found = [path for path in folder.failure_records() if read_failure(path).is_bug]
     return tuple(path.relative_to(folder.root).as_posix() for path in found)
 
 
 def _excluded(folder: RunFolder, failures: Mapping[int, str]) -> dict[int, str]:
     """Read which finished slices the alignment left out, and why."""
-    left_out = read_document(folder.path(names.ALIGNMENT.of()))["left_out"]
-    reasons = {one["slice_id"]: one["reason"] for one in left_out if one["status"] == "excluded"}
+    path = folder.path(names.ALIGNMENT.of())
+    left_out = Alignment.from_json(read_document(path), path.name).left_out
+    reasons = {one.slice_id: one.reason for one in left_out if one.status == "excluded"}
     return {slice_id: why for slice_id, why in reasons.items() if slice_id not in failures}
 
 

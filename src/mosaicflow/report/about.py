@@ -10,6 +10,7 @@ from importlib.resources import files as resources
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import __version__, names
+from mosaicflow.io.failures import read_failure
 from mosaicflow.io.tables import read_document
 
 if TYPE_CHECKING:
@@ -119,11 +120,8 @@ def _digest(files: RunFiles) -> str | None:
 
 
 def _failed_pairs(files: RunFiles) -> dict[str, str]:
-    found = {}
-    for path in files.of(names.PAIR_FAILURE):
-        record = read_document(path)
-        found["_".join(names.labels_in(path.name))] = f"{record['stage']}: {record['reason']}"
-    return found
+    records = map(read_failure, files.of(names.PAIR_FAILURE))
+    return {"_".join(record.labels): record.sentence for record in records}
 
 
 def guide(facts: Facts) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow import names
+from mosaicflow.io.failures import read_failure
 from mosaicflow.io.tables import read_csv, read_document
 from mosaicflow.reasons import Reason
 
@@ -239,10 +240,7 @@ def lost_slices(files: RunFiles) -> tuple[Lost, ...]:
     tuple of Lost
         By id.
     """
-    records = {
-        int(record["slice_id"]): record for record in map(read_document, files.of(names.FAILURE))
-    }
-    found = {slice_id: _failed(slice_id, record) for slice_id, record in records.items()}
+    found = {one.slice_id: one for one in map(_failed, files.of(names.FAILURE))}
     automatic = _excluded_by_stages(files)
     for one in files.json(names.ALIGNMENT.of()).get("left_out", ()):
         slice_id = int(one["slice_id"])
@@ -250,14 +248,10 @@ def lost_slices(files: RunFiles) -> tuple[Lost, ...]:
     return tuple(found[slice_id] for slice_id in sorted(found))
 
 
-def _failed(slice_id: int, record: Mapping[str, Any]) -> Lost:
+def _failed(path: Path) -> Lost:
+    record = read_failure(path)
     return Lost(
-        slice_id,
-        "failed",
-        str(record["reason"]),
-        str(record["stage"]),
-        str(record.get("remedy", "")),
-        "traceback" in record,
+        record.id_of_slice, "failed", record.reason, record.stage, record.remedy, record.is_bug
     )
 
 
