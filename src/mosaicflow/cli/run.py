@@ -66,7 +66,8 @@ def run(  # one argument per option, as on the command line
     quiet : bool
         Show only what failed, and the last words.
     json : bool
-        Print the record of the run (pipeline_info/run.json) in place of the last words.
+        Print the record of the run (pipeline_info/run.json) in place of the last words, and, while
+        it goes on, each task that ended as one JSON object per line on stderr.
     dry_run : bool
         Only look at the raw folder and print what would run; nothing is written.
     **settings : str
@@ -118,9 +119,9 @@ def _run(  # what the command line says
     from mosaicflow.engine.disk import say
     from mosaicflow.engine.run import run_pipeline
 
-    status = "failed"
+    status, telling = "failed", "failed" if quiet else "events" if as_json else "all"
     try:
-        result = run_pipeline(raw, root, parameters, threads, quiet=quiet)
+        result = run_pipeline(raw, root, parameters, threads, telling)
         status = result.status
     finally:
         tell_end(parameters.engine("on_end"), status, root)

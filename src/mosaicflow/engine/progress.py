@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from mosaicflow.engine.disk import say
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.engine.tasks import Outcome
 
-__all__ = ["Progress", "open_progress"]
+__all__ = ["Progress", "Telling", "open_progress"]
 
 
 class Progress(Protocol):
@@ -39,17 +40,23 @@ class Progress(Protocol):
         ...
 
 
-def open_progress(stages: Sequence[str], *, quiet: bool = False) -> Progress:
+Telling = Literal["all", "failed", "events"]
+"""What is said while a run goes on: every task, those that failed, or each as a line of JSON."""
+
+
+def open_progress(stages: Sequence[str], telling: Telling = "all") -> Progress:
     """Choose the display that suits stderr.
 
     Parameters
     ----------
     stages : sequence of str
         The stage of each task of the run, one entry per task.
-    quiet : bool
-        Say only what failed.
+    telling : {'all', 'failed', 'events'}
+        What to say.
     """
-    if quiet:
+    if telling == "events":
+        return _Events(stages)
+    if telling == "failed":
         return _ProgressLines(stages, quiet=True)
     return _Live(stages) if sys.stderr.isatty() else _ProgressLines(stages)
 
@@ -90,6 +97,36 @@ class _ProgressLines:
         if outcome.state in self._told:
             number = sum(self._states.values())
             say(f"[{number}/{self._total}] {outcome.name}: {_words(outcome)}\n")
+
+
+class _Events:
+    """One JSON object per line for each task that ended, whatever became of it."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self._total = len(stages)
+        self._ended = 0
+
+    def __enter__(self) -> Self:
+        self._say({"event": "start", "tasks": self._total})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._say({"event": "end", "ended": self._ended, "tasks": self._total})
+
+    def ended(self, outcome: Outcome) -> None:
+        self._ended += 1
+        told = {"event": "task", "ended": self._ended, "tasks": self._total}
+        told |= {"name": outcome.name, "stage": outcome.stage, "state": outcome.state}
+        self._say({**told, "seconds": round(outcome.seconds, 3), "reason": outcome.reason})
+
+    @staticmethod
+    def _say(event: dict[str, object]) -> None:
+        say(json.dumps(event) + "\n")
 
 
 class _Live:

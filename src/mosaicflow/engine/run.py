@@ -41,13 +41,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mosaicflow.engine.parameters import Parameters
+    from mosaicflow.engine.progress import Telling
     from mosaicflow.engine.tasks import Outcome, Task
 
 __all__ = ["run_pipeline"]
 
 
 def run_pipeline(
-    raw: Path, root: Path, parameters: Parameters, threads: int, *, quiet: bool = False
+    raw: Path, root: Path, parameters: Parameters, threads: int, telling: Telling = "all"
 ) -> RunResult:
     """Turn a raw acquisition into a volume.
 
@@ -62,8 +63,8 @@ def run_pipeline(
         Settings of the run.
     threads : int
         Threads to use in all.
-    quiet : bool
-        Show only what failed while it goes on.
+    telling : {'all', 'failed', 'events'}
+        What to say while it goes on.
 
     Returns
     -------
@@ -94,7 +95,7 @@ def run_pipeline(
         channels = channel_parts(lists, parameters)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads, channels=channels)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
-        outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), quiet=quiet))
+        outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), telling))
         notes = (*_notes(inspection, outcomes, gone), *_lost_channels(folder))
         failures, unmatched = _failures(folder)
         _refuse_nothing(folder, ids, failures)

@@ -12,7 +12,7 @@ from mosaicflow.errors import StoreError
 
 if TYPE_CHECKING:
     from mosaicflow.engine.plan import Plan
-    from mosaicflow.engine.progress import Progress
+    from mosaicflow.engine.progress import Progress, Telling
     from mosaicflow.engine.tasks import Outcome
     from mosaicflow.engine.workers import Workers
 
@@ -24,7 +24,7 @@ _MOST_DAMAGES = 8
 
 
 def run_plan(
-    plan: Plan, workers: Workers, side_by_side: int, *, quiet: bool = False
+    plan: Plan, workers: Workers, side_by_side: int, telling: Telling = "all"
 ) -> list[Outcome]:
     """Walk the graph with dask; every task runs in a worker process.
 
@@ -36,8 +36,8 @@ def run_plan(
         Where they run.
     side_by_side : int
         Tasks at the same time.
-    quiet : bool
-        Show only what failed.
+    telling : {'all', 'failed', 'events'}
+        What to say meanwhile.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def run_plan(
     """
     from dask.threaded import get
 
-    with open_progress([task.stage for task in plan.tasks.values()], quiet=quiet) as progress:
+    with open_progress([task.stage for task in plan.tasks.values()], telling) as progress:
         walk = _Walk(plan, workers, progress)
         graph: dict[str, Any] = {
             f"task {name}": (walk.run, name, [f"task {before}" for before in plan.after[name]])

@@ -107,11 +107,34 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(mosaicflow, tmp_path):
 def test_a_quiet_run_prints_only_its_record(mosaicflow, tmp_path):
     truth = simulate(tmp_path / "toy", settings=preset("toy", truth_volume=False))
     out = tmp_path / "out"
-    options = ("-p", truth.params, "--quiet", "--json", "--threads", "2")
-    ended = mosaicflow("run", truth.raw, "-o", out, *options)
+    options = ("-p", truth.params, "--json", "--threads", "2")
+    ended = mosaicflow("run", truth.raw, "-o", out, "--quiet", *options)
     assert json.loads(ended.stdout)["slices"]["placed"] == 2
     assert "stitch_3d z00" not in ended.stderr
-    assert "tasks:" not in ended.stderr
+    assert "tasks" not in ended.stderr
+    again = mosaicflow("run", truth.raw, "-o", out, *options)
+    lines = [line for line in again.stderr.splitlines() if line.startswith("{")]
+    events = [json.loads(line) for line in lines]
+    assert {one["state"] for one in events if one["event"] == "task"} <= {"kept", "absent"}
+    assert events[-1]["ended"] == events[-1]["tasks"]
+
+
+def test_events_are_one_object_per_line(capsys):
+    from mosaicflow.engine.progress import open_progress
+    from mosaicflow.engine.tasks import Outcome
+
+    with open_progress(["stitch_3d", "stack"], "events") as progress:
+        progress.ended(Outcome("stitch_3d z00", "stitch_3d", "failed", 1.5, 'no "tile"\nat all'))
+        progress.ended(Outcome("stack", "stack", "kept"))
+    said = capsys.readouterr()
+    events = [json.loads(line) for line in said.err.splitlines()]
+    assert [one["event"] for one in events] == ["start", "task", "task", "end"]
+    assert events[1] == {
+        "event": "task", "ended": 1, "tasks": 2, "name": "stitch_3d z00", "stage": "stitch_3d",
+        "state": "failed", "seconds": 1.5, "reason": 'no "tile"\nat all',
+    }  # fmt: skip
+    assert events[-1] == {"event": "end", "ended": 2, "tasks": 2}
+    assert said.out == ""
 
 
 def test_a_raw_folder_given_twice_is_refused(mosaicflow):

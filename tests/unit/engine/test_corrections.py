@@ -24,7 +24,7 @@ def corrected(acquisition, root, table, *rows):
         writer.writeheader()
         writer.writerows(rows)
     parameters = Parameters.read(acquisition.params, {"overrides": str(table)})
-    result = run_pipeline(acquisition.raw, root, parameters, 2, quiet=True)
+    result = run_pipeline(acquisition.raw, root, parameters, 2, "failed")
     return {one.stage for one in result.outcomes if one.state == "done"}
 
 
@@ -63,7 +63,7 @@ def test_a_corrected_tile_is_stitched_again_in_its_slice_alone(acquisition, run_
     corrected(acquisition, run_copy, tmp_path / "o.csv", *rows)
     stores = [run_copy / f"slices/stitch_3d/slice_z0{i}_stitch_3d.ome.zarr" for i in (0, 1)]
     times = [store.stat().st_mtime_ns for store in stores]
-    run_pipeline(acquisition.raw, run_copy, parameters, 2, quiet=True)
+    run_pipeline(acquisition.raw, run_copy, parameters, 2, "failed")
     again = [store.stat().st_mtime_ns for store in stores]
     assert again[0] == times[0]  # slice 0 has the same places either way
     assert again[1] != times[1]

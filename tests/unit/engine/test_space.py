@@ -93,6 +93,6 @@ def test_a_run_that_cannot_fit_ends_before_the_first_grid(acquisition, tmp_path,
     monkeypatch.setattr(space.shutil, "disk_usage", usage)
     root = tmp_path / "out"
     with pytest.raises(InputError, match="not enough disk"):
-        run_pipeline(acquisition.raw, root, parameters, 2, quiet=True)
+        run_pipeline(acquisition.raw, root, parameters, 2, "failed")
     assert asked
     assert not (root / "mosaic_grids").exists() or not list((root / "mosaic_grids").glob("*.zarr"))

@@ -6,6 +6,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.report.test_comparison import finished, move
+
+from mosaicflow.cli.compare import compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,3 +92,42 @@ def test_text_stands_out_from_its_ground(browser, sound_run, scheme):
     ink, paper = (sum(map(int, one.strip("rgb()").split(",")[:3])) / 765 for one in style)
     assert abs(ink - paper) > 0.6
     assert (paper < 0.5) == (scheme == "dark")
+
+
+def compared(browser, tmp_path, *runs):
+    """Open the page that compares runs."""
+    page = tmp_path / "comparison.html"
+    compare(*runs, output=page)
+    browser.get(page.as_uri())
+    return lambda name: browser.find_element("id", name).text
+
+
+def test_two_runs_show_what_differs_number_by_number(browser, sound_run, tmp_path):
+    move(sound_run, 0, (1.0, 2.0))
+    first = finished(sound_run, "first")
+    sound_run.slice(3, seam=1.25)
+    move(sound_run, 1, (9.0, 2.0))
+    second = finished(sound_run, "second", crop_depth_um=400.0)
+    text = compared(browser, tmp_path, first, second)
+    assert text("summary") == "1 of 5 slices differ in a number below."
+    assert text("setting-table").splitlines()[1] == "crop_depth_um 600.0 400.0"
+    rows = browser.find_elements("css selector", "#slice-table tr[id]")
+    assert rows[0].get_attribute("id") == "slice-3"  # what differs most comes first
+    changed = browser.find_elements("css selector", "#slice-3 td.differs")
+    assert [one.text.split() for one in changed] == [["1.05", "1.25"]]
+    assert text("slice-1").split()[1] == "80.0"  # um moved: 8 px of 10 um
+    assert not browser.find_elements("css selector", "#slice-2 td.differs")
+    images = browser.find_elements("css selector", "#pictures img")
+    assert len(images) == 10
+    shown = "return [...document.images].every(one => one.complete && one.naturalWidth > 0)"
+    assert browser.execute_script(shown)
+    assert browser.get_log("browser") == []
+
+
+def test_a_run_beside_its_stage_shows_each_pair_twice(browser, sound_run, tmp_path):
+    move(sound_run, 0, (1.0, 2.0))
+    text = compared(browser, tmp_path, finished(sound_run, "first"))
+    assert text("slice-1").split()[:6] == ["1", "5.00", "0.250", "0.300", "0.600", "0.300"]
+    titles = [one.text for one in browser.find_elements("css selector", "#pictures h3")]
+    assert titles == [f"slices {i} and {i + 1}" for i in range(4)]
+    assert len(browser.find_elements("css selector", "#pictures img")) == 8
