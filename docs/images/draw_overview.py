@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Draw overview.png from a finished run: raw tiles, one slice, the volume.
+"""Draw overview.png from the example that comes with the package: raw tiles and the section.
 
-python docs/images/draw_overview.py RUN 03
+mosaicflow example brain-section
+mosaicflow run brain-section/raw -o RUN -p brain-section/params.yml
+python docs/images/draw_overview.py RUN
 """
 
 from __future__ import annotations
@@ -15,20 +17,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mosaicflow.io.zarr import open_level
 
-HEIGHT, LABEL, GAP = 300, 30, 60  # px
+HEIGHT, LABEL, GAP = 420, 30, 60  # px
 Picture = NDArray[np.uint8]
 
 
-def draw(run: Path, slice_id: str) -> Image.Image:
-    """Put what goes in, what happens between and what comes out side by side."""
-    tiles = open_level(run / "mosaic_grids" / f"mosaic_grid_3d_z{slice_id}_resampled.ome.zarr")
-    piece = open_level(run / "slices" / "stitch_3d" / f"slice_z{slice_id}_stitch_3d.ome.zarr")
-    volume = open_level(run / "3d_volume.ome.zarr")
-    depth = slice(piece.shape[0] // 2, None)  # below the water
+def draw(run: Path) -> Image.Image:
+    """Put what goes in and what comes out side by side."""
+    tiles = open_level(run / "mosaic_grids" / "mosaic_grid_3d_z00.ome.zarr")
+    section = open_level(run / "3d_volume.ome.zarr")
     panels = {
-        "raw tiles, edge to edge": scaled(grey(tiles[depth].mean(axis=0))),
-        "one slice": scaled(grey(piece[depth].mean(axis=0))),
-        "the volume": scaled(three_planes(volume[:, :, :])),
+        "63 raw tiles, edge to edge": scaled(grey(tiles[0])),
+        "the section": scaled(grey(section[0])),
     }
     return side_by_side(panels)
 
@@ -37,19 +36,6 @@ def grey(image: NDArray[np.floating]) -> Picture:
     """Stretch between the darkest and brightest values that are no outliers."""
     low, high = np.percentile(image[image != 0], [0.5, 99.7])
     return (np.clip((image - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-
-
-def three_planes(volume: NDArray[np.floating]) -> Picture:
-    """Lay the central planes out as a fold-out box: seen from above, from the front, the side."""
-    z, y, x = (length // 2 for length in volume.shape)
-    top, front, side = grey(volume[z]), grey(volume[:, y]), grey(volume[:, :, x].T)
-    rule = 4
-    height, width = top.shape[0] + rule + front.shape[0], top.shape[1] + rule + side.shape[1]
-    box = np.full((height, width), 255, np.uint8)
-    box[: top.shape[0], : top.shape[1]] = top
-    box[top.shape[0] + rule :, : top.shape[1]] = front
-    box[: top.shape[0], top.shape[1] + rule :] = side
-    return box
 
 
 def scaled(image: Picture) -> Image.Image:
@@ -83,6 +69,4 @@ def arrow(pen: ImageDraw.ImageDraw, start: int, end: int) -> None:
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]), sys.argv[2]).save(
-        Path(__file__).with_name("overview.png"), optimize=True
-    )
+    draw(Path(sys.argv[1])).save(Path(__file__).with_name("overview.png"), optimize=True)

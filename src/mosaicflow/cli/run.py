@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cyclopts import Token
 
     from mosaicflow.engine.parameters import Parameters
+    from mosaicflow.engine.progress import Telling
 
 __all__ = ["run"]
 
@@ -119,7 +120,8 @@ def _run(  # what the command line says
     from mosaicflow.engine.disk import say
     from mosaicflow.engine.run import run_pipeline
 
-    status, telling = "failed", "failed" if quiet else "events" if as_json else "all"
+    status = "failed"
+    telling: Telling = "failed" if quiet else "events" if as_json else "all"
     try:
         result = run_pipeline(raw, root, parameters, threads, telling)
         status = result.status
