@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.coarse import search
+from mosaicflow.alignment.loose import find_loose_tiles
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
 from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
 from mosaicflow.alignment.transform import Rigid2D
@@ -346,17 +347,27 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
     transform = _as_transform(pair, motion)
     size = math.hypot(*transform.translation_yx)
     spread = min(held_out.split_px, 1e3), min(held_out.split_deg, 1e2)
+    loose = _loose(level, scaled)
     fit = PairFit(
         transform,
         after,
         before,
         confidence(after, size, motion.angle_deg, settings),
         held_out,
-        sigma_px=math.hypot(found.sigma_px, spread[0] / math.sqrt(8)),
-        sigma_deg=math.sqrt(found.refined.sigma_deg**2 + spread[1] ** 2 / 4 + 0.003**2),
+        sigma_px=math.hypot(found.sigma_px, spread[0] / math.sqrt(8), loose[0]),
+        sigma_deg=math.hypot(found.refined.sigma_deg, spread[1] / 2, 0.003, loose[1]),
     )
     failure = _why_not(fit, settings)
     return _rejected(pair, failure, before, fit) if failure else fit
+
+
+def _loose(level: _Level, motion: Motion) -> tuple[float, float]:
+    """Give what tiles that lie loose add to the errors of shift [px] and rotation [deg]."""
+    shape = _shape(level.fixed)
+    there = _warp_mask(level.valid[1], motion, level.valid[0])
+    moved = warp(level.moving, motion, shape)
+    found = find_loose_tiles(level.fixed, moved, _overlap(level, motion), there)
+    return (0.0, 0.0) if found is None else (found.sigma_px * level.factor, found.sigma_deg)
 
 
 def _why_not(fit: PairFit, settings: RegistrationSettings) -> str:
