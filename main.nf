@@ -14,6 +14,7 @@ include { REFUSE           } from './workflows/refuse'
 include { REPORT           } from './modules/report'
 
 params {
+    // Written by docs/generate_parameters.py; crc32 of the rest: 5a2c3cd3
     // Folder of the raw acquisition, or a tile table (CSV) in it
     input: Path?
     // Acquisition that Nextflow makes up where no input is given, for trying things out (empty | toy | demo

@@ -25,12 +25,16 @@ from mosaicflow.stages._table import STAGES
 if TYPE_CHECKING:
     from mosaicflow.stages._contract import Contract
 
+# Also where a test loads this file by its path.
+sys.path.insert(0, str(Path(__file__).parent))
+from sealing import SEAL, is_edited, seal
+
 ROOT = Path(__file__).parents[1]
 VERSIONS = (
     "    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions"
 )
-MODULE_HEAD = "// Written by docs/generate_modules.py from the contract of the stage."
-HEAD = "# Written by docs/generate_modules.py from what the stage and its module declare.\n"
+MODULE_HEAD = f"// Written by docs/generate_modules.py from the contract of the stage; {SEAL}."
+HEAD = f"# Written by docs/generate_modules.py from the stage and its module; {SEAL}.\n"
 # What a workflow gives every stage is no input of its own.
 _COMMON = frozenset({"threads", "store", "options", "output", "output_dir"})
 _OUTPUT = re.compile(r"^    ((?:tuple|path)\b.*?)\b(?:emit|topic): (\w+)$", re.M | re.S)
@@ -100,9 +104,10 @@ def render_all() -> dict[Path, str]:
         if is_plain(STAGES[stage].contract):
             found[module] = render_module(STAGES[stage].contract)
         text = found[module] if module in found else module.read_text(encoding="utf-8")
-        found[module.with_name("meta.yml")] = HEAD + yaml.safe_dump(
+        about = yaml.safe_dump(
             describe(stage, text), sort_keys=False, allow_unicode=True, width=100
         )
+        found[module.with_name("meta.yml")] = seal(HEAD + about)
     return found
 
 
@@ -168,7 +173,7 @@ def render_module(contract: Contract) -> str:
         '    """',
         "}",
     ]
-    return "\n".join(lines) + "\n"
+    return seal("\n".join(lines) + "\n")
 
 
 def _inputs(contract: Contract) -> list[str]:
@@ -189,6 +194,14 @@ def main() -> int:
         for path in stale:
             sys.stderr.write(f"{path}: out of date, run python docs/generate_modules.py\n")
         return 1 if stale else 0
+    edited = [p for p in stale if p.is_file() and is_edited(p.read_text(encoding="utf-8"))]
+    if edited:
+        for path in edited:
+            sys.stderr.write(
+                f"{path}: was edited by hand; say it in the contract of the stage, take the edit"
+                " back (git checkout) and run again\n"
+            )
+        return 1
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(wanted[path], encoding="utf-8")

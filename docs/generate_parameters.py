@@ -18,7 +18,7 @@ import textwrap
 import typing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.declared import (
     ENGINE_PARAMETERS,
@@ -48,7 +48,15 @@ from mosaicflow.names import (
 from mosaicflow.stages._contract import chosen_of
 from mosaicflow.stages._table import STAGES
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Also where a test loads this file by its path.
+sys.path.insert(0, str(Path(__file__).parent))
+from sealing import SEAL, is_edited, seal
+
 ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^params \{.*?^\}", flags=re.S | re.M)
 SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_ID = "https://github.com/mosaicflow/mosaicflow/raw/main/nextflow_schema.json"
 # Of forms that are made of the schema: what a group is about, and its sign.
@@ -196,7 +204,7 @@ def _plain_list(value: tuple[Any, ...]) -> list[Any]:
 
 def render_block(groups: list[Group]) -> str:
     """Write the params block of main.nf."""
-    lines = ["params {"]
+    lines = ["params {", f"    // Written by docs/generate_parameters.py; {SEAL}"]
     for group in groups:
         listed = [setting for setting in group.settings if setting.name not in IN_CONFIG]
         lines += ["", f"    // ---- {group.title} ----"] if group is not groups[0] else []
@@ -214,7 +222,7 @@ def render_block(groups: list[Group]) -> str:
             default = "" if setting.default is None else f" = {nextflow_value(setting.default)}"
             kind = "" if setting.name in WORD_OR_NUMBER else f": {nextflow_type(setting)}"
             lines.append(f"    {setting.name}{kind}{default}")
-    return "\n".join([*lines, "}"])
+    return seal("\n".join([*lines, "}"]))
 
 
 def render_schema(groups: list[Group]) -> str:
@@ -222,13 +230,14 @@ def render_schema(groups: list[Group]) -> str:
     schema = {
         "$schema": SCHEMA_URL,
         "$id": SCHEMA_ID,
+        "$comment": f"Written by docs/generate_parameters.py; {SEAL}",
         "title": "mosaicflow parameters",
         "description": "From the raw tiles of a block-face microscope to one measurable volume.",
         "type": "object",
         "$defs": {group.key: _schema_group(group) for group in groups},
         "allOf": [{"$ref": f"#/$defs/{group.key}"} for group in groups],
     }
-    return json.dumps(schema, indent=2) + "\n"
+    return seal(json.dumps(schema, indent=2) + "\n")
 
 
 def _schema_group(group: Group) -> dict[str, Any]:
@@ -301,8 +310,8 @@ def render_tables() -> str:
         _function("reportedNames", "What the report reads.", REPORTED),
         _function("noSettings", "Parameters that change no result.", (*RUN_PARAMETERS, *UNTOLD)),
     ]
-    head = "// Written by docs/generate_parameters.py from the contracts of the stages.\n"
-    return "\n".join([head, *blocks])
+    source = "Written by docs/generate_parameters.py from the contracts of the stages"
+    return seal("\n".join([f"// {source}; {SEAL}.\n", *blocks]))
 
 
 def _outputs() -> dict[str, tuple[str, ...]]:
@@ -342,7 +351,7 @@ def render_page(groups: list[Group]) -> str:
     lines = [
         "# Parameters",
         "",
-        "<!-- Written by docs/generate_parameters.py from the stages' own declarations. -->",
+        f"<!-- Written by docs/generate_parameters.py from the stages' contracts; {SEAL}. -->",
         "",
         *textwrap.wrap(INTRODUCTION, 100, break_on_hyphens=False),
     ]
@@ -350,7 +359,7 @@ def render_page(groups: list[Group]) -> str:
         lines += ["", f"## {group.title}", "", "| parameter | type | default | meaning | read by |"]
         lines += ["|---|---|---|---|---|"]
         lines += [_row(setting) for setting in group.settings]
-    return "\n".join(lines) + "\n"
+    return seal("\n".join(lines) + "\n")
 
 
 def _row(setting: Setting) -> str:
@@ -373,26 +382,41 @@ def render_all() -> dict[Path, str]:
     main = (ROOT / "main.nf").read_text(encoding="utf-8")
     block = render_block(groups)
     return {
-        ROOT / "main.nf": re.sub(r"^params \{.*?^\}", lambda _: block, main, flags=re.S | re.M),
+        ROOT / "main.nf": BLOCK.sub(lambda _: block, main),
         ROOT / "nextflow_schema.json": render_schema(groups),
         ROOT / "docs" / "parameters.md": render_page(groups),
         ROOT / "functions" / "contracts.nf": render_tables(),
     }
 
 
+def edited_by_hand(paths: Iterable[Path]) -> list[Path]:
+    """List those of the generated files that hold an edit which writing them would lose."""
+    found = []
+    for path in paths:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        block = BLOCK.search(text) if path.suffix == ".nf" else None
+        if is_edited(block[0] if block else text):
+            found.append(path)
+    return found
+
+
 def main() -> int:
     """Write the files, or only compare them."""
-    stale = [
-        path
-        for path, text in render_all().items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+    wanted = render_all()
+    stale = [p for p, text in wanted.items() if not p.is_file() or p.read_text("utf-8") != text]
     if "--check" in sys.argv[1:]:
         for path in stale:
             sys.stderr.write(f"{path}: out of date, run python docs/generate_parameters.py\n")
         return 1 if stale else 0
-    for path, text in render_all().items():
-        path.write_text(text, encoding="utf-8")
+    if edited := edited_by_hand(stale):
+        for path in edited:
+            sys.stderr.write(
+                f"{path}: was edited by hand; say it in the contract of the stage, take the edit"
+                " back (git checkout) and run again\n"
+            )
+        return 1
+    for path in stale:
+        path.write_text(wanted[path], encoding="utf-8")
     return 0
 
 

@@ -1,4 +1,4 @@
-// Written by docs/generate_modules.py from the contract of the stage.
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: a053714f.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Make the gel around the tissue equally bright at all depths.

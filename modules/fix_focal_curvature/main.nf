@@ -1,4 +1,4 @@
-// Written by docs/generate_modules.py from the contract of the stage.
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: 7ae5518f.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Lift the columns of every tile of one slice to where a flat field would have them.

@@ -1,4 +1,4 @@
-// Written by docs/generate_modules.py from the contract of the stage.
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: a3923cf7.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Remove the lateral shading from every tile of one slice.

@@ -1,4 +1,4 @@
-// Written by docs/generate_modules.py from the contract of the stage.
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: fdc28651.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Scale each plane so that gel is 0 and the brightest tissue 1; nothing is clipped.

@@ -1,4 +1,4 @@
-// Written by docs/generate_modules.py from the contract of the stage.
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: 68bb0b71.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
 // Average each tile of a mosaic grid down to the working pitch.

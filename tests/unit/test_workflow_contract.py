@@ -327,6 +327,32 @@ def _of(one: Contract, changed: Contract, options: dict[str, Option]) -> dict[st
     return options if one is changed else _OPTIONS(one)
 
 
+def test_the_generator_refuses_to_write_over_an_edit_by_hand(monkeypatch, tmp_path):
+    for path, text in _generator().render_all().items():
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
+    old = tmp_path / "contracts.nf"  # as an older contract made it: not an edit
+    assert _generator().edited_by_hand(tmp_path.iterdir()) == []
+    for name, was, now in (
+        ("main.nf", "crop_depth_um: Float = 600.0", "crop_depth_um: Float = 500.0"),
+        ("nextflow_schema.json", '"default": 600.0', '"default": 500.0'),
+        ("contracts.nf", "'crop_depth_um', ", ""),
+        ("parameters.md", "`600.0`", "`500.0`"),
+    ):
+        file = tmp_path / name
+        text = file.read_text(encoding="utf-8")
+        assert was in text
+        file.write_text(text.replace(was, now), encoding="utf-8")
+    assert {path.name for path in _generator().edited_by_hand(tmp_path.iterdir())} == {
+        "main.nf", "nextflow_schema.json", "contracts.nf", "parameters.md"
+    }  # fmt: skip
+    monkeypatch.setattr(_generator(), "render_all", lambda: {old: "new"})
+    monkeypatch.setattr(sys, "argv", ["generate_parameters.py"])
+    with contextlib.redirect_stderr(io.StringIO()) as complaints:
+        assert _generator().main() == 1
+    assert "was edited by hand" in complaints.getvalue()
+    assert old.read_text(encoding="utf-8") != "new"
+
+
 def test_the_generator_answers_whether_files_are_stale(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["generate_parameters.py", "--check"])
     with contextlib.redirect_stderr(io.StringIO()) as complaints:
