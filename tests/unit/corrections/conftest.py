@@ -12,7 +12,9 @@ from scipy.ndimage import affine_transform, gaussian_filter
 
 from mosaicflow.alignment.solution import Alignment
 from mosaicflow.alignment.transform import Rigid2D
-from mosaicflow.corrections.package import RunImages, write_package
+from mosaicflow.corrections.package import RunImages, read_package, write_package
+from mosaicflow.corrections.projections import grey
+from mosaicflow.io.previews import save_jpeg
 from mosaicflow.io.tables import write_csv, write_document
 from mosaicflow.io.zarr import OmeZarrWriter
 from mosaicflow.stages.solve_alignment import solve_alignment
@@ -110,3 +112,24 @@ def package(pair, tmp_path):
     folder = tmp_path / "package"
     write_package(pair.images(), folder, None, 1)
     return folder
+
+
+@pytest.fixture
+def package_with_tiles(package):
+    """Four tiles of slice 1; the stage has the last one 4 px too low and 3 too far left."""
+    image, side, step = scene(), (80, 100), (50, 70)
+    atlas = np.zeros((2 * side[0], 2 * side[1]), np.float32)
+    tiles = []
+    for iy, ix in np.ndindex(2, 2):
+        y, x = iy * step[0], ix * step[1]
+        atlas[iy * side[0] :, ix * side[1] :][: side[0], : side[1]] = image[
+            y : y + side[0], x : x + side[1]
+        ]
+        off = (4.0, -3.0) if (iy, ix) == (1, 1) else (0.0, 0.0)
+        place = {"stage_yx": [y + off[0], x + off[1]], "shift_px": [0.0, 0.0]}
+        tiles.append({"iy": iy, "ix": ix, "source": "stage", **place})
+    for ending in (".jpg", "_edges.jpg"):
+        save_jpeg(package / f"pictures/z01_tiles{ending}", grey(atlas))
+    told = {"cell_yx": side, "tile_yx": side, "pictures": "pictures/z01_tiles", "tiles": tiles}
+    write_document(package / "package.json", {**read_package(package), "tiles": {"1": told}})
+    return package

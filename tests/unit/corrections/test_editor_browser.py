@@ -222,3 +222,32 @@ def test_the_page_of_a_package_works_from_the_disk(browser, package):
     page = Page(browser, package)
     assert page.spots(RED).shape == (3, 2)
     assert browser.get_log("browser") == []
+
+
+def test_a_tile_that_is_off_agrees_with_its_neighbours_once_it_is_moved(
+    browser, package_with_tiles
+):
+    from selenium.webdriver.common.keys import Keys
+
+    folder = package_with_tiles
+    with EditorServer(folder, page_of(folder), lambda text: take_table(folder, text)) as server:
+        browser.get(server.url)
+        page = Page(browser, folder)
+        page["mode-tile"].click()
+        page.press("n", "n", "n")
+        assert page["what"].text == "Slice 1, tile (1, 1)"
+
+        def disagreement():
+            red, green = page.picture()[..., RED], page.picture()[..., GREEN]
+            both = (red > 15) & (green > 15)
+            return np.abs(red - green)[both].mean()
+
+        before = disagreement()
+        page.press(*[Keys.ARROW_UP] * 4, *[Keys.ARROW_RIGHT] * 3)
+        assert disagreement() < 0.4 * before
+        rows = {(row["iy"], row["ix"]): row for row in page.save()}
+    assert (rows["1", "1"]["dy_px"], rows["1", "1"]["dx_px"]) == ("-4", "3")
+    assert {rows[tile]["note"] for tile in rows if tile != ("1", "1")} == {
+        "held beside a corrected one"
+    }
+    assert len(rows) == 4

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mosaicflow.corrections.tile_pictures import draw_tiles
 from mosaicflow.errors import InputError
 from mosaicflow.io.report import read_metrics
 from mosaicflow.io.slices import SliceVolume
@@ -175,6 +176,30 @@ def test_a_tile_that_somebody_placed_stays_there(mosaic, place, tmp_path):
     assert errors(positions_of(free), truth).max() < 0.5
     metrics = read_metrics(held / "z03_tile_positions.metrics.json")["metrics"]
     assert metrics["overrides"]["value"] == 2
+
+
+def test_a_tile_moved_by_hand_moves_against_its_neighbours(mosaic, place, tmp_path):
+    """What `mosaicflow align edit` writes: the tile, and the neighbours that it was seen with."""
+    grid, _, _ = mosaic()
+    free = place(grid)
+    tables = {3: (free / TABLES[0], free / "z03_tile_stage.json")}
+    package = tmp_path / "pictures"
+    package.mkdir()
+    shown = draw_tiles({3: grid}, tables, 10.0, package)[3]
+    step = {(1, 1): (6.0, -5.0)}
+    rows = []
+    for one in shown["tiles"]:
+        down, right = step.get((one["iy"], one["ix"]), (0.0, 0.0))
+        dy, dx = one["shift_px"]
+        place_px = {"iy": one["iy"], "ix": one["ix"], "dy_px": dy + down, "dx_px": dx + right}
+        rows.append({"kind": "tile", "slice_id": 3, "lock": True, **place_px})
+    table = tmp_path / "overrides.csv"
+    write_csv(table, ["kind", "slice_id", "iy", "ix", "dy_px", "dx_px", "lock"], rows)
+    before, after = positions_of(free), positions_of(place(grid, "held", overrides=table))
+    moved = {tile: np.subtract(after[tile], before[tile]) for tile in before}
+    others = np.mean([at for tile, at in moved.items() if tile not in step], axis=0)
+    for tile, at in moved.items():
+        np.testing.assert_allclose(at - others, step.get(tile, (0, 0)), atol=0.05)  # px
 
 
 @pytest.mark.parametrize(
