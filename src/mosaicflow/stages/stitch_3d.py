@@ -76,7 +76,6 @@ def stitch_3d(
     import numpy as np
 
     from mosaicflow.acquisition.channels import channel_of
-    from mosaicflow.errors import QualityError
     from mosaicflow.io.grids import LATTICE_KEYS, BoundedCache, MosaicGrid
     from mosaicflow.io.previews import ThinnedImage
     from mosaicflow.io.slices import write_columns
@@ -87,11 +86,7 @@ def stitch_3d(
     from mosaicflow.optics.tile_warp import tile_warp
 
     source = MosaicGrid(grid)
-    if not source.tiles:
-        raise QualityError(
-            f"{grid.name}: all samples of all tiles are 0, which means no data",
-            remedy="look at the raw tiles of this slice and channel",
-        )
+    source.require_tiles()
     canvas = plan_canvas(_working_positions(positions, source), source.tile_shape[1:])
     tiles = BoundedCache(source.read, _CACHE_BYTES)
     gains = dict.fromkeys(source.tiles, 1.0)
