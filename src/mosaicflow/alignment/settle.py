@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mosaicflow.alignment.inputs import AlignmentInputs
     from mosaicflow.alignment.rules import AlignmentRules, ExcludeRules
     from mosaicflow.io.report import StageReport
+    from mosaicflow.ledger.census import Census
 
 __all__ = ["align_slices", "write_alignment"]
 
@@ -121,18 +122,24 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
         depths="expected" if rules.expected_depths else "measured",
     )
     _check_counts(inputs, alignment)
-    report.metric(
-        "stage_sigma",
-        placed.settings.stage_sigma_px * pitch[1],
-        "um",
-        "error of the stage, measured",
-    )
-    report_alignment(
-        report, alignment, links, [*inputs.warnings, *inputs.pair_failures, *census.warnings]
-    )
+    _tell(report, alignment, placed, (inputs, census))
     by_images = {i: why for i, why in by_images.items() if i not in by_hand}
     config = final_rows(_ledger(inputs, used), left_out, by_images)
     return Solved(alignment, config)
+
+
+def _tell(
+    report: StageReport,
+    alignment: Alignment,
+    placed: Placements,
+    told: tuple[AlignmentInputs, Census],
+) -> None:
+    """Report what came out, and what was odd on the way."""
+    inputs, census = told
+    sigma_um = placed.settings.stage_sigma_px * alignment.pitch_um[1]
+    report.metric("stage_sigma", sigma_um, "um", "error of the stage, measured")
+    odd = [*inputs.warnings, *inputs.pair_failures, *census.warnings]
+    report_alignment(report, alignment, list(placed.links), odd)
 
 
 def _ledger(inputs: AlignmentInputs, used: Sequence[int]) -> list[dict[str, str]]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
-from mosaicflow.alignment.solution import Alignment
 from mosaicflow.engine.about import write_facts
 from mosaicflow.engine.channels import channel_parts
 from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, say
@@ -306,6 +305,8 @@ def _bugs(folder: RunFolder) -> tuple[str, ...]:
 
 def _excluded(folder: RunFolder, failures: Mapping[int, str]) -> dict[int, str]:
     """Read which finished slices the alignment left out, and why."""
+    from mosaicflow.alignment.solution import Alignment  # numpy; a start must be quick
+
     path = folder.path(names.ALIGNMENT.of())
     left_out = Alignment.from_json(read_document(path), path.name).left_out
     reasons = {one.slice_id: one.reason for one in left_out if one.status == "excluded"}
