@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from mosaicflow.export.kinds import ExportKind
+
 __all__ = ["export"]
 
 
@@ -12,7 +14,7 @@ def export(
     volume: str,
     output: Path,
     *,
-    formats: tuple[Literal["mrc", "nifti", "ome-tiff", "mesh", "placements", "session"], ...],
+    formats: tuple[ExportKind, ...],
     level: int = 0,
     dtype: Literal["float32", "uint16"] = "float32",
     threads: int = 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,15 +15,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mosaicflow.mosaic.blending import Blending
     from mosaicflow.mosaic.sampling import SampledTile
 
     Tile = tuple[int, int]
     Volume = NDArray[np.float32]
     Image = NDArray[np.float32]
 
-__all__ = ["Blending", "Canvas", "PlacedTile", "TileFuser", "plan_canvas"]
-
-Blending = Literal["linear", "diffusion", "average", "none"]
+__all__ = ["Canvas", "PlacedTile", "TileFuser", "plan_canvas"]
 
 # Planes handled at once: small enough for the processor's cache.
 _PLANES = 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from mosaicflow.export.kinds import ExportKind
 from mosaicflow.limits import FROM_0
 from mosaicflow.stages._contract import stage
 
@@ -23,9 +24,7 @@ def export(
     positions: tuple[Path, ...] = (),
     stages: tuple[Path, ...] = (),
     slices: tuple[Path, ...] = (),
-    export_formats: tuple[
-        Literal["mrc", "nifti", "ome-tiff", "mesh", "placements", "session"], ...
-    ] = (),
+    export_formats: tuple[ExportKind, ...] = (),
     export_level: Annotated[int, FROM_0] = 0,
     export_dtype: Literal["float32", "uint16"] = "float32",
     threads: int = 1,

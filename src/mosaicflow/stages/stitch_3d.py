@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.mosaic.blending import Blending
 from mosaicflow.stages._contract import stage
 from mosaicflow.stages._metrics import report_coverage
 
@@ -43,7 +44,7 @@ def stitch_3d(
     positions: Path,
     output: Path,
     distortion: Path | None = None,
-    stitch_blending_method: Literal["linear", "diffusion", "average", "none"] = "linear",
+    stitch_blending_method: Blending = "linear",
     stitch_gain_compensation: bool = True,
     stitch_preview: bool = True,
     store: StoreOptions = StoreOptions(),
