@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["resample_mosaic_grid"]
 
+# An overlap of a fifth is then under 2 px, of which no place can be measured. Half would let such
+# tiles pass; twice would stop coarse looks at small tiles.
+_LEAST_SIDE_PX = 8
+
 
 @stage("slice", label="tiles", title="Working pitch", icon="compress", makes=(names.RESAMPLED,))
 def resample_mosaic_grid(
@@ -102,6 +106,7 @@ def _working_shape(
         resampled_length(length, pitch * 1000, resolution_um)
         for length, pitch in zip(source.tile_shape, source.pitch_mm, strict=True)
     )
+    _check_size(source, resolution_um, (n_y, n_x))
     z, y, x = (
         length * pitch / new
         for length, pitch, new in zip(
@@ -109,6 +114,22 @@ def _working_shape(
         )
     )
     return (n_z, n_y, n_x), (z, y, x)
+
+
+def _check_size(source: MosaicGrid, resolution_um: float, shape_yx: tuple[int, int]) -> None:
+    """Refuse a pitch at which tiles are next to nothing, as the usual one is for electrons."""
+    from mosaicflow.errors import QualityError
+
+    _, *native = source.tile_shape
+    if all(new >= min(_LEAST_SIDE_PX, old) for new, old in zip(shape_yx, native, strict=True)):
+        return
+    size_um = min(n * mm * 1000 for n, mm in zip(native, source.pitch_mm[1:], strict=True))
+    raise QualityError(
+        f"{source.path.name}: a tile of {native[0]} x {native[1]} px would be {shape_yx[0]} x"
+        f" {shape_yx[1]} px at resolution_um {resolution_um:g}, expected {_LEAST_SIDE_PX} or more",
+        remedy="give resolution_um -1 for the native pitch, or one of at most"
+        f" {size_um / _LEAST_SIDE_PX:.3g}, and pyramid_resolutions to match",
+    )
 
 
 def _describe(report: StageReport, pitch_mm: tuple[float, float, float], change: float) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mosaicflow.errors import ParameterError
+from mosaicflow.errors import ParameterError, QualityError
 from mosaicflow.io.grids import MosaicGrid
 from mosaicflow.io.report import metrics_path, read_metrics
 from mosaicflow.io.store_options import StoreOptions
@@ -79,3 +79,14 @@ def test_the_bytes_do_not_depend_on_the_threads(grid, tmp_path, content, flavour
         resample_mosaic_grid(grid=grid, output=output, store=store, threads=threads)
         found.append(content(output))
     assert found[0] == found[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*units look wrong")  # for OCT they would be
+def test_a_pitch_at_which_tiles_are_next_to_nothing_names_one_that_fits(write_grid, tmp_path):
+    """Electron images: 1.2 x 1.4 um a tile, while a run works at 10 um."""
+    tile = np.random.default_rng(0).random((1, 160, 192), np.float32)
+    path = write_grid({(0, 0): tile, (0, 1): tile}, pitch_mm=(25e-6, 7.5e-6, 7.5e-6))
+    with pytest.raises(QualityError, match=r"would be 1 x 1 px.*resolution_um -1.*at most 0\.15"):
+        resample_mosaic_grid(grid=path, output=tmp_path / "out.ome.zarr")
+    resample_mosaic_grid(grid=path, output=tmp_path / "fine.ome.zarr", resolution_um=0.15)
+    assert MosaicGrid(tmp_path / "fine.ome.zarr").tile_shape == (1, 8, 10)
