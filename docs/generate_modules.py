@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Also where a test loads this file by its path.
 sys.path.insert(0, str(Path(__file__).parent))
-from sealing import SEAL, is_edited, seal
+from sealing import SEAL, is_edited, refused, seal
 
 ROOT = Path(__file__).parents[1]
 VERSIONS = (
@@ -194,13 +194,7 @@ def main() -> int:
         for path in stale:
             sys.stderr.write(f"{path}: out of date, run python docs/generate_modules.py\n")
         return 1 if stale else 0
-    edited = [p for p in stale if p.is_file() and is_edited(p.read_text(encoding="utf-8"))]
-    if edited:
-        for path in edited:
-            sys.stderr.write(
-                f"{path}: was edited by hand; say it in the contract of the stage, take the edit"
-                " back (git checkout) and run again\n"
-            )
+    if refused([p for p in stale if p.is_file() and is_edited(p.read_text(encoding="utf-8"))]):
         return 1
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 # Also where a test loads this file by its path.
 sys.path.insert(0, str(Path(__file__).parent))
-from sealing import SEAL, is_edited, seal
+from sealing import SEAL, is_edited, refused, seal
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^params \{.*?^\}", flags=re.S | re.M)
@@ -408,12 +408,7 @@ def main() -> int:
         for path in stale:
             sys.stderr.write(f"{path}: out of date, run python docs/generate_parameters.py\n")
         return 1 if stale else 0
-    if edited := edited_by_hand(stale):
-        for path in edited:
-            sys.stderr.write(
-                f"{path}: was edited by hand; say it in the contract of the stage, take the edit"
-                " back (git checkout) and run again\n"
-            )
+    if refused(edited_by_hand(stale)):
         return 1
     for path in stale:
         path.write_text(wanted[path], encoding="utf-8")

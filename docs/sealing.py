@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 import zlib
+from typing import TYPE_CHECKING
 
-__all__ = ["SEAL", "is_edited", "seal"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["SEAL", "is_edited", "refused", "seal"]
 
 SEAL = "crc32 of the rest: 00000000"
 """What a text to be sealed holds, once."""
@@ -21,6 +27,18 @@ def is_edited(text: str) -> bool:
     """Whether a sealed text is not as it was written; one without a seal is not known."""
     found = _SEAL.search(text)
     return found is not None and found[1] != _sum_of(_SEAL.sub(SEAL, text))
+
+
+def refused(edited: Iterable[Path]) -> bool:
+    """Name the files that were edited by hand; whether there are any."""
+    told = False
+    for path in edited:
+        told = True
+        sys.stderr.write(
+            f"{path}: was edited by hand; say it in the contract of the stage, take the edit back"
+            " (git checkout) and run again\n"
+        )
+    return told
 
 
 def _sum_of(text: str) -> str:

@@ -21,7 +21,7 @@ LEDGER = names.LEDGER.of()
 
 
 def is_kept(name: str, keep: str) -> bool:
-    """Whether an output stays in the output folder; functions/published.nf says the same.
+    """Whether an output stays in the output folder; isKept of functions/published.nf says the same.
 
     Parameters
     ----------
