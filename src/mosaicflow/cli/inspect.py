@@ -95,14 +95,12 @@ def inspect(
 
 
 def disk_lines(raw: Path, found: Acquisition, parameters: Parameters) -> list[str]:
-    """Say how much disk a run takes; or why that is not known: its tiles cannot be read."""
+    """Say how much disk a run takes; or that it is not known, where no tile can be read."""
     from mosaicflow.engine.space import measured_shares, predict_space, space_lines
-    from mosaicflow.errors import MosaicflowError
 
-    try:
-        shares = measured_shares(raw, found.slices, parameters)
-    except (MosaicflowError, OSError) as error:
-        return [f"disk: not known, a tile cannot be read: {error}"]
+    shares = measured_shares(raw, found.slices, parameters)
+    if shares is None:
+        return ["disk: not known, none of the tiles that were tried can be read"]
     return space_lines(predict_space(found.slices, parameters, shares))
 
 

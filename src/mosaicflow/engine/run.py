@@ -161,8 +161,9 @@ def _refuse_too_large(
         return  # it fits even uncompressed: no tile has to be read to know
     there = sum(path.stat().st_size for path in folder.root.rglob("*") if path.is_file())
     shares = measured_shares(raw, slices, parameters)
-    spaces = predict_space(slices, parameters, shares)
-    refuse_too_little_space(folder.root, spaces, there=there)
+    if shares is not None:
+        spaces = predict_space(slices, parameters, shares)
+        refuse_too_little_space(folder.root, spaces, there=there)
 
 
 def _tile_lists(inspection: Task, folder: RunFolder) -> dict[str, Path]:

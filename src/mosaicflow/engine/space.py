@@ -11,7 +11,7 @@ import numpy as np
 
 from mosaicflow.acquisition.disk import readable_size
 from mosaicflow.acquisition.read.reading import read_tile
-from mosaicflow.errors import InputError
+from mosaicflow.errors import InputError, MosaicflowError
 from mosaicflow.io.zarr.codecs import compressed_bytes
 from mosaicflow.mosaic.resampling import resample_tile, resampled_length
 
@@ -73,7 +73,9 @@ class Space:
     n_bytes: int
 
 
-def measured_shares(raw: Path, slices: Sequence[SliceTiles], parameters: Parameters) -> Shares:
+def measured_shares(
+    raw: Path, slices: Sequence[SliceTiles], parameters: Parameters
+) -> Shares | None:
     """Compress a few tiles, spread over the acquisition, the way stores are compressed.
 
     Parameters
@@ -87,8 +89,8 @@ def measured_shares(raw: Path, slices: Sequence[SliceTiles], parameters: Paramet
 
     Returns
     -------
-    Shares
-        1 each where no tile can be read.
+    Shares or None
+        None where none of them can be read; the stages say why.
     """
     root = raw.parent if raw.is_file() else raw
     name = parameters.setting("create_mosaic_grid", "compressor")
@@ -97,11 +99,14 @@ def measured_shares(raw: Path, slices: Sequence[SliceTiles], parameters: Paramet
     found = []
     for one, tile in (places[int(n)] for n in chosen if places):
         values = np.empty(one.tile_shape, np.float32)
-        read_tile(root, one, tile, values)
+        try:
+            read_tile(root, one, tile, values)
+        except (MosaicflowError, OSError):
+            continue
         small = resample_tile(values, _working_shape(one, parameters))
         found.append([compressed_bytes(part, name) / part.nbytes for part in (values, small)])
     if not found:
-        return Shares()
+        return None
     native, working = np.mean(found, axis=0)
     return Shares(float(native), float(working))
 

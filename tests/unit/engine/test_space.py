@@ -48,9 +48,14 @@ def slices(acquisition):
 def test_every_stage_takes_what_was_predicted(acquisition, finished_run, slices):
     parameters = Parameters.read(acquisition.params, {})
     shares = measured_shares(acquisition.raw, slices, parameters)
+    assert shares is not None
     for one in predict_space(slices, parameters, shares):
         found = on_disk(finished_run, STORES[one.stage])
         assert one.n_bytes == pytest.approx(found, rel=0.2), one.stage
+
+
+def test_tiles_that_cannot_be_read_leave_it_unknown(tmp_path, slices):
+    assert measured_shares(tmp_path, slices, Parameters({})) is None
 
 
 def test_settings_that_leave_stages_out_take_less(slices):
