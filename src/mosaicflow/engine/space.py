@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from mosaicflow.acquisition.tiles import SliceTiles
     from mosaicflow.engine.parameters import Parameters
 
@@ -36,8 +38,9 @@ _VOXEL_BYTES = 4
 # Tiles that are read to see how well they compress: twice as many changed the share by less than
 # 1 % on the demo; with one, a tile of bare gel or of black ground would speak for all.
 _TILES_READ = 4
-# What a prediction may be off by before a run is refused [factor]: it came within 1.2 of what the
-# toy, the demo and 63 real tiles took; doubled, disks half too small would not be noticed.
+# What a prediction may be off by before a run is refused [factor]: stages came within 1.2, and all
+# together within 1.05, of what the toy, the demo and 63 real tiles took; doubled, disks half too
+# small would not be noticed.
 _DOUBT = 1.2
 
 Shape = tuple[int, int, int]
@@ -51,10 +54,24 @@ class Shares:
     ----------
     native, working : float
         Of tiles as recorded, and at the working pitch.
+    lit, spread : float
+        Of these once they were divided by a flat field, and once their brightness was brought to
+        0-1: of whole numbers, which compress well, each makes fractions, which do not.
     """
 
     native: float = 1.0
     working: float = 1.0
+    lit: float = 1.0
+    spread: float = 1.0
+
+
+# Which of them the stores of a stage have; the others have those of lit tiles.
+_SHARE_OF = {
+    "create_mosaic_grid": "native",
+    "resample_mosaic_grid": "working",
+    "normalize": "spread",
+    "stack": "spread",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +121,22 @@ def measured_shares(
         except (MosaicflowError, OSError):
             continue
         small = resample_tile(values, _working_shape(one, parameters))
-        found.append([compressed_bytes(part, name) / part.nbytes for part in (values, small)])
+        forms = (values, small, *_corrected(small))
+        found.append([compressed_bytes(part, name) / part.nbytes for part in forms])
     if not found:
         return None
-    native, working = np.mean(found, axis=0)
-    return Shares(float(native), float(working))
+    return Shares(*map(float, np.mean(found, axis=0)))
+
+
+def _corrected(tile_zyx: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Make of a tile what correcting it makes, as far as compression can tell."""
+    # A fall of brightness by a tenth across the tile: how large it is decides nothing, only that
+    # no two columns keep one factor.
+    field = np.linspace(1.05, 0.95, tile_zyx.shape[2], dtype=np.float32)
+    lit = tile_zyx / field
+    low, high = np.percentile(lit, [0.5, 99.5])
+    spread = np.where(tile_zyx != 0, (lit - low) / max(float(high - low), 1e-12), 0)
+    return lit, spread.astype(np.float32)
 
 
 def predict_space(
@@ -138,9 +166,9 @@ def predict_space(
             voxels[stage] = voxels.get(stage, 0.0) + count * max(1, one.n_channels)
     if whole:
         voxels["stack"] = _of_volume(whole, parameters)
-    share = dict.fromkeys(voxels, shares.working) | {"create_mosaic_grid": shares.native}
     return [
-        Space(stage, round(_VOXEL_BYTES * count * share[stage])) for stage, count in voxels.items()
+        Space(stage, round(_VOXEL_BYTES * count * getattr(shares, _SHARE_OF.get(stage, "lit"))))
+        for stage, count in voxels.items()
     ]
 
 
@@ -244,7 +272,10 @@ def _levels(pitch_um: Sequence[float], parameters: Parameters) -> float:
     halved = parameters.setting("stack", "pyramid_n_levels")
     if halved is not None:
         return sum(8.0**-level for level in range(int(halved) + 1))
-    wanted = map(float, parameters.setting("stack", "pyramid_resolutions"))
+    wanted = [float(um) for um in parameters.setting("stack", "pyramid_resolutions")]
+    native_um = max(pitch_um[1:])
+    if parameters.setting("stack", "resolution_um") == -1 and native_um < min(wanted):
+        wanted.append(native_um)  # the volume then begins with it
     # A level as fine as the data to one in a thousand is the data.
     usable = [um for um in wanted if um >= 0.999 * max(pitch_um[1:])]
     return sum(math.prod(min(1.0, one / um) for one in pitch_um) for um in usable) or 1.0

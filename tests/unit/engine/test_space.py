@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mosaicflow.cli.inspect import found_in
@@ -20,6 +21,7 @@ from mosaicflow.engine.space import (
     space_lines,
 )
 from mosaicflow.errors import InputError
+from mosaicflow.io.zarr.codecs import compressed_bytes
 
 # Where the stores of each stage end up.
 STORES = {
@@ -74,6 +76,22 @@ def test_a_coarser_pitch_and_a_thinner_crop_take_less(slices):
 
     assert whole(resolution_um=20.0) < whole(resolution_um=10.0)
     assert whole(crop_depth_um=30.0) < whole()
+
+
+def test_the_native_level_of_a_volume_counts(slices):
+    def volume(**given):
+        parameters = Parameters({"pyramid_resolutions": (50.0,), **given})
+        return predict_space(slices, parameters, Shares())[-1].n_bytes
+
+    assert volume(resolution_um=-1.0) > 50 * volume()
+
+
+def test_fractions_made_of_whole_numbers_compress_worse():
+    rng = np.random.default_rng(3)
+    tile = rng.poisson(40, (1, 256, 256)).astype(np.float32)
+    lit, spread = space._corrected(tile)
+    native, *others = (compressed_bytes(one, "blosc") for one in (tile, lit, spread))
+    assert min(others) > 1.3 * native
 
 
 def test_what_cannot_fit_is_refused_with_both_numbers(tmp_path, monkeypatch):
