@@ -206,7 +206,10 @@ def _fit(pairs: Sequence[SharedBlocks], level: F64) -> tuple[Shadow, list[_Slope
     depth = len(level)
     values = [v for pair in pairs for v in (pair.upper[_FIRST_PLANE:], pair.lower[_FIRST_PLANE:])]
     over = [v / level[_FIRST_PLANE : _FIRST_PLANE + len(v), None] for v in values]
-    unit = float(np.median(np.concatenate([v[v > 0] for v in over])))
+    bright = np.concatenate([v[v > 0] for v in over])
+    if not bright.size:
+        return None
+    unit = float(np.median(bright))
     seen = _Lifted(pairs, level, Shadow(0.0, unit, np.arange(depth, dtype=np.float64)))
     if not seen.slopes:
         return None

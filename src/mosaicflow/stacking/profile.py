@@ -324,7 +324,7 @@ def _describe(
 
 def _describe_shadow(report: StageReport, found: ShadowFit) -> None:
     """Say how strong shadows are, and what lifting them is worth where that was not fitted."""
-    if not math.isfinite(found.strength):
+    if not all(map(math.isfinite, (found.strength, found.spread_before, found.spread_after))):
         return
     text = "light that a plane of typical tissue takes from what lies below it"
     report.metric("shadow_strength", 100 * found.strength, "%", text)
