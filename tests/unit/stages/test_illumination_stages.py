@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mosaicflow.errors import FormatError, QualityError
+from mosaicflow.errors import FormatError
 from mosaicflow.io.flatfields import load_flat_field
 from mosaicflow.io.grids import MosaicGrid
 from mosaicflow.io.report import metrics_path, read_metrics
@@ -65,13 +65,17 @@ def test_the_bytes_depend_neither_on_threads_nor_on_order(shaded_grids, tmp_path
     assert found[0] == found[1]
 
 
-def test_tiles_that_say_nothing_give_no_field(write_grid, tmp_path):
+def test_tiles_that_say_nothing_stay_as_they_are(write_grid, tmp_path):
     grid = write_grid({(0, 0): np.full((4, 20, 20), 7.0), (0, 1): np.zeros((4, 20, 20))})
-    with pytest.raises(
-        QualityError, match=r"none of 2 tiles in 1 grids .*fix_illum_enabled: false"
-    ):
-        estimate_illumination(grids=(grid,), output=tmp_path / "illumination.npz")
-    assert not (tmp_path / "illumination.npz").exists()
+    estimate_illumination(grids=(grid,), output=tmp_path / "illumination.npz")
+    fix_illumination(
+        grid=grid, illumination=tmp_path / "illumination.npz", output=tmp_path / "lit.ome.zarr"
+    )
+    assert np.all(MosaicGrid(tmp_path / "lit.ome.zarr").read((0, 0)) == 7.0)
+    told = read_metrics(tmp_path / "illumination.metrics.json")
+    assert told["overall_status"] == "warning"
+    assert told["warnings"][0].startswith("none of 2 tiles in 1 grids has contrast")
+    assert told["metrics"]["method"]["value"] == "none"
 
 
 def test_a_slice_with_other_tiles_leaves_the_field_to_the_others(
