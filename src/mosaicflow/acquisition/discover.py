@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Acquisition", "discover"]
 
+# Names shown in a message, by judgement. Doubled, the line is longer than a terminal's.
 _NAMES_SHOWN = 10
+# Slices from the first id to the last: 5 cm in sections of 5 um are a tenth of it. Doubled, a
+# misread number is told later.
 _MOST_SLICES = 100_000
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Draft", "raw_file", "with_retries"]
 
 Result = TypeVar("Result")
+# Waits before a file is read again [s], by judgement: network file systems answer late. Doubled, a
+# folder of broken files takes twice as long to say so.
 _BACK_OFF_S = (0.05, 0.2)
 
 

@@ -39,6 +39,8 @@ __all__ = [
 
 YX = tuple[float, float]
 
+# Iterations in which all links count fully before the loss forgives large ones, by judgement.
+# Doubled, some more time.
 _PLAIN_STEPS = 5
 # A stage this many times less certain keeps unlinked slices in place and moves no linked one.
 _FREE = 30.0

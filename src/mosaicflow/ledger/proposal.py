@@ -38,7 +38,11 @@ CONFIG_COLUMNS = (
 _REPAIR = "complete it, or remove it to start from the proposals again"
 # More than any line has.
 _LINE_CHARACTERS = 100_000
+# Depth, in that of the others, from which a first slice is taken for a calibration; by judgement.
+# Doubled, one of twice the depth is stacked.
 _THICKER = 1.5
+# Slices from the first on that may be calibrations, by judgement. Doubled, a deep slice inside the
+# tissue may be left out.
 _LEADING = 3
 
 Row = dict[str, object]

@@ -15,7 +15,11 @@ __all__ = ["Chance", "passing_by_chance"]
 # Mean and spread of the highest evidence of unrelated tiles of speckle, for where there are too few
 # strangers to learn from.
 _TYPICAL_MEAN, _TYPICAL_SPREAD = 0.13, 0.04
+# Pairs of strangers that tell how alike chance makes tiles, by judgement. Doubled, small lattices
+# have no such scale.
 _FEWEST_STRANGERS = 6
+# Least standard deviation of a chance correlation: that of 10 000 independent pixels. Doubled,
+# evidence halves where there is most of it.
 _LEAST_SPREAD = 0.01
 # Share of unrelated pairs that may look sure, as that is itself learnt from few.
 _CHANCE_SHARE = 0.01

@@ -21,10 +21,14 @@ LEAST_WIDTH_PX = 4
 # An overlap at least this wide leaves out `MARGIN_PX` on both sides, where filters looked beyond
 # the tiles and fractional shifts reach for data; a narrower one has no pixel to spare [px].
 _WIDE_ENOUGH_PX = 14
+# Pixels at a border that filters mix with what lies beyond [px], on either side. Doubled, narrow
+# overlaps have nothing left.
 MARGIN_PX = 3
 # A correlation over less than this share of the smaller strip is chance: doubled, a narrow
 # overlap in a wide search is never seen.
 _LEAST_OVERLAP = 0.02
+# Pixels below which a correlation is chance: its error is then 0.14. Doubled, the smallest
+# overlaps have no peak.
 _FEWEST_PIXELS = 48
 # Bands are averaged to this many for the search over all shifts.
 _SEARCH_BANDS = 4

@@ -47,6 +47,7 @@ _LEAST_SHARE = 0.5
 _LOSS_WIDTH = 2.5
 # Median length of a vector whose two parts have a standard deviation of 1.
 _RAYLEIGH = 1.177
+# Rounds of the robust fit, and parts left out in turn; by judgement. Doubled, twice the time.
 _ROUNDS, _FOLDS = 12, 5
 # Left-out seams must agree better by this share, and beyond chance by so many standard errors:
 # one set in a thousand without distortion would pass.

@@ -26,6 +26,7 @@ _FACTORS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 9.0)
 _FLOORS_PX = tuple(0.008 * 1.35**k for k in range(22))
 # Without loops: typical of tiles with speckle and a little distortion.
 _TYPICAL = (3.0, 0.2)
+# Loops that tell how far links err: one alone may be wrong. Doubled, small lattices assume it.
 _FEWEST_LOOPS = 2
 # Times what the best tenth of the loops shows, at most.
 _MOST_TIMES_BEST = 2.0

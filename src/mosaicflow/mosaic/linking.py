@@ -42,6 +42,7 @@ _WHOLE_SHARE = 0.2
 _SEARCH_PX, _WHOLE_PX = 640, 192
 # Pairs of unrelated tiles that chance is learnt from: their spread is then known to 15 %.
 _CHANCE_PAIRS = 24
+# Peaks of a pair that are kept, by judgement. Doubled, twice the time of fitting them.
 _MOST_CANDIDATES = 6
 # A candidate without rival is as good as this many times better than the next.
 _MOST_RATIO = 10.0

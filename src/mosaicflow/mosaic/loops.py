@@ -24,11 +24,14 @@ __all__ = ["believable", "choose_by_loops", "link_sigma", "loops_of"]
 # A loop is open when it misses by more than this many standard deviations of a loop, and by more
 # than this at whole pixels [px].
 _OPEN_SIGMAS = 4.0
+# Miss of a loop at which it speaks neither for its links nor against them [px], by judgement.
+# Doubled, links that are wrong by a few px pass.
 _OPEN_PX = 3.0
 # What a closed loop is worth, and an open one costs, in standard deviations of evidence.
 _LOOP_WORTH = 4.0
 # More evidence than this makes no candidate likelier.
 _MOST_EVIDENCE = 12.0
+# Passes over all links at the most, by judgement. Doubled, nothing but time.
 _SWEEPS = 10
 # Least and largest standard deviation of a link that loops are believed to show [px]: they tell
 # of a part of the errors only, and distorted tiles leave some pixels.

@@ -27,6 +27,7 @@ __all__ = ["Candidate", "Evidence", "PairShift", "find_candidates", "measure_shi
 _APART_PX = 3
 # Whole-pixel peaks this close to the highest are compared once more, by fractions of a pixel.
 _RIVAL = 0.97
+# Further peaks that are looked for, by judgement. Doubled, twice the time of that.
 _MOST_RIVALS = 3
 # Noise-free tiles match no better than this, so that evidence stays finite.
 _MOST_NCC = 0.995

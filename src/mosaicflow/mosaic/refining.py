@@ -29,6 +29,8 @@ __all__ = ["LinkRefiner"]
 # Middles of overlaps are asked for a bent field from so many on, up to so many per direction; they
 # must match so well, and a bend must be so large [px].
 _FEWEST_MIDDLES, _MOST_MIDDLES = 12, 60
+# Correlation of a middle strip below which it says nothing, and bend that is worth a thought [px];
+# by judgement. Doubled, dim overlaps and slight bends stay as they are.
 _MIDDLE_NCC, _LEAST_BEND_PX = 0.5, 0.05
 # Standard errors by which the middles must differ from the whole for a bend to be believed.
 _SURE_ERRORS = 4.0

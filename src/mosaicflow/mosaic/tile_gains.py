@@ -41,6 +41,7 @@ _NOISE, _LEAST_NOISE = 0.05, 0.005
 _SPREAD = 0.5
 # A ratio off by this many standard errors counts less and less: an overlap that holds a fold.
 _LOSS_WIDTH = 2.5
+# Rounds of reweighting, by judgement. Doubled, twice the time.
 _ROUNDS = 10
 # Overlaps that are left out, a part at a time, must agree better by this share, and so many must
 # have been asked: one overlap alone cannot tell a lamp that drifted from a shaded border.

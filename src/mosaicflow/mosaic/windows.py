@@ -20,6 +20,7 @@ __all__ = ["window_scatter"]
 
 # Parts of an overlap along its length: six would leave few pixels to each in narrow overlaps.
 _WINDOWS = 3
+# Windows whose scatter tells an error: one has none. Doubled, short overlaps tell none.
 _FEWEST = 2
 # A part shorter than this cannot be told from another [px].
 _LEAST_LENGTH_PX = 12

@@ -33,6 +33,8 @@ _PLATEAU = (5, 25)
 _BRIGHT = 95
 # Largest share of the contrast between dark and bright by which they may differ.
 _LEVEL = 0.03
+# Standard deviation that smooths the dark image [px], by judgement. Doubled, what varies from
+# column to column fades.
 _SMOOTH_PX = 2.0
 # Less signal than this share of the brightest tells nothing about the flat field.
 _LEAST_SIGNAL = 0.2

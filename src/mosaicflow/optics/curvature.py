@@ -31,11 +31,20 @@ __all__ = ["FieldCurvature", "block_profiles", "curved_band_means", "field_curva
 _BLOCK_PX = 8
 # Planes by which two profiles are looked for: twelve planes from middle to corner make four.
 _REACH = 8
+# Peak from which a block's depth shift is believed, by judgement. It cannot double; nearer to 1,
+# none is.
 _LEAST_CORRELATION = 0.5
+# Blocks below which the surface follows their noise, by judgement. Doubled, small acquisitions
+# keep a curved field.
 _FEWEST_BLOCKS = 200
 # Below this the band pass leaves nothing of a profile.
 _FEWEST_PLANES = 24
+# Order of the surface: a lens bends its field like a paraboloid. Doubled, tissue may be taken for
+# it.
 _ORDER = 2
+# Residual, in standard errors, from which an equation counts less: least squares keep 95 % of
+# their efficiency on normal errors (Huber 1964, doi:10.1214/aoms/1177703732). Doubled, outliers
+# count nearly fully.
 _HUBER = 1.345
 # Rounds of straightening and measuring again: a large shift is measured too small.
 _ROUNDS = 3

@@ -30,6 +30,8 @@ __all__ = [
     "unit_mean",
 ]
 
+# Range of a flat field relative to its mean, by judgement: beyond, dividing makes noise of no
+# light. Twice as wide, that noise is ten times as strong as was recorded.
 _FIELD_RANGE = (0.2, 5.0)
 
 

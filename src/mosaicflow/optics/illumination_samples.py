@@ -37,6 +37,8 @@ __all__ = [
 _LONG_SIDE_PX = 128
 # A pair of tiles is believed to be this share of a tile off its reported place, at most.
 _SEARCH_FRACTION = 0.08
+# Correlation from which neighbours are taken to show the same tissue, by judgement. Doubled, few
+# pairs are left.
 _LEAST_NCC = 0.4
 
 

@@ -36,9 +36,12 @@ _LEAST_KNOWN = 0.97
 _FEWEST_PLACES = 16
 # Of the median's error against the mean's, and of the Huber weights: for normal tiles.
 _ROBUST_LOSS = 1.1
+# As in `optics.curvature`: residual, in standard errors, from which an equation counts less.
 _HUBER = 1.345
 # Log field of one order that is taken for none at all, squared: 0.01 %.
 _NOTHING = 1e-8
+# Sweeps over field and gains, and steps of the relevance in the later ones; by judgement. Doubled,
+# twice the time.
 _SWEEPS, _RELEVANCE_STEPS = 6, 150
 # Where the search for the scales starts: a tilt of 10 %, each order half of the one before. What
 # nothing tells then stays smooth: from 10 % in all orders a weak vignette ends 2.5 % off, not 0.2.

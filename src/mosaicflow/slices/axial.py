@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AxialGain", "axial_gain", "gel_profile"]
 
+# Standard deviation that smooths the beam's profile [planes], by judgement. Doubled, its focus is
+# flattened.
 _SMOOTH_PLANES = 2.0
+# Columns below which a mean profile is tissue rather than the beam, by judgement. Doubled, small
+# crops stay as they are.
 _FEWEST_COLUMNS = 64
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["band_edges", "band_means", "interface_plane"]
 
+# Planes below which a depth profile has no shape, by judgement. Doubled, thin slices stay as they
+# are.
 MIN_PLANES = 8
 # A rise of less than this share of the steepest is noise, or the faint edge of the gel.
 _STEEP = 0.5

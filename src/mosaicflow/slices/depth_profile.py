@@ -48,8 +48,12 @@ _TREND = 0.6
 _STEP_SIGMA = 0.05
 # Residuals beyond this many sigma count less (Cauchy's weights).
 _TUNING = 2.0
+# Rounds of reweighting, by judgement. Doubled, twice the time.
 _ROUNDS = 12
+# Groups of slices left out in turn, whose scatter is the error. Doubled, twice the time.
 _GROUPS = 10
+# Blocks of common tissue that two slices are compared by, by judgement. Doubled, slices with
+# little tissue have no say.
 _FEWEST_BLOCKS = 16
 
 

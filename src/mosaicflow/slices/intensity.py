@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DepthScale", "PlaneScale", "depth_scale", "display_share"]
 
+# Standard deviation that smooths levels along depth [planes], by judgement. Doubled, the first
+# planes are off by more, where light fades fast.
 _SMOOTH_PLANES = 3.0
 # What a voxel at the background itself becomes: a zero would say that there is no data. A
 # thousandth of a grey step of 8 bit, so no picture and no mean shows it.

@@ -23,11 +23,18 @@ __all__ = ["Surface", "SurfaceModel", "detect_surface", "fit_surface", "rise"]
 
 SurfaceModel = Literal["plane_waviness", "plane", "global"]
 
+# Standard deviation of the edge filter [planes], by judgement. Doubled, thin layers of water
+# vanish.
 _SIGMA_PLANES = 2.0
 # A column of water must be this much darker than the tissue below to count as an interface.
 _LEAST_CONTRAST = 1.3
+# Cost of a step of one plane between neighbouring columns, in heights of the edge; by judgement.
+# Doubled, steep faces are cut through.
 _STEP_COST = 0.3
+# Order of a wavy face, by judgement. Doubled, it follows the tissue.
 _WAVINESS_ORDER = 4
+# Share by which the wavy face must explain left-out columns better, by judgement. Doubled, slight
+# waves stay.
 _LEAST_GAIN = 0.05
 
 

@@ -22,6 +22,11 @@ _SEAM_SIGMA = 0.01
 # Spread of the slices' own log gains where there are too few seams to measure it, and of the part
 # that all seams share.
 _GAIN_SIGMA, _COMMON_SIGMA = 0.2, 0.05
+# Standard deviation of normal values in their median departure. `spread.MEDIAN` says it with one
+# digit more, which moves extreme gains by 2.4e-4 (allowed: 1e-4). Doubled, outliers decide.
+_SIGMA_OF_MEDIAN = 1.4826
+# Seams whose products tell gains from shadow, by judgement. Doubled, short stacks keep their
+# steps.
 _FEWEST_SEAMS = 4
 # Standard deviation by which what seams share changes from one to the next. With one value for all
 # seams brightness drifted by a fifth along 24 simulated slices with shadows (correlation with the
@@ -148,7 +153,7 @@ def _gain_spread(ratios: NDArray[np.float64]) -> float:
     if len(ratios) < _FEWEST_SEAMS:
         return _GAIN_SIGMA
     off = ratios - np.median(ratios)
-    limit = 3 * 1.4826 * float(np.median(np.abs(off)))
+    limit = 3 * _SIGMA_OF_MEDIAN * float(np.median(np.abs(off)))
     off = np.clip(off, -limit, limit)
     return math.sqrt(max(-float((off[1:] * off[:-1]).mean()), 1e-6))
 

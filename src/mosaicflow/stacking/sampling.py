@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["LateralMap", "Sampler", "Window", "plane_weights"]
 
 
+# Rows that are sampled at once, by judgement. Doubled, twice the memory of it and the same result.
 _BAND_ROWS = 64
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["correct_axial"]
 
+# Columns that the profile is taken from, by judgement. Doubled, twice the memory.
 _COLUMNS = 200_000
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["stitch_3d"]
 
+# Tiles kept in memory [bytes], by judgement, so that a tile is not read for every block. Doubled,
+# twice the memory.
 _CACHE_BYTES = 400_000_000
 # Shading that repeats with the tiles is worth a warning above this, and above so many times what
 # the specimen leaves by chance: below 2 % nobody sees it, and below 1.3 nobody can tell it [%].

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MIN_PRESENT_FRACTION", "check_sizes"]
 
+# Share of its samples below which a file is no tile any more, by judgement. It cannot double;
+# nearer to 1, tiles that were cut off by a few lines are lost.
 MIN_PRESENT_FRACTION = 0.9
+# A-lines of the flight back that may explain the size of a file, by judgement. Doubled, more wrong
+# sizes have an explanation.
 _LARGEST_N_EXTRA = 100
+# A file longer than so many times what info.txt says belongs to another scan, by judgement.
+# Doubled, one of three times the size is read with the wrong shape.
 _WRONG_INFO_FACTOR = 2
 
 

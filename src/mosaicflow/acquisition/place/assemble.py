@@ -42,6 +42,8 @@ OCT_SPACING_UM = 1.36
 # Depths of a tile between the highest and the lowest one: a tilted face takes one or two. Doubled,
 # a coordinate in micrometres is told later.
 _MOST_DEPTHS = 4
+# Places of one lattice: a thousand tiles by a thousand. Doubled, a wild index takes twice the
+# memory before it is refused.
 _MOST_PLACES = 1_000_000
 _UNKNOWN_AXIS = StageAxis(sign=0, step_mm=None, overlap=None)
 _NOWHERE = StageModel(_UNKNOWN_AXIS, _UNKNOWN_AXIS, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))

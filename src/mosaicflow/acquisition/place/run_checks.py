@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_slices"]
 
+# Share by which pitches may differ before the run stops: at 1000 px it moves the edges by 5 px
+# each. Doubled, by 10.
 _MIXED_PITCH = 0.01
+# Share that is rounding of text: at 1000 px it moves the edges by 0.0005 px.
 _SAME_PITCH = 1e-6
 
 
@@ -48,6 +51,7 @@ def check_slices(slices: Sequence[SliceTiles], settings: InspectSettings, log: P
         )  # fmt: skip
 
 
+# Ids shown in a message, by judgement. Doubled, the line is longer than a terminal's.
 _LISTED = 5
 
 

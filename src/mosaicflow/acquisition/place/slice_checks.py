@@ -27,7 +27,11 @@ __all__ = [
     "unplace_absurd",
 ]
 
+# Share by which a tile may be longer or shorter than the others, and is padded or cropped; by
+# judgement. Doubled, 4 % of a tile may be padding.
 _SHAPE_TOLERANCE = 0.02
+# Share by which its pitch may differ: over 500 px it moves the edges by 2.5 px each. Doubled, by
+# 5.
 _PITCH_TOLERANCE = 0.01
 # Places, or areas of a tile, per tile: a mosaic that is 99 % empty is a mistake in a number. Real
 # ones stay below 3; doubled, the longest wait before the mistake shows doubles.

@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["place_tiles", "with_signs"]
 
 YX = tuple[float, float]
+# Fields of view between neighbours, or their inverse, from which positions are in another unit: mm
+# for um is 1000 times. Doubled, a unit 150 times off is not seen.
 _WRONG_UNIT = 100.0
+# Fields of view below which nothing moved, whatever the unit: a tenth of mm for um. Doubled, a
+# fifth.
 _UNIT_FLOOR = 1e-4
+# Fields of view per step below which the stage did not move: tiles would overlap by 95 %. Doubled,
+# overlaps of 90 % are refused.
 _NO_MOTION = 0.05
+# Share of steps that must point the same way, by judgement. Nearer to 1, one wrong position makes
+# a stage that does not move.
 _SAME_WAY = 0.8
+# Fields of view by which a tile may miss the common lattice: further off it lies nearer to another
+# place. Doubled, it takes that place unseen.
 _OUTLIER_FOV = 0.5
 # Share of tiles off the lattice beyond which there is none. Stages lose single tiles; doubled, a
 # lattice that no tile follows would do.

@@ -14,6 +14,8 @@ __all__ = ["Marker", "find_marker", "without_marker"]
 
 # A bright vessel must not turn the tile round, so only a lone and much brighter A-line counts.
 _MARKER_FACTOR = 1.5
+# Percentile that stands for the brightest of what is no marker: one voxel in a thousand may be
+# hot. Nearer to 100, such a voxel hides the marker.
 _REST_PERCENTILE = 99.9
 
 

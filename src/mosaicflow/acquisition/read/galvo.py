@@ -17,13 +17,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Band", "band_confidence", "band_shift", "find_band"]
 
+# A-lines of the median that takes single dark ones out, by judgement. Doubled, narrow bands go
+# with them.
 _MEDIAN_WIDTH = 5
+# Share of the bright end below which there is no signal to compare, by judgement. Doubled, dim
+# tissue is left out.
 _SIGNAL_FRACTION = 0.05
+# Relative drop of the band below what is beside it that counts as clear, by judgement. Doubled, weak bands are not
+# believed.
 _CLEAR_DROP = 0.1
+# Mean relative drop that is as sure as can be, by judgement. Doubled, that part of the confidence
+# halves.
 _FULL_DROP = 0.3
+# Least ratio of a band's two edges, which one mirror makes alike; by judgement. Doubled, bands
+# whose edges differ by half are refused.
 _LEAST_SYMMETRY = 0.35
 # Edges of a band stand this many typical steps above the other steps of the profile.
 _EDGE_NONE, _EDGE_FULL = 2.5, 5.0
+# A-lines to either side that are tried after the median, which moves an edge by half its width.
+# Doubled, twice the trials.
 _REFINE = 2
 
 

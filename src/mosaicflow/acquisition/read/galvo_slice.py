@@ -28,12 +28,23 @@ if TYPE_CHECKING:
 
 __all__ = ["GalvoSettings", "Vote", "decide_galvo", "vote"]
 
+# Tiles whose bands vote; three times as many are looked at. By judgement; doubled, twice the
+# reading.
 _N_SAMPLES = 5
+# B-scans of a tile that are looked at, by judgement. Doubled, twice the reading.
 _SAMPLED_BSCANS = 24
+# Share of the brightest image below which a tile shows water only, by judgement. Doubled, dim
+# tissue has no vote.
 _SIGNAL_FRACTION = 0.05
+# Confidences between which the seams of neighbours are asked, by judgement. Wider, more tiles are
+# read.
 _UNSURE = (0.4, 0.7)
+# Rise of the seams' correlation that confirms a shift, by judgement. Doubled, weak bands stay.
 _CLEAR_RISE = 0.05
+# Pairs of neighbours that are asked, by judgement. Doubled, twice the reading.
 _MAX_PAIRS = 4
+# Standard deviation that takes speckle away before seams are compared [px], by judgement. Doubled,
+# fine tissue goes too.
 _SMOOTH_PX = 1.5
 
 

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["GridBuild", "check_sample_type", "marker_finder", "tile_marker"]
 
 Index = tuple[int, int]
+# Tiles that are looked at for a misread type: one may be water. Doubled, twice the reading.
 _CHECKED_TILES = 3
+# B-scans of each of them: wrong bytes show in one. Doubled, twice the reading.
 _CHECKED_BSCANS = 2
+# B-scans that are looked at for the camera's marker, by judgement. Doubled, twice the reading.
 _MARKER_BSCANS = 16
 
 

@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["OrientationScore", "better_orientation", "check_orientation"]
 
+# Rise of the overlaps' correlation from which another orientation is named, by judgement. Doubled,
+# dim samples get no advice.
 CLEARLY_BETTER = 0.1
 # Finer detail misses by the stage's error, coarser detail is the shading of the lens.
 _FINE_PX, _COARSE_PX = 2.0, 12.0
+# Overlap that can be compared at all [px], by judgement. Doubled, the narrowest overlaps have no
+# say.
 _LEAST_OVERLAP_PX = 4
+# Pairs tried for each that is wanted, as some show no tissue; by judgement. Doubled, twice the
+# reading at the worst.
 _TRIES_PER_PAIR = 3
 
 
