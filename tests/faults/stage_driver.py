@@ -11,9 +11,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from mosaicflow.engine.ends import inspection_task
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
-from mosaicflow.engine.plan import inspection_task, plan_run
+from mosaicflow.engine.plan import plan_run
 from mosaicflow.engine.tasks import _arguments, _existing_inputs
 from mosaicflow.errors import MosaicflowError
 from mosaicflow.stages._table import run_stage

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
 from mosaicflow.engine.channels import is_angle
-from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.taken import TakenRun
-from mosaicflow.engine.tasks import Task
+from mosaicflow.engine.task import Task
 from mosaicflow.names import parse_slice_id, slice_label
 from mosaicflow.stages._table import STAGES
 
@@ -20,10 +18,9 @@ if TYPE_CHECKING:
 
     from mosaicflow.engine.parameters import Parameters
 
-__all__ = ["Plan", "inspection_task", "plan_run", "report_task"]
+__all__ = ["Plan", "plan_run"]
 
 Inputs = dict[str, str | tuple[str, ...]]
-
 # What pool_tile_positions reads of a slice.
 _OF_TILES = {"links": names.LINKS, "stages": names.STAGE, "windows": names.WINDOWS}
 
@@ -45,46 +42,6 @@ class Plan:
     tasks: dict[str, Task]
     after: dict[str, tuple[str, ...]]
     maker: dict[str, str]
-
-
-def inspection_task(raw: Path, root: Path, parameters: Parameters) -> Task:
-    """Make the task that looks at the raw folder; all others follow from what it finds.
-
-    The ledger goes in again once people have edited it, so that what they wrote counts and
-    survives.
-    """
-    settings = {**parameters.for_stage("inspect_acquisition"), "raw": raw}
-    # This engine compares with what was read; in the tile list it would have all made again.
-    thorough = settings.pop("verify_content", False)
-    edited = RunFolder(root).edited_ledger()
-    if edited is not None:
-        settings.setdefault("slice_config", edited)
-    name = "inspect_acquisition"
-    return Task(name, name, root, {}, settings, thorough=thorough)
-
-
-def report_task(root: Path, facts: Path, outputs: Sequence[str], parameters: Parameters) -> Task:
-    """Make the last task: one page about everything that the others published.
-
-    Parameters
-    ----------
-    root : Path
-        Output folder.
-    facts : Path
-        What only the engine knows (see `mosaicflow.engine.about.write_facts`).
-    outputs : sequence of str
-        Everything published, relative to `root`.
-    parameters : Parameters
-        Settings of the run.
-
-    Returns
-    -------
-    Task
-    """
-    settings = {**parameters.for_stage("report"), "facts": facts}
-    bases = [name.rpartition("/")[2] for name in outputs]
-    told = tuple(name for name in bases if re.fullmatch(names.REPORTED, name))
-    return Task("report", "report", root, {"files": told}, settings)
 
 
 def plan_run(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from mosaicflow.engine.tasks import Outcome
+    from mosaicflow.engine.task import Outcome
 
 __all__ = ["Progress", "Telling", "open_progress"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mosaicflow.engine.tasks import Outcome
+    from mosaicflow.engine.task import Outcome
 
 __all__ = ["RunResult"]
 

@@ -16,8 +16,9 @@ from mosaicflow import names
 from mosaicflow.engine.about import write_facts
 from mosaicflow.engine.channels import channel_parts
 from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, say
+from mosaicflow.engine.ends import inspection_task, report_task
 from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder, is_kept
-from mosaicflow.engine.plan import inspection_task, plan_run, report_task
+from mosaicflow.engine.plan import plan_run
 from mosaicflow.engine.result import RunResult
 from mosaicflow.engine.running import running
 from mosaicflow.engine.schedule import run_plan
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.engine.parameters import Parameters
     from mosaicflow.engine.progress import Telling
-    from mosaicflow.engine.tasks import Outcome, Task
+    from mosaicflow.engine.task import Outcome, Task
 
 __all__ = ["run_pipeline"]
 

@@ -13,7 +13,7 @@ from mosaicflow.errors import StoreError
 if TYPE_CHECKING:
     from mosaicflow.engine.plan import Plan
     from mosaicflow.engine.progress import Progress, Telling
-    from mosaicflow.engine.tasks import Outcome
+    from mosaicflow.engine.task import Outcome
     from mosaicflow.engine.workers import Workers
 
 __all__ = ["run_plan"]

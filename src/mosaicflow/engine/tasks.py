@@ -6,13 +6,13 @@ import json
 import shutil
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.changes import Change, Extent, changes, extent, keep_edit, list_of
 from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, remove_tree
 from mosaicflow.engine.layout import LEDGER, RunFolder, is_kept
 from mosaicflow.engine.raw import raw_changes
+from mosaicflow.engine.task import Outcome, Task
 from mosaicflow.errors import ParameterError
 from mosaicflow.io.checksums import DamageError, checksum
 from mosaicflow.io.disk import sync
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "Outcome",
-    "Task",
     "all_outputs",
     "drop_outputs",
     "execute",
@@ -33,85 +31,6 @@ __all__ = [
     "forget_others",
     "published_outputs",
 ]
-
-State = Literal["done", "kept", "failed", "absent", "damaged"]
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What one stage does to one slice, one pair or the whole run.
-
-    Parameters
-    ----------
-    name : str
-        Unique, such as ``stitch_3d z07``; also the name of its private folder.
-    stage : str
-        The stage's stem.
-    root : Path
-        Output folder of the run.
-    inputs : mapping
-        Argument -> base name, or tuple of base names, of published outputs. Of a tuple those that
-        do not exist are left out; without a single one the task has nothing to do.
-    settings : mapping
-        Other arguments.
-    output : str
-        Base name of the output, or empty when the stage takes a folder.
-    record : str
-        Base name of the failure record; empty when a failure stops the run.
-    threads : int
-        Threads of the stage.
-    optional : frozenset of str
-        Inputs without which the task still has something to do.
-    thorough : bool
-        Compare the content of everything it published before, whatever its times say.
-    unless : mapping
-        Input -> (base name, other base name): the other is taken where the first is not there.
-    """
-
-    name: str
-    stage: str
-    root: Path
-    inputs: Mapping[str, str | tuple[str, ...]]
-    settings: Mapping[str, Any]
-    output: str = ""
-    record: str = ""
-    threads: int = 1
-    optional: frozenset[str] = field(default_factory=frozenset)
-    thorough: bool = False
-    unless: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a task ended.
-
-    Parameters
-    ----------
-    name, stage : str
-        Of the task.
-    state : {'done', 'kept', 'failed', 'absent', 'damaged'}
-        Ran; was up to date; failed on this slice, with a record; had nothing to work on; one of
-        its inputs is not what was written.
-    seconds : float
-        Wall-clock time.
-    reason : str
-        Of a failure.
-    notes : tuple of str
-        What became of outputs that were not as they had been written.
-    damaged : str
-        Base name of the damaged input.
-    replaced : str
-        The other version of this program whose results were made again, or empty.
-    """
-
-    name: str
-    stage: str
-    state: State
-    seconds: float = 0.0
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    damaged: str = ""
-    replaced: str = ""
 
 
 def execute(task: Task) -> Outcome:

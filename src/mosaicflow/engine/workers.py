@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from mosaicflow.engine.tasks import Outcome, Task
+    from mosaicflow.engine.task import Outcome, Task
 
 __all__ = ["Workers"]
 

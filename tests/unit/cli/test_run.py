@@ -121,7 +121,7 @@ def test_a_quiet_run_prints_only_its_record(mosaicflow, tmp_path):
 
 def test_events_are_one_object_per_line(capsys):
     from mosaicflow.engine.progress import open_progress
-    from mosaicflow.engine.tasks import Outcome
+    from mosaicflow.engine.task import Outcome
 
     with open_progress(["stitch_3d", "stack"], "events") as progress:
         progress.ended(Outcome("stitch_3d z00", "stitch_3d", "failed", 1.5, 'no "tile"\nat all'))

@@ -23,8 +23,8 @@ _MEDIAN_WIDTH = 5
 # Share of the bright end below which there is no signal to compare, by judgement. Doubled, dim
 # tissue is left out.
 _SIGNAL_FRACTION = 0.05
-# Relative drop of the band below what is beside it that counts as clear, by judgement. Doubled, weak bands are not
-# believed.
+# Relative drop of the band below its surround that counts as clear, by judgement. Doubled, weak
+# bands are not believed.
 _CLEAR_DROP = 0.1
 # Mean relative drop that is as sure as can be, by judgement. Doubled, that part of the confidence
 # halves.

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 from mosaicflow.errors import MosaicflowError
 from mosaicflow.io.checksums import damage
 from mosaicflow.io.zarr.checking import known_sums
+from mosaicflow.io.zarr.damage import damaged_chunks
 from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.metadata import NgffVersion
-from mosaicflow.io.zarr.reader import damaged_chunks
 from mosaicflow.io.zarr.root import find_root
 from mosaicflow.io.zarr.target import open_array
 
