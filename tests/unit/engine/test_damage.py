@@ -50,7 +50,8 @@ def results(root):
         for path in root.rglob("*")
         if path.is_file()
         and ".mosaicflow" not in path.parts
-        and not path.name.endswith((".metrics.json", ".crc32c.json", "run.json", "report.html"))
+        and not path.name.endswith((".metrics.json", ".crc32c.json"))
+        and path.name not in ("run.json", "report.html", "ro-crate-metadata.json")
     }
 
 
