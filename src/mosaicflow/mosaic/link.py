@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 Tile = tuple[int, int]
 
-__all__ = ["Link", "Option", "Tile"]
+__all__ = ["Link", "LinkOption", "Tile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class LinkOption:
     """One shift by whole pixels that a pair of tiles may have.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 
 from mosaicflow.mosaic.chance import Chance, passing_by_chance
 from mosaicflow.mosaic.lattice import neighbours
-from mosaicflow.mosaic.link import Link, Option
+from mosaicflow.mosaic.link import Link, LinkOption
 from mosaicflow.mosaic.loops import believable, choose_by_loops
 from mosaicflow.mosaic.pair_shift import find_candidates, search
 from mosaicflow.mosaic.refining import LinkRefiner
@@ -220,7 +220,7 @@ class TileLinker:
         sides = (max(n - abs(d), 8.0) for n, d in zip(self.tile_yx, at, strict=True))
         return float(np.prod(list(sides)))
 
-    def _options(self, found: Evidence | None, chance: Chance, reach_px: float) -> list[Option]:
+    def _options(self, found: Evidence | None, chance: Chance, reach_px: float) -> list[LinkOption]:
         if found is None:
             return []
         seen = find_candidates(found, _MOST_CANDIDATES)
@@ -228,7 +228,7 @@ class TileLinker:
         for candidate in seen:
             rival = max((c.height for c in seen if c is not candidate), default=0.0)
             options.append(
-                Option(
+                LinkOption(
                     candidate.shift_px,
                     chance.excess(candidate.height, reach_px),
                     candidate.height,
@@ -273,7 +273,7 @@ class TileLinker:
         pairs: Sequence[Pair],
         strangers: Sequence[tuple[Tile, Tile, Tile, int]],
         near: Chance,
-    ) -> dict[Pair, list[Option]]:
+    ) -> dict[Pair, list[LinkOption]]:
         """Search whole tiles for pairs that nothing sure was seen of near the stage."""
         if not pairs or self.bound_px is not None:
             return {}
@@ -291,7 +291,7 @@ class TileLinker:
             found = whole(self.features(a)[bin_px], turned, (a, b))
             return None if found is None else [float(found.height.max(initial=-np.inf))]
 
-        def look(pair: Pair) -> list[Option]:
+        def look(pair: Pair) -> list[LinkOption]:
             a, b = pair
             found = whole(self.features(a)[bin_px], self.features(b)[bin_px], pair)
             coarse = self._options(found, chance, reach)[:2]
@@ -321,7 +321,7 @@ class TileLinker:
     def _sharper_px(self) -> float:
         return 1.5 * self._bins[1] + 2
 
-    def _sharper(self, pair: Pair, coarse: Option, chance: Chance) -> list[Option]:
+    def _sharper(self, pair: Pair, coarse: LinkOption, chance: Chance) -> list[LinkOption]:
         """Find a coarse shift again at the level of the other searches; it must be there too."""
         a, b = pair
         at = (float(coarse.shift_px[0]), float(coarse.shift_px[1]))
@@ -333,7 +333,7 @@ class TileLinker:
             for o in fine
         ]
 
-    def _limit(self, sure: Mapping[Pair, Option], model: NDArray[np.float64]) -> float:
+    def _limit(self, sure: Mapping[Pair, LinkOption], model: NDArray[np.float64]) -> float:
         """How far a shift may lie from the stage model, from how far sure ones do [px]."""
         if not sure:
             return min(self._wide_px, self.bound_px or np.inf)
@@ -346,14 +346,14 @@ class TileLinker:
 
     def _near(
         self,
-        options: Mapping[Pair, list[Option]],
+        options: Mapping[Pair, list[LinkOption]],
         chance: Chance,
         believed: tuple[NDArray[np.float64], float],
-    ) -> dict[Pair, list[Option]]:
+    ) -> dict[Pair, list[LinkOption]]:
         """Judge candidates by where the stage is believed to be, and look there once more."""
         model, limit = believed
 
-        def judged(pair: Pair) -> list[Option]:
+        def judged(pair: Pair) -> list[LinkOption]:
             at = self._expected(model, *pair)
             kept = []
             for option in options[pair]:
@@ -385,11 +385,11 @@ def _middle_ncc(found: Evidence | None) -> float:
     )
 
 
-def _best(options: Sequence[Option] | Sequence[Link]) -> float:
-    values = [o.excess if isinstance(o, Option) else o.evidence for o in options]
+def _best(options: Sequence[LinkOption] | Sequence[Link]) -> float:
+    values = [o.excess if isinstance(o, LinkOption) else o.evidence for o in options]
     return max(values, default=-np.inf)
 
 
-def _as_link(pair: Pair, option: Option) -> Link:
+def _as_link(pair: Pair, option: LinkOption) -> Link:
     y, x = option.shift_px
     return Link(*pair, (float(y), float(x)), max(option.ncc, 0.05), 1.0)

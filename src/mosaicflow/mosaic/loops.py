@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.mosaic.link import Link, Option
+    from mosaicflow.mosaic.link import Link, LinkOption
 
     Tile = tuple[int, int]
     Pair = tuple[Tile, Tile]
@@ -63,7 +63,7 @@ def loops_of(pairs: Iterable[Pair]) -> list[Loop]:
     return found
 
 
-def choose_by_loops(options: Mapping[Pair, Sequence[Option]]) -> dict[Pair, Option]:
+def choose_by_loops(options: Mapping[Pair, Sequence[LinkOption]]) -> dict[Pair, LinkOption]:
     """Choose one candidate per pair by its own evidence and by the loops that it closes.
 
     Parameters
@@ -101,7 +101,7 @@ def choose_by_loops(options: Mapping[Pair, Sequence[Option]]) -> dict[Pair, Opti
 
 
 def _score(
-    pair: Pair, option: Option, chosen: Mapping[Pair, Option], loops: Sequence[Loop]
+    pair: Pair, option: LinkOption, chosen: Mapping[Pair, LinkOption], loops: Sequence[Loop]
 ) -> float:
     tried = {**chosen, pair: option}
     worth = min(option.excess, _MOST_EVIDENCE)

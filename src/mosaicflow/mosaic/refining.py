@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mosaicflow.mosaic.link import Option, Tile
+    from mosaicflow.mosaic.link import LinkOption, Tile
 
     Pair = tuple[Tile, Tile]
     Image = NDArray[np.float32]
@@ -61,7 +61,7 @@ class LinkRefiner:
     bin_px: int
     map_all: Callable[[Callable[..., Any], Sequence[Any]], list[Any]]
 
-    def links(self, chosen: Mapping[Pair, Option]) -> list[Link]:
+    def links(self, chosen: Mapping[Pair, LinkOption]) -> list[Link]:
         """Measure each pair near its candidate; a pair that shows no maximum there is left out."""
         every = -(-len(chosen) // _MOST_SCATTERS) if chosen else 1
         work = [(*item, number % every == 0) for number, item in enumerate(chosen.items())]
@@ -73,7 +73,7 @@ class LinkRefiner:
         first, second = (self.features(tile)[0] for tile in pair)
         return CutOverlap.at(first, second, start, middle=middle)
 
-    def _link(self, item: tuple[Pair, Option, bool]) -> Link | None:
+    def _link(self, item: tuple[Pair, LinkOption, bool]) -> Link | None:
         pair, option, in_parts = item
         overlap = self._cut(pair, option.shift_px)
         got = overlap.refined(0 if self.bin_px == 1 else self.bin_px + 1) if overlap else None

@@ -46,7 +46,7 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
+class _StageGrid:
     """What the program noted of a grid of tiles when a run began."""
 
     pixel_nm: float | None = None
@@ -88,12 +88,12 @@ def collect_project_tiles(
         When a line cannot be read, or the tiles are of several grids or of one that was turned
         against the coordinates of the lists.
     """
-    rows: dict[str, tuple[_Row, _Grid]] = {}
+    rows: dict[str, tuple[_Row, _StageGrid]] = {}
     for path in lists:
         notes = _grids(path.with_name(path.name.replace("imagelist", "metadata", 1)))
         for row in _rows(root, path):
             if settings.wants(row.slice_id):
-                rows[row.path] = (row, notes.get(row.grid, _Grid()))
+                rows[row.path] = (row, notes.get(row.grid, _StageGrid()))
     _check_grids([row for row, _ in rows.values()], [grid for _, grid in rows.values()])
     drafts = [_described(root, row, grid, settings, log) for row, grid in rows.values()]
     for slice_id in sorted({draft.slice_id for draft in drafts}):
@@ -127,7 +127,7 @@ def _rows(root: Path, path: Path) -> Iterator[_Row]:
         yield _Row(str(name), int(grid[1]), int(slice_id), (y_nm, x_nm), z_nm, place)
 
 
-def _grids(path: Path) -> dict[int, _Grid]:
+def _grids(path: Path) -> dict[int, _StageGrid]:
     """Read what a run noted of its grids; nothing where the file is absent or tells nothing."""
     if not path.is_file():
         return {}
@@ -147,10 +147,10 @@ def _grids(path: Path) -> dict[int, _Grid]:
         raise InputError(f"{path.name}: its line SESSION cannot be read ({error})") from error
 
 
-def _grid(session: dict[str, Any], k: int) -> _Grid:
+def _grid(session: dict[str, Any], k: int) -> _StageGrid:
     sizes, angles = session.get("pixel_sizes", ()), session.get("rotation_angles", ())
     section = session.get("slice_thickness")
-    return _Grid(
+    return _StageGrid(
         _length(sizes[k]) if k < len(sizes) else None,
         float(angles[k]) if k < len(angles) else 0.0,
         _length(section) if section is not None else None,
@@ -161,7 +161,7 @@ def _length(value: Any) -> float | None:  # noqa: ANN401  # whatever the file ho
     return float(value) if 0 < float(value) < math.inf else None
 
 
-def _check_grids(rows: Sequence[_Row], grids: Sequence[_Grid]) -> None:
+def _check_grids(rows: Sequence[_Row], grids: Sequence[_StageGrid]) -> None:
     numbers = sorted({row.grid for row in rows})
     if len(numbers) > 1:
         raise InputError(
@@ -179,7 +179,7 @@ def _check_grids(rows: Sequence[_Row], grids: Sequence[_Grid]) -> None:
 
 
 def _described(
-    root: Path, row: _Row, grid: _Grid, settings: InspectSettings, log: ProblemLog
+    root: Path, row: _Row, grid: _StageGrid, settings: InspectSettings, log: ProblemLog
 ) -> Draft:
     draft = Draft(row.slice_id, row.path, "sbemimage", z_mm=row.z_nm / _NM_PER_MM)
     if settings.pixel_size_um is None and grid.pixel_nm is not None:
