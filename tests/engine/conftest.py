@@ -78,7 +78,8 @@ class Engine:
             for path in output.rglob("*")
             if path.is_file()
             and not {"pipeline_info", ".mosaicflow"} & set(path.relative_to(output).parts)
-            and path.name != "report.html"  # its last part is about the engine
+            # The last part of the report is about the engine, and the crate says when it ended.
+            and path.name not in ("report.html", "ro-crate-metadata.json")
             and not path.name.endswith((".metrics.json", ".crc32c.json"))
         }
 
