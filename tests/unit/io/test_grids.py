@@ -57,7 +57,7 @@ def test_a_shape_that_contradicts_the_tiles_is_refused(write_grid):
 
 
 def test_a_store_that_is_no_grid_is_refused(write_slice_store):
-    with pytest.raises(FormatError, match="block has no 'grid_shape'"):
+    with pytest.raises(FormatError, match="block has no 'tile_shape'"):
         MosaicGrid(write_slice_store(np.ones((2, 4, 4))))
 
 

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from mosaicflow.formats import ZarrPyramid
 from mosaicflow.formats.streaming.viewer import Viewer
-from mosaicflow.formats.streaming.window import Window
+from mosaicflow.formats.streaming.window import ViewWindow
 
 values = np.random.default_rng(0).integers(1, 255, (40, 40, 40)).astype(np.uint8)
 levels = [
@@ -20,7 +20,7 @@ levels = [
     {"array": values[::2, ::2, ::2], "shape": (20, 20, 20), "spacing": (2, 2, 2)},
 ]
 viewer = Viewer(ZarrPyramid(levels), None, size_px=(400, 300))
-window = Window(viewer)
+window = ViewWindow(viewer)
 mouse = window.interactor
 ticks = []
 
