@@ -36,6 +36,8 @@ class Run:
         for name, value in values.items():
             number, *limits = value if isinstance(value, tuple) else (value,)
             keys = dict(zip(("warning", "error"), limits, strict=False))
+            if limits and limits[0] > limits[-1]:
+                keys["good"] = "high"
             told.metric(name, number, "", f"meaning of {name}", **keys)
         for sentence in warnings:
             told.warn(sentence)
@@ -84,7 +86,8 @@ class Run:
 
     def pair(self, fixed, moving, correlation=0.95, apart=""):
         stem = f"z{fixed:02d}_z{moving:02d}_transform"
-        self.metrics(stem, "register_pairwise", correlation=correlation, apart=apart)
+        told = {"correlation": (correlation, 0.7, 0.5)}
+        self.metrics(stem, "register_pairwise", apart=apart, **told)
 
     def files(self):
         return RunFiles(tuple(path for path in self.folder.iterdir() if path.is_file()))
