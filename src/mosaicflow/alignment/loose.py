@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.coarse import correlate_masked
+from mosaicflow.alignment.refine import CORRELATED_PX
 from mosaicflow.slices.images import used_span
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ _LEAST_SHARE, _FEWEST_PARTS, _FEWEST_CELLS = 0.4, 6, 3
 # Tiles are called loose beyond this many standard errors of a part, and this far [px]: tiles that
 # overlaps tie lie within 0.1 px.
 _PROVEN, _LEAST_PX = 3.0, 0.4
-# Smoothing by a Gaussian of 2 px ties 4 pi 2^2 neighbouring pixels together.
-_CORRELATED_PX = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def _shift(
     """Find where one part matches best; None where that is nowhere within reach."""
     row, column, y, x = at
     used = weight[y, x] > 0
-    if used.sum() < max(_LEAST_SHARE * used.size, _CORRELATED_PX):
+    if used.sum() < max(_LEAST_SHARE * used.size, CORRELATED_PX):
         return None
     around = slice(y.start, y.stop + 2 * _REACH_PX), slice(x.start, x.stop + 2 * _REACH_PX)
     part = np.where(used, fixed[y, x], np.float32(0))
@@ -154,7 +153,7 @@ def _shift(
         for k, tilt, bend in zip(peak, tilts, bends, strict=True)
     )
     # As sure as the peak is narrow and high, for as many pixels as are not tied together.
-    count = float(used.sum()) / _CORRELATED_PX
+    count = float(used.sum()) / CORRELATED_PX
     sigma = math.sqrt(max(1 - best**2, 0.0) / (best * count * min(bends)))
     middle = (y.start + y.stop) / 2, (x.start + x.stop) / 2
     cell = row * _CELLS // _PARTS, column * _CELLS // _PARTS

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Motion", "RefinedMotion", "refine", "warp"]
 
+# Smoothing by a Gaussian of 2 px ties 4 pi 2^2 neighbouring pixels together.
+CORRELATED_PX = 50.0
 # Step at which the fit has ended [px]: a fiftieth of a standard error of 0.1 px. Doubled, a
 # twenty-fifth.
 _TOLERANCE_PX = 2e-3
@@ -200,10 +202,6 @@ def _compose(motion: Motion, step: NDArray[np.float64]) -> Motion:
     return Motion(math.degrees(angle), at)
 
 
-# Smoothing by a Gaussian of 2 px ties 4 pi 2^2 neighbouring pixels together.
-_CORRELATED_PX = 50.0
-
-
 # Parts along each axis of the area used. They should be no finer than tiles, which lie wrong as a
 # whole; twice as many would share a tile's error and seem to agree. Not tuned.
 _PARTS = 3
@@ -257,5 +255,5 @@ def _standard_errors(
     total = max(float(weight.sum(dtype=np.float64)), 1.0)
     variance = float(np.vdot(residual * weight, residual)) / total
     errors = np.zeros(3)
-    errors[: len(inverse)] = np.sqrt(np.diag(inverse) * variance * _CORRELATED_PX)
+    errors[: len(inverse)] = np.sqrt(np.diag(inverse) * variance * CORRELATED_PX)
     return errors

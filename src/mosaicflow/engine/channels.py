@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mosaicflow.io.tables import read_document
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from mosaicflow.engine.parameters import Parameters
 
@@ -17,13 +14,13 @@ __all__ = ["channel_parts", "is_angle"]
 _ANGLES = ("cos", "sin")
 
 
-def channel_parts(lists: Mapping[str, Path], parameters: Parameters) -> dict[str, list[str]]:
+def channel_parts(n_channels: Mapping[str, int], parameters: Parameters) -> dict[str, list[str]]:
     """Name what is made beside the channel that is measured.
 
     Parameters
     ----------
-    lists : mapping
-        Label of a slice, such as z07 -> its zNN_tiles.json.
+    n_channels : mapping
+        Label of a slice, such as z07 -> how many channels its tiles have.
     parameters : Parameters
         Settings of the run.
 
@@ -34,8 +31,8 @@ def channel_parts(lists: Mapping[str, Path], parameters: Parameters) -> dict[str
     """
     kinds = parameters.engine("channel_kind")
     found: dict[str, list[str]] = {}
-    for z, path in lists.items():
-        for number in range(read_document(path)["n_channels"]):
+    for z, count in n_channels.items():
+        for number in range(count):
             kind = kinds[0] if len(kinds) == 1 else dict(enumerate(kinds)).get(number)
             if number != parameters.engine("positions_channel"):
                 for part in _ANGLES if kind == "angle" else ("",):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
+from mosaicflow.acquisition.tiles import read_slice_tiles
 from mosaicflow.engine.about import write_facts
 from mosaicflow.engine.channels import channel_parts
 from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, say
@@ -40,6 +41,7 @@ from mosaicflow.report.closing import OUTPUT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from mosaicflow.acquisition.tiles import SliceTiles
     from mosaicflow.engine.parameters import Parameters
     from mosaicflow.engine.progress import Telling
     from mosaicflow.engine.task import Outcome, Task
@@ -91,8 +93,10 @@ def run_pipeline(
         folder.remember_ledger()
         lists = _tile_lists(inspection, folder)
         ids = sorted(map(parse_slice_id, lists))
-        _refuse_too_large(raw, folder, list(lists.values()), parameters)
-        channels = channel_parts(lists, parameters)
+        slices = {z: read_slice_tiles(path) for z, path in lists.items()}
+        _refuse_too_large(raw, folder, list(slices.values()), parameters)
+        counts = {z: one.n_channels for z, one in slices.items()}
+        channels = channel_parts(counts, parameters)
         plan = plan_run(raw.resolve(), root, ids, parameters, threads, channels=channels)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), telling))
@@ -145,10 +149,9 @@ def _notes(inspection: Task, outcomes: Sequence[Outcome], gone: Sequence[str]) -
 
 
 def _refuse_too_large(
-    raw: Path, folder: RunFolder, lists: Sequence[Path], parameters: Parameters
+    raw: Path, folder: RunFolder, slices: Sequence[SliceTiles], parameters: Parameters
 ) -> None:
     """Refuse what the disk cannot hold, counting what an earlier run left there."""
-    from mosaicflow.acquisition.tiles import read_slice_tiles
     from mosaicflow.engine.space import (
         Shares,
         measured_shares,
@@ -156,7 +159,6 @@ def _refuse_too_large(
         refuse_too_little_space,
     )
 
-    slices = [read_slice_tiles(path) for path in lists]
     loose = sum(one.n_bytes for one in predict_space(slices, parameters, Shares()))
     if loose < shutil.disk_usage(folder.root).free:
         return  # it fits even uncompressed: no tile has to be read to know

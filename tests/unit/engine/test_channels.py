@@ -218,29 +218,25 @@ def test_positions_come_from_a_finished_run_in_another_folder(run, second_channe
         Parameters({"positions_from": tmp_path / "none"})
 
 
-def parts(n_channels, tmp_path, **given):
-    lists = {}
-    for z, n in n_channels.items():
-        lists[z] = tmp_path / f"z{z}_tiles.json"
-        lists[z].write_text(json.dumps({"n_channels": n}))
-    return channel_parts(lists, Parameters(given))
+def parts(n_channels, **given):
+    return channel_parts(n_channels, Parameters(given))
 
 
-def test_the_measured_channel_is_not_made_twice(tmp_path):
-    assert parts({"00": 3}, tmp_path) == {"1": ["00"], "2": ["00"]}
-    assert parts({"00": 3}, tmp_path, positions_channel=1) == {"0": ["00"], "2": ["00"]}
-    assert parts({"00": 1, "01": 1}, tmp_path) == {}
+def test_the_measured_channel_is_not_made_twice():
+    assert parts({"00": 3}) == {"1": ["00"], "2": ["00"]}
+    assert parts({"00": 3}, positions_channel=1) == {"0": ["00"], "2": ["00"]}
+    assert parts({"00": 1, "01": 1}) == {}
 
 
-def test_one_word_says_what_all_others_hold(tmp_path):
-    found = parts({"00": 2}, tmp_path, channel_kind=["angle"])
+def test_one_word_says_what_all_others_hold():
+    found = parts({"00": 2}, channel_kind=["angle"])
     assert found == {"1cos": ["00"], "1sin": ["00"]}
-    found = parts({"00": 3}, tmp_path, channel_kind=["intensity", "angle"])
+    found = parts({"00": 3}, channel_kind=["intensity", "angle"])
     assert list(found) == ["1cos", "1sin", "2"]
 
 
-def test_a_slice_without_a_channel_has_no_task_for_it(tmp_path):
-    assert parts({"00": 2, "01": 1}, tmp_path) == {"1": ["00"]}
+def test_a_slice_without_a_channel_has_no_task_for_it():
+    assert parts({"00": 2, "01": 1}) == {"1": ["00"]}
 
 
 def test_a_channel_that_no_tile_has_is_named(three_channels, tmp_path):

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import hmac
 import mimetypes
-import secrets
 import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import MosaicflowError
-from mosaicflow.io.viewing.server import FolderHandler, LoopbackServer
+from mosaicflow.io.viewing.server import FolderHandler, LoopbackServer, ServerThread, secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
 __all__ = ["EditorServer"]
 
@@ -34,7 +31,7 @@ _POLICY = (
 )
 
 
-class EditorServer:
+class EditorServer(ServerThread):
     """Serve the page of a package until closed.
 
     Parameters
@@ -51,25 +48,10 @@ class EditorServer:
     """
 
     def __init__(self, folder: Path, page: str, take: Callable[[str], str], port: int = 0) -> None:
-        path = f"/{secrets.token_urlsafe(16)}"
-        self._server = _EditorServer(folder, path, port, page, take)
-        self.url = f"http://127.0.0.1:{self._server.server_port}{path}/"
-        self._server.origin = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        server = _EditorServer(folder, f"/{secret()}", port, page, take)
+        server.origin = server.own_origin
+        self.url = f"{server.own_origin}{server.path}/"
+        super().__init__(server)
 
 
 class _EditorServer(LoopbackServer):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["FolderHandler", "LoopbackServer", "StoreServer"]
+__all__ = ["FolderHandler", "LoopbackServer", "ServerThread", "StoreServer", "secret"]
 
 # Digits of a byte position: 2**63 has 19, and a number of thousands of digits takes long to read.
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
@@ -39,35 +39,24 @@ _PATIENCE_S = 20.0
 _PIECE_BYTES = 1 << 20
 
 
-class StoreServer:
-    """Serve one folder to one page of a browser of this machine until closed.
+def secret() -> str:
+    """Make the part of an address that nobody can guess."""
+    return secrets.token_urlsafe(16)
 
-    Answers honour byte ranges, by which viewers read single chunks out of shards. Programs that
-    send no ``Origin`` need the address only.
+
+class ServerThread:
+    """Let a server answer in a thread of its own until closed.
 
     Parameters
     ----------
-    folder : Path
-        The store.
-    port : int, optional
-        0 takes any free port.
+    server : LoopbackServer
+        Not started yet.
     """
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        self._path = f"/{secrets.token_urlsafe(16)}/{folder.name}"
-        self._server = LoopbackServer(folder, self._path, port)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+    def __init__(self, server: LoopbackServer) -> None:
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, daemon=True)
         self._thread.start()
-
-    @property
-    def url(self) -> str:
-        """Address of the store; whoever knows it can read the store."""
-        return f"http://127.0.0.1:{self._server.server_port}{self._path}"
-
-    def allow_page(self, address: str) -> None:
-        """Let the page at an address, and every page of the same origin, read the store."""
-        parts = urlsplit(address)
-        self._server.origin = f"{parts.scheme}://{parts.netloc}"
 
     def close(self) -> None:
         """Stop serving."""
@@ -85,6 +74,34 @@ class StoreServer:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class StoreServer(ServerThread):
+    """Serve one folder to one page of a browser of this machine until closed.
+
+    Answers honour byte ranges, by which viewers read single chunks out of shards. Programs that
+    send no ``Origin`` need the address only.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    port : int, optional
+        0 takes any free port.
+    """
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        super().__init__(LoopbackServer(folder, f"/{secret()}/{folder.name}", port))
+
+    @property
+    def url(self) -> str:
+        """Address of the store; whoever knows it can read the store."""
+        return f"{self._server.own_origin}{self._server.path}"
+
+    def allow_page(self, address: str) -> None:
+        """Let the page at an address, and every page of the same origin, read the store."""
+        parts = urlsplit(address)
+        self._server.origin = f"{parts.scheme}://{parts.netloc}"
 
 
 class LoopbackServer(http.server.ThreadingHTTPServer):
@@ -110,6 +127,11 @@ class LoopbackServer(http.server.ThreadingHTTPServer):
         self.origin = ""
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         super().__init__(("127.0.0.1", port), handler or FolderHandler)
+
+    @property
+    def own_origin(self) -> str:
+        """Origin of what this server itself hands out."""
+        return f"http://127.0.0.1:{self.server_port}"
 
     @property
     def hosts(self) -> tuple[str, ...]:
