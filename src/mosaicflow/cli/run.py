@@ -38,6 +38,8 @@ def run(  # one argument per option, as on the command line
     quiet: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
+    watch: Annotated[bool, Parameter(negative=())] = False,
+    still_for: float = 120.0,
     **settings: str,
 ) -> int:
     """Turn the raw tiles of an acquisition into one volume, on this machine.
@@ -50,7 +52,7 @@ def run(  # one argument per option, as on the command line
     inputs, parameters and version match.
 
     Examples: ``mosaicflow run RAW -o OUT``; ``mosaicflow run RAW -o OUT -p params.yml --dry-run``;
-    ``mosaicflow run RAW -o OUT --resolution_um -1 --quiet``.
+    ``mosaicflow run RAW -o OUT --resolution_um -1 --quiet``; ``mosaicflow run RAW -o OUT --watch``.
 
     Parameters
     ----------
@@ -71,6 +73,14 @@ def run(  # one argument per option, as on the command line
         it goes on, each task that ended as one JSON object per line on stderr.
     dry_run : bool
         Only look at the raw folder and print what would run; nothing is written.
+    watch : bool
+        Begin while the microscope still writes: slices are taken as they are complete, with the
+        flat field and the stage model of the slices so far, and report and previews grow. The
+        acquisition has ended when a file FINISHED lies in the raw folder, or when nothing in it
+        has changed for ten times as long as a slice has to be still.
+    still_for : float
+        With `watch`: a slice is complete when nothing of it has changed for that long, or when a
+        file FINISHED lies in its own folder; longer than the microscope takes for a tile [s].
     **settings : str
         Any pipeline parameter.
     """
@@ -78,6 +88,8 @@ def run(  # one argument per option, as on the command line
 
     if threads is not None and threads < 1:
         raise ParameterError(f"--threads is {threads}, expected 1 or more")
+    if not 0 < still_for < float("inf"):
+        raise ParameterError(f"--still_for is {still_for:g}, expected seconds above 0")
     if raw is not None and input is not None:
         raise ParameterError(f"the raw folder is given twice: {raw} and --input {input}")
     source, root = read_locations(params_file, raw or input, output)
@@ -85,7 +97,8 @@ def run(  # one argument per option, as on the command line
     count = threads or len(os.sched_getaffinity(0))
     if dry_run:
         return _plan(source, root, parameters, count)
-    return _run(source, root, parameters, count, quiet=quiet, as_json=json)
+    still_s = still_for if watch else None
+    return _run(source, root, parameters, count, still_s, quiet=quiet, as_json=json)
 
 
 def _plan(raw: Path, root: Path, parameters: Parameters, threads: int) -> int:
@@ -114,16 +127,25 @@ def _plan(raw: Path, root: Path, parameters: Parameters, threads: int) -> int:
 
 
 def _run(  # what the command line says
-    raw: Path, root: Path, parameters: Parameters, threads: int, *, quiet: bool, as_json: bool
+    raw: Path,
+    root: Path,
+    parameters: Parameters,
+    threads: int,
+    still_s: float | None,
+    *,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     from mosaicflow.engine.at_end import tell_end
     from mosaicflow.engine.disk import say
     from mosaicflow.engine.run import run_pipeline
+    from mosaicflow.engine.watch import watch_pipeline
 
     status = "failed"
     telling: Telling = "failed" if quiet else "events" if as_json else "all"
     try:
-        result = run_pipeline(raw, root, parameters, threads, telling)
+        what = (raw, root, parameters, threads, telling)
+        result = run_pipeline(*what) if still_s is None else watch_pipeline(*what, still_s=still_s)
         status = result.status
     finally:
         tell_end(parameters.engine("on_end"), status, root)

@@ -51,7 +51,12 @@ def write_facts(
             "parameters": parameters.effective(),
             "defaults": Parameters({}).effective(),
             "outputs": sorted(outputs),
-            "engine": {"name": "mosaicflow run", **engine},
+            "engine": {"name": "mosaicflow run", **_said(engine)},
         },
     )
     return path
+
+
+def _said(engine: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what there is nothing to say about."""
+    return {name: value for name, value in engine.items() if value != ""}

@@ -13,7 +13,7 @@ from mosaicflow.limits import choices_of, expected, is_folder, limit_of, plain_t
 from mosaicflow.stages._table import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "Parameters",
@@ -94,6 +94,13 @@ class Parameters:
         given = _all_checked(_settings_of(overrides, "--schema"), "")
         read.given = _with_preset(loaded | given)
         return read
+
+    def with_slices(self, slice_ids: Iterable[int]) -> Parameters:
+        """Give the same settings for some slices only."""
+        narrowed = Parameters({})
+        chosen = ",".join(map(str, sorted(slice_ids)))
+        narrowed.given = {**self.given, "debug_slices": chosen}
+        return narrowed
 
     def engine(self, name: str) -> Any:  # noqa: ANN401  # typed by ENGINE_PARAMETERS
         """Give a parameter of the engine."""
@@ -275,7 +282,17 @@ _MOST_DEPTH = 20
 
 
 # Options of `mosaicflow run` that are no parameters: for suggestions.
-_OF_THE_COMMAND = ("input", "output", "params_file", "threads", "quiet", "json", "dry_run")
+_OF_THE_COMMAND = (
+    "input",
+    "output",
+    "params_file",
+    "threads",
+    "quiet",
+    "json",
+    "dry_run",
+    "watch",
+    "still_for",
+)
 
 
 @cache

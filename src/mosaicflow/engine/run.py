@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import platform
 import shutil
 import time
 from collections import Counter
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
 from mosaicflow.acquisition.tiles import read_slice_tiles
 from mosaicflow.engine.about import write_facts
 from mosaicflow.engine.channels import channel_parts
-from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, say
+from mosaicflow.engine.claim import check_folders, check_source, locked
+from mosaicflow.engine.disk import in_one_line
 from mosaicflow.engine.ends import inspection_task, report_task
-from mosaicflow.engine.layout import LEDGER, PUBLISHED, RunFolder, is_kept
+from mosaicflow.engine.hold import hold
+from mosaicflow.engine.layout import LEDGER, RunFolder, is_kept
 from mosaicflow.engine.plan import plan_run
 from mosaicflow.engine.result import RunResult
 from mosaicflow.engine.running import running
@@ -31,7 +31,7 @@ from mosaicflow.engine.tasks import (
     published_outputs,
 )
 from mosaicflow.engine.workers import Workers
-from mosaicflow.errors import InputError, MosaicflowError, ParameterError, QualityError
+from mosaicflow.errors import QualityError
 from mosaicflow.io.failures import read_failure
 from mosaicflow.io.report import SOFTWARE
 from mosaicflow.io.tables import read_document
@@ -39,14 +39,16 @@ from mosaicflow.names import parse_slice_id
 from mosaicflow.report.closing import OUTPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from mosaicflow.acquisition.tiles import SliceTiles
     from mosaicflow.engine.parameters import Parameters
+    from mosaicflow.engine.plan import Plan
     from mosaicflow.engine.progress import Telling
     from mosaicflow.engine.task import Outcome, Task
 
-__all__ = ["run_pipeline"]
+__all__ = ["OpenRun", "open_run", "run_pipeline"]
 
 
 def run_pipeline(
@@ -77,40 +79,94 @@ def run_pipeline(
     MosaicflowError
         When the input cannot be used at all, or a stage that needs all slices fails.
     """
+    with open_run(raw, root, parameters, threads, telling) as run:
+        return run.through(parameters)
+
+
+@contextmanager
+def open_run(
+    raw: Path, root: Path, parameters: Parameters, threads: int, telling: Telling
+) -> Iterator[OpenRun]:
+    """Take the output folder for this process alone, and start the workers; see `run_pipeline`."""
     start = time.perf_counter()
-    _check_folders(raw, root)
-    _check_source(parameters, root)
+    check_folders(raw, root)
+    check_source(parameters, root)
     folder = RunFolder(root)
     with (
         in_one_line(root),
-        _locked(folder),
+        locked(folder),
         running(folder),
         Workers(threads, threads) as workers,
     ):
         workers.warm_up()  # their libraries load while the inspection runs
-        inspection = inspection_task(raw.resolve(), root, parameters)
+        yield OpenRun(raw, folder, workers, threads, telling, start)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run whose output folder is taken and whose workers wait.
+
+    Parameters
+    ----------
+    raw : Path
+        Raw folder.
+    folder : RunFolder
+        The output folder.
+    workers : Workers
+        Where tasks run.
+    threads : int
+        Threads to use in all.
+    telling : {'all', 'failed', 'events'}
+        What to say while it goes on.
+    start_s : float
+        When it began, by `time.perf_counter`.
+    """
+
+    raw: Path
+    folder: RunFolder
+    workers: Workers
+    threads: int
+    telling: Telling
+    start_s: float
+
+    def through(
+        self, parameters: Parameters, *, held: Collection[int] = (), provisional: str = ""
+    ) -> RunResult:
+        """Go through all stages once, and report.
+
+        Parameters
+        ----------
+        parameters : Parameters
+            Settings of the run.
+        held : collection of int
+            Slices whose results stay although other slices have come.
+        provisional : str
+            Why what comes out is not the result yet; nothing is removed then.
+
+        Returns
+        -------
+        RunResult
+        """
+        root, folder = self.folder.root, self.folder
+        inspection = inspection_task(self.raw.resolve(), root, parameters)
         first = execute(inspection)
         folder.remember_ledger()
-        lists = _tile_lists(inspection, folder)
-        ids = sorted(map(parse_slice_id, lists))
-        slices = {z: read_slice_tiles(path) for z, path in lists.items()}
-        _refuse_too_large(raw, folder, list(slices.values()), parameters)
-        counts = {z: one.n_channels for z, one in slices.items()}
-        channels = channel_parts(counts, parameters)
-        plan = plan_run(raw.resolve(), root, ids, parameters, threads, channels=channels)
+        slices = {z: read_slice_tiles(path) for z, path in _tile_lists(inspection, folder).items()}
+        ids = sorted(map(parse_slice_id, slices))
+        _refuse_too_large(self.raw, folder, list(slices.values()), parameters)
+        plan = hold(self._plan(slices, parameters), held)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
-        outcomes = (first, *run_plan(plan, workers, max(1, min(len(ids), threads)), telling))
+        side_by_side = max(1, min(len(ids), self.threads))
+        outcomes = (first, *run_plan(plan, self.workers, side_by_side, self.telling))
         notes = (*_notes(inspection, outcomes, gone), *_lost_channels(folder))
         failures, unmatched = _failures(folder)
         _refuse_nothing(folder, ids, failures)
-        made, seconds = all_outputs(root), time.perf_counter() - start
-        keep = parameters.engine("keep")
-        outputs = tuple(name for name in made if is_kept(name.rpartition("/")[2], keep))
+        keep = "all" if provisional else parameters.engine("keep")
         volume = folder.path(plan.tasks["stack"].output)
-        facts = {"threads": threads, **_facts(raw, root, seconds, outcomes)}
-        told = write_facts(folder, volume.name, outputs, parameters, facts)
-        outcomes = (*outcomes, workers.run(report_task(root, told, made, parameters)))
-        drop_outputs(root, keep)
+        seconds = time.perf_counter() - self.start_s
+        facts = {**self._facts(seconds, outcomes), "provisional": provisional}
+        outputs, page = self._report(volume.name, keep, parameters, facts)
+        outcomes = (*outcomes, page)
         record = read_document(folder.path(names.RECORD.of()))
         return RunResult(
             root=root,
@@ -130,16 +186,35 @@ def run_pipeline(
             notes=notes,
         )
 
+    def _plan(self, slices: Mapping[str, SliceTiles], parameters: Parameters) -> Plan:
+        ids = sorted(map(parse_slice_id, slices))
+        counts = {z: one.n_channels for z, one in slices.items()}
+        channels = channel_parts(counts, parameters)
+        raw, root = self.raw.resolve(), self.folder.root
+        return plan_run(raw, root, ids, parameters, self.threads, channels=channels)
 
-def _facts(raw: Path, root: Path, seconds: float, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Say what only this engine knows."""
-    return {
-        "input": str(raw.resolve()),
-        "output": str(root.resolve()),
-        "python": platform.python_version(),
-        "seconds": round(seconds, 1),
-        "stages": _by_stage(outcomes),
-    }
+    def _report(
+        self, volume: str, keep: str, parameters: Parameters, facts: Mapping[str, Any]
+    ) -> tuple[tuple[str, ...], Outcome]:
+        """Write the page about all outputs, and remove those that are not kept."""
+        root = self.folder.root
+        made = all_outputs(root)
+        outputs = tuple(name for name in made if is_kept(name.rpartition("/")[2], keep))
+        told = write_facts(self.folder, volume, outputs, parameters, facts)
+        page = self.workers.run(report_task(root, told, made, parameters))
+        drop_outputs(root, keep)
+        return outputs, page
+
+    def _facts(self, seconds: float, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+        """Say what only this engine knows."""
+        return {
+            "threads": self.threads,
+            "input": str(self.raw.resolve()),
+            "output": str(self.folder.root.resolve()),
+            "python": platform.python_version(),
+            "seconds": round(seconds, 1),
+            "stages": _by_stage(outcomes),
+        }
 
 
 def _notes(inspection: Task, outcomes: Sequence[Outcome], gone: Sequence[str]) -> tuple[str, ...]:
@@ -190,96 +265,6 @@ def _ledger_note(inspection: Task) -> tuple[str, ...]:
     if not str(inspection.settings.get("slice_config")).endswith(f"edited_{LEDGER}"):
         return ()
     return (f"tables/{LEDGER}: was edited, and its decisions are used",)
-
-
-def _check_folders(raw: Path, root: Path) -> None:
-    """Refuse what would mix raw data and results."""
-    try:
-        found, source, target = raw.exists(), raw.resolve(), root.resolve()
-        is_file = target.exists() and not target.is_dir()
-    except (OSError, RuntimeError) as error:  # too long a name; links that go round
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ParameterError(f"--input {raw} or --output {root} is no path ({reason})") from error
-    for option, path in (("--input", source), ("--output", target)):
-        if os.fsencode(path).decode("utf-8", "replace").encode() != os.fsencode(path):
-            raise ParameterError(f"{option} {path!r} is no text in UTF-8: give it another name")
-    if not found:
-        raise InputError(f"{raw}: not found, expected the folder of an acquisition")
-    if target.is_relative_to(source if source.is_dir() else source.parent):
-        raise ParameterError(
-            f"--output {root} lies in the raw folder {raw}, which is never written to",
-            remedy="choose a folder outside it",
-        )
-    if source.is_relative_to(target) and source.relative_to(target).parts[0] in PUBLISHED:
-        raise ParameterError(
-            f"--input {raw} lies where results are written below --output {root}",
-            remedy="choose another --output",
-        )
-    if root.is_symlink() and not target.exists():
-        raise ParameterError(f"--output {root} is a link to {target}, where nothing is")
-    if is_file:
-        raise ParameterError(f"--output {root} is a file, expected a folder for the results")
-
-
-def _check_source(parameters: Parameters, root: Path) -> None:
-    """Refuse to take positions from the folder that they would be written to."""
-    source = parameters.engine("positions_from")
-    if source is not None and source.resolve() == root.resolve():
-        raise ParameterError(
-            f"--positions_from {source} is --output itself",
-            remedy="choose another --output: a run's positions would replace themselves",
-        )
-
-
-@contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
-    """Keep a second run out of the same folder, and clear what a killed one left."""
-    is_new = not folder.root.exists()
-    folder.refuse_links()
-    try:
-        folder.finished.mkdir(parents=True, exist_ok=True)
-        lock = (folder.private / "lock").open("w")
-    except OSError as error:
-        raise InputError(
-            f"{folder.root}: cannot be written ({error.strerror})",
-            remedy="choose another --output or change its permissions",
-        ) from error
-    with lock:
-        try:
-            if not lock_file(lock, wait=False):
-                say(f"warning: {folder.root}: this disk knows no locks: start no second run here\n")
-        except BlockingIOError:
-            raise MosaicflowError(
-                f"{folder.root}: another run is writing here", remedy="wait for it, or stop it"
-            ) from None
-        _clear(folder)
-        for partial in folder.finished.glob(".*.tmp"):
-            partial.unlink()
-        for no_record in filter(Path.is_dir, folder.finished.iterdir()):
-            shutil.rmtree(no_record)
-        try:
-            yield
-            shutil.rmtree(folder.scratch, ignore_errors=True)
-        finally:
-            _clear(folder)
-            _leave_nothing_empty(folder, is_new=is_new)
-
-
-def _clear(folder: RunFolder) -> None:
-    """Remove what tasks left, but for what they go on with."""
-    for scratch in folder.scratch.glob("*"):
-        clear_scratch(scratch)
-    with contextlib.suppress(OSError):  # not empty, or not there
-        folder.scratch.rmdir()
-
-
-def _leave_nothing_empty(folder: RunFolder, *, is_new: bool) -> None:
-    """Remove what was made for a run that published nothing."""
-    if any(folder.finished.iterdir()):
-        return
-    shutil.rmtree(folder.private)
-    if is_new and not any(folder.root.iterdir()):
-        folder.root.rmdir()
 
 
 def _failures(folder: RunFolder) -> tuple[dict[int, str], dict[str, str]]:

@@ -43,6 +43,8 @@ class Task:
         Compare the content of everything it published before, whatever its times say.
     unless : mapping
         Input -> (base name, other base name): the other is taken where the first is not there.
+    held : bool
+        What it published stays, although its inputs have changed since.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Task:
     optional: frozenset[str] = field(default_factory=frozenset)
     thorough: bool = False
     unless: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,8 @@ def _up_to_date(task: Task, state: Mapping[str, Any], key: str | None) -> bool:
     outputs = state["outputs"]
     if task.output and RunFolder.place(task.output) not in outputs:
         return False  # the same result is now wanted under another name
-    return key is not None and state["key"] == key and None not in outputs.values()
+    is_same = state["key"] is not None if task.held else state["key"] == key
+    return key is not None and is_same and None not in outputs.values()
 
 
 def _changes(task: Task, folder: RunFolder) -> tuple[list[Change], Mapping[str, Any]]:

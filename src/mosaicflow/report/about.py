@@ -47,6 +47,11 @@ class Facts:
     engine: Mapping[str, Any]
 
     @property
+    def provisional(self) -> str:
+        """Why this is not the result yet; empty where it is."""
+        return str(self.engine.get("provisional", ""))
+
+    @property
     def changed(self) -> dict[str, tuple[str, str]]:
         """Settings that differ from the defaults: name -> (value, default), as JSON."""
         pairs = {

@@ -32,7 +32,9 @@ def closing_lines(contents: Contents) -> list[str]:
     counts = contents.counts
     volume = f"{OUTPUT}/{contents.facts.volume}"
     more = len(loud) - _SHOWN
+    early = contents.facts.provisional
     return [
+        *([f"provisional: {early}"] if early else []),
         *(_line(one) for one in loud[:_SHOWN]),
         *([f"warning: {more} more in {OUTPUT}/report.html"] if more > 0 else []),
         *(_lost(contents)),

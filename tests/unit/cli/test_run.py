@@ -37,6 +37,7 @@ def test_help_shows_how_to_start(mosaicflow):
     ("arguments", "message"),
     [
         (["-o", "out"], "--input is missing: give --input FOLDER"),
+        (["raw", "-o", "out", "--watch", "--still_for", "0"], "--still_for is 0, expected seconds"),
         (["-i", "raw"], "--output is missing: give --output FOLDER"),
         (["-i", "raw", "-o", ""], "-o is empty, expected the path of a folder"),
         (["-i", "r", "-o", "o", "--graph_sapn", "2"], "did you mean graph_span"),

@@ -11,10 +11,10 @@ import time
 import pytest
 from tests.unit.engine.test_damage import again, results
 
+from mosaicflow.engine.claim import locked
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
-from mosaicflow.engine.run import _locked
 from mosaicflow.engine.tasks import execute
 from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr import analysis
@@ -85,7 +85,7 @@ def test_a_volume_that_a_full_disk_broke_off_is_not_drawn_again(
     scratch = run_copy / ".mosaicflow/scratch/stack"
     (scratch / "half.csv").write_text("x")
     (scratch / ".half.ome.zarr.tmp").mkdir()
-    with pytest.raises(KeyboardInterrupt), _locked(RunFolder(run_copy)):
+    with pytest.raises(KeyboardInterrupt), locked(RunFolder(run_copy)):
         raise KeyboardInterrupt
     kept = [f"3d_volume.ome.zarr{part}.tmp" for part in ("", ".base")]  # each with its journal
     assert {path.name for path in scratch.iterdir()} == {
@@ -95,6 +95,6 @@ def test_a_volume_that_a_full_disk_broke_off_is_not_drawn_again(
     monkeypatch.setattr(draw._Column, "draw", lambda *_: pytest.fail("drawn again"))
     assert execute(task).state == "done"
     assert results(run_copy) == results(finished_run)
-    with _locked(RunFolder(run_copy)):
+    with locked(RunFolder(run_copy)):
         pass
     assert not (run_copy / ".mosaicflow/scratch").exists()
