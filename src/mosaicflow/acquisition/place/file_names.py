@@ -57,9 +57,11 @@ def _unique(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _candidates(listed: str) -> Iterator[str]:
-    plain = listed.strip("\"' ").replace("\\", "/")
-    parts = [part for part in plain.split("/") if part not in ("", ".")]
-    yield "/".join(parts)
-    if _DRIVE.match(plain):
-        for first in range(1, len(parts)):
-            yield "/".join(parts[first:])
+    # A quote at an end may belong to the name: as listed first, then without quotes.
+    for plain in dict.fromkeys((listed.strip(), listed.strip("\"' "))):
+        slashed = plain.replace("\\", "/")
+        parts = [part for part in slashed.split("/") if part not in ("", ".")]
+        yield "/".join(parts)
+        if _DRIVE.match(slashed):
+            for first in range(1, len(parts)):
+                yield "/".join(parts[first:])

@@ -1,7 +1,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mosaicflow.acquisition.place.file_names import FileNames
@@ -56,6 +56,7 @@ names = (
     st.sampled_from(["{}", "./{}", ".\\{}", "C:\\data\\run 1\\{}", "/mnt/d #2/{}"]),
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
+@example("'\u00d9.tif", "NFD", "{}", "utf-8")
 def test_any_name_is_found_however_it_is_spelled(tmp_path_factory, name, form, path, encoding):
     listed = path.format(unicodedata.normalize(form, name))
     file = tmp_path_factory.mktemp("list") / "TileConfiguration.txt"
