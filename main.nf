@@ -6,17 +6,20 @@ include { markRunning ; tellEnd ; unmarkRunning } from './functions/running'
 include { overridesOfTiles ; stageSettings ; withPreset } from './functions/settings'
 include { filesOfRun       } from './functions/taken'
 include { isBug            } from './functions/slices'
+include { isAddress ; sourceOf } from './functions/raw_folder'
 include { READ_ACQUISITION } from './workflows/read_acquisition'
 include { PROCESS_SLICES   } from './workflows/process_slices'
 include { ALIGN_SLICES     } from './workflows/align_slices'
 include { CARRY_CHANNELS   } from './workflows/carry_channels'
 include { REFUSE           } from './workflows/refuse'
 include { REPORT           } from './modules/report'
+include { PUT_RESULTS as PUT_STORES ; PUT_RESULTS as PUT_TABLES } from './modules/put_results'
 
 params {
-    // Written by docs/generate_parameters.py; crc32 of the rest: 5a2c3cd3
-    // Folder of the raw acquisition, or a tile table (CSV) in it
-    input: Path?
+    // Written by docs/generate_parameters.py; crc32 of the rest: 5a970403
+    // Folder of the raw acquisition, or a tile table (CSV) in it; also the address of one in a bucket
+    // (s3:// or gs://), where OCT folders, TIFF and pictures are read
+    input: String?
     // Acquisition that Nextflow makes up where no input is given, for trying things out (empty | toy | demo
     // | benchmark | hard | deep | native | ideal)
     simulate: String = ''
@@ -299,6 +302,7 @@ workflow {
     markRunning(workflow.outputDir, workflow.start)
     def chosen = withPreset(params)
     def settings = stageSettings(chosen, workflow.manifest.version)
+    def source = sourceOf(params.input)
     def volume_name = params.subject_name ?: '3d_volume'
     def chains = params.granularity == 'slice'
     def tables = [
@@ -311,7 +315,7 @@ workflow {
     def use = [light: params.fix_illum_enabled, curvature: tables.run ? tables.run.curvature as boolean : is_flat, psf: params.compensate_psf_enabled]
 
     // What was recorded: [ id, tile list, raw tiles ] of each slice
-    found = READ_ACQUISITION(params.input, params.simulate, tables, settings, params.detect_rehoming && !tables.run)
+    found = READ_ACQUISITION(source, params.simulate, tables, settings, params.detect_rehoming && !tables.run)
 
     // Tiles -> one slice per section, or a record of why not
     processed = PROCESS_SLICES(found.tiles, tables, settings, use + [chains: chains])
@@ -346,10 +350,11 @@ workflow {
     made_ch = found.files.mix(processed.files, aligned.files, carried.files)
     files_ch = made_ch.filter { file -> isKept(file.name, params.keep) }
     facts = [
-        input: (params.input ?: "simulated: ${params.simulate}").toString(), output: workflow.outputDir.toString(),
+        input: (params.input ?: "simulated: ${params.simulate}").toString(), output: (isAddress(params.output) ? params.output : workflow.outputDir).toString(),
         version: nextflow.version.toString(), profile: workflow.profile, container: workflow.containerEngine,
         command: workflow.commandLine
     ]
+    def is_remote = isAddress(params.output)
     facts_ch = stores_ch.map { row -> row.store }.mix(volumes_ch, files_ch).toList()
         .map { all -> runFacts(volume_name, effectiveSettings(chosen, schema), usualSettings(schema), all, facts) }
         .collectFile(name: 'run_facts.json')
@@ -371,8 +376,20 @@ workflow {
             }
     )
 
+    // Behind an address everything lies where the output folder would have it; run.json comes last.
+    if( is_remote ) {
+        sent = PUT_STORES(stores_ch.map { row -> [row.store] }.mix(volumes_ch.filter { volume -> volume.isDirectory() }.map { volume -> [volume] }), params.output)
+        PUT_TABLES(
+            files_ch.mix(reported.page, reported.guide, reported.crate, versions_ch, reported.record, workflow_ch)
+                .toSortedList { a, b -> a.name <=> b.name }
+                .combine(sent.done.toList().map { done -> done.size() })
+                .map { row -> row.dropRight(1) },
+            params.output
+        )
+    }
+
     publish:
-    stores = stores_ch
+    stores = is_remote ? channel.empty() : stores_ch
     volume = volumes_ch
     files  = files_ch.mix(reported.page, reported.guide, reported.crate)
     about  = versions_ch.mix(reported.record, workflow_ch)
@@ -382,7 +399,7 @@ workflow {
     // That of an earlier run was set aside: without it this one ended before its report.
     def record = file("${workflow.outputDir}/pipeline_info/run.json")
     def closing = record.exists() ? closingOf(record) : []
-    closing.each { line -> log.info line.replace('{output}', workflow.outputDir.toString()) }
+    closing.each { line -> log.info line.replace('{output}', (isAddress(params.output) ? params.output : workflow.outputDir).toString()) }
     tellEnd(params.on_end, record.exists() ? statusOf(record) : 'failed', workflow.outputDir)
     log.info "mosaicflow ${workflow.success ? 'finished' : 'failed'} after ${workflow.duration}: ${workflow.outputDir}"
 }

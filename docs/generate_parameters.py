@@ -274,8 +274,6 @@ def _schema_entry(setting: Setting) -> dict[str, Any]:
         entry |= {"format": "directory-path", "exists": True}
     elif setting.plain is Path:
         entry |= {"format": "file-path", "exists": True, "mimetype": setting.mimetype}
-    if setting.name == "input":
-        entry["exists"] = True
     if setting.choices and not setting.is_list:
         entry["enum"] = list(setting.choices)
     if (limit := limit_of(setting.hint)) is not None:

@@ -5,7 +5,7 @@ include { publishedFolder } from './published'
 def runFacts(volume, settings, usual, outputs, engine) {
     def facts = [
         volume: "${volume}.ome.zarr".toString(), parameters: settings, defaults: usual,
-        outputs: outputs.collect { file -> placeOf(file.name) }.toSorted(),
+        outputs: outputs.collect { file -> placeOf(file.name - '.address') }.toSorted(),
         engine: [name: 'nextflow'] + engine
     ]
     return groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(facts)) + '\n'

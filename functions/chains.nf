@@ -6,7 +6,7 @@ include { optionsOf } from './settings'
 
 // Raw tiles -> grid, as it is and at working pitch.
 def gridSteps(id, settings) {
-    def made = step('create_mosaic_grid', [id], [tiles: "z${id}_tiles.json", raw: 'raw'], settings)
+    def made = step('create_mosaic_grid', [id], [tiles: "z${id}_tiles.json", raw: settings.create_mosaic_grid.address ?: 'raw'], settings)
     return settings.resample_mosaic_grid.resolution_um > 0
         ? [made, step('resample_mosaic_grid', [id], [grid: made.makes[0]], settings)]
         : [made]

@@ -1,3 +1,5 @@
+include { isAddress } from './raw_folder'
+
 // Refuse values outside the choices and ranges of nextflow_schema.json before any task starts, in
 // the words that the embedded engine uses too. Names and types are the params block's own business.
 def checkValues(given, schema_json) {
@@ -41,6 +43,11 @@ def shown(value) {
 def checkFolders(given, output, published) {
     if( !given.input && !given.simulate )
         error "--input is missing: give the folder of the raw acquisition (or --simulate toy, to try things out)"
+    if( isAddress(given.output) ) {
+        if( given.export_formats )
+            error "export_formats with --output ${given.output}: these files are made of a volume on a disk of this machine: leave them out, and use `mosaicflow convert` and `mosaicflow export` afterwards"
+        return
+    }
     if( output.toAbsolutePath().normalize() != file(given.output).toAbsolutePath().normalize() )
         error "-output-dir ${output} would split the results, some of which go to --output ${given.output}: give --output alone"
     def target = output.toAbsolutePath().normalize()
@@ -48,8 +55,8 @@ def checkFolders(given, output, published) {
         error "--output ${output} is a file, expected a folder for the results"
     if( given.positions_from && file(given.positions_from).toAbsolutePath().normalize() == target )
         error "--positions_from ${given.positions_from} is --output itself: choose another --output, a run's positions would replace themselves"
-    if( given.input )
-        checkApart(given.input, target, published)
+    if( given.input && !isAddress(given.input) )
+        checkApart(file(given.input, checkIfExists: true), target, published)
 }
 
 def checkApart(raw, target, published) {

@@ -1,4 +1,4 @@
-// Written by docs/generate_parameters.py from the contracts of the stages; crc32 of the rest: cd6ac89d.
+// Written by docs/generate_parameters.py from the contracts of the stages; crc32 of the rest: 2f6a046c.
 
 // What a preset settles, whatever else is said.
 def presets() {
@@ -218,7 +218,7 @@ def placeRules() {
         [pattern: '.*\\.metrics\\.json', folder: 'metrics', by_channel: false],
         [pattern: '.*_(?:tiles|slices)(?:\\.xml|_TileConfiguration\\.txt)', folder: 'exports', by_channel: false],
         [pattern: '.*\\.(?:mrc|nii|ome\\.tif|ply|stl|obj|glb|pickle)|.*_export\\.crc32c\\.json', folder: 'exports', by_channel: false],
-        [pattern: '.*\\.ome\\.zarr|.*\\.crc32c\\.json', folder: '', by_channel: false],
+        [pattern: '.*\\.ome\\.zarr(?:\\.address)?|.*\\.crc32c\\.json', folder: '', by_channel: false],
         [pattern: '.*\\.png', folder: 'previews', by_channel: false],
         [pattern: '.*\\.(?:json|csv|npz)', folder: 'tables', by_channel: false],
         [pattern: '.*\\.txt', folder: '', by_channel: false],

@@ -1,3 +1,15 @@
+// Whether a place is a bucket's, which the tasks reach themselves: for the engine it is a text.
+def isAddress(place) {
+    return place.toString() ==~ '(s3|gs)://.+'
+}
+
+// The raw folder or tile table, or its address as it was given; null where there is none.
+def sourceOf(given) {
+    if( !given )
+        return null
+    return isAddress(given) ? given.toString() : file(given, checkIfExists: true)
+}
+
 // Name, size and time of every file below the raw folder, as one short text: a folder's own hash
 // does not notice what happens inside it, so without this no file could ever change a cached task.
 // With `content` the files are read, and known by that too.

@@ -1,4 +1,5 @@
 include { optionNames ; presets } from './contracts'
+include { isAddress } from './raw_folder'
 
 // With what a preset settles beyond the stage that has it, whatever else is said.
 def withPreset(given) {
@@ -11,11 +12,18 @@ def stageSettings(given, version) {
     return ownSettings(given).collectEntries { stage, own -> [(stage): own + [version: version]] }
 }
 
-// The options of each stage; a channel other than the first connects its tiles with the rest of the run.
+// The options of each stage. A channel other than the first connects its tiles with the rest of the run,
+// and so do the addresses of raw data and of results, which no engine stages.
 def ownSettings(given) {
     def own = optionNames().collectEntries { stage, names -> [(stage): given.subMap(names)] }
     def measured = given.positions_channel ? [channel: given.positions_channel.toString()] : [:]
-    return own + [create_mosaic_grid: own.create_mosaic_grid + measured]
+    def source = isAddress(given.input) ? [address: given.input.toString()] : [:]
+    def results = isAddress(given.output) ? [address: given.output.toString()] : [:]
+    return own + [
+        inspect_acquisition: own.inspect_acquisition + source,
+        create_mosaic_grid: own.create_mosaic_grid + source + measured,
+        stack: own.stack + results
+    ]
 }
 
 // What ends the names of the outputs: nothing, or the channel (functions/channels.nf).
@@ -26,7 +34,7 @@ def suffixOf(settings) {
 // Settings as long options, one a line. Those without a value are left to the stage's default.
 def optionsOf(settings) {
     return settings
-        .findAll { name, value -> value != null && !(name in ['version', 'suffix']) }
+        .findAll { name, value -> value != null && !(name in ['version', 'suffix', 'address']) }
         .collect { name, value -> "--${name.replace('_', '-')}${optionValue(value)}" }
         .join(' \\\n        ')
 }

@@ -131,7 +131,8 @@ workflow CARRY_CHANNELS {
         alignment: alignment
         profile: profile
         name: "${name}_c${part}".toString()
-        settings: ofPart(settings.stack, part) + [channel: part]
+        // Cosine and sine are read again, to make the angle.
+        settings: ofPart(settings.stack, part) + [channel: part] + (isAngle(part) ? [address: null] : [:])
     }
     stacked = STACK(stack_in.slices, stack_in.alignment, stack_in.profile, stack_in.name, stack_in.settings)
     angle_in = stacked.volume.filter { volume -> isAngle(partOf(volume)) }

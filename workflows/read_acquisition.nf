@@ -7,7 +7,7 @@ include { DETECT_REHOMING         } from '../modules/detect_rehoming'
 // A raw folder -> the tiles of each slice, and tables about all of them.
 workflow READ_ACQUISITION {
     take:
-    input           // folder, or tile table in it; null: one is made up
+    input           // folder, or tile table in it; its address as text; null: one is made up
     preset          // of the acquisition that is made up
     known           // map: tables that somebody gave, or []: positions, tile_table, slice_config
     settings        // map: stage -> its settings
@@ -15,14 +15,21 @@ workflow READ_ACQUISITION {
 
     main:
     own = settings.inspect_acquisition
-    table = input && !input.isDirectory() ? input.name : ''
-    root = input ? channel.value(table ? input.parent : input) : SIMULATE(preset, own.version).raw
-    inspected = INSPECT_ACQUISITION(
-        root, root.map { folder -> listingOf(folder, own.verify_content) }, table,
-        known.positions, known.tile_table, known.slice_config, own
-    )
+    is_here = input && !own.address
+    table = is_here && !input.isDirectory() ? input.name : ''
+    if( own.address ) {
+        // Looked at in every run; what comes out the same repeats nothing.
+        root = channel.value([])
+        listing = java.time.Instant.now().toString()
+    }
+    else {
+        root = is_here ? channel.value(table ? input.parent : input) : SIMULATE(preset, own.version).raw
+        listing = root.map { folder -> listingOf(folder, own.verify_content) }
+    }
+    inspected = INSPECT_ACQUISITION(root, listing, table, known.positions, known.tile_table, known.slice_config, own)
     lists_ch = inspected.tiles.flatten()
-    tiles_ch = lists_ch.combine(root).map { list, folder -> tuple(sliceIdOf(list), list, tileEntries(folder, list)) }
+    tiles_ch = lists_ch.combine(root.map { folder -> [folder] })
+        .map { list, folder -> tuple(sliceIdOf(list), list, folder ? tileEntries(folder, list) : []) }
     files_ch = lists_ch.mix(inspected.shifts, inspected.slice_config, inspected.files)
     shifts = inspected.shifts
     fragments = []

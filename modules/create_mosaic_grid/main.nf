@@ -1,4 +1,4 @@
-include { optionsOf ; suffixOf } from '../../functions/settings'
+include { optionsOf ; quoted ; suffixOf } from '../../functions/settings'
 
 // Lay the raw tiles of one slice edge to edge in one store.
 process CREATE_MOSAIC_GRID {
@@ -24,7 +24,7 @@ process CREATE_MOSAIC_GRID {
     """
     create_mosaic_grid.py \\
         --tiles ${tiles} \\
-        --raw raw \\
+        --raw ${quoted(settings.address ?: 'raw')} \\
         ${optionsOf(settings)} \\
         --failure-record z${id}_failure${suffixOf(settings)}.json \\
         --threads ${task.cpus} \\

@@ -1,4 +1,4 @@
-include { optionsOf } from '../../functions/settings'
+include { optionsOf ; quoted } from '../../functions/settings'
 
 // List the tiles of the acquisition, their places and all problems, without reading an image.
 process INSPECT_ACQUISITION {
@@ -6,7 +6,7 @@ process INSPECT_ACQUISITION {
     cache 'deep'
 
     input:
-    path raw
+    path raw       // or [] where the settings have its address
     val listing    // names, sizes and times of the raw files: a folder's own hash misses them
     val table      // tile table at the top of the raw folder, or empty
     path positions, stageAs: 'positions/*'
@@ -29,7 +29,7 @@ process INSPECT_ACQUISITION {
     def given = [positions: positions, tile_table: tile_table, slice_config: slice_config].findAll { _name, f -> f }
     """
     inspect_acquisition.py \\
-        --raw ${raw}${table ? "/'${table}'" : ''} \\
+        --raw ${settings.address ? quoted(settings.address) : raw}${table ? "/'${table}'" : ''} \\
         ${optionsOf(given + settings)} \\
         --output-dir .
     """

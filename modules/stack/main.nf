@@ -13,7 +13,8 @@ process STACK {
     val settings
 
     output:
-    path "${name}.ome.zarr", type: 'dir', arity: '1', emit: volume
+    // With an address the volume is written there, and a file that says so takes its place.
+    path "${name}.ome.zarr${settings.address ? '.address' : ''}", arity: '1', emit: volume
     tuple path("${name}.metrics.json", arity: '1'),
         path("${name}.crc32c.json", arity: '1'),
         path("z_matches${suffixOf(settings)}.csv", arity: '1'),
@@ -25,7 +26,8 @@ process STACK {
 
     script:
     // Angles have no brightness, and so no profile of it.
-    def given = settings + [depth_profile: profile].findAll { _name, f -> f }
+    def volume_at = settings.address ? "${settings.address}/${name}.ome.zarr" : ''
+    def given = settings + [depth_profile: profile, volume_at: volume_at].findAll { _name, f -> f }
     """
     stack.py \\
         --slices ${slices} \\
@@ -37,7 +39,7 @@ process STACK {
 
     stub:
     """
-    mkdir ${name}.ome.zarr
+    ${settings.address ? 'touch' : 'mkdir'} ${name}.ome.zarr${settings.address ? '.address' : ''}
     touch ${name}.png z_matches${suffixOf(settings)}.csv stacking_decisions${suffixOf(settings)}.csv stack_z_intensity${suffixOf(settings)}.csv
     echo '{}' > ${name}.metrics.json
     echo '{}' > ${name}.crc32c.json

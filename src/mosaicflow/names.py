@@ -225,7 +225,8 @@ _OTHERS = (
     (r".*\.metrics\.json", "metrics"),
     (r".*_(?:tiles|slices)(?:\.xml|_TileConfiguration\.txt)", "exports"),
     (r".*\.(?:mrc|nii|ome\.tif|ply|stl|obj|glb|pickle)|.*_export\.crc32c\.json", "exports"),
-    (r".*\.ome\.zarr|.*\.crc32c\.json", ""),
+    # The second is where a volume lies that was written into a bucket.
+    (r".*\.ome\.zarr(?:\.address)?|.*\.crc32c\.json", ""),
     (r".*\.png", "previews"),
     # What earlier versions made may still lie in the folder of a run.
     (r".*\.(?:json|csv|npz)", "tables"),

@@ -21,6 +21,7 @@ from mosaicflow.acquisition.place.stage_model import with_signs
 from mosaicflow.acquisition.problems import Problem, ProblemLog
 from mosaicflow.acquisition.tiles import Reader, SliceTiles
 from mosaicflow.errors import InputError
+from mosaicflow.io.remote_files import at_address, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,13 +99,14 @@ def discover(raw: Path, settings: InspectSettings) -> Acquisition:
     InputError
         When the folder does not exist or holds no tile.
     """
-    root, table = _root_and_table(raw, settings)
+    root, table = _root_and_table(at_address(raw, whole=True), settings)
     log = ProblemLog(strict=settings.strict)
     drafts = _collect(root, table, settings, log)
     if not drafts:
         raise _nothing_found(root, settings)
     _check_ids(drafts)
-    root_name = Path(os.path.abspath(root)).name  # a link keeps its own name
+    # A link keeps its own name.
+    root_name = root.name if is_remote(root) else Path(os.path.abspath(root)).name
     by_slice: dict[int, list[Draft]] = defaultdict(list)
     for draft in drafts:
         by_slice[draft.slice_id].append(draft)
@@ -134,7 +136,7 @@ def _root_and_table(raw: Path, settings: InspectSettings) -> tuple[Path, Path | 
         )
     if settings.tile_table is not None:
         return raw, settings.tile_table
-    if not os.access(raw, os.R_OK | os.X_OK):
+    if not is_remote(raw) and not os.access(raw, os.R_OK | os.X_OK):
         raise InputError(f"{raw}: the folder cannot be read", remedy="change its permissions")
     beside = raw / TABLE_NAME
     return raw, beside if beside.is_file() else None

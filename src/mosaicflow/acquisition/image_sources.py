@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mosaicflow.errors import FormatError, MissingExtraError
+from mosaicflow.errors import FormatError, InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +22,7 @@ __all__ = [
     "ENTRY_POINTS",
     "SourceTile",
     "TileSource",
+    "check_reads_remotely",
     "has_source",
     "is_folder_tile",
     "refused_kinds",
@@ -144,6 +145,20 @@ def is_folder_tile(path: Path) -> bool:
     module = _BUILT_IN.get(_suffix(path.name), "")
     is_image = module in ("tiff_files", "picture_files")
     return has_source(path.name) and not is_image and path.is_dir()
+
+
+def check_reads_remotely(path: Path) -> None:
+    """Raise unless tiles of this kind are read where they lie behind an address.
+
+    Their readers open a file or a store of this machine; those of TIFF and pictures take any file.
+    """
+    module = _BUILT_IN.get(_suffix(path.name), "")
+    if has_source(path.name) and module not in ("tiff_files", "picture_files"):
+        raise InputError(
+            f"{path}: {_suffix(path.name)} files are read from a disk only; behind an address OCT"
+            " folders, TIFF and pictures are",
+            remedy="copy the acquisition to a disk of this machine first",
+        )
 
 
 def tile_rank(name: str) -> int:

@@ -25,11 +25,12 @@ def check_orientation(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typ
     """
     from mosaicflow.acquisition.read.orientation_check import better_orientation
     from mosaicflow.acquisition.read.orientation_check import check_orientation as compare
+    from mosaicflow.io.remote_files import at_address
 
-    found = found_in(raw, settings)
+    found, source = found_in(raw, settings), at_address(raw)
     found.raise_on_stop()
     configured = found.slices[0].reader.orientation
-    scores = compare(raw.parent if raw.is_file() else raw, found.slices)
+    scores = compare(source.parent if source.is_file() else source, found.slices)
     lines = [f"median correlation of the overlaps of {scores[0].n_pairs} pairs of tiles"]
     for score in scores:
         mark = "  configured" if score.orientation == configured else ""

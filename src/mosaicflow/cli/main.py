@@ -70,6 +70,10 @@ def main() -> None:
             from mosaicflow.cli.chain import run_stages
 
             sys.exit(exit_code_of_call(lambda: run_stages(sys.argv[2:])))
+        if sys.argv[1:2] == ["put-results"]:  # likewise, with an address and files
+            from mosaicflow.cli.put import put_results
+
+            sys.exit(exit_code_of_call(lambda: put_results(sys.argv[2:])))
         sys.exit(exit_code_of(_app()))
 
 

@@ -57,11 +57,11 @@ def run(  # one argument per option, as on the command line
     Parameters
     ----------
     raw : Path
-        Folder of the raw acquisition.
+        Folder of the raw acquisition, or its address (s3://, gs://).
     input : Path
         The same (also `input` in the parameters file).
     output : Path
-        Folder for all results (also `output` in the parameters file).
+        Folder for all results (also `output` in the parameters file); or an address (s3://, gs://).
     params_file : Path
         YAML file with parameters; the same file serves `nextflow run -params-file`.
     threads : int
@@ -108,11 +108,12 @@ def _plan(raw: Path, root: Path, parameters: Parameters, threads: int) -> int:
     from mosaicflow.cli.inspect import disk_lines, found_in
     from mosaicflow.engine.disk import say
     from mosaicflow.engine.plan import plan_run
+    from mosaicflow.engine.remote import split_output
 
     found = found_in(raw, parameters.for_stage("inspect_acquisition"))
     found.raise_on_stop()
     ids = sorted(one.slice_id for one in found.slices)
-    tasks = plan_run(raw.resolve(), root, ids, parameters, threads).tasks.values()
+    tasks = plan_run(raw.resolve(), split_output(root)[0], ids, parameters, threads).tasks.values()
     counts = Counter(task.stage for task in tasks)
     lines = [
         f"{len(ids)} slices in {raw}; would run in {root}, on {threads} threads:",
@@ -152,7 +153,8 @@ def _run(  # what the command line says
     notes = [f"warning: {note}" for note in result.notes]
     lines = [*notes, *result.closing, f"time      {result.seconds:.1f} s"]
     if as_json:
-        lines = [(root / "pipeline_info" / "run.json").read_text(encoding="utf-8").rstrip()]
+        record = result.root / "pipeline_info" / "run.json"
+        lines = [record.read_text(encoding="utf-8").rstrip()]
     say("\n".join(lines) + "\n", to="stdout")
     if result.bugs:
         say(

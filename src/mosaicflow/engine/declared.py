@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from mosaicflow.io.tables import SCHEMA
@@ -109,7 +108,10 @@ UNTOLD = frozenset({"on_end"})
 
 RUN_PARAMETERS: dict[str, EngineParameter] = {
     "input": EngineParameter(
-        None, Path | None, "Folder of the raw acquisition, or a tile table (CSV) in it."
+        None,
+        str | None,
+        "Folder of the raw acquisition, or a tile table (CSV) in it; also the address of one in a "
+        "bucket (s3:// or gs://), where OCT folders, TIFF and pictures are read.",
     ),
     "simulate": EngineParameter(
         "",

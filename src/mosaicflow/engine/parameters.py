@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.declared import ENGINE_PARAMETERS, PRESETS, RUN_PARAMETERS, UNTOLD
 from mosaicflow.errors import FormatError, ParameterError
+from mosaicflow.io.remote_files import at_address
 from mosaicflow.limits import choices_of, expected, is_folder, limit_of, plain_type
 from mosaicflow.stages._table import STAGES
 
@@ -227,7 +228,8 @@ def read_locations(path: Path | None, raw: Path | None, output: Path | None) -> 
         When either is missing.
     """
     loaded = _read_file(path)
-    return _location(path, "input", raw, loaded), _location(path, "output", output, loaded)
+    source = at_address(_location(path, "input", raw, loaded))
+    return source, _location(path, "output", output, loaded)
 
 
 def _location(path: Path | None, name: str, given: Path | None, loaded: Mapping[str, Any]) -> Path:

@@ -52,6 +52,7 @@ def plan_run(
     threads: int,
     *,
     channels: Mapping[str, Sequence[str]] | None = None,
+    volumes_at: str = "",
 ) -> Plan:
     """Lay out the work on the slices that were found.
 
@@ -69,12 +70,15 @@ def plan_run(
         Threads of the machine.
     channels : mapping, optional
         What is made beside the channel that is measured (see `channel_parts`).
+    volumes_at : str
+        Address that volumes are written to; empty: the output folder.
 
     Returns
     -------
     Plan
     """
     planner = _Planner(raw, root, parameters, threads, min(len(slice_ids), threads))
+    planner.volumes_at = volumes_at
     digits = parameters.setting("inspect_acquisition", "slice_digits")
     ids = [slice_label(number, digits) for number in slice_ids]
     for slice_id in ids:
@@ -96,6 +100,7 @@ class _Planner:
     ) -> None:
         self.raw = raw
         self.root = root
+        self.volumes_at = ""
         self.parameters = parameters
         self.threads = threads
         self.threads_each = max(1, threads // max(1, side_by_side))
@@ -272,7 +277,8 @@ class _Planner:
         profile, volume = names.PROFILE.of(), f"{self.volume}.ome.zarr"
         placed: Inputs = {"slices": slices, "alignment": names.ALIGNMENT.of()}
         self.add("estimate_depth_profile", "", placed, output=profile)
-        self.add("stack", "", {**placed, "depth_profile": profile}, output=volume)
+        drawn: Inputs = {**placed, "depth_profile": profile}
+        self.add("stack", "", drawn, output=volume, extra=self.volume_place(volume))
         self.exports(ids, volume, slices)
 
     def alignment(self, ids: Sequence[str]) -> None:
@@ -347,13 +353,19 @@ class _Planner:
             placed = {**placed, "depth_profile": profile}
         volume = f"{self.volume}.ome.zarr"
         drawn = names.channel_name(volume, part)
-        self.add("stack", of, placed, output=drawn, extra=channel)
+        # Cosine and sine are read again, to make the angle.
+        place = {} if is_angle(part) else self.volume_place(drawn)
+        self.add("stack", of, placed, output=drawn, extra={**channel, **place})
         if part.endswith("sin"):
             number = part.removesuffix("sin")
             cosine = names.channel_name(volume, f"{number}cos")
             joined = names.channel_name(volume, number)
             both: Inputs = {"cosine": cosine, "sine": drawn}
             self.add("join_angle", f"c{number}", both, output=joined)
+
+    def volume_place(self, volume: str) -> dict[str, str]:
+        """Say where a volume is written, where that is not here."""
+        return {"volume_at": f"{self.volumes_at}/{volume}"} if self.volumes_at else {}
 
     @property
     def volume(self) -> str:

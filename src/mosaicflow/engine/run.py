@@ -20,6 +20,7 @@ from mosaicflow.engine.ends import inspection_task, report_task
 from mosaicflow.engine.hold import hold
 from mosaicflow.engine.layout import LEDGER, RunFolder, is_kept
 from mosaicflow.engine.plan import plan_run
+from mosaicflow.engine.remote import check_remote, send_results, split_output, told_outputs
 from mosaicflow.engine.result import RunResult
 from mosaicflow.engine.running import running
 from mosaicflow.engine.schedule import run_plan
@@ -52,7 +53,7 @@ __all__ = ["OpenRun", "open_run", "run_pipeline"]
 
 
 def run_pipeline(
-    raw: Path, root: Path, parameters: Parameters, threads: int, telling: Telling = "all"
+    raw: Path, output: Path, parameters: Parameters, threads: int, telling: Telling = "all"
 ) -> RunResult:
     """Turn a raw acquisition into a volume.
 
@@ -60,9 +61,10 @@ def run_pipeline(
     ----------
     raw : Path
         Raw folder.
-    root : Path
+    output : Path
         Output folder; made when absent. Work of an earlier run in it is reused where inputs,
-        parameters and version are the same.
+        parameters and version are the same. Of an address (s3://, gs://) that is a folder of its
+        last name here; volumes are written to the address, all else is sent there at the end.
     parameters : Parameters
         Settings of the run.
     threads : int
@@ -79,16 +81,18 @@ def run_pipeline(
     MosaicflowError
         When the input cannot be used at all, or a stage that needs all slices fails.
     """
-    with open_run(raw, root, parameters, threads, telling) as run:
+    with open_run(raw, output, parameters, threads, telling) as run:
         return run.through(parameters)
 
 
 @contextmanager
 def open_run(
-    raw: Path, root: Path, parameters: Parameters, threads: int, telling: Telling
+    raw: Path, output: Path, parameters: Parameters, threads: int, telling: Telling
 ) -> Iterator[OpenRun]:
     """Take the output folder for this process alone, and start the workers; see `run_pipeline`."""
     start = time.perf_counter()
+    root, address = split_output(output)
+    check_remote(address, parameters)
     check_folders(raw, root)
     check_source(parameters, root)
     folder = RunFolder(root)
@@ -99,7 +103,7 @@ def open_run(
         Workers(threads, threads) as workers,
     ):
         workers.warm_up()  # their libraries load while the inspection runs
-        yield OpenRun(raw, folder, workers, threads, telling, start)
+        yield OpenRun(raw, folder, workers, threads, telling, start, address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ class OpenRun:
         What to say while it goes on.
     start_s : float
         When it began, by `time.perf_counter`.
+    address : str
+        Where results are sent; empty: they stay in the folder.
     """
 
     raw: Path
@@ -128,6 +134,7 @@ class OpenRun:
     threads: int
     telling: Telling
     start_s: float
+    address: str = ""
 
     def through(
         self, parameters: Parameters, *, held: Collection[int] = (), provisional: str = ""
@@ -167,6 +174,8 @@ class OpenRun:
         facts = {**self._facts(seconds, outcomes), "provisional": provisional}
         outputs, page = self._report(volume.name, keep, parameters, facts)
         outcomes = (*outcomes, page)
+        if self.address and not provisional:
+            send_results(folder, self.address, all_outputs(root))
         record = read_document(folder.path(names.RECORD.of()))
         return RunResult(
             root=root,
@@ -180,7 +189,9 @@ class OpenRun:
             outputs=outputs,
             outcomes=outcomes,
             seconds=seconds,
-            closing=tuple(line.replace(OUTPUT, str(root)) for line in record["closing"]),
+            closing=tuple(
+                line.replace(OUTPUT, self.address or str(root)) for line in record["closing"]
+            ),
             status=record["verdict"]["status"],
             is_refused=record["verdict"]["failed"],
             notes=notes,
@@ -191,7 +202,9 @@ class OpenRun:
         counts = {z: one.n_channels for z, one in slices.items()}
         channels = channel_parts(counts, parameters)
         raw, root = self.raw.resolve(), self.folder.root
-        return plan_run(raw, root, ids, parameters, self.threads, channels=channels)
+        return plan_run(
+            *(raw, root, ids, parameters, self.threads), channels=channels, volumes_at=self.address
+        )
 
     def _report(
         self, volume: str, keep: str, parameters: Parameters, facts: Mapping[str, Any]
@@ -199,7 +212,7 @@ class OpenRun:
         """Write the page about all outputs, and remove those that are not kept."""
         root = self.folder.root
         made = all_outputs(root)
-        outputs = tuple(name for name in made if is_kept(name.rpartition("/")[2], keep))
+        outputs = told_outputs([n for n in made if is_kept(n.rpartition("/")[2], keep)])
         told = write_facts(self.folder, volume, outputs, parameters, facts)
         page = self.workers.run(report_task(root, told, made, parameters))
         drop_outputs(root, keep)
@@ -210,7 +223,7 @@ class OpenRun:
         return {
             "threads": self.threads,
             "input": str(self.raw.resolve()),
-            "output": str(self.folder.root.resolve()),
+            "output": self.address or str(self.folder.root.resolve()),
             "python": platform.python_version(),
             "seconds": round(seconds, 1),
             "stages": _by_stage(outcomes),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.acquisition.disk import readable_size
-from mosaicflow.acquisition.read.reading import read_tile
+from mosaicflow.acquisition.read.reading import read_tile, tile_here
 from mosaicflow.errors import InputError, MosaicflowError
+from mosaicflow.io.remote_files import at_address
 from mosaicflow.io.zarr.codecs import compressed_bytes
 from mosaicflow.mosaic.resampling import resample_tile, resampled_length
 
@@ -109,7 +110,8 @@ def measured_shares(
     Shares or None
         None where none of them can be read; the stages say why.
     """
-    root = raw.parent if raw.is_file() else raw
+    source = at_address(raw)
+    root = source.parent if source.is_file() else source
     name = parameters.setting("create_mosaic_grid", "compressor")
     places = [(one, tile) for one in slices if not one.failure for tile in one.used.values()]
     chosen = np.unique(np.linspace(0, len(places) - 1, 2 * _TILES_READ + 1)[1::2].round())
@@ -117,7 +119,8 @@ def measured_shares(
     for one, tile in (places[int(n)] for n in chosen if places):
         values = np.empty(one.tile_shape, np.float32)
         try:
-            read_tile(root, one, tile, values)
+            with tile_here(root, tile) as here:
+                read_tile(here, one, tile, values)
         except (MosaicflowError, OSError):
             continue
         small = resample_tile(values, _working_shape(one, parameters))

@@ -17,6 +17,7 @@ from mosaicflow.errors import ParameterError
 from mosaicflow.io.checksums import DamageError, checksum
 from mosaicflow.io.disk import sync
 from mosaicflow.io.tables import SCHEMA, write_document
+from mosaicflow.io.upload import ADDRESS_SUFFIX
 from mosaicflow.stages._table import STAGES, run_stage
 
 if TYPE_CHECKING:
@@ -142,10 +143,20 @@ def _up_to_date(task: Task, state: Mapping[str, Any], key: str | None) -> bool:
     if task.stage == "inspect_acquisition":  # the raw folder itself is what may have changed
         return False
     outputs = state["outputs"]
-    if task.output and RunFolder.place(task.output) not in outputs:
+    address = task.settings.get("volume_at", "")
+    wanted = f"{task.output}{ADDRESS_SUFFIX}" if address else task.output
+    if wanted and RunFolder.place(wanted) not in outputs:
         return False  # the same result is now wanted under another name
+    if address and not _is_there(address):
+        return False
     is_same = state["key"] is not None if task.held else state["key"] == key
     return key is not None and is_same and None not in outputs.values()
+
+
+def _is_there(address: str) -> bool:
+    from mosaicflow.io.zarr import is_finished
+
+    return is_finished(address)
 
 
 def _changes(task: Task, folder: RunFolder) -> tuple[list[Change], Mapping[str, Any]]:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from mosaicflow.errors import FormatError
 from mosaicflow.io.lengths import micrometers_per_unit
+from mosaicflow.io.remote_files import is_remote
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,7 +130,8 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
     """Open a TIFF so that only its own pages count, whatever other files its metadata names."""
     import tifffile
 
-    return tifffile.TiffFile(path, _multifile=False)
+    source = path.open("rb") if is_remote(path) else path
+    return tifffile.TiffFile(source, _multifile=False)
 
 
 def describe_tiff(file: tifffile.TiffFile, chosen: int | None = None) -> TiffImage:

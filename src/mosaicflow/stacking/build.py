@@ -15,7 +15,9 @@ from mosaicflow.alignment.solution import Alignment, fit_canvas, frame_of
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.blocks import PlaneSpanBlock, VolumeBlock
 from mosaicflow.io.tables import SCHEMA, read_document
+from mosaicflow.io.upload import address_file
 from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct
+from mosaicflow.names import stem_of
 from mosaicflow.reasons import Skip
 from mosaicflow.slices.stored import SliceStore, open_slice
 from mosaicflow.stacking.channel import of_channel
@@ -83,11 +85,13 @@ def stack_slices(
     *,
     store: StoreOptions,
     threads: int,
+    volume_at: str = "",
 ) -> None:
-    """Write the volume and everything beside it."""
+    """Write the volume, there or at an address, and everything beside it."""
     slices, alignment = inputs.slices, inputs.alignment
+    volume = volume_at or output
     for path in slices:
-        check_distinct(output, path)
+        check_distinct(volume, path)
     stores = [open_slice(path) for path in slices]
     solved = Alignment.from_json(read_document(alignment), alignment.name)
     solved = of_channel(solved, stores, inputs.channel, report)
@@ -105,7 +109,7 @@ def stack_slices(
     block = _block(solved, plans, balanced, report, intensity=intensity_record(profile))
     block |= {"channel": inputs.channel} if inputs.channel else {}
     writer = AnalysisOmeZarrWriter(
-        output,
+        volume,
         shape=(solved.n_planes, *solved.canvas_yx),
         dtype=np.float32,
         attrs=block,
@@ -119,8 +123,10 @@ def stack_slices(
     drawn = DrawnVolume(solved, plans, seams, matches, balanced, levels)
     write_tables(drawn, output.parent, inputs.channel)
     report_volume(report, drawn, is_light=settings.is_light)
+    if volume_at:
+        address_file(output, volume_at)
     if settings.preview:
-        write_preview(output)
+        write_preview(volume, output.with_name(f"{stem_of(output.name)}.png"))
 
 
 def _resume_key(report: StageReport, shape: Sequence[int]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mosaicflow.io.zarr.location import StorePath
     from mosaicflow.io.zarr.reader import LevelReader
 
 __all__ = ["orthogonal_montage", "write_preview"]
@@ -87,13 +88,13 @@ def _middle_plane(level: LevelReader) -> NDArray[np.float32]:
     return plane
 
 
-def write_preview(output: Path) -> None:
+def write_preview(volume: StorePath, target: Path) -> None:
     """Draw the three central planes of the finest level that fits on a screen."""
     from PIL import Image
 
-    shapes = [level.shape for level in read_omezarr_info(output).levels]
+    shapes = [level.shape for level in read_omezarr_info(volume).levels]
     fitting = [number for number, shape in enumerate(shapes) if max(shape) <= 1024]
-    level = open_level(output, fitting[0] if fitting else len(shapes) - 1)
+    level = open_level(volume, fitting[0] if fitting else len(shapes) - 1)
     _, y, x = (n // 2 for n in level.shape)
     pitch = level.resolution_mm
     picture = orthogonal_montage(
@@ -103,7 +104,6 @@ def write_preview(output: Path) -> None:
         z_over_lateral=pitch[0] / pitch[2],
         longest_px=sys.maxsize,
     )
-    name = output.name.removesuffix(".ome.zarr") + ".png"
     step = -(-max(picture.shape) // _PREVIEW_PX)
     thin = np.ascontiguousarray(picture[::step, ::step])
-    save_picture(output.with_name(name), Image.fromarray(thin), 1000 * pitch[2] * step)
+    save_picture(target, Image.fromarray(thin), 1000 * pitch[2] * step)

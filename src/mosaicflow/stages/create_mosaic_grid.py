@@ -75,12 +75,14 @@ def create_mosaic_grid(
     from mosaicflow.acquisition.read.grid_build import GridBuild, check_sample_type, marker_finder
     from mosaicflow.acquisition.tiles import read_slice_tiles
     from mosaicflow.errors import InputError
+    from mosaicflow.io.remote_files import at_address
 
     found = read_slice_tiles(tiles)
     wanted = Channel.parse(channel)
     if found.failure:
         raise InputError(found.failure, remedy=found.remedy)
-    root = raw.parent if raw.is_file() else raw
+    source = at_address(raw)
+    root = source.parent if source.is_file() else source
     check_sample_type(root, found)
     settings = GalvoSettings(fix_galvo_shift, galvo_confidence_threshold, detect_galvo)
     find_marker = marker_finder(root, found) if fix_camera_shift else None

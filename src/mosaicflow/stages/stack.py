@@ -31,6 +31,7 @@ def stack(
     alignment: Path,
     output: Path,
     channel: Wired = "",
+    volume_at: Wired = "",
     depth_profile: Path | None = None,
     stack_blend_enabled: bool = True,
     stack_blend_depth_um: Annotated[float, FROM_0] = 50.0,
@@ -60,6 +61,9 @@ def stack(
         Channel of these slices where it is not the one that was aligned, such as 1: slices that it
         lacks are left out, and tables are called z_matches_c1.csv and so on. 1cos and 1sin are no
         brightness, and are drawn as they are.
+    volume_at : str
+        Address in a bucket (s3:// or gs://) that the volume is written to instead, chunk by chunk;
+        a file with this address (3d_volume.ome.zarr.address) then takes its place here.
     depth_profile : Path | None
         Brightness below a block face, applied in place of what normalize did to each slice
         (depth_profile.json); without it the slices are drawn as they are.
@@ -105,5 +109,8 @@ def stack(
         preview=stack_preview,
     )
     inputs = StackInputs(slices, alignment, depth_profile, channel)
-    stack_slices(inputs, output, settings, report, store=store, threads=threads)
+    stack_slices(
+        inputs, output, settings, report, store=store, threads=threads,
+        volume_at=volume_at,
+    )  # fmt: skip
     report.write(output)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mosaicflow.acquisition.drafts import with_retries
+from mosaicflow.io.remote_files import scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ def _archived(metadata: Path, name: str) -> Iterator[TileFolder]:
 
 
 def _folders(parent: Path) -> list[str]:
-    with with_retries(lambda: os.scandir(parent)) as entries:
+    with with_retries(lambda: scan(parent)) as entries:
         return sorted(e.name for e in entries if not e.name.startswith(".") and _is_folder(e))
 
 
@@ -106,7 +107,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _children(parent: Path, prefix: str, number: int | None, layout: str) -> Iterator[TileFolder]:
     try:
-        with with_retries(lambda: os.scandir(parent)) as entries:
+        with with_retries(lambda: scan(parent)) as entries:
             listed = list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return

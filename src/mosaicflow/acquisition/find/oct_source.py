@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from mosaicflow.acquisition.find.oct_folders import TileFolder, find_tile_folder
 from mosaicflow.acquisition.find.scan_info import ScanInfo, parse_scan_info
 from mosaicflow.acquisition.tiles import Geometry, RawFile
 from mosaicflow.errors import FormatError, InputError
+from mosaicflow.io.remote_files import scan
 from mosaicflow.io.tables import read_json
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _regular_bytes(path: Path) -> bytes:
 
 
 def _bin_files(path: Path) -> tuple[RawFile, ...]:
-    with with_retries(lambda: os.scandir(path)) as entries:
+    with with_retries(lambda: scan(path)) as entries:
         found = []
         for entry in entries:
             match = _BIN.fullmatch(entry.name)

@@ -9,6 +9,7 @@ import numpy as np
 from mosaicflow.acquisition.image_header import ImageHeader
 from mosaicflow.acquisition.image_sources import SourceTile
 from mosaicflow.errors import FormatError
+from mosaicflow.io.remote_files import is_remote
 from mosaicflow.io.tiff_pages import COARSEST_PRINT_PITCH_UM, grey_planes
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _opened(path: Path) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image = Image.open(path)
+        image = Image.open(path.open("rb") if is_remote(path) else path)
     except (UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise FormatError(f"is not a usable picture ({error})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -16,6 +16,7 @@ from mosaicflow.acquisition.image_sources import is_folder_tile
 from mosaicflow.acquisition.place.file_names import FileNames
 from mosaicflow.acquisition.place.lattice import index_positions
 from mosaicflow.errors import InputError
+from mosaicflow.io.remote_files import is_remote
 from mosaicflow.io.tables import read_csv
 from mosaicflow.names import parse_slice_id
 
@@ -69,6 +70,8 @@ def collect_table_tiles(
 
 
 def _check_inside(root: Path, paths: Iterable[str], table: Path) -> None:
+    if is_remote(root):  # where there are no links
+        return
     whole = root.resolve()
     for path in paths:
         target = Path(os.path.realpath(root / path))
@@ -101,7 +104,9 @@ def _row(root: Path, row: Mapping[str, str], place: str) -> Draft:
 
 def _found(root: Path, listed: str) -> str:
     """Return a path as the disk has it: a table may spell it the way another system does."""
-    if not listed or listed.startswith("/") or ".." in listed or os.path.lexists(root / listed):
+    if not listed or listed.startswith("/") or ".." in listed:
+        return listed
+    if (root / listed).exists() if is_remote(root) else os.path.lexists(root / listed):
         return listed
     folder = root
     for part in (p for p in listed.replace("\\", "/").split("/") if p not in ("", ".")):

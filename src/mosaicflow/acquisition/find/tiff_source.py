@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mosaicflow.acquisition.drafts import Draft, raw_file, with_retries
 from mosaicflow.acquisition.find import tiff_files
 from mosaicflow.acquisition.image_sources import (
+    check_reads_remotely,
     has_source,
     is_folder_tile,
     source_of,
@@ -19,6 +20,7 @@ from mosaicflow.acquisition.place.file_names import FileNames
 from mosaicflow.acquisition.place.image_places import ImageFolder, listed_tiles, place_images
 from mosaicflow.acquisition.tiles import Geometry, RawFile
 from mosaicflow.errors import FormatError, MissingExtraError
+from mosaicflow.io.remote_files import is_remote
 from mosaicflow.io.tables import natural_order
 
 if TYPE_CHECKING:
@@ -192,6 +194,8 @@ def _scanned(
     draft: Draft, path: Path, series: Sequence[int], log: ProblemLog
 ) -> Sequence[SourceTile]:
     """Describe the tiles of a file, or the one of a folder; a file that cannot be is skipped."""
+    if is_remote(path):
+        check_reads_remotely(path)
     try:
         if is_folder_tile(path):
             draft.files = _files_below(path)

@@ -18,7 +18,7 @@ from mosaicflow.acquisition.read.content import (
     is_implausible,
 )
 from mosaicflow.acquisition.read.raw_check import is_staged_copy, seal_tile, tile_states
-from mosaicflow.acquisition.read.reading import read_tile, sample_bscans
+from mosaicflow.acquisition.read.reading import read_tile, sample_bscans, tile_here
 from mosaicflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -138,11 +138,12 @@ class GridBuild:
         try:
             before = tile_states(self.root, tile, staged=self._staged)
             marker = tile_marker(self.root, self.tiles, tile) if self.fix_camera_shift else None
-            read_tile(
-                self.root, self.tiles, tile, out,
-                aline_shift=self.aline_shift, marker=marker, channel=self.channel,
-            )  # fmt: skip
-            sealed = seal_tile(self.root, tile, before, staged=self._staged)
+            with tile_here(self.root, tile) as here:
+                read_tile(
+                    here, self.tiles, tile, out,
+                    aline_shift=self.aline_shift, marker=marker, channel=self.channel,
+                )  # fmt: skip
+                sealed = seal_tile(self.root, tile, before, staged=self._staged, read=here)
         except (OSError, InputError) as error:
             text = getattr(error, "strerror", None) or str(error)
             log.add("unreadable_tile", "skip", f"cannot be read ({text})", **place)  # type: ignore[arg-type]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.acquisition.drafts import with_retries
-from mosaicflow.acquisition.read.reading import tile_folder
+from mosaicflow.acquisition.read.reading import tile_folder, tile_here
 from mosaicflow.errors import InputError
 from mosaicflow.io.checksums import checksum
+from mosaicflow.io.remote_files import at_address, is_remote
 from mosaicflow.threads import map_threads
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def _changed(path: Path, when: str) -> InputError:
     return InputError(f"{path.name} changed {when}", remedy="start again when all data is written")
 
 
-def seal_tile(root: Path, tile: Tile, before: list[State], *, staged: bool = False) -> list[State]:
+def seal_tile(
+    root: Path, tile: Tile, before: list[State], *, staged: bool = False, read: Path | None = None
+) -> list[State]:
     """Take the checksums of a tile's files, just read, and see that nothing changed meanwhile.
 
     Parameters
@@ -79,6 +82,8 @@ def seal_tile(root: Path, tile: Tile, before: list[State], *, staged: bool = Fal
         As for `tile_states`.
     before : list of dict
         What that gave before the tile was read.
+    read : Path, optional
+        Raw folder of this machine that it was read from, where `root` is behind an address.
 
     Returns
     -------
@@ -90,7 +95,7 @@ def seal_tile(root: Path, tile: Tile, before: list[State], *, staged: bool = Fal
     InputError
         When a file changed while it was read, or is not the one that was inspected by content.
     """
-    sums = [checksum(root / state["path"]) for state in before]
+    sums = [checksum((read or root) / state["path"]) for state in before]
     after = tile_states(root, tile, staged=staged)
     for file, old, new, found in zip(tile.files, before, after, sums, strict=True):
         if old != new:
@@ -112,14 +117,16 @@ def with_content(raw: Path, tiles: SliceTiles, threads: int) -> SliceTiles:
     threads : int
         Tiles read at the same time.
     """
-    root = raw.parent if raw.is_file() else raw
+    source = at_address(raw)
+    root = source.parent if source.is_file() else source
 
     def add(tile: Tile) -> Tile:
-        folder = tile_folder(root, tile)
-        files = tuple(
-            replace(file, crc32c=with_retries(partial(checksum, folder / file.name)))
-            for file in tile.files
-        )
+        with tile_here(root, tile) as here:
+            folder = tile_folder(here, tile)
+            files = tuple(
+                replace(file, crc32c=with_retries(partial(checksum, folder / file.name)))
+                for file in tile.files
+            )
         return replace(tile, files=files)
 
     read = map_threads(lambda tile: add(tile) if tile.is_used else tile, tiles.tiles, threads)
@@ -131,7 +138,7 @@ def is_staged_copy(root: Path, tiles: SliceTiles) -> bool:
 
     Their times are those of the copying. One file whose time agrees shows that they are not.
     """
-    if not Path(os.path.realpath(root)).is_relative_to(os.path.realpath(".")):
+    if is_remote(root) or not Path(os.path.realpath(root)).is_relative_to(os.path.realpath(".")):
         return False
     for tile in tiles.used.values():
         for file in tile.files:

@@ -18,11 +18,34 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-__all__ = ["PatientStore"]
+__all__ = ["NamedStore", "PatientStore"]
 
 # Indexes of shards kept, in bytes: 130 000 chunks at 16 bytes each. Half of it fetches the index of
 # a shard again when a view spans that many chunks; twice of it only takes memory.
 _INDEX_BYTES = 2 << 20
+
+
+class NamedStore(FsspecStore):
+    """Says which address an error of the network is about, also one of writing."""
+
+    address: str
+
+    def call(self, address: str) -> Self:
+        """Set what an error says it is about."""
+        self.address = address
+        return self
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return a file, or a part of it; None where it does not exist (called by zarr)."""
+        with reaching(self.address):
+            return await super().get(key, prototype, byte_range)
+
+    async def set(self, key: str, value: Buffer, byte_range: tuple[int, int] | None = None) -> None:
+        """Write a file (called by zarr)."""
+        with reaching(self.address):
+            await super().set(key, value, byte_range)
 
 
 class PatientStore(FsspecStore):

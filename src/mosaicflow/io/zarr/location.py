@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mosaicflow.errors import FormatError, StoreError
 from mosaicflow.io.zarr.errors import reaching
-from mosaicflow.io.zarr.remote import ask, filesystem_of, remote_store
+from mosaicflow.io.zarr.remote import SentFile, ask, filesystem_of, remote_store
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -142,6 +142,10 @@ class Location:
             filesystem, path = filesystem_of(self.address, anonymous=self.anonymous)
             with reaching(self.address):
                 if filesystem.exists(path):
+                    # First what makes it count: half of a store must not look whole.
+                    for name in _METADATA_NAMES[:2]:
+                        if filesystem.exists(f"{path}/{name}"):
+                            filesystem.rm_file(f"{path}/{name}")
                     filesystem.rm(path, recursive=True)
         elif self.path.is_symlink() or self.path.is_file():
             self.path.unlink()
@@ -222,12 +226,12 @@ class Location:
             return {}
         return {f"{name}/zarr.json" if is_v3 else name: entry for name, entry in entries.items()}
 
-    def open_new(self, name: str) -> IO[bytes]:
+    def open_new(self, name: str) -> IO[bytes] | SentFile:
         """Open a member for writing from its start; folders are made as needed."""
         if self.is_url:
             filesystem, path = filesystem_of(self.address, anonymous=self.anonymous)
-            opened: IO[bytes] = filesystem.open(f"{path}/{self.key(name)}", "wb")
-            return opened
+            key = self.key(name)
+            return SentFile(f"{self.address}/{key}", filesystem, f"{path}/{key}")
         file = self.path / self.key(name)
         file.parent.mkdir(parents=True, exist_ok=True)
         return file.open("wb")

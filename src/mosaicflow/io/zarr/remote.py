@@ -9,9 +9,12 @@ from mosaicflow.errors import MissingExtraError, ParameterError, StoreError
 from mosaicflow.io.zarr.errors import reaching
 
 if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
     from zarr.storage import FsspecStore
 
-__all__ = ["ask", "check_ranges", "filesystem_of", "remote_store"]
+__all__ = ["SentFile", "ask", "check_ranges", "filesystem_of", "remote_store"]
 
 # Asynchronous file systems do not close their sessions, and complain when they are collected.
 _OPENED: dict[int, Any] = {}
@@ -65,12 +68,13 @@ def remote_store(
     anonymous : bool, optional
         Whether a bucket is asked without credentials.
     """
-    from zarr.storage import FsspecStore
-
     filesystem_of(url, anonymous=anonymous)  # explains what is missing
     options = _storage_options(anonymous)
     if patience_s is None:
-        store = FsspecStore.from_url(url, storage_options=options, read_only=read_only)
+        from mosaicflow.io.zarr._patient import NamedStore
+
+        named = NamedStore.from_url(url, storage_options=options, read_only=read_only)
+        store: FsspecStore = cast("NamedStore", named).call(url)
     else:
         from mosaicflow.io.zarr._patient import PatientStore
 
@@ -80,6 +84,43 @@ def remote_store(
         atexit.register(_close_sessions)
     _OPENED[id(store.fs)] = store.fs
     return store
+
+
+class SentFile:
+    """A file that is written behind an address: as a whole, or not at all.
+
+    Parameters
+    ----------
+    url : str
+        What an error says it is about.
+    filesystem, path
+        From `filesystem_of`.
+    """
+
+    def __init__(self, url: str, filesystem: Any, path: str) -> None:  # noqa: ANN401  # untyped
+        self._url = url
+        with reaching(url):
+            self._file = filesystem.open(path, "wb")
+
+    def write(self, data: bytes) -> int:
+        """Send some more."""
+        with reaching(self._url):
+            return int(self._file.write(data))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            with reaching(self._url):
+                self._file.close()
+        else:  # closing would make a file of what was sent so far
+            self._file.discard()
 
 
 def check_ranges(url: str, member: str, patience_s: float | None = None) -> None:
