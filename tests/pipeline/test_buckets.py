@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 # Sharded, as docs/running.md recommends it for buckets.
 OPTIONS = ("--ngff_version", "0.5", "--keep", "final")
 # What holds times, the engine or the place.
-OWN = (".metrics.json", ".crc32c.json", "run.json", "report.html", "README.txt", "crate.json")
+OWN = (
+    ".metrics.json",
+    ".crc32c.json",
+    "run.json",
+    "report.html",
+    "README.txt",
+    "ro-crate-metadata.json",
+)
 
 
 def run(made, output: object, source: object, folder: Path, **more: str):
@@ -57,6 +64,7 @@ def kept(files: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_run_of_a_bucket_is_that_of_a_folder_with_faults_on_the_way(
     acquisition, bucket, tmp_path, monkeypatch
 ):
@@ -100,6 +108,7 @@ def test_a_run_of_a_bucket_is_that_of_a_folder_with_faults_on_the_way(
     assert not [line for line in bucket.asked if line.startswith("PUT") and "/c/" in line]
 
 
+@pytest.mark.slow
 def test_a_bucket_that_stays_away_leaves_no_volume_that_looks_whole(
     acquisition, bucket, tmp_path, monkeypatch
 ):

@@ -32,8 +32,8 @@ OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
 # Parameters of the workflow that no stage reads; some are read, and declared, by nextflow.config.
 IN_CONFIG = {"output", "publish_mode", "container"}
 OF_THE_WORKFLOW = set(RUN_PARAMETERS)
-# Modules that are no stage: they make data up, or run several stages.
-NO_STAGES = {"simulate", "run_stages"}
+# Modules that are no stage: they make data up, run several stages, or send results to a bucket.
+NO_STAGES = {"simulate", "run_stages", "put_results"}
 
 
 @cache
