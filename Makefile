@@ -27,6 +27,7 @@ lint: $(VENV)/.test
 docs: $(VENV)/.runtime
 	$(BIN)/python docs/generate_parameters.py
 	$(BIN)/python docs/generate_modules.py
+	$(BIN)/python docs/generate_pages.py
 
 # Needs uv; the files hold hashes and no address. What is installed is what is tested: the tests
 # hold more packages, which may need older ones.

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 # Also where a test loads this file by its path.
 sys.path.insert(0, str(Path(__file__).parent))
-from sealing import SEAL, is_edited, refused, seal
+from sealing import SEAL, seal, write_all
 
 ROOT = Path(__file__).parents[1]
 VERSIONS = (
     "    tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions"
 )
 MODULE_HEAD = f"// Written by docs/generate_modules.py from the contract of the stage; {SEAL}."
+COMMAND_HEAD = f"# Written by docs/generate_modules.py from the list of stages; {SEAL}."
 HEAD = f"# Written by docs/generate_modules.py from the stage and its module; {SEAL}.\n"
 # What a workflow gives every stage is no input of its own.
 _COMMON = frozenset({"threads", "store", "options", "output", "output_dir"})
@@ -115,7 +116,7 @@ def render_command(stage: str) -> str:
     """Write the command of a stage."""
     purpose = import_module(f"mosaicflow.stages.{stage}").__doc__.splitlines()[0]
     call = f'from mosaicflow.cli import stage_command\n\nstage_command("{stage}")\n'
-    return f'#!/usr/bin/env python3\n"""{purpose}"""\n\n{call}'
+    return seal(f'#!/usr/bin/env python3\n{COMMAND_HEAD}\n"""{purpose}"""\n\n{call}')
 
 
 def is_plain(contract: Contract) -> bool:
@@ -186,23 +187,5 @@ def _file(pattern: str) -> str:
     return f"{stem}${{suffixOf(settings)}}{pattern.removeprefix(stem)}".replace("{z}", "z${id}")
 
 
-def main() -> int:
-    """Write the files, or only compare them."""
-    wanted = render_all()
-    stale = [p for p, text in wanted.items() if not p.is_file() or p.read_text("utf-8") != text]
-    if "--check" in sys.argv[1:]:
-        for path in stale:
-            sys.stderr.write(f"{path}: out of date, run python docs/generate_modules.py\n")
-        return 1 if stale else 0
-    if refused([p for p in stale if p.is_file() and is_edited(p.read_text(encoding="utf-8"))]):
-        return 1
-    for path in stale:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted[path], encoding="utf-8")
-        if path.suffix == ".py":
-            path.chmod(0o755)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_all("docs/generate_modules.py", render_all()))

@@ -18,7 +18,7 @@ import textwrap
 import typing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mosaicflow.engine.declared import (
     ENGINE_PARAMETERS,
@@ -48,12 +48,9 @@ from mosaicflow.names import (
 from mosaicflow.stages._contract import chosen_of
 from mosaicflow.stages._table import STAGES
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 # Also where a test loads this file by its path.
 sys.path.insert(0, str(Path(__file__).parent))
-from sealing import SEAL, is_edited, refused, seal
+from sealing import SEAL, is_edited, seal, write_all
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^params \{.*?^\}", flags=re.S | re.M)
@@ -387,30 +384,15 @@ def render_all() -> dict[Path, str]:
     }
 
 
-def edited_by_hand(paths: Iterable[Path]) -> list[Path]:
-    """List those of the generated files that hold an edit which writing them would lose."""
-    found = []
-    for path in paths:
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        block = BLOCK.search(text) if path.suffix == ".nf" else None
-        if is_edited(block[0] if block else text):
-            found.append(path)
-    return found
+def holds_edit(text: str) -> bool:
+    """Whether somebody edited what is generated of a file; of main.nf that is one block."""
+    block = BLOCK.search(text)
+    return is_edited(block[0] if block else text)
 
 
 def main() -> int:
     """Write the files, or only compare them."""
-    wanted = render_all()
-    stale = [p for p, text in wanted.items() if not p.is_file() or p.read_text("utf-8") != text]
-    if "--check" in sys.argv[1:]:
-        for path in stale:
-            sys.stderr.write(f"{path}: out of date, run python docs/generate_parameters.py\n")
-        return 1 if stale else 0
-    if refused(edited_by_hand(stale)):
-        return 1
-    for path in stale:
-        path.write_text(wanted[path], encoding="utf-8")
-    return 0
+    return write_all("docs/generate_parameters.py", render_all(), holds_edit)
 
 
 if __name__ == "__main__":

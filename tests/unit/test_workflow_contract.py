@@ -37,10 +37,8 @@ NO_STAGES = {"simulate", "run_stages", "put_results"}
 
 
 @cache
-def _generator():
-    spec = importlib.util.spec_from_file_location(
-        "generate_parameters", ROOT / "docs" / "generate_parameters.py"
-    )
+def _generator(name="generate_parameters"):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -84,11 +82,13 @@ def _settings() -> dict[str, object]:
     }
 
 
-def test_generated_files_are_up_to_date():
-    for path, text in _generator().render_all().items():
-        assert path.read_text(encoding="utf-8") == text, (
-            f"{path.name}: run python docs/generate_parameters.py"
-        )
+GENERATORS = ("generate_parameters", "generate_modules", "generate_pages")
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generated_files_are_up_to_date(name):
+    for path, text in _generator(name).render_all().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run python docs/{name}.py"
 
 
 def test_the_workflow_declares_exactly_the_settings_of_the_stages():
@@ -272,15 +272,9 @@ def test_labels_have_resources():
     assert len(known) <= 6
 
 
-def test_descriptions_of_modules_are_up_to_date():
-    spec = importlib.util.spec_from_file_location("modules", ROOT / "docs/generate_modules.py")
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
+def test_a_module_and_its_description_follow_a_contract():
+    generator = _generator("generate_modules")
     wanted = generator.render_all()
-    for path, text in wanted.items():
-        assert path.read_text(encoding="utf-8") == text, (
-            f"{path}: run python docs/generate_modules.py"
-        )
     assert {ROOT / "bin" / f"{stage}.py" for stage in STAGES} <= set(wanted)
     contract = STAGES["correct_axial"].contract
     module = MODULES / "correct_axial" / "main.nf"
@@ -327,30 +321,44 @@ def _of(one: Contract, changed: Contract, options: dict[str, Option]) -> dict[st
     return options if one is changed else _OPTIONS(one)
 
 
-def test_the_generator_refuses_to_write_over_an_edit_by_hand(monkeypatch, tmp_path):
-    for path, text in _generator().render_all().items():
-        (tmp_path / path.name).write_text(text, encoding="utf-8")
-    old = tmp_path / "contracts.nf"  # as an older contract made it: not an edit
-    assert _generator().edited_by_hand(tmp_path.iterdir()) == []
-    for name, was, now in (
+EDITS = {
+    "generate_parameters": (
         ("main.nf", "crop_depth_um: Float = 600.0", "crop_depth_um: Float = 500.0"),
         ("nextflow_schema.json", '"default": 600.0', '"default": 500.0'),
-        ("contracts.nf", "'crop_depth_um', ", ""),
-        ("parameters.md", "`600.0`", "`500.0`"),
-    ):
-        file = tmp_path / name
-        text = file.read_text(encoding="utf-8")
-        assert was in text
-        file.write_text(text.replace(was, now), encoding="utf-8")
-    assert {path.name for path in _generator().edited_by_hand(tmp_path.iterdir())} == {
-        "main.nf", "nextflow_schema.json", "contracts.nf", "parameters.md"
-    }  # fmt: skip
-    monkeypatch.setattr(_generator(), "render_all", lambda: {old: "new"})
-    monkeypatch.setattr(sys, "argv", ["generate_parameters.py"])
-    with contextlib.redirect_stderr(io.StringIO()) as complaints:
-        assert _generator().main() == 1
-    assert "was edited by hand" in complaints.getvalue()
-    assert old.read_text(encoding="utf-8") != "new"
+        ("docs/parameters.md", "`600.0`", "`500.0`"),
+        ("functions/contracts.nf", "'crop_depth_um', ", ""),
+    ),
+    "generate_modules": (
+        ("bin/stack.py", 'stage_command("stack")', 'stage_command("export")'),
+        ("modules/correct_axial/main.nf", "label 'slice'", "label 'volume'"),
+        ("modules/stack/meta.yml", "per run", "per slice"),
+    ),
+    "generate_pages": (
+        ("docs/stages/crop_interface.md", "| 600.0 |", "| 500.0 |"),
+        ("docs/stages/stitch_3d.md", "above 1.3", "above 1.4"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_refuses_to_write_over_an_edit_by_hand(name, monkeypatch, tmp_path, capsys):
+    generator = _generator(name)
+    wanted = {tmp_path / path.relative_to(ROOT): t for path, t in generator.render_all().items()}
+    judge = [generator.holds_edit] if hasattr(generator, "holds_edit") else []
+    monkeypatch.setattr(sys, "argv", [name])
+    assert generator.write_all(name, wanted, *judge) == 0
+    assert all(path.read_text("utf-8") == text for path, text in wanted.items())
+    other = {path: f"{text}\n" for path, text in wanted.items()}  # of a later contract
+    for file, was, now in EDITS[name]:
+        path = tmp_path / file
+        assert was in wanted[path]
+        path.write_text(wanted[path].replace(was, now), encoding="utf-8")
+        assert generator.write_all(name, other, *judge) == 1
+        said = capsys.readouterr().err
+        assert (said.count("was edited by hand"), str(path) in said) == (1, True)
+        path.write_text(wanted[path], encoding="utf-8")
+    assert generator.write_all(name, other, *judge) == 0
+    assert all(path.read_text("utf-8") == text for path, text in other.items())
 
 
 def test_the_generator_answers_whether_files_are_stale(monkeypatch):

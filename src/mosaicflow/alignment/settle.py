@@ -137,7 +137,7 @@ def _tell(
     """Report what came out, and what was odd on the way."""
     inputs, census = told
     sigma_um = placed.settings.stage_sigma_px * alignment.pitch_um[1]
-    report.metric("stage_sigma", sigma_um, "um", "error of the stage, measured")
+    report.metric("stage_sigma", sigma_um)
     odd = [*inputs.warnings, *inputs.pair_failures, *census.warnings]
     report_alignment(report, alignment, list(placed.links), odd)
 

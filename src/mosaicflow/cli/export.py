@@ -48,6 +48,7 @@ def export(
     from mosaicflow.export.placements import RunTables
     from mosaicflow.io.report import StageReport
     from mosaicflow.io.zarr.errors import StoreExistsError, explained
+    from mosaicflow.stages._table import STAGES
 
     stem = re.sub(r"(\.ome)?\.zarr(\.zip)?$", "", volume.rstrip("/").rpartition("/")[2])
     there = [name for name in exported_names(stem, formats) if (output / name).exists()]
@@ -55,7 +56,7 @@ def export(
         raise StoreExistsError(
             f"{output / there[0]}: exists", remedy="give another folder, or --overwrite"
         )
-    report = StageReport("export", {}, {})
+    report = StageReport("export", {}, {}, STAGES["export"].contract.metrics)
     with explained(volume):
         settings = ExportSettings(formats, level, dtype)
         tables = RunTables(*_tables_beside(volume)) if "placements" in formats else RunTables()

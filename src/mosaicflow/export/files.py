@@ -140,9 +140,9 @@ def _require_outside(folder: Path, volume: StorePath) -> None:
 
 def _report_level(report: StageReport, level: ExportedLevel) -> None:
     for axis, pitch in zip("zyx", level.pitch_um, strict=True):
-        report.metric(f"pitch_{axis}_um", pitch, "um", f"voxel pitch along {axis}, as exported")
-    report.metric("gaps_marked", len(level.gaps), "", "runs of planes that no slice covers")
-    report.metric("synthetic_marked", len(level.synthetic), "", "runs of planes that were made up")
+        report.metric(f"pitch_{axis}_um", pitch)
+    report.metric("gaps_marked", len(level.gaps))
+    report.metric("synthetic_marked", len(level.synthetic))
 
 
 def _write_densities(
@@ -157,9 +157,9 @@ def _write_densities(
     source, statistics = as_exported(level, settings.dtype)
     largest = statistics[1] * source.slope + source.intercept
     _warn_of_rounding(level, statistics, source, report)
-    report.metric("largest_value", largest, "", "in the volume")
-    report.metric("value_per_number", source.slope, "", "factor from a stored number to the value")
-    report.metric("value_of_number_0", source.intercept, "", "what is added after that")
+    report.metric("largest_value", largest)
+    report.metric("value_per_number", source.slope)
+    report.metric("value_of_number_0", source.intercept)
     place = (level.pitch_um, level.origin_um)
     if "mrc" in settings.formats:
         write_mrc_volume(folder / f"{stem}.mrc", source, place, statistics)
@@ -204,8 +204,8 @@ def _blank_planes(overview: Overview) -> np.ndarray:
 
 
 def _report_surface(report: StageReport, overview: Overview, surface: Triangles) -> None:
-    report.metric("surface_pitch_um", max(overview.pitch_um), "um", "voxels it was found in")
-    report.metric("surface_triangles", len(surface.faces), "", "triangles of the surface")
+    report.metric("surface_pitch_um", max(overview.pitch_um))
+    report.metric("surface_triangles", len(surface.faces))
 
 
 def _write_surface(surface: Triangles, folder: Path, stem: str, report: StageReport) -> None:

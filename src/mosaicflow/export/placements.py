@@ -128,8 +128,8 @@ def write_placements(
     if nameless:
         report.warn(f"{nameless} tiles have no file in their table and are not among the positions")
     slices = [_slice_position(one) for one in drawn.values()]
-    report.metric("tiles_placed", len(tiles), "", "tiles whose position was written")
-    report.metric("slices_placed", len(slices), "", "slices whose position was written")
+    report.metric("tiles_placed", len(tiles))
+    report.metric("slices_placed", len(slices))
     for what, listed in (("tiles", tiles), ("slices", slices)):
         if listed:
             _write_pair(folder / f"{stem}_{what}", listed, report)

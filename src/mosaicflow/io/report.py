@@ -7,31 +7,23 @@ import hashlib
 import math
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from mosaicflow import __version__
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_document, write_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from mosaicflow.measures import Measure
 
 __all__ = ["StageReport", "digest", "metrics_path", "read_metrics"]
 
 SOFTWARE = f"mosaicflow {__version__}"
 
 Status = Literal["not_used", "ok", "warning", "error"]
-Direction = Literal["low", "high", "abs", "none"]
 _RANK: tuple[Status, ...] = ("not_used", "ok", "warning", "error")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Threshold:
-    """From where a value is bad; ``direction`` is the way in which it is good."""
-
-    warning: float | None = None
-    error: float | None = None
-    direction: Direction = "none"
 
 
 def metrics_path(output: Path) -> Path:
@@ -89,12 +81,19 @@ class StageReport:
         Digest of each input, by argument name.
     parameters : mapping
         Settings that the result depends on.
+    declared : iterable of Measure
+        The numbers that it may hold: those of the stage's contract.
     """
 
     def __init__(
-        self, step_name: str, inputs: Mapping[str, Any], parameters: Mapping[str, Any]
+        self,
+        step_name: str,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        declared: Iterable[Measure] = (),
     ) -> None:
         self.step_name = step_name
+        self.declared = {one.name: one for one in declared}
         self.inputs = dict(inputs)
         self.parameters = dict(parameters)
         self.metrics: dict[str, dict[str, Any]] = {}
@@ -105,7 +104,9 @@ class StageReport:
         self.sections: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, step_name: str, arguments: Mapping[str, Any]) -> StageReport:
+    def of(
+        cls, step_name: str, arguments: Mapping[str, Any], declared: Iterable[Measure] = ()
+    ) -> StageReport:
         """Start a report from a stage function's own arguments.
 
         Parameters
@@ -116,6 +117,8 @@ class StageReport:
             By name. Paths are inputs, but for those named ``output...``; ``raw``, a folder of any
             size, is known by its tile list instead; ``threads`` changes nothing in the result; all
             else is a parameter, and so is each option of a group.
+        declared : iterable of Measure
+            The numbers that it may hold.
         """
         inputs: dict[str, Any] = {}
         parameters: dict[str, Any] = {}
@@ -128,7 +131,11 @@ class StageReport:
                 inputs[name] = {path.name: digest(path) for path in sorted(value, key=_by_name)}
             else:
                 parameters[name] = list(value) if isinstance(value, tuple) else value
-        return cls(step_name, inputs, parameters)
+        return cls(step_name, inputs, parameters, declared)
+
+    def of_an_output(self) -> StageReport:
+        """Start a report of the same task on one of several outputs."""
+        return type(self)(self.step_name, self.inputs, self.parameters, self.declared.values())
 
     @property
     def key(self) -> dict[str, Any]:
@@ -146,43 +153,53 @@ class StageReport:
         self,
         name: str,
         value: float | str | bool | None,
-        unit: str = "",
-        description: str = "",
         *,
-        warning: float | None = None,
-        error: float | None = None,
-        good: Direction = "low",
+        of: str = "",
+        meaning: str = "",
+        scale: float = 1.0,
     ) -> None:
-        """Record one number and judge it.
+        """Record one number and judge it as it is declared.
 
         Parameters
         ----------
         name : str
-            One name, one meaning in all stages.
+            Of a number in the contract of the stage.
         value : float, str, bool or None
             NaN and infinity become null, with a warning where the number is used.
-        unit, description : str
-            For the reader.
-        warning, error : float, optional
-            From where the value is bad; one on the threshold itself still counts as good. Without
-            either it is for information.
-        good : {'low', 'high', 'abs'}
-            Which values are good: small ones, large ones, or those near zero.
+        of : str
+            What in particular it was measured on; it is added to the meaning.
+        meaning : str
+            In place of the declared one, where the data say more.
+        scale : float
+            Factor on the thresholds, of a number that is declared as ``scaled``; infinite where
+            these data have none.
+
+        Raises
+        ------
+        LookupError
+            The contract has no such number, or none whose thresholds move.
         """
+        declared = self.declared.get(name)
+        if declared is None or (scale != 1.0 and not declared.scaled):
+            raise LookupError(
+                f"{self.step_name}: {name!r} is no number of its contract"
+                + ("" if declared is None else " whose thresholds are scaled")
+            )
         value = getattr(value, "item", lambda: value)()  # a numpy scalar becomes a plain number
-        is_judged = warning is not None or error is not None
-        threshold = _Threshold(warning, error, good) if is_judged else _Threshold()
+        limits = _Limits.of(declared, scale)
         if isinstance(value, float) and not math.isfinite(value):
             if self.is_used:
                 self.warn(f"{name} is {value}")
             value = None
         status: Status = "ok"
         if isinstance(value, int | float) and not isinstance(value, bool):
-            status = _judge(float(value), threshold)
+            status = limits.judge(float(value))
+        text = meaning or declared.meaning
         self.metrics[name] = {
-            "value": value, "unit": unit, "description": description,
-            "warning_at": threshold.warning, "error_at": threshold.error,
-            "direction": threshold.direction, "status": status if self.is_used else "not_used",
+            "value": value, "unit": declared.unit,
+            "description": f"{text} ({of})" if of else text,
+            "warning_at": limits.warning, "error_at": limits.error,
+            "direction": limits.direction, "status": status if self.is_used else "not_used",
         }  # fmt: skip
 
     def set_aside(self, reason: str) -> None:
@@ -269,11 +286,28 @@ def _by_name(path: Path) -> str:
     return path.name
 
 
-def _judge(value: float, threshold: _Threshold) -> Status:
-    if threshold.direction == "abs":
-        value = abs(value)
-    sign = -1.0 if threshold.direction == "high" else 1.0
-    for status, limit in (("error", threshold.error), ("warning", threshold.warning)):
-        if limit is not None and sign * value > sign * limit:
-            return "error" if status == "error" else "warning"
-    return "ok"
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Limits:
+    """From where a value is bad here; ``direction`` is the way in which it is good."""
+
+    warning: float | None
+    error: float | None
+    direction: str
+
+    @classmethod
+    def of(cls, declared: Measure, scale: float) -> _Limits:
+        if not declared.is_judged or math.isinf(scale):
+            return cls(None, None, "none")
+        warning, error = (
+            one if one is None or scale == 1.0 else one * scale
+            for one in (declared.warning, declared.error)
+        )
+        return cls(warning, error, declared.good)
+
+    def judge(self, value: float) -> Status:
+        value = abs(value) if self.direction == "abs" else value
+        sign = -1.0 if self.direction == "high" else 1.0
+        for status, limit in (("error", self.error), ("warning", self.warning)):
+            if limit is not None and sign * value > sign * limit:
+                return cast("Status", status)
+        return "ok"

@@ -206,17 +206,17 @@ def read_distortion(path: Path) -> TileDistortion:
 
 def describe_distortion(report: StageReport, fit: DistortionFit) -> None:
     """Add what was found, and whether it is used, to the metrics."""
-    report.metric("distortion_used", fit.distortion.kept, "", "whether tiles are straightened")
-    report.metric("distortion_windows", fit.n_windows, "", "places compared along seams")
+    report.metric("distortion_used", fit.distortion.kept)
+    report.metric("distortion_windows", fit.n_windows)
     values = {
-        "distortion_rms": (fit.found_px, "of the displacement found, root mean square"),
-        "distortion_error": (fit.error_px, "its expected error over the tile, rms"),
-        "seam_departure_before": (fit.before_px, "inside left-out seams, as recorded"),
-        "seam_departure_after": (fit.after_px, "inside left-out seams, straightened"),
+        "distortion_rms": fit.found_px,
+        "distortion_error": fit.error_px,
+        "seam_departure_before": fit.before_px,
+        "seam_departure_after": fit.after_px,
     }
-    for name, (value, meaning) in values.items():
+    for name, value in values.items():
         if np.isfinite(value):
-            report.metric(name, value, "px", meaning)
+            report.metric(name, value)
 
 
 def _draw(distortion: TileDistortion) -> PngImage:

@@ -230,26 +230,23 @@ def report_placement(
 ) -> None:
     """Add what a placement rests on to the metrics of its slice."""
     used = [link for link in placement.links if link.used]
-    report.metric("source", str(decision["source"]), "", "positions that explain held-out links")
+    report.metric("source", str(decision["source"]))
     for name, value in decision.items():
         if name.endswith("_px") and np.isfinite(value):
-            report.metric(name, value, "px", "median residual of left-out links")
+            report.metric(name, value)
     for name in ("ncc", "stage_ncc"):
         if np.isfinite(decision[name]):
-            report.metric(f"median_{name}", decision[name], "", "of overlaps, placed and reported")
+            report.metric(f"median_{name}", decision[name])
     residuals = list(placement.residuals_px.values())
     if residuals:
         rms = float(np.sqrt(np.mean(np.square(residuals))))
-        # Between what links say and where the tiles went; sound: 0.05 px.
-        report.metric("rms_residual", rms, "px", "of used links", warning=1, error=5)
+        report.metric("rms_residual", rms)
     if used:
         sigma = float(np.median([link.sigma_px for link in used]))
-        report.metric("link_sigma", sigma, "px", "standard error of a link, from loops")
-        report.metric(
-            "stage_step_sigma", placement.step_sigma_px, "px", "error of a step of the stage"
-        )
-    report.metric("links_used", len(used), "", "links in the final solution")
-    report.metric("links_possible", len(neighbours(stage_px)), "", "neighbouring pairs")
+        report.metric("link_sigma", sigma)
+        report.metric("stage_step_sigma", placement.step_sigma_px)
+    report.metric("links_used", len(used))
+    report.metric("links_possible", len(neighbours(stage_px)))
     _report_model(report, stage_px, placement)
     _report_islands(report, placement, len(stage_px))
     report.section("stage_model", placement.model)
@@ -266,30 +263,23 @@ def _report_model(
             "ones: the pixel pitch or the overlap may be declared wrong"
         )
     theta = float(np.rad2deg(np.arctan2(placement.model[1, 0], placement.model[0, 0])))
-    report.metric("theta", theta, "deg", "rotation of the camera against the stage")
-    report.metric("scale_y", float(scales[0]), "", "image step over reported step along y")
-    report.metric("scale_x", float(scales[1]), "", "image step over reported step along x")
+    report.metric("theta", theta)
+    report.metric("scale_y", float(scales[0]))
+    report.metric("scale_x", float(scales[1]))
 
 
 def _report_islands(report: StageReport, placement: Placement, n_tiles: int) -> None:
     """Name what no link joins to the largest part: its place is assumed."""
     others = placement.islands[1:] if placement.measured else placement.islands
     apart = sum(len(part) for part in others)
-    report.metric("islands", len(others), "", "tiles or groups that no trusted overlap joins")
-    report.metric("tiles_in_islands", apart, "", "tiles placed by the stage model, not measured")
+    report.metric("islands", len(others))
+    report.metric("tiles_in_islands", apart)
     linked = {tile for link in placement.links if link.used for tile in (link.a, link.b)}
-    report.metric(
-        "tiles_without_link", n_tiles - len(linked), "", "tiles placed by the stage model alone"
-    )
+    report.metric("tiles_without_link", n_tiles - len(linked))
     if not apart or n_tiles == 1:
         return
     sigma = {tile: placement.sigma_px.get(tile, float("nan")) for part in others for tile in part}
-    report.metric(
-        "island_sigma",
-        float(np.median(list(sigma.values()))),
-        "px",
-        "standard error of their places",
-    )
+    report.metric("island_sigma", float(np.median(list(sigma.values()))))
     names = ", ".join(
         f"({part[0][0]}, {part[0][1]})"
         + (f" and {len(part) - 1} more" if len(part) > 1 else "")

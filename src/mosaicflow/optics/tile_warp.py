@@ -64,5 +64,5 @@ def _bend(source: MosaicGrid, path: Path, report: StageReport) -> NDArray[np.flo
             "placed as they are"
         )
         return None
-    report.metric("distortion", found.largest_px, "native px", "longest displacement taken off")
+    report.metric("distortion", found.largest_px)
     return found.images(shape, (scale[0], scale[1]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mosaicflow import names
 from mosaicflow.report.causes import Finding, by_severity, findings
 from mosaicflow.report.counts import Counts, Repair, count, repairs
-from mosaicflow.report.joints import joint_findings, joints_of, unlike_slices
+from mosaicflow.report.joints import failed_below, joint_findings, joints_of, unlike_slices
 from mosaicflow.report.plots import Vectors
 from mosaicflow.report.records import Lost, Measured, RunFiles, lost_slices, read_measured, worst
 from mosaicflow.report.slices import SliceRow, slice_rows
@@ -92,7 +92,7 @@ def gather(files: RunFiles, facts: Facts) -> Contents:
     measured, lost = read_measured(files), lost_slices(files)
     gone = {one.slice_id for one in lost}
     joints = joints_of(measured, gone)
-    unlike = unlike_slices(joints)
+    unlike = unlike_slices(joints, failed_below(measured))
     rows = tuple(
         replace(row, status=worst([row.status, unlike.get(row.slice_id, "ok")]))
         for row in slice_rows(files, measured, lost)

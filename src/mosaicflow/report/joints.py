@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
 
     from mosaicflow.report.records import Measured
 
-__all__ = ["joint_findings", "joints_of", "unlike_slices"]
+__all__ = ["failed_below", "joint_findings", "joints_of", "unlike_slices"]
 
 # Correlation by which a joint falls short of what the run's slices usually reach. Nine sound
 # simulated sets: joints of a run differ by 0.07 at most (hard preset); a slice blurred by 5 px
 # falls short by 0.15, a duplicated one by 0.6. At twice this the blurred one would pass.
 _SHORT = 0.1
-# Below this a pair has failed: `error_at` of the metric.
-_FAILED = 0.5
+# The number of a pair that tells how well its joint continues.
+_MEASURE = "correlation"
 
 Pair = tuple[int, int]
 
@@ -55,7 +56,7 @@ def joints_of(measured: Sequence[Measured], lost: Collection[int]) -> dict[Pair,
     taken: set[int] = set()
     pairs = {one.pair: one for one in measured if one.pair is not None}
     for pair, one in sorted(pairs.items()):
-        metric = one.metrics.get("correlation")
+        metric = one.metrics.get(_MEASURE)
         if metric is None or metric.number is None or metric.status == "not_used":
             continue
         if pair[0] not in taken and not set(pair) & set(lost):
@@ -64,7 +65,25 @@ def joints_of(measured: Sequence[Measured], lost: Collection[int]) -> dict[Pair,
     return found
 
 
-def unlike_slices(joints: Mapping[Pair, float]) -> dict[int, str]:
+def failed_below(measured: Sequence[Measured]) -> float:
+    """Give the correlation below which the stage that registers pairs calls one failed.
+
+    Parameters
+    ----------
+    measured : sequence of Measured
+        All metrics files of a run.
+
+    Returns
+    -------
+    float
+        As the files of the pairs say; minus infinity where none says it.
+    """
+    metrics = [one.metrics.get(_MEASURE) for one in measured if one.pair is not None]
+    limits = [one.error_at for one in metrics if one is not None and one.error_at is not None]
+    return max(limits, default=-math.inf)
+
+
+def unlike_slices(joints: Mapping[Pair, float], failed: float) -> dict[int, str]:
     """Tell the slices whose every joint is worse than those of the others.
 
     Which of two slices a bad joint is due to shows only where one of them has a good one, too.
@@ -73,6 +92,8 @@ def unlike_slices(joints: Mapping[Pair, float]) -> dict[int, str]:
     ----------
     joints : mapping of (int, int) to float
         Correlation by pair.
+    failed : float
+        Below this a pair has failed (see `failed_below`).
 
     Returns
     -------
@@ -91,7 +112,7 @@ def unlike_slices(joints: Mapping[Pair, float]) -> dict[int, str]:
     for one, values in of_slice.items():
         is_told_apart = len(values) > 1 or best[values[0][0]] > values[0][1]
         if best[one] < least and is_told_apart:
-            found[one] = "error" if best[one] < _FAILED else "warning"
+            found[one] = "error" if best[one] < failed else "warning"
     return found
 
 

@@ -304,16 +304,14 @@ def _describe(
     report: StageReport, profile: DepthProfile, found: Comparisons, fit: DepthFit
 ) -> None:
     fading = float(profile.level.max() / profile.level.min())
-    report.metric("profile_range", fading, "", "brightest depth over the dimmest one")
-    text = "standard error of the profile, rms over depth"
-    report.metric("profile_sigma", fit.uncertainty, "", text, warning=0.03)
-    report.metric("ratios", fit.n_ratios, "", "planes compared between slices")
+    report.metric("profile_range", fading)
+    report.metric("profile_sigma", fit.uncertainty)
+    report.metric("ratios", fit.n_ratios)
     ratios, between = found.log_ratio, found.between
     explained = fit.explained(found)
-    text = "spread (MAD) of log ratios of the same tissue in two slices, {} the profile"
     for name, values in (("before", ratios[between]), ("after", (ratios - explained)[between])):
         spread = spread_about(values, 0.0)
-        report.metric(f"ratio_spread_{name}", spread, "", text.format(name))
+        report.metric(f"ratio_spread_{name}", spread)
     alone = [note.slice_id for note in profile.slices if not note.shares_tissue]
     if alone:
         report.warn(
@@ -326,11 +324,8 @@ def _describe_shadow(report: StageReport, found: ShadowFit) -> None:
     """Say how strong shadows are, and what lifting them is worth where that was not fitted."""
     if not all(map(math.isfinite, (found.strength, found.spread_before, found.spread_after))):
         return
-    text = "light that a plane of typical tissue takes from what lies below it"
-    report.metric("shadow_strength", 100 * found.strength, "%", text)
-    report.metric("shadow_sigma", 100 * found.sigma, "%", "standard error of it")
-    text = "spread (MAD) of log ratios of blocks that two slices show, not used for the fit, {}"
+    report.metric("shadow_strength", 100 * found.strength)
+    report.metric("shadow_sigma", 100 * found.sigma)
     for name, value in (("before", found.spread_before), ("after", found.spread_after)):
-        when = text.format(f"{name} shadows are lifted")
-        report.metric(f"shadow_spread_{name}", value, "", when)
-    report.metric("shadows_lifted", found.shadow is not None, "", "whether they are")
+        report.metric(f"shadow_spread_{name}", value)
+    report.metric("shadows_lifted", found.shadow is not None)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from docstring_parser import Docstring
 
     from mosaicflow.io.report import StageReport
+    from mosaicflow.measures import Measure
     from mosaicflow.names import Kind
 
 __all__ = [
@@ -101,6 +102,8 @@ class Contract:
     makes : tuple of Kind
         What it writes, but for metrics and checksums and what has the name of a volume; of a stage
         with one output that comes first, and what lies beside it follows.
+    metrics : tuple of Measure
+        The numbers that its metrics files may hold.
     doc : str
         The function's docstring.
     parameters : mapping
@@ -113,6 +116,7 @@ class Contract:
     title: str
     icon: str
     makes: tuple[Kind, ...]
+    metrics: tuple[Measure, ...]
     doc: str
     parameters: Mapping[str, inspect.Parameter]
 
@@ -177,6 +181,7 @@ def stage(
     title: str = "",
     icon: str = "",
     makes: tuple[Kind, ...] = (),
+    metrics: tuple[Measure, ...] = (),
     with_inputs: bool = True,
 ) -> Callable[[Callable[Concatenate[StageReport, P], None]], Callable[P, None]]:
     """Make the contract of a stage's function, and hold the function to it.
@@ -186,7 +191,7 @@ def stage(
 
     Parameters
     ----------
-    per, label, title, icon, makes
+    per, label, title, icon, makes, metrics
         See `Contract`.
     with_inputs : bool
         Whether the report lists the digests of what is read.
@@ -195,7 +200,7 @@ def stage(
     def declare(body: Callable[Concatenate[StageReport, P], None]) -> Callable[P, None]:
         parameters = _parameters(body)
         own = Contract(
-            body.__name__, per, label, title, icon, makes, body.__doc__ or "", parameters
+            body.__name__, per, label, title, icon, makes, metrics, body.__doc__ or "", parameters
         )
 
         @functools.wraps(body)
@@ -207,7 +212,7 @@ def stage(
                 check_limit(name, value, parameters[name].annotation)
                 if is_dataclass(value):
                     checked(value)
-            report = StageReport.of(own.name, arguments if with_inputs else {})
+            report = StageReport.of(own.name, arguments if with_inputs else {}, own.metrics)
             body(report, *args, **arguments)
 
         # The report is the body's own affair: callers see the arguments that they give.

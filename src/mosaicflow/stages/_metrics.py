@@ -1,8 +1,10 @@
-"""Metrics that several stages record, with the thresholds that they share."""
+"""Numbers that several stages record."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from mosaicflow.measures import Measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -10,7 +12,10 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.report import StageReport
 
-__all__ = ["report_coverage"]
+__all__ = ["TISSUE", "report_coverage"]
+
+# By judgement: a slice with less than a twentieth of tissue is one to look at.
+TISSUE = Measure("tissue_coverage", "canvas with tissue", warning=0.05, error=0.01, good="high")
 
 
 def report_coverage(report: StageReport, image: NDArray[np.float32]) -> None:
@@ -25,8 +30,4 @@ def report_coverage(report: StageReport, image: NDArray[np.float32]) -> None:
     """
     from mosaicflow.slices.masks import tissue_fraction
 
-    # By judgement: a slice with less than a twentieth of tissue is one to look at.
-    report.metric(
-        "tissue_coverage", tissue_fraction(image), "", "canvas with tissue",
-        warning=0.05, error=0.01, good="high",
-    )  # fmt: skip
+    report.metric("tissue_coverage", tissue_fraction(image))

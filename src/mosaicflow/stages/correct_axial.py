@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
@@ -18,7 +19,16 @@ __all__ = ["correct_axial"]
 _COLUMNS = 200_000
 
 
-@stage("slice", label="slice", makes=(names.AXIAL,))
+METRICS = (
+    Measure("agarose_coverage", "share of the canvas that is gel"),
+    Measure("psf_max", "largest excess over the background"),
+    Measure("profile_quality", "1 - relative noise"),
+    Measure("unevenness_before", "of held-out gel"),
+    Measure("unevenness_after", "of held-out gel"),
+)
+
+
+@stage("slice", label="slice", makes=(names.AXIAL,), metrics=METRICS)
 def correct_axial(
     report: StageReport,
     *,
@@ -59,15 +69,15 @@ def correct_axial(
     else:
         thin = source.thinned(_COLUMNS, threads)
         gel = agarose_mask(thin.mean(axis=0))
-        report.metric("agarose_coverage", float(gel.mean()), "", "share of the canvas that is gel")
+        report.metric("agarose_coverage", float(gel.mean()))
         found = axial_gain(thin[:, gel])
         if found is None:
             report.warn("too little gel, or a profile that touches zero: nothing is corrected")
         else:
-            report.metric("psf_max", found.psf_max, "", "largest excess over the background")
-            report.metric("profile_quality", found.quality, "", "1 - relative noise")
-            report.metric("unevenness_before", found.unevenness_before, "", "of held-out gel")
-            report.metric("unevenness_after", found.unevenness_after, "", "of held-out gel")
+            report.metric("psf_max", found.psf_max)
+            report.metric("profile_quality", found.quality)
+            report.metric("unevenness_before", found.unevenness_before)
+            report.metric("unevenness_after", found.unevenness_after)
             if found.unevenness_after < found.unevenness_before:
                 gain = found.gain.astype(np.float32)
             else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import FRACTION
+from mosaicflow.measures import Measure, each
 from mosaicflow.stages._contract import Wired, stage
 
 if TYPE_CHECKING:
@@ -20,8 +21,28 @@ if TYPE_CHECKING:
 __all__ = ["create_mosaic_grid"]
 
 
+METRICS = (
+    Measure("tiles_found", "tiles on disk or in the position list"),
+    Measure("tiles_placed", "tiles in the grid"),
+    Measure("tiles_unplaced", "tiles without a position"),
+    Measure("tiles_unusable", "tiles left out for a reason"),
+    Measure("lattice_places", "places of the lattice"),
+    Measure("missing_fraction", "places without a tile"),
+    Measure("galvo_confidence", "how sure the galvo return is found inside the image, and why"),
+    Measure("galvo_shift", "shift found for the galvo return", "A-lines"),
+    Measure("galvo_applied", "whether it was applied"),
+    Measure("n_not_finite", "NaN or infinite, set to 0", "samples"),
+    *each("intensity_p{}", ("50", "99"), "percentile {} of all tiles"),
+)
+
+
 @stage(
-    "slice", label="tiles", title="Mosaic grids", icon="th", makes=(names.GRID, names.GRID_PROBLEMS)
+    "slice",
+    label="tiles",
+    title="Mosaic grids",
+    icon="th",
+    makes=(names.GRID, names.GRID_PROBLEMS),
+    metrics=METRICS,
 )
 def create_mosaic_grid(
     report: StageReport,
@@ -184,23 +205,21 @@ def _report(report: StageReport, found: SliceTiles, build: GridBuild, galvo: Gal
     dropped = build.dropped
     placed = len(found.used) - len(dropped["missing"])
     unplaced = sum(tile.status == "unplaced" for tile in found.tiles)
-    report.metric("tiles_found", len(found.tiles), "", "tiles on disk or in the position list")
-    report.metric("tiles_placed", placed, "", "tiles in the grid")
-    report.metric("tiles_unplaced", unplaced, "", "tiles without a position")
-    report.metric(
-        "tiles_unusable", len(found.tiles) - placed - unplaced, "", "tiles left out for a reason"
-    )
-    report.metric("lattice_places", rows * columns, "", "places of the lattice")
-    report.metric("missing_fraction", 1 - placed / (rows * columns), "", "places without a tile")
-    report.metric("galvo_confidence", galvo.confidence, "", galvo.reason)
-    report.metric("galvo_shift", galvo.shift, "A-lines", "shift found for the galvo return")
-    report.metric("galvo_applied", galvo.applied, "", "whether it was applied")
+    report.metric("tiles_found", len(found.tiles))
+    report.metric("tiles_placed", placed)
+    report.metric("tiles_unplaced", unplaced)
+    report.metric("tiles_unusable", len(found.tiles) - placed - unplaced)
+    report.metric("lattice_places", rows * columns)
+    report.metric("missing_fraction", 1 - placed / (rows * columns))
+    report.metric("galvo_confidence", galvo.confidence, meaning=galvo.reason)
+    report.metric("galvo_shift", galvo.shift)
+    report.metric("galvo_applied", galvo.applied)
     n_bad = sum(content.n_bad for content in build.contents.values())
-    report.metric("n_not_finite", n_bad, "samples", "NaN or infinite, set to 0")
+    report.metric("n_not_finite", n_bad)
     samples = build.samples
     for percent in (50, 99):
         value = float(np.percentile(samples, percent)) if samples.size else None
-        report.metric(f"intensity_p{percent}", value, "", f"percentile {percent} of all tiles")
+        report.metric(f"intensity_p{percent}", value)
     for problem in [*found.problems, *build.problems]:
         report.warn(problem.line())
     report.section("n_problems", len(report.warnings))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import ABOVE_0
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
@@ -30,7 +31,23 @@ _COLUMNS = 40_000
 _MOST_EMPTY = 2
 
 
-@stage("slice", label="slice", title="Block face", icon="cut", makes=(names.CROPPED,))
+METRICS = (
+    Measure("interface_depth", "mean depth of the block face", "voxels"),
+    # Planes of water above the face; at 0 the face may have been cut off.
+    Measure(
+        "interface_min_depth", "shallowest point of the face", "voxels", warning=1, good="high"
+    ),
+    Measure("interface_max_depth_fraction", "of the imaged depth", warning=0.5),
+    Measure("tilt_and_waviness", "range of the face", "voxels"),
+    Measure("surface_residual", "median over columns", "voxels"),
+    Measure("surface_model", "shape of the face"),
+    Measure("usable_planes", "planes that every column fills", "voxels"),
+)
+
+
+@stage(
+    "slice", label="slice", title="Block face", icon="cut", makes=(names.CROPPED,), metrics=METRICS
+)
 def crop_interface(
     report: StageReport,
     *,
@@ -198,20 +215,18 @@ def _describe(report: StageReport, source: SliceVolume, face: Surface | None, as
     if face is None:
         if n_z > 1:
             report.warn("no layer of water above the tissue was found: plane 0 stays where it is")
-        report.metric("interface_depth", 0.0, "voxels", "mean depth of the block face")
+        report.metric("interface_depth", 0.0)
         return min(n_z, asked)
     mean, lowest, highest = _range(face, source)
     usable = int(np.clip(n_z - np.rint(highest), 1, min(n_z, asked)))
-    report.metric("interface_depth", mean, "voxels", "mean depth of the block face")
-    # Planes of water above the face; at 0 the face may have been cut off.
-    text = "shallowest point of the face"
-    report.metric("interface_min_depth", lowest, "voxels", text, warning=1, good="high")
+    report.metric("interface_depth", mean)
+    report.metric("interface_min_depth", lowest)
     share = highest / n_z
-    report.metric("interface_max_depth_fraction", share, "", "of the imaged depth", warning=0.5)
-    report.metric("tilt_and_waviness", highest - lowest, "voxels", "range of the face")
-    report.metric("surface_residual", face.residual_planes, "voxels", "median over columns")
-    report.metric("surface_model", face.model, "", "shape of the face")
-    report.metric("usable_planes", usable, "voxels", "planes that every column fills")
+    report.metric("interface_max_depth_fraction", share)
+    report.metric("tilt_and_waviness", highest - lowest)
+    report.metric("surface_residual", face.residual_planes)
+    report.metric("surface_model", face.model)
+    report.metric("usable_planes", usable)
     if usable < asked:
         report.warn(
             f"only {usable} of {asked} planes lie below the face in every column; "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FRACTION, Limit
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
@@ -17,12 +18,23 @@ if TYPE_CHECKING:
 __all__ = ["detect_rehoming"]
 
 
+METRICS = (
+    Measure("max_step", "longest step", "mm", warning=0.5),
+    Measure("median_step", "typical step", "mm", warning=0.5),
+    Measure("unreliable_fraction", "share of steps not trusted", warning=0.1),
+    Measure("tile_offsets", "steps cleared of whole tiles"),
+    Measure("spikes", "jumps and returns removed"),
+    Measure("genuine_moves", "large steps that were kept"),
+)
+
+
 @stage(
     "run",
     label="table",
     title="Stage movements",
     icon="route",
     makes=(names.CLEAN_SHIFTS, names.REHOMING, names.REHOMING_LEDGER),
+    metrics=METRICS,
 )
 def detect_rehoming(
     report: StageReport,
@@ -101,12 +113,10 @@ def _report(report: StageReport, table: StepTable, found: RehomingResult) -> Non
         report.warn(warning)
     lengths = sorted(step.length_mm for step in found.steps)
     if lengths:
-        report.metric("max_step", lengths[-1], "mm", "longest step", warning=0.5)
-        report.metric("median_step", lengths[len(lengths) // 2], "mm", "typical step", warning=0.5)
+        report.metric("max_step", lengths[-1])
+        report.metric("median_step", lengths[len(lengths) // 2])
         unreliable = sum(not step.reliable for step in found.steps) / len(lengths)
-        report.metric(
-            "unreliable_fraction", unreliable, "", "share of steps not trusted", warning=0.1
-        )
-    report.metric("tile_offsets", len(found.tile_offsets), "", "steps cleared of whole tiles")
-    report.metric("spikes", len(found.spikes) // 2, "", "jumps and returns removed")
-    report.metric("genuine_moves", len(found.genuine), "", "large steps that were kept")
+        report.metric("unreliable_fraction", unreliable)
+    report.metric("tile_offsets", len(found.tile_offsets))
+    report.metric("spikes", len(found.spikes) // 2)
+    report.metric("genuine_moves", len(found.genuine))

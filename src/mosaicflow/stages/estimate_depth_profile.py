@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow import names
+from mosaicflow.measures import Measure, each
 from mosaicflow.stages._contract import Wired, stage
 
 if TYPE_CHECKING:
@@ -14,7 +15,31 @@ if TYPE_CHECKING:
 __all__ = ["estimate_depth_profile"]
 
 
-@stage("run", label="volume", makes=(names.PROFILE,))
+METRICS = (
+    Measure("profile_source", "measured, per-slice or off"),
+    Measure("profile_range", "brightest depth over the dimmest one"),
+    Measure("profile_sigma", "standard error of the profile, rms over depth", warning=0.03),
+    Measure("ratios", "planes compared between slices"),
+    *each(
+        "ratio_spread_{}",
+        ("before", "after"),
+        "spread (MAD) of log ratios of the same tissue in two slices, {} the profile",
+    ),
+    Measure(
+        "shadow_strength", "light that a plane of typical tissue takes from what lies below it", "%"
+    ),
+    Measure("shadow_sigma", "standard error of it", "%"),
+    *each(
+        "shadow_spread_{}",
+        ("before", "after"),
+        "spread (MAD) of log ratios of blocks that two slices show, not used for the fit, {}"
+        " shadows are lifted",
+    ),
+    Measure("shadows_lifted", "whether they are"),
+)
+
+
+@stage("run", label="volume", makes=(names.PROFILE,), metrics=METRICS)
 def estimate_depth_profile(
     report: StageReport,
     *,
@@ -44,7 +69,7 @@ def estimate_depth_profile(
     from mosaicflow.stacking.profile import find_profile
 
     profile = find_profile(slices, alignment, report, channel=channel, threads=threads)
-    report.metric("profile_source", profile.source, "", "measured, per-slice or off")
+    report.metric("profile_source", profile.source)
     if profile.source == "per-slice":
         say = report.note if len(slices) == 1 else report.warn
         say(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.limits import FROM_0, FROM_1
+from mosaicflow.measures import Measure, each
 from mosaicflow.stages._contract import stage
 from mosaicflow.stages._options import Overlap, Percentile
 
@@ -35,12 +36,38 @@ _IMAGES = 400
 _CURVATURE_TILES = 40
 
 
+METRICS = (
+    Measure("n_tiles", "tiles used"),
+    Measure("n_overlaps", "overlaps compared"),
+    Measure("method", "how the shading was found; none: all ones"),
+    Measure("peak_to_valley", "range of the flat field"),
+    Measure("offset_range", "range of the background"),
+    Measure(
+        "flat_field_error",
+        "expected root mean square error of the flat field",
+        "%",
+        warning=3.0,
+        error=10.0,
+    ),
+    Measure("population_tiles", "independent tiles behind the field"),
+    *each("overlap_residual_{}", ("before", "after"), "mean |log(a/b)|, held out"),
+    Measure("depth_change_used", "whether the field changes with depth"),
+    Measure("depth_change", "change of the field, middle to deepest plane", "%"),
+    Measure("depth_change_error", "its expected error", "%"),
+    Measure("curvature_used", "whether bands follow the curvature"),
+    Measure("curvature", "its range", "planes"),
+    Measure("curvature_error", "its standard error, rms", "planes"),
+    *each("depth_shift_{}", ("before", "after"), "mean |shift| of held-out overlaps", "planes"),
+)
+
+
 @stage(
     "run",
     label="pool",
     title="Flat field",
     icon="lightbulb",
     makes=(names.ILLUMINATION, names.CURVATURE),
+    metrics=METRICS,
 )
 def estimate_illumination(
     report: StageReport,
@@ -110,8 +137,8 @@ def estimate_illumination(
         part = names.split_channel(output.name)[1]
         name = names.channel_name(names.CURVATURE.of(), part)
         _write_curvature(output.with_name(name), field, curvature)
-    report.metric("n_tiles", len(samples), "", "tiles used")
-    report.metric("n_overlaps", len(pairs), "", "overlaps compared")
+    report.metric("n_tiles", len(samples))
+    report.metric("n_overlaps", len(pairs))
     _describe(report, field, choice)
     _describe_depth(report, change, curvature)
     report.write(output)
@@ -132,8 +159,8 @@ def _leave_as_is(
         f"none of {n_chosen} tiles in {len(sources)} grids has contrast without saturation: "
         "no shading could be measured, the tiles stay as they are"
     )
-    report.metric("n_tiles", 0, "", "tiles used")
-    report.metric("method", "none", "", "how the shading was found; none: all ones")
+    report.metric("n_tiles", 0)
+    report.metric("method", "none")
     report.write(output)
 
 
@@ -238,26 +265,16 @@ def _of_usual_shape(samples: list[TileSample]) -> list[TileSample]:
 def _describe(report: StageReport, field: FlatField, choice: FlatFieldChoice) -> None:
     if not choice.accepted:
         report.warn("no shading was found beyond twice its own error: the tiles stay as they are")
-    report.metric("method", choice.method, "", "how the shading was found; none: all ones")
-    report.metric(
-        "peak_to_valley", float(field.gain.max() - field.gain.min()), "", "range of the flat field"
-    )
-    report.metric(
-        "offset_range",
-        float(field.offset.max() - field.offset.min()),
-        "",
-        "range of the background",
-    )
+    report.metric("method", choice.method)
+    report.metric("peak_to_valley", float(field.gain.max() - field.gain.min()))
+    report.metric("offset_range", float(field.offset.max() - field.offset.min()))
     if math.isfinite(choice.error):
-        report.metric(
-            "flat_field_error", 100 * choice.error, "%",
-            "expected root mean square error of the flat field", warning=3.0, error=10.0,
-        )  # fmt: skip
-    report.metric("population_tiles", choice.n_tiles, "", "independent tiles behind the field")
+        report.metric("flat_field_error", 100 * choice.error)
+    report.metric("population_tiles", choice.n_tiles)
     residuals = {"before": choice.residual_before, "after": choice.residual_after}
     for when, residual in residuals.items():
         if math.isfinite(residual):  # not where no tiles overlap
-            report.metric(f"overlap_residual_{when}", residual, "", "mean |log(a/b)|, held out")
+            report.metric(f"overlap_residual_{when}", residual)
     report.section("offset", choice.offset_residuals)
 
 
@@ -266,21 +283,17 @@ def _describe_depth(
 ) -> None:
     if change is not None:
         used = bool(change.change.any())
-        report.metric("depth_change_used", used, "", "whether the field changes with depth")
-        report.metric(
-            "depth_change", 100 * change.size, "%", "change of the field, middle to deepest plane"
-        )
-        report.metric("depth_change_error", 100 * change.error, "%", "its expected error")
+        report.metric("depth_change_used", used)
+        report.metric("depth_change", 100 * change.size)
+        report.metric("depth_change_error", 100 * change.error)
     if curvature is not None:
-        report.metric("curvature_used", curvature.kept, "", "whether bands follow the curvature")
-        report.metric("curvature", float(curvature.planes.max()), "planes", "its range")
-        report.metric("curvature_error", curvature.error, "planes", "its standard error, rms")
+        report.metric("curvature_used", curvature.kept)
+        report.metric("curvature", float(curvature.planes.max()))
+        report.metric("curvature_error", curvature.error)
         for when in ("before", "after"):
             value = getattr(curvature, when)
             if math.isfinite(value):
-                report.metric(
-                    f"depth_shift_{when}", value, "planes", "mean |shift| of held-out overlaps"
-                )
+                report.metric(f"depth_shift_{when}", value)
 
 
 def _read_samples(

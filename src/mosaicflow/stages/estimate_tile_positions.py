@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mosaicflow import names
 from mosaicflow.limits import FROM_0
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
 from mosaicflow.stages._options import Overlap
 
@@ -18,12 +19,22 @@ if TYPE_CHECKING:
 __all__ = ["estimate_tile_positions"]
 
 
+METRICS = (
+    Measure("search_limit", "how far a step of the stage may miss", "px"),
+    Measure("links_found", "links that chance does not explain"),
+    Measure("links_sure", "links that need no other to be believed"),
+    Measure("links_far", "links found only by searching whole tiles"),
+    Measure("windows", "small parts of overlaps that match"),
+)
+
+
 @stage(
     "slice",
     label="slice",
     title="Tile positions",
     icon="map-marker",
     makes=(names.LINKS, names.STAGE, names.WINDOWS),
+    metrics=METRICS,
 )
 def estimate_tile_positions(
     report: StageReport,
@@ -95,11 +106,11 @@ def estimate_tile_positions(
     windows = seam_windows(linking.links, lambda tile: views(tile)[0], tile_yx, map_all)
     write_windows(output_dir / names.WINDOWS.of(z), windows)
     write_stage(output_dir / names.STAGE.of(z), source, stage_px)
-    report.metric("search_limit", linking.limit_px, "px", "how far a step of the stage may miss")
-    report.metric("links_found", len(linking.links), "", "links that chance does not explain")
-    report.metric("links_sure", linking.n_sure, "", "links that need no other to be believed")
-    report.metric("links_far", linking.n_far, "", "links found only by searching whole tiles")
-    report.metric("windows", len(windows), "", "small parts of overlaps that match")
+    report.metric("search_limit", linking.limit_px)
+    report.metric("links_found", len(linking.links))
+    report.metric("links_sure", linking.n_sure)
+    report.metric("links_far", linking.n_far)
+    report.metric("windows", len(windows))
     report.section("pitch_um", [pitch * 1000 for pitch in source.pitch_mm])
     report.write(table)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from mosaicflow.export.kinds import ExportKind
 from mosaicflow.limits import FROM_0
+from mosaicflow.measures import Measure, each
 from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
@@ -15,7 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
-@stage("run", label="volume", title="Files for other programs", icon="file-export")
+METRICS = (
+    *each("pitch_{}_um", "zyx", "voxel pitch along {}, as exported", "um"),
+    Measure("gaps_marked", "runs of planes that no slice covers"),
+    Measure("synthetic_marked", "runs of planes that were made up"),
+    Measure("largest_value", "in the volume"),
+    Measure("value_per_number", "factor from a stored number to the value"),
+    Measure("value_of_number_0", "what is added after that"),
+    Measure("surface_pitch_um", "voxels it was found in", "um"),
+    Measure("surface_triangles", "triangles of the surface"),
+    Measure("tiles_placed", "tiles whose position was written"),
+    Measure("slices_placed", "slices whose position was written"),
+)
+
+
+@stage("run", label="volume", title="Files for other programs", icon="file-export", metrics=METRICS)
 def export(
     report: StageReport,
     *,

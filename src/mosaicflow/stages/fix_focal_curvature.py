@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["fix_focal_curvature"]
 
 
-@stage("slice", label="tiles", makes=(names.FLAT,))
+METRICS = (
+    Measure("planes_moved", "largest lift of a column, whole planes", "planes"),
+    Measure("planes_left", "left to stitch_3d, largest", "planes"),
+    Measure("n_tiles", "tiles corrected"),
+)
+
+
+@stage("slice", label="tiles", makes=(names.FLAT,), metrics=METRICS)
 def fix_focal_curvature(
     report: StageReport,
     *,
@@ -79,9 +87,7 @@ def fix_focal_curvature(
     with writer:
         write_tiles(writer, source.tiles, fix, threads)
         writer.finalize(source.pitch_mm, store.n_levels)
-    report.metric(
-        "planes_moved", planes.deepest, "planes", "largest lift of a column, whole planes"
-    )
-    report.metric("planes_left", float(planes.part.max()), "planes", "left to stitch_3d, largest")
-    report.metric("n_tiles", len(source.tiles), "", "tiles corrected")
+    report.metric("planes_moved", planes.deepest)
+    report.metric("planes_left", float(planes.part.max()))
+    report.metric("n_tiles", len(source.tiles))
     report.write(output)

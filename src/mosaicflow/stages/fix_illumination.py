@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["fix_illumination"]
 
 
-@stage("slice", label="tiles", makes=(names.EVENLY_LIT,))
+METRICS = (
+    Measure("flat_field_min", "smallest value of the flat field"),
+    Measure("flat_field_max", "largest value of the flat field"),
+    Measure("offset_range", "range of the background taken off, as recorded"),
+    Measure("n_tiles", "tiles corrected"),
+)
+
+
+@stage("slice", label="tiles", makes=(names.EVENLY_LIT,), metrics=METRICS)
 def fix_illumination(
     report: StageReport,
     *,
@@ -71,13 +80,9 @@ def fix_illumination(
     with writer:
         write_tiles(writer, source.tiles, fix, threads)
         writer.finalize(source.pitch_mm, store.n_levels)
-    report.metric(
-        "flat_field_min", float(shading.gain.min()), "", "smallest value of the flat field"
-    )
-    report.metric(
-        "flat_field_max", float(shading.gain.max()), "", "largest value of the flat field"
-    )
+    report.metric("flat_field_min", float(shading.gain.min()))
+    report.metric("flat_field_max", float(shading.gain.max()))
     offset = 0.0 if shading.offset is None else float(np.ptp(shading.offset))
-    report.metric("offset_range", offset, "", "range of the background taken off, as recorded")
-    report.metric("n_tiles", len(source.tiles), "", "tiles corrected")
+    report.metric("offset_range", offset)
+    report.metric("n_tiles", len(source.tiles))
     report.write(output)

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FRACTION, FROM_0, FROM_1, Limit
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import Chosen, ChosenTable, stage
 from mosaicflow.stages._options import Overlap
 
@@ -131,12 +132,26 @@ class InspectOptions:
     verify_content: bool = False
 
 
+METRICS = (
+    Measure("tiles_found", "tiles on disk or in a position list"),
+    Measure("tiles_usable", "tiles with a place and data"),
+    Measure("tiles_unusable", "tiles left out for a reason"),
+    Measure("tiles_unplaced", "tiles without a position"),
+    Measure("slices_found", "slices with tiles"),
+    Measure("slices_failed", "slices that give nothing"),
+    Measure("axial_pitch", "depth spacing used", "um"),
+    Measure("largest_step", "between slices", "mm", warning=0.5),
+    Measure("unreliable_shifts", "share of slice steps", warning=0.1),
+)
+
+
 @stage(
     "run",
     label="table",
     title="Tiles and where they lie",
     icon="search",
     makes=(names.ACQUISITION, names.TILES, names.SHIFTS, names.LEDGER, names.LAYOUT),
+    metrics=METRICS,
 )
 def inspect_acquisition(
     report: StageReport,
@@ -240,21 +255,21 @@ def _report(report: StageReport, found: Acquisition, shifts: list[dict[str, obje
 
     statuses = Counter(tile.status for tiles in found.slices for tile in tiles.tiles)
     counts = {
-        "tiles_found": (statuses.total(), "tiles on disk or in a position list"),
-        "tiles_usable": (statuses["ok"] + statuses["repaired"], "tiles with a place and data"),
-        "tiles_unusable": (statuses["skipped"], "tiles left out for a reason"),
-        "tiles_unplaced": (statuses["unplaced"], "tiles without a position"),
-        "slices_found": (len(found.slices), "slices with tiles"),
-        "slices_failed": (sum(bool(s.failure) for s in found.slices), "slices that give nothing"),
+        "tiles_found": statuses.total(),
+        "tiles_usable": statuses["ok"] + statuses["repaired"],
+        "tiles_unusable": statuses["skipped"],
+        "tiles_unplaced": statuses["unplaced"],
+        "slices_found": len(found.slices),
+        "slices_failed": sum(bool(one.failure) for one in found.slices),
     }
-    for name, (value, description) in counts.items():
-        report.metric(name, value, "", description)
-    report.metric("axial_pitch", found.slices[0].pitch_um[0], "um", "depth spacing used")
+    for name, value in counts.items():
+        report.metric(name, value)
+    report.metric("axial_pitch", found.slices[0].pitch_um[0])
     steps = [_length(row) for row in shifts]
     unreliable = sum(not row["reliable"] for row in shifts)
-    report.metric("largest_step", max(steps, default=0.0), "mm", "between slices", warning=0.5)
+    report.metric("largest_step", max(steps, default=0.0))
     share = unreliable / len(shifts) if shifts else 0.0
-    report.metric("unreliable_shifts", share, "", "share of slice steps", warning=0.1)
+    report.metric("unreliable_shifts", share)
     for problem in found.problems:
         report.warn(problem.line())
     report.section("problems_by_code", dict(Counter(p.code for p in found.problems)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["join_angle"]
 
 
-@stage("run", label="volume")
+METRICS = (Measure("levels", "levels of the volume"),)
+
+
+@stage("run", label="volume", metrics=METRICS)
 def join_angle(
     report: StageReport,
     *,
@@ -64,5 +68,5 @@ def join_angle(
         window=(0.0, 180.0),
         **store.writer_options(),
     )
-    report.metric("levels", len(shapes[0]), "", "levels of the volume")
+    report.metric("levels", len(shapes[0]))
     report.write(output)

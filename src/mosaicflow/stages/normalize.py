@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import FRACTION
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
-from mosaicflow.stages._metrics import report_coverage
+from mosaicflow.stages._metrics import TISSUE, report_coverage
 from mosaicflow.stages._options import Percentile
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ _COLUMNS = 300_000
 # sound simulated stacks: at most 0.025 and 0.004; the 95th percentile taken for white: 0.075 and
 # more; gel taken for granted in a mineral section: 0.18.
 _OUTSIDE = 0.045
+_OFF_DISPLAY = "voxels of the tissue that are stored {} and that a display from 0 to 1 shows as {}"
+
+
+METRICS = (
+    TISSUE,
+    Measure("gel_found", "an even dark part around the tissue"),
+    Measure("agarose_coverage", "share of the canvas that is gel"),
+    Measure("std_background", "of the normalised gel", warning=0.10, error=0.25),
+    Measure("below_display", _OFF_DISPLAY.format("below 0", "black"), warning=_OUTSIDE),
+    Measure("above_display", _OFF_DISPLAY.format("above 1", "white"), warning=_OUTSIDE),
+)
 
 
 @stage(
@@ -37,6 +49,7 @@ _OUTSIDE = 0.045
     title="Brightness",
     icon="adjust",
     makes=(names.NORMALIZED, names.NORMALIZED_PICTURE),
+    metrics=METRICS,
 )
 def normalize(
     report: StageReport,
@@ -132,12 +145,10 @@ def _no_contrast(slice_path: Path) -> QualityError:
 
 def _describe_gel(report: StageReport, gel: NDArray[np.bool_], scale: DepthScale) -> None:
     found = bool(gel.any())
-    report.metric("gel_found", found, "", "an even dark part around the tissue")
+    report.metric("gel_found", found)
     if found:
-        report.metric("agarose_coverage", float(gel.mean()), "", "share of the canvas that is gel")
-        noise = scale.background_noise
-        text = "of the normalised gel"
-        report.metric("std_background", noise, "", text, warning=0.10, error=0.25)
+        report.metric("agarose_coverage", float(gel.mean()))
+        report.metric("std_background", scale.background_noise)
 
 
 def _describe_display(
@@ -146,6 +157,5 @@ def _describe_display(
     from mosaicflow.slices.intensity import display_share
 
     below, above = display_share(volume, seen)
-    text = "voxels of the tissue that are stored {} and that a display from 0 to 1 shows as {}"
-    report.metric("below_display", below, "", text.format("below 0", "black"), warning=_OUTSIDE)
-    report.metric("above_display", above, "", text.format("above 1", "white"), warning=_OUTSIDE)
+    report.metric("below_display", below)
+    report.metric("above_display", above)

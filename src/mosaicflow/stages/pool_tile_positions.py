@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from mosaicflow import names
 from mosaicflow.limits import Limit
+from mosaicflow.measures import Measure, each
 from mosaicflow.stages._contract import Chosen, ChosenTable, stage
 from mosaicflow.stages._options import ResolutionUm
 
@@ -19,6 +20,40 @@ if TYPE_CHECKING:
     from mosaicflow.mosaic.tables import SliceLinks
 
 __all__ = ["pool_tile_positions"]
+
+
+METRICS = (
+    Measure("source", "positions that explain held-out links"),
+    *each(
+        "held_out_residual_{}_px",
+        ("stage", "model", "positions"),
+        "median residual of left-out links",
+        "px",
+    ),
+    *each("median_{}", ("ncc", "stage_ncc"), "of overlaps, placed and reported"),
+    # Between what links say and where the tiles went; sound: 0.05 px.
+    Measure("rms_residual", "of used links", "px", warning=1, error=5),
+    Measure("link_sigma", "standard error of a link, from loops", "px"),
+    Measure("stage_step_sigma", "error of a step of the stage", "px"),
+    Measure("links_used", "links in the final solution"),
+    Measure("links_possible", "neighbouring pairs"),
+    Measure("theta", "rotation of the camera against the stage", "deg"),
+    *each("scale_{}", "yx", "image step over reported step along {}"),
+    Measure("islands", "tiles or groups that no trusted overlap joins"),
+    Measure("tiles_in_islands", "tiles placed by the stage model, not measured"),
+    Measure("tiles_without_link", "tiles placed by the stage model alone"),
+    Measure("island_sigma", "standard error of their places", "px"),
+    Measure("overrides", "tiles that somebody placed"),
+    # Of all slices together.
+    Measure("distortion_used", "whether tiles are straightened"),
+    Measure("distortion_windows", "places compared along seams"),
+    Measure("distortion_rms", "of the displacement found, root mean square", "px"),
+    Measure("distortion_error", "its expected error over the tile, rms", "px"),
+    Measure("seam_departure_before", "inside left-out seams, as recorded", "px"),
+    Measure("seam_departure_after", "inside left-out seams, straightened", "px"),
+    Measure("links", "links of all slices"),
+    *each("backlash_{}", "yx", "play between rows to and fro", "px"),
+)
 
 
 @stage(
@@ -37,6 +72,7 @@ __all__ = ["pool_tile_positions"]
         names.TILE_CONFIGURATION,
         names.BIGSTITCHER,
     ),
+    metrics=METRICS,
 )
 def pool_tile_positions(
     report: StageReport,
@@ -89,7 +125,6 @@ def pool_tile_positions(
     tiles = tuple(path for path in tiles if _name(path) in placed)  # no slice that failed before
     report.inputs["tiles"] = {path.name: report.inputs["tiles"][path.name] for path in tiles}
 
-    from mosaicflow.io.report import StageReport
     from mosaicflow.ledger.overrides import read_overrides
     from mosaicflow.mosaic.given import apply_exclusions, tile_places
     from mosaicflow.mosaic.placement_picture import draw_placements
@@ -118,9 +153,9 @@ def pool_tile_positions(
         table = output_dir / names.POSITIONS.of(one.name)
         _write_slice(table, one, placement, (str(decision["source"]), file_of.get(one.name, {})))
         drawn.append((one.name, placement, str(decision["source"])))
-        own = StageReport(report.step_name, report.inputs, report.parameters)
+        own = report.of_an_output()
         report_placement(own, one.stage_px, placement, decision)
-        own.metric("overrides", len(said), "", "tiles that somebody placed")
+        own.metric("overrides", len(said))
         own.section("pitch_um", list(one.pitch_um))
         own.write(table)
     picture = draw_placements(drawn, found[0].tile_shape[1:])
@@ -137,10 +172,10 @@ def _write_model(
     """Write what all slices tell of the stage, and add it to the metrics."""
     from mosaicflow.io.tables import write_document
 
-    report.metric("stage_step_sigma", pooled.step_sigma_px, "px", "error of a step of the stage")
-    report.metric("links", pooled.n_links, "", "links of all slices")
+    report.metric("stage_step_sigma", pooled.step_sigma_px)
+    report.metric("links", pooled.n_links)
     for axis, play_px in zip("yx", pooled.backlash_px, strict=True):
-        report.metric(f"backlash_{axis}", play_px, "px", "play between rows to and fro")
+        report.metric(f"backlash_{axis}", play_px)
     write_document(
         path,
         {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FROM_0
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
 from mosaicflow.stages._options import Turn
 
@@ -16,12 +17,30 @@ if TYPE_CHECKING:
 __all__ = ["register_pairwise"]
 
 
+METRICS = (
+    Measure("registration_error", "1 - correlation"),
+    # Pairs that share tissue: 0.85 and more where they match, below 0.5 where they do not.
+    Measure(
+        "correlation", "inside the tissue, after registration", warning=0.7, error=0.5, good="high"
+    ),
+    Measure("correlation_before", "as the stage places it"),
+    Measure("translation_magnitude", "correction of the stage's position", "px"),
+    Measure("rotation", "rotation of the moving slice", "deg"),
+    # Chosen by judgement, and checked on few simulated runs (tests/pipeline/test_thresholds.py).
+    Measure("registration_confidence", "trust in this pair", warning=0.4, error=0.3, good="high"),
+    Measure("held_out_correlation", "parts not used for the fit, refined"),
+    Measure("held_out_correlation_stage", "parts not used for the fit, stage"),
+    Measure("z_drift", "depth found minus expected", "planes"),
+)
+
+
 @stage(
     "pair",
     label="pair",
     title="Registration of slices",
     icon="arrows-alt",
     makes=(names.TRANSFORM, names.MOTION),
+    metrics=METRICS,
 )
 def register_pairwise(
     report: StageReport,
@@ -108,24 +127,15 @@ def _report(report: StageReport, record: dict[str, Any]) -> None:
     if record["status"] == "error":
         say = report.error if report.is_used else report.note
         say(f"registration not usable: {record['reason']}")
-    report.metric("registration_error", 1 - record["correlation"], "", "1 - correlation")
-    # Pairs that share tissue: 0.85 and more where they match, below 0.5 where they do not.
-    text = "inside the tissue, after registration"
-    report.metric(
-        "correlation", record["correlation"], "", text, warning=0.7, error=0.5, good="high"
-    )
-    report.metric("correlation_before", record["correlation_before"], "", "as the stage places it")
+    report.metric("registration_error", 1 - record["correlation"])
+    report.metric("correlation", record["correlation"])
+    report.metric("correlation_before", record["correlation_before"])
     size = math.hypot(*record["translation_yx"])
-    report.metric("translation_magnitude", size, "px", "correction of the stage's position")
-    report.metric("rotation", record["angle_deg"], "deg", "rotation of the moving slice")
-    # Chosen by judgement, and checked on few simulated runs (tests/pipeline/test_thresholds.py).
-    trust = record["confidence"]
-    report.metric(
-        "registration_confidence", trust, "", "trust in this pair",
-        warning=0.4, error=0.3, good="high",
-    )  # fmt: skip
+    report.metric("translation_magnitude", size)
+    report.metric("rotation", record["angle_deg"])
+    report.metric("registration_confidence", record["confidence"])
     for name, key in (("held_out_correlation", "refined"), ("held_out_correlation_stage", "stage")):
         value = record[f"held_out_{key}"]
         if not math.isnan(value):
-            report.metric(name, value, "", f"parts not used for the fit, {key}")
-    report.metric("z_drift", record["z_drift_planes"], "planes", "depth found minus expected")
+            report.metric(name, value)
+    report.metric("z_drift", record["z_drift_planes"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.measures import Measure, each
 from mosaicflow.stages._contract import stage
 from mosaicflow.stages._options import ResolutionUm
 
@@ -24,7 +25,25 @@ __all__ = ["resample_mosaic_grid"]
 _LEAST_SIDE_PX = 8
 
 
-@stage("slice", label="tiles", title="Working pitch", icon="compress", makes=(names.RESAMPLED,))
+METRICS = (
+    *each("pitch_{}", "zyx", "true pitch along {}", "um"),
+    Measure(
+        "mean_intensity_change",
+        "relative change of the mean intensity by resampling",
+        warning=0.005,
+        error=0.05,
+    ),
+)
+
+
+@stage(
+    "slice",
+    label="tiles",
+    title="Working pitch",
+    icon="compress",
+    makes=(names.RESAMPLED,),
+    metrics=METRICS,
+)
 def resample_mosaic_grid(
     report: StageReport,
     *,
@@ -134,12 +153,5 @@ def _check_size(source: MosaicGrid, resolution_um: float, shape_yx: tuple[int, i
 
 def _describe(report: StageReport, pitch_mm: tuple[float, float, float], change: float) -> None:
     for axis, value in zip("zyx", pitch_mm, strict=True):
-        report.metric(f"pitch_{axis}", value * 1000, "um", f"true pitch along {axis}")
-    report.metric(
-        "mean_intensity_change",
-        change,
-        "",
-        "relative change of the mean intensity by resampling",
-        warning=0.005,
-        error=0.05,
-    )
+        report.metric(f"pitch_{axis}", value * 1000)
+    report.metric("mean_intensity_change", change)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.measures import Measure
 from mosaicflow.mosaic.blending import Blending
 from mosaicflow.stages._contract import stage
-from mosaicflow.stages._metrics import report_coverage
+from mosaicflow.stages._metrics import TISSUE, report_coverage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,11 +26,34 @@ __all__ = ["stitch_3d"]
 # Tiles kept in memory [bytes], by judgement, so that a tile is not read for every block. Doubled,
 # twice the memory.
 _CACHE_BYTES = 400_000_000
-# Shading that repeats with the tiles is worth a warning above this, and above so many times what
-# the specimen leaves by chance: below 2 % nobody sees it, and below 1.3 nobody can tell it [%].
-_LATTICE_PERCENT, _LATTICE_CHANCES = 2.5, 1.3
+# What the specimen leaves by chance of a shading that repeats with the tiles, from which the
+# thresholds grow with it [%]: below 1.3 times chance nobody can tell it, and 1.3 x this is 2.5 %,
+# the threshold of the metric.
+_LATTICE_CHANCE = 2.5 / 1.3
 # Means over depth of all tiles are held at once: at this size thousands of them are small.
 _PROJECTION_PX = 64
+
+
+METRICS = (
+    # A slice half of whose tiles are blank has 0.5 and more empty.
+    Measure("empty_fraction", "canvas without data", warning=0.5, error=0.8),
+    Measure("seam_ratio", "gradient across seams over elsewhere", warning=1.3, error=2.0),
+    Measure("n_tiles", "tiles fused"),
+    Measure("gain_min", "smallest tile gain"),
+    Measure("gain_max", "largest tile gain"),
+    TISSUE,
+    # Shading that repeats with the tiles; below 2 % nobody sees it.
+    Measure(
+        "lattice_shading",
+        "shading that repeats with the tiles, rms",
+        "%",
+        warning=2.5,
+        error=7.5,
+        scaled="at least 1.3 and 3.9 times lattice_shading_chance",
+    ),
+    Measure("lattice_shading_chance", "the same of tiles at random places", "%"),
+    Measure("distortion", "longest displacement taken off", "native px"),
+)
 
 
 @stage(
@@ -38,6 +62,7 @@ _PROJECTION_PX = 64
     title="Stitching",
     icon="puzzle-piece",
     makes=(names.STITCHED, names.STITCHED_PICTURE),
+    metrics=METRICS,
 )
 def stitch_3d(
     report: StageReport,
@@ -163,17 +188,16 @@ def _describe_image(
     import numpy as np
 
     empty, *seams = np.sum(sums, axis=0).tolist()
-    # A slice half of whose tiles are blank has 0.5 and more empty.
     share = empty / np.prod(canvas.shape_yx)
-    report.metric("empty_fraction", share, "", "canvas without data", warning=0.5, error=0.8)
+    report.metric("empty_fraction", share)
     _describe_seams(report, *seams)
     _describe_gains(report, gains)
 
 
 def _describe_gains(report: StageReport, gains: dict[tuple[int, int], float]) -> None:
-    report.metric("n_tiles", len(gains), "", "tiles fused")
-    report.metric("gain_min", min(gains.values(), default=1.0), "", "smallest tile gain")
-    report.metric("gain_max", max(gains.values(), default=1.0), "", "largest tile gain")
+    report.metric("n_tiles", len(gains))
+    report.metric("gain_min", min(gains.values(), default=1.0))
+    report.metric("gain_max", max(gains.values(), default=1.0))
 
 
 def _describe_light(
@@ -193,22 +217,16 @@ def _describe_lattice(report: StageReport, canvas: Canvas, binned: BinnedImage) 
     if found is None:
         return
     chance = 100 * found.chance
-    limit = max(_LATTICE_PERCENT, _LATTICE_CHANCES * chance)
-    report.metric(
-        "lattice_shading", 100 * found.residual, "%", "shading that repeats with the tiles, rms",
-        warning=limit, error=3 * limit,
-    )  # fmt: skip
-    report.metric("lattice_shading_chance", chance, "%", "the same of tiles at random places")
+    scale = max(1.0, chance / _LATTICE_CHANCE)
+    report.metric("lattice_shading", 100 * found.residual, scale=scale)
+    report.metric("lattice_shading_chance", chance)
 
 
 def _describe_seams(
     report: StageReport, border: float, n_border: float, every: float, n_every: float
 ) -> None:
     seam, rest = border / max(n_border, 1), every / max(n_every, 1)
-    report.metric(
-        "seam_ratio", seam / rest if rest else None, "", "gradient across seams over elsewhere",
-        warning=1.3, error=2.0,
-    )  # fmt: skip
+    report.metric("seam_ratio", seam / rest if rest else None)
 
 
 def _working_positions(

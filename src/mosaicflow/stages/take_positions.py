@@ -6,12 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow import names
+from mosaicflow.measures import Measure
 from mosaicflow.stages._contract import stage
 
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
 
 __all__ = ["take_positions"]
+
+
+METRICS = (
+    Measure("slices_taken", "slices placed by another run"),
+    Measure("tiles_taken", "their tiles, of the following"),
+    Measure("tiles", "tiles of this run"),
+)
 
 
 @stage(
@@ -25,6 +33,7 @@ __all__ = ["take_positions"]
         names.TILE_CONFIGURATION,
         names.BIGSTITCHER,
     ),
+    metrics=METRICS,
 )
 def take_positions(
     report: StageReport,
@@ -100,7 +109,7 @@ def take_positions(
     write_text(output_dir / names.DISTORTION.of(), distortion.read_text(encoding="utf-8"))
     found = Alignment.from_json(read_document(alignment), alignment.name)
     write_document(output_dir / names.ALIGNMENT.of(), replace(found, is_taken=True).to_json())
-    report.metric("slices_taken", len(tiles) - len(lost), "", "slices placed by another run")
-    report.metric("tiles_taken", n_placed, "", "their tiles, of the following")
-    report.metric("tiles", n_tiles, "", "tiles of this run")
+    report.metric("slices_taken", len(tiles) - len(lost))
+    report.metric("tiles_taken", n_placed)
+    report.metric("tiles", n_tiles)
     report.write(output_dir / names.ALIGNMENT.of())

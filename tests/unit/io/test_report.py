@@ -11,19 +11,25 @@ from hypothesis import strategies as st
 from mosaicflow import __version__
 from mosaicflow.errors import InputError
 from mosaicflow.io.report import StageReport, digest, metrics_path, read_metrics
+from mosaicflow.measures import Measure
 
 # As stages have them.
-LIMITS = {
-    "correlation": {"warning": 0.7, "error": 0.5, "good": "high"},
-    "empty_fraction": {"warning": 0.5, "error": 0.8},
-    "interface_min_depth": {"warning": 1, "good": "high"},
-    "rms_residual": {"warning": 1, "error": 5},
-}
+DECLARED = (
+    Measure("correlation", "of pairs", warning=0.7, error=0.5, good="high"),
+    Measure("empty_fraction", "without data", warning=0.5, error=0.8),
+    Measure("interface_min_depth", "of the face", warning=1, good="high"),
+    Measure("rms_residual", "of links", "px", warning=1, error=5),
+    Measure("translation", "of a slice", "px", warning=30, error=50),
+    Measure("rotation", "of a slice", "deg", warning=1, error=2, good="abs"),
+    Measure("share", "of steps", warning=0.5, error=0.1, good="high"),
+    Measure("n_tiles", "tiles"),
+    Measure("correction", "of a slice", "px", warning=200.0, error=400.0, scaled="in um"),
+)
 
 
 @pytest.fixture
 def report():
-    return StageReport("stitch_3d", {"grid": "abc"}, {"blend": "linear"})
+    return StageReport("stitch_3d", {"grid": "abc"}, {"blend": "linear"}, DECLARED)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +46,9 @@ def test_metrics_lie_beside_the_output_under_its_stem(output, metrics):
 
 
 def test_the_worked_example_of_the_thresholds_comes_out(report):
-    report.metric("correlation", 0.66, **LIMITS["correlation"])
-    report.metric("translation", 52, "px", warning=30, error=50)
-    report.metric("rotation", -0.4, "deg", warning=1, good="abs")
+    report.metric("correlation", 0.66)
+    report.metric("translation", 52)
+    report.metric("rotation", -0.4)
     status = {name: metric["status"] for name, metric in report.metrics.items()}
     assert status == {"correlation": "warning", "translation": "error", "rotation": "ok"}
     assert report.overall_status == "error"
@@ -58,20 +64,20 @@ def test_the_worked_example_of_the_thresholds_comes_out(report):
         ("empty_fraction", 0.8, "warning"),
         ("empty_fraction", 0.81, "error"),
         ("interface_min_depth", 0.0, "warning"),
-        ("anything", 1e9, "ok"),
+        ("n_tiles", 1e9, "ok"),
         ("correlation", "none", "ok"),
         ("correlation", True, "ok"),
         ("correlation", np.float32(0.1), "error"),
     ],
 )
 def test_a_value_on_a_threshold_still_counts_as_good(report, name, value, status):
-    report.metric(name, value, **LIMITS.get(name, {}))
+    report.metric(name, value)
     assert report.metrics[name]["status"] == status == report.overall_status
 
 
 def test_thresholds_can_be_given_in_either_direction(report):
-    report.metric("seams", 1.2, warning=1.1, error=1.5)
-    report.metric("share", 0.2, warning=0.5, error=0.1, good="high")
+    report.metric("empty_fraction", 0.6)
+    report.metric("share", 0.2)
     assert [metric["status"] for metric in report.metrics.values()] == ["warning", "warning"]
 
 
@@ -80,24 +86,48 @@ def test_a_worse_value_never_gets_a_better_status(value, low):
     rank = ("ok", "warning", "error")
     found = []
     for step in (0.0, 1.0, 10.0):
-        report = StageReport("x", {}, {})
-        worse = value + step if low else value - step
-        report.metric(
-            "m", worse, warning=1.0, error=2.0 if low else 0.0, good="low" if low else "high"
-        )
+        good = "low" if low else "high"
+        declared = Measure("m", "", warning=1.0, error=2.0 if low else 0.0, good=good)
+        report = StageReport("x", {}, {}, [declared])
+        report.metric("m", value + step if low else value - step)
         found.append(rank.index(report.metrics["m"]["status"]))
     assert found == sorted(found)
 
 
 @pytest.mark.parametrize(("value", "status"), [(-2.1, "error"), (1.5, "warning"), (-1.0, "ok")])
 def test_near_zero_can_be_what_is_good(report, value, status):
-    report.metric("rotation", value, "deg", warning=1, error=2, good="abs")
+    report.metric("rotation", value)
     assert report.metrics["rotation"]["status"] == status
+
+
+@pytest.mark.parametrize("name", ["seam_raito", "seam_ratio"])
+def test_a_number_that_no_contract_declares_is_refused_by_name(report, name):
+    with pytest.raises(LookupError, match=f"stitch_3d: '{name}' is no number of its contract"):
+        report.metric(name, 1.0)
+    assert report.metrics == {}
+
+
+def test_the_data_move_only_thresholds_that_are_declared_to_move(report):
+    report.metric("correction", 30.0, scale=0.1, of="slice 7")
+    found = report.metrics["correction"]
+    assert (found["warning_at"], found["error_at"], found["status"]) == (20.0, 40.0, "warning")
+    assert found["description"] == "of a slice (slice 7)"
+    report.metric("correction", 1e9, scale=math.inf)
+    found = report.metrics["correction"]
+    assert (found["warning_at"], found["direction"], found["status"]) == (None, "none", "ok")
+    with pytest.raises(LookupError, match=r"'correlation' is no number .* whose thresholds are"):
+        report.metric("correlation", 0.6, scale=0.5)
+
+
+def test_the_report_of_an_output_is_held_to_the_same_contract(report):
+    own = report.of_an_output()
+    own.metric("rms_residual", 0.1)
+    assert (own.key, report.metrics) == (report.key, {})
 
 
 def test_what_nothing_depends_on_is_judged_by_nobody(report):
     report.set_aside("the slices share no tissue")
-    report.metric("correlation", 0.1, **LIMITS["correlation"])
+    report.metric("correlation", 0.1)
     assert report.metrics["correlation"]["status"] == report.overall_status == "not_used"
     assert report.metrics["correlation"]["error_at"] == 0.5
     assert (report.notes, report.warnings) == (["the slices share no tissue"], [])
@@ -126,7 +156,7 @@ def test_sentences_count_too(report):
 
 
 def test_the_written_envelope_has_the_keys_of_the_format(report, tmp_path):
-    report.metric("rms_residual", np.float64(1.5), "px", "of links", **LIMITS["rms_residual"])
+    report.metric("rms_residual", np.float64(1.5))
     report.section("pitch_um", np.array([1.0, 2.0]))
     path = report.write(tmp_path / "slice_z00_stitch_3d.ome.zarr")
     found = read_metrics(path)

@@ -13,6 +13,7 @@ import pytest
 from mosaicflow.io.previews import write_preview
 from mosaicflow.io.report import StageReport
 from mosaicflow.io.tables import write_csv, write_json
+from mosaicflow.measures import Measure
 from mosaicflow.report.records import RunFiles
 from mosaicflow.stages.report import report
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULTS = {"crop_depth_um": 600.0, "fail_on": "error"}
+
+
+def _declared(name, warning=None, error=None):
+    good = "high" if None not in (warning, error) and warning > error else "low"
+    return Measure(name, f"meaning of {name}", warning=warning, error=error, good=good)
 
 
 @dataclass
@@ -30,15 +36,12 @@ class Run:
 
     def metrics(self, stem, stage, *, warnings=(), apart="", **values):
         """Write a metrics file; a value may be (value, warning, error)."""
-        told = StageReport(stage, {}, {})
+        numbers = {n: v if isinstance(v, tuple) else (v,) for n, v in values.items()}
+        told = StageReport(stage, {}, {}, [_declared(n, *v[1:]) for n, v in numbers.items()])
         if apart:
             told.set_aside(apart)
-        for name, value in values.items():
-            number, *limits = value if isinstance(value, tuple) else (value,)
-            keys = dict(zip(("warning", "error"), limits, strict=False))
-            if limits and limits[0] > limits[-1]:
-                keys["good"] = "high"
-            told.metric(name, number, "", f"meaning of {name}", **keys)
+        for name, (number, *_) in numbers.items():
+            told.metric(name, number)
         for sentence in warnings:
             told.warn(sentence)
         told.write(self.folder / f"{stem}.ome.zarr")
