@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from mosaicflow import names
 from mosaicflow.errors import InputError
 from mosaicflow.io.failures import read_failure
-from mosaicflow.io.tables import read_csv, read_document
+from mosaicflow.io.tables import read_document
 from mosaicflow.ledger.census import (
     Failure,
     merge_fragments,
 )
+from mosaicflow.ledger.row import LedgerRow, read_rows
 from mosaicflow.slices.stored import SliceStore, open_slice
-from mosaicflow.steps.table import StepTable, parse_steps
+from mosaicflow.steps.table import StepTable, read_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ class AlignmentInputs:
     ----------
     steps : StepTable
         Stage steps.
-    config : list of dict
+    config : list of LedgerRow
         Ledger with the fragments merged in.
     slices : dict of int to SliceStore
         Geometry of the slices by id.
@@ -51,7 +52,7 @@ class AlignmentInputs:
     """
 
     steps: StepTable
-    config: list[dict[str, str]]
+    config: list[LedgerRow]
     slices: dict[int, SliceStore]
     transforms: Sequence[tuple[str, Mapping[str, object]]]
     failures: list[Failure]
@@ -70,9 +71,8 @@ class AlignmentInputs:
         failures: Sequence[Path],
     ) -> AlignmentInputs:
         """Open the slices and read all tables."""
-        rows = read_csv(shifts, ["fixed_id", "moving_id", "x_shift_mm", "y_shift_mm"])
-        steps = parse_steps(rows, shifts.name)
-        stamps = [row for path in sorted(fragments) for row in read_csv(path, ["slice_id"])]
+        steps = read_steps(shifts)
+        stamps = [row for path in sorted(fragments) for row in read_rows(path, ["slice_id"])]
         stores: dict[int, SliceStore] = {}
         for path in sorted(slices, key=lambda path: path.name):
             store = open_slice(path)
@@ -83,23 +83,20 @@ class AlignmentInputs:
                 )
             stores[store.slice_id] = store
         stamps += [_galvo_stamp(store) for store in stores.values()]
-        config, warnings = merge_fragments(read_csv(slice_config, ["slice_id", "use"]), stamps)
+        config, warnings = merge_fragments(read_rows(slice_config), stamps)
         records = [(path.name, read_document(path)) for path in sorted(transforms)]
         of_slices, of_pairs = _read_failures(failures)
         ordered = dict(sorted(stores.items()))
         return cls(steps, config, ordered, records, of_slices, of_pairs, warnings)
 
 
-def _galvo_stamp(store: SliceStore) -> dict[str, str]:
+def _galvo_stamp(store: SliceStore) -> LedgerRow:
     """Give what create_mosaic_grid decided about the galvo; every later store carries it."""
     galvo = store.block.galvo
-    stamp = {"slice_id": str(store.slice_id)}
-    if galvo.confidence is not None:
-        stamp |= {
-            "galvo_confidence": f"{galvo.confidence:.4g}",
-            "galvo_fix": "true" if galvo.applied else "false",
-        }
-    return stamp
+    if galvo.confidence is None:
+        return LedgerRow.of(store.slice_id)
+    sure = float(f"{galvo.confidence:.4g}")  # more digits say nothing
+    return LedgerRow.of(store.slice_id, galvo_confidence=sure, galvo_fix=galvo.applied)
 
 
 def _read_failures(paths: Sequence[Path]) -> tuple[list[Failure], list[str]]:

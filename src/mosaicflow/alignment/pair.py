@@ -22,10 +22,9 @@ from mosaicflow.alignment.refine import Motion, warp
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import read_csv
 from mosaicflow.slices.images import bin_mean, shows_tissue
 from mosaicflow.slices.stored import Projection, SliceStore, at_pitch, averaged, project
-from mosaicflow.steps.table import parse_steps, place_slices
+from mosaicflow.steps.table import place_slices, read_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -314,9 +313,8 @@ def _stage_offset(
     """Say where the stage puts the moving slice's pixel (0, 0) in the fixed slice [px]."""
     step = (0.0, 0.0)
     if shifts is not None:
-        rows = read_csv(shifts, ["fixed_id", "moving_id", "x_shift_mm", "y_shift_mm"])
         ids = (fixed.slice_id, moving.slice_id)
-        placed = place_slices(parse_steps(rows, shifts.name), ids, ids[0], sign_yx=fixed.stage_sign)
+        placed = place_slices(read_steps(shifts), ids, ids[0], sign_yx=fixed.stage_sign)
         step = placed.position_mm[ids[1]]
     elif fixed.stage_corner_mm is not None and moving.stage_corner_mm is not None:
         signs, corners = fixed.stage_sign, (fixed.stage_corner_mm, moving.stage_corner_mm)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,15 +28,14 @@ from mosaicflow.alignment.solution import (
     frame_of,
 )
 from mosaicflow.errors import QualityError
-from mosaicflow.io.tables import write_csv, write_document
+from mosaicflow.io.tables import write_document
 from mosaicflow.ledger.census import (
     LeftOut,
     final_rows,
     take_census,
 )
 from mosaicflow.ledger.overrides import excluded_slices
-from mosaicflow.ledger.proposal import CONFIG_COLUMNS
-from mosaicflow.names import format_slice_id
+from mosaicflow.ledger.row import LedgerRow, write_rows
 from mosaicflow.reasons import Reason
 from mosaicflow.steps.table import place_slices
 
@@ -61,7 +59,7 @@ class Solved:
     """The alignment and what goes into the ledger."""
 
     alignment: Alignment
-    config: list[dict[str, str]]
+    config: list[LedgerRow]
 
 
 def _graded_links(
@@ -142,11 +140,10 @@ def _tell(
     report_alignment(report, alignment, list(placed.links), odd)
 
 
-def _ledger(inputs: AlignmentInputs, used: Sequence[int]) -> list[dict[str, str]]:
+def _ledger(inputs: AlignmentInputs, used: Sequence[int]) -> list[LedgerRow]:
     """Rows of the ledger, with one for every slice that has none and is used all the same."""
-    listed = {int(row["slice_id"]) for row in inputs.config}
-    unlisted = [{"slice_id": format_slice_id(i), "use": "true"} for i in used if i not in listed]
-    return [*inputs.config, *unlisted]
+    listed = {row.slice_id for row in inputs.config}
+    return [*inputs.config, *(LedgerRow.of(i, use=True) for i in used if i not in listed)]
 
 
 def _place(
@@ -243,5 +240,4 @@ def write_alignment(result: Solved, inputs: AlignmentInputs, output_dir: Path) -
     """Write ``alignment.json`` and ``slice_config_final.csv``."""
     output_dir.mkdir(parents=True, exist_ok=True)
     write_document(output_dir / names.ALIGNMENT.of(), result.alignment.to_json())
-    known = dict.fromkeys(itertools.chain(CONFIG_COLUMNS, *result.config))
-    write_csv(output_dir / names.FINAL_LEDGER.of(), list(known), result.config)
+    write_rows(output_dir / names.FINAL_LEDGER.of(), result.config)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
-    "SHIFT_COLUMNS",
     "check_schema",
     "decoded",
     "file_content",
@@ -41,18 +40,6 @@ __all__ = [
 
 # Version of the form of all JSON files and blocks; a change that older programs misread raises it.
 SCHEMA = 1
-
-# Of shifts_xy.csv and shifts_xy_clean.csv.
-SHIFT_COLUMNS = (
-    "fixed_id",
-    "moving_id",
-    "x_shift",
-    "y_shift",
-    "x_shift_mm",
-    "y_shift_mm",
-    "reliable",
-    "source",
-)
 
 _DECIMAL_COMMA = re.compile(r"([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$")
 # As spreadsheets write them in English, German, French, Italian, Spanish, Portuguese and Dutch.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import parse_bool
-from mosaicflow.names import format_slice_id, parse_slice_id
+from mosaicflow.ledger.row import LedgerRow
 from mosaicflow.reasons import Reason
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ __all__ = [
     "merge_fragments",
     "take_census",
 ]
-
-Row = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ class Census:
 
 
 def take_census(
-    config: Sequence[Mapping[str, str]],
+    config: Sequence[LedgerRow],
     on_disk: Collection[int],
     failures: Sequence[Failure],
     *,
@@ -103,8 +100,8 @@ def take_census(
 
     Parameters
     ----------
-    config : sequence of mapping
-        Rows of ``slice_config.csv`` (columns slice_id and use).
+    config : sequence of LedgerRow
+        Rows of ``slice_config.csv``.
     on_disk : collection of int
         Slices that reached alignment.
     failures : sequence of Failure
@@ -121,12 +118,11 @@ def take_census(
     InputError
         When a slice is neither here nor accounted for, or both here and failed.
     """
-    rows = {}
+    rows: dict[int, LedgerRow] = {}
     for number, row in enumerate(config, start=2):
-        slice_id = parse_slice_id(row["slice_id"])
-        if slice_id in rows:
-            raise InputError(f"slice_config, row {number}: slice {slice_id} is listed twice")
-        rows[slice_id] = row
+        if row.slice_id in rows:
+            raise InputError(f"slice_config, row {number}: slice {row.slice_id} is listed twice")
+        rows[row.slice_id] = row
     failed = {record.slice_id: record for record in failures}
     if both := sorted(failed.keys() & set(on_disk)):
         raise InputError(
@@ -135,18 +131,18 @@ def take_census(
         )
     used, left_out, warnings = [], [], []
     for slice_id in _known_ids(rows, on_disk, failed):
-        row = rows.get(slice_id, {})
-        if row and _is_skipped(row, slice_id):
+        known = rows.get(slice_id)
+        if known is not None and not known.is_used:
             status = "excluded" if slice_id in on_disk or slice_id in failed else "missing"
-            left_out.append(LeftOut(slice_id, status, _skip_reason(row)))
+            left_out.append(LeftOut(slice_id, status, known.reason))
         elif slice_id in failed:
             record = failed[slice_id]
             left_out.append(LeftOut(slice_id, "failed", record.reason, record.stage))
         elif slice_id in on_disk:
             used.append(slice_id)
-            if not row:
+            if known is None:
                 warnings.append(f"slice {slice_id} is not in slice_config; it is used")
-        elif row:
+        elif known is not None:
             raise InputError(
                 f"slice {slice_id} is to be used but arrived neither as a slice nor as a failure "
                 "record",
@@ -164,66 +160,49 @@ def _known_ids(*groups: Iterable[int]) -> range:
     return range(everyone[0], everyone[-1] + 1) if everyone else range(0)
 
 
-def _is_skipped(row: Mapping[str, str], slice_id: int) -> bool:
-    where = f"slice_config, slice {slice_id}"
-    auto = row.get("auto_excluded", "")
-    return not parse_bool(row["use"], f"{where}, use") or parse_bool(
-        auto, f"{where}, auto_excluded"
-    )
-
-
-def _skip_reason(row: Mapping[str, str]) -> str:
-    reasons = (row.get("exclude_reason", ""), row.get("auto_exclude_reason", ""))
-    return "; ".join(reason for reason in reasons if reason) or "use is false"
-
-
 def merge_fragments(
-    config: Sequence[Mapping[str, str]], fragments: Sequence[Mapping[str, str]]
-) -> tuple[list[Row], list[str]]:
+    config: Sequence[LedgerRow], fragments: Sequence[LedgerRow]
+) -> tuple[list[LedgerRow], list[str]]:
     """Stamp what stages found into the ledger.
 
     Parameters
     ----------
-    config : sequence of mapping
+    config : sequence of LedgerRow
         Rows of ``slice_config.csv``.
-    fragments : sequence of mapping
-        Rows of the fragments: ``slice_id`` and the columns a stage sets.
+    fragments : sequence of LedgerRow
+        What stages add; their decision to use a slice does not count.
 
     Returns
     -------
-    rows : list of dict
+    rows : list of LedgerRow
         Sorted by id; a slice that only a fragment knows is added with ``use=false``.
     warnings : list of str
         Cells on which two writers disagree; the later one counts.
     """
-    rows = {parse_slice_id(row["slice_id"]): dict(row) for row in config}
+    rows = {row.slice_id: row for row in config}
     warnings = []
-    stamped: dict[tuple[int, str], str] = {}
+    told: dict[tuple[int, str], Any] = {}
     for fragment in fragments:
-        slice_id = parse_slice_id(fragment["slice_id"])
-        row = rows.setdefault(slice_id, {"slice_id": format_slice_id(slice_id), "use": "false"})
-        for column, value in fragment.items():
-            if column in ("slice_id", "use") or not value:
-                continue
-            if column == "notes":
-                row["notes"] = _joined(row.get("notes", ""), value)
-                continue
-            if stamped.get((slice_id, column), value) != value:
-                warnings.append(f"slice {slice_id}: two stages disagree about {column}")
-            stamped[slice_id, column] = row[column] = value
+        i = fragment.slice_id
+        for column, value in fragment.said().items():
+            if told.setdefault((i, column), value) != value:
+                warnings.append(f"slice {i}: two stages disagree about {column}")
+            told[i, column] = value
+        row = rows.get(i, LedgerRow.of(i, use=False)).with_said(fragment)
+        rows[i] = row.with_note(fragment.notes) if fragment.notes else row
     return [rows[key] for key in sorted(rows)], warnings
 
 
 def final_rows(
-    config: Sequence[Mapping[str, str]],
+    config: Sequence[LedgerRow],
     left_out: Sequence[LeftOut],
     auto_excluded: Mapping[int, str],
-) -> list[Row]:
+) -> list[LedgerRow]:
     """Write the outcome of alignment into the ledger.
 
     Parameters
     ----------
-    config : sequence of mapping
+    config : sequence of LedgerRow
         The ledger so far; users' entries are kept as they are.
     left_out : sequence of LeftOut
         Slices without image.
@@ -232,25 +211,19 @@ def final_rows(
 
     Returns
     -------
-    list of dict
+    list of LedgerRow
         Sorted by id, one row per known slice.
     """
-    rows = {parse_slice_id(row["slice_id"]): dict(row) for row in config}
+    rows = {row.slice_id: row for row in config}
     for one in left_out:
-        row = rows.setdefault(
-            one.slice_id, {"slice_id": format_slice_id(one.slice_id), "use": "false"}
-        )
+        row = rows.get(one.slice_id, LedgerRow.of(one.slice_id, use=False))
         if one.status == "failed":
-            row["notes"] = _joined(row.get("notes", ""), f"{one.stage} failed: {one.reason}")
-        elif one.status == "missing" and not row.get("exclude_reason"):
-            row["exclude_reason"] = Reason.NO_TILES
+            row = row.with_note(f"{one.stage} failed: {one.reason}")
+        elif one.status == "missing" and not row.exclude_reason:
+            row = replace(row, exclude_reason=Reason.NO_TILES)
         elif one.reason == Reason.BY_HAND:
-            row |= {"use": "false", "exclude_reason": Reason.BY_HAND}
-    for slice_id, reason in auto_excluded.items():
-        rows[slice_id].update({"auto_excluded": "true", "auto_exclude_reason": reason})
+            row = replace(row, use=False, exclude_reason=Reason.BY_HAND)
+        rows[one.slice_id] = row
+    for i, reason in auto_excluded.items():
+        rows[i] = replace(rows[i], auto_excluded=True, auto_exclude_reason=reason)
     return [rows[key] for key in sorted(rows)]
-
-
-def _joined(old: str, new: str) -> str:
-    parts = [part.strip() for part in old.split(";") if part.strip()]
-    return "; ".join(parts if new in parts else [*parts, new])

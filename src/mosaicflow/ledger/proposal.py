@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import InputError, ParameterError
-from mosaicflow.io.tables import parse_bool, read_csv
-from mosaicflow.names import format_slice_id, parse_slice_id
+from mosaicflow.io.tables import read_csv
+from mosaicflow.ledger.row import CONFIG_COLUMNS, LedgerRow
+from mosaicflow.names import format_slice_id
 from mosaicflow.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mosaicflow.acquisition.tiles import SliceTiles
 
-__all__ = ["CONFIG_COLUMNS", "config_rows", "merge_config", "read_config"]
+__all__ = ["config_rows", "merge_config", "read_config"]
 
-CONFIG_COLUMNS = (
-    "slice_id",
-    "use",
-    "exclude_reason",
-    "quality_score",
-    "galvo_confidence",
-    "galvo_fix",
-    "notes",
-    "rehomed",
-    "rehoming_reliable",
-    "auto_excluded",
-    "auto_exclude_reason",
-    "interpolated",
-    "interpolation_failed",
-    "interpolation_method_used",
-    "interpolation_fallback_reason",
-)
 _REPAIR = "complete it, or remove it to start from the proposals again"
 # More than any line has.
 _LINE_CHARACTERS = 100_000
@@ -45,10 +30,10 @@ _THICKER = 1.5
 # tissue may be left out.
 _LEADING = 3
 
-Row = dict[str, object]
 
-
-def config_rows(slices: Sequence[SliceTiles], *, exclude_first_slices: str = "auto") -> list[Row]:
+def config_rows(
+    slices: Sequence[SliceTiles], *, exclude_first_slices: str = "auto"
+) -> list[LedgerRow]:
     """Propose which slices to use.
 
     Parameters
@@ -61,7 +46,7 @@ def config_rows(slices: Sequence[SliceTiles], *, exclude_first_slices: str = "au
 
     Returns
     -------
-    list of dict
+    list of LedgerRow
         One row per id from the first to the last, absent ones included.
     """
     by_id = {tiles.slice_id: tiles for tiles in slices}
@@ -70,15 +55,9 @@ def config_rows(slices: Sequence[SliceTiles], *, exclude_first_slices: str = "au
     rows = []
     for slice_id in range(slices[0].slice_id, slices[-1].slice_id + 1):
         tiles = by_id.get(slice_id)
-        row: Row = dict.fromkeys(CONFIG_COLUMNS, "")
-        row["slice_id"] = format_slice_id(slice_id)
-        row["use"] = tiles is not None and not tiles.failure and slice_id not in excluded
-        if tiles is None or tiles.failure:
-            row["exclude_reason"] = Reason.NO_TILES
-        else:
-            row["exclude_reason"] = excluded.get(slice_id, "")
-        row["notes"] = _notes(tiles)
-        rows.append(row)
+        has_tiles = tiles is not None and not tiles.failure
+        why = excluded.get(slice_id, "") if has_tiles else Reason.NO_TILES
+        rows.append(LedgerRow.of(slice_id, use=not why, exclude_reason=why, notes=_notes(tiles)))
     return rows
 
 
@@ -114,7 +93,7 @@ def _calibration_faces(usable: Sequence[SliceTiles]) -> int:
     return count
 
 
-def read_config(path: Path) -> list[dict[str, str]]:
+def read_config(path: Path) -> list[LedgerRow]:
     """Read a ledger that a person edited.
 
     Parameters
@@ -124,7 +103,7 @@ def read_config(path: Path) -> list[dict[str, str]]:
 
     Returns
     -------
-    list of dict
+    list of LedgerRow
         One per row.
 
     Raises
@@ -143,30 +122,27 @@ def read_config(path: Path) -> list[dict[str, str]]:
     # Some editors leave the last line end out, but none the commas in front of it.
     if last and last.count(",") < len(rows[0]) - 1:
         raise InputError(f"{path}: the last line, {last!r:.80}, is cut", remedy=_REPAIR)
-    for row in rows:
-        slice_id = parse_slice_id(row["slice_id"])
-        parse_bool(row["use"], f"{path}, slice {slice_id}, column use")
-    return rows
+    return [LedgerRow.from_cells(row, str(path)) for row in rows]
 
 
 def merge_config(
-    rows: Sequence[Row], user_rows: Sequence[Mapping[str, str]], where: str
-) -> tuple[list[Row], list[str]]:
+    rows: Sequence[LedgerRow], user_rows: Sequence[LedgerRow], where: str
+) -> tuple[list[LedgerRow], list[str]]:
     """Combine a proposal with a table that a user edited; the user's word counts.
 
     Parameters
     ----------
-    rows : sequence of dict
+    rows : sequence of LedgerRow
         The proposal.
-    user_rows : sequence of mapping
-        The user's table; needs ``slice_id`` and ``use``.
+    user_rows : sequence of LedgerRow
+        The user's table.
     where : str
         Name of that table, for messages.
 
     Returns
     -------
-    rows : list of dict
-        Sorted by id, extra columns kept at the end. ``use=false`` of the user stays; a slice that
+    rows : list of LedgerRow
+        Sorted by id, extra columns kept. ``use=false`` of the user stays; a slice that
         cannot be built stays out whatever the user says.
     warnings : list of str
         Slices that are in only one of the two.
@@ -176,35 +152,30 @@ def merge_config(
     InputError
         When an id appears twice.
     """
-    edited: dict[int, Mapping[str, str]] = {}
+    edited: dict[int, LedgerRow] = {}
     for number, row in enumerate(user_rows, start=2):
-        slice_id = parse_slice_id(row["slice_id"])
-        if slice_id in edited:
-            raise InputError(f"{where}, row {number}: slice {slice_id} is listed twice")
-        edited[slice_id] = row
-    proposed = {parse_slice_id(str(row["slice_id"])): row for row in rows}
+        if row.slice_id in edited:
+            raise InputError(f"{where}, row {number}: slice {row.slice_id} is listed twice")
+        edited[row.slice_id] = row
+    proposed = {row.slice_id: row for row in rows}
     merged, warnings = [], []
-    for slice_id in sorted(proposed | edited):
-        own, theirs = proposed.get(slice_id), edited.get(slice_id)
-        name = format_slice_id(slice_id)
+    for i in sorted(proposed | edited):
+        own, theirs = proposed.get(i), edited.get(i)
+        name = format_slice_id(i)
         if own is None:
             warnings.append(f"{where}: slice {name} has a row but no tiles")
-            own = {"slice_id": name, "use": False, "exclude_reason": Reason.NO_TILES}
+            own = LedgerRow.of(i, use=False, exclude_reason=Reason.NO_TILES)
         elif theirs is None:
             warnings.append(f"{where}: slice {name} is not in the table; it is used as proposed")
-        merged.append(own if theirs is None else _merge_row(own, theirs, where))
+        merged.append(own if theirs is None else _merge_row(own, theirs))
     return merged, warnings
 
 
-def _merge_row(own: Row, theirs: Mapping[str, str], where: str) -> Row:
-    wanted = parse_bool(theirs["use"], f"{where}, slice {own['slice_id']}, column use")
-    unusable = own["exclude_reason"] == Reason.NO_TILES
-    row: Row = {**own, **{k: v for k, v in theirs.items() if v and k not in ("slice_id", "use")}}
-    row["use"] = wanted and not unusable
-    if unusable:
-        row["exclude_reason"] = Reason.NO_TILES
-    elif not wanted:
-        row["exclude_reason"] = theirs.get("exclude_reason") or Reason.EARLIER
-    else:
-        row["exclude_reason"] = ""
-    return row
+def _merge_row(own: LedgerRow, theirs: LedgerRow) -> LedgerRow:
+    unusable = own.exclude_reason == Reason.NO_TILES
+    wanted = bool(theirs.use)
+    why = "" if wanted else theirs.exclude_reason or Reason.EARLIER
+    row = replace(own.with_said(theirs), notes=theirs.notes or own.notes)
+    return replace(
+        row, use=wanted and not unusable, exclude_reason=Reason.NO_TILES if unusable else why
+    )

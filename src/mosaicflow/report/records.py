@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mosaicflow import names
 from mosaicflow.io.failures import read_failure
 from mosaicflow.io.tables import read_csv, read_document
+from mosaicflow.ledger.row import LedgerRow
 from mosaicflow.reasons import Reason
 
 if TYPE_CHECKING:
@@ -256,8 +257,9 @@ def _failed(path: Path) -> Lost:
 
 
 def _excluded_by_stages(files: RunFiles) -> set[int]:
-    rows = files.rows(names.FINAL_LEDGER.of())
-    return {int(row["slice_id"]) for row in rows if row.get("auto_excluded") == "true"}
+    name = names.FINAL_LEDGER.of()
+    rows = [LedgerRow.from_cells(cells, name) for cells in files.rows(name)]
+    return {row.slice_id for row in rows if row.auto_excluded}
 
 
 def _left_out(one: Mapping[str, Any], *, is_automatic: bool) -> Lost:

@@ -72,13 +72,12 @@ def detect_rehoming(
         Not used: the table is small.
     """
     from mosaicflow.errors import InputError
-    from mosaicflow.io.tables import SHIFT_COLUMNS, read_csv, write_csv, write_document
-    from mosaicflow.names import format_slice_id
+    from mosaicflow.io.tables import write_document
+    from mosaicflow.ledger.row import LedgerRow, write_rows
     from mosaicflow.steps.rehoming import clean_steps
-    from mosaicflow.steps.table import StepTable, parse_steps, steps_to_rows
+    from mosaicflow.steps.table import read_steps, write_steps
 
-    rows = read_csv(shifts, ["fixed_id", "moving_id", "x_shift_mm", "y_shift_mm"])
-    table = parse_steps(rows, shifts.name)
+    table = read_steps(shifts)
     if strict and table.warnings:
         raise InputError(table.warnings[0], remedy="repair the table or leave out --strict")
     found = clean_steps(
@@ -90,19 +89,15 @@ def detect_rehoming(
     )
     output_dir.mkdir(parents=True, exist_ok=True)
     clean = output_dir / names.CLEAN_SHIFTS.of()
-    write_csv(clean, SHIFT_COLUMNS, steps_to_rows(StepTable(found.steps, table.px_per_mm, ())))
+    write_steps(clean, table.with_steps(found.steps).steps)
     write_document(output_dir / names.REHOMING.of(), found.to_json())
-    write_csv(
+    write_rows(
         output_dir / names.REHOMING_LEDGER.of(),
-        ("slice_id", "rehomed", "rehoming_reliable"),
         [
-            {
-                "slice_id": format_slice_id(step.moving_id),
-                "rehomed": True,
-                "rehoming_reliable": False,
-            }
+            LedgerRow.of(step.moving_id, rehomed=True, rehoming_reliable=False)
             for step in found.genuine
         ],
+        columns=("slice_id", "rehomed", "rehoming_reliable"),
     )
     _report(report, table, found)
     report.write(clean)

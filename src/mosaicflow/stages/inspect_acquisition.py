@@ -15,11 +15,12 @@ from mosaicflow.stages._contract import Chosen, ChosenTable, stage
 from mosaicflow.stages._options import Overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from mosaicflow.acquisition.discover import Acquisition
     from mosaicflow.acquisition.settings import InspectSettings
     from mosaicflow.io.report import StageReport
+    from mosaicflow.steps.table import StageStep
 
 __all__ = ["InspectOptions", "inspect_acquisition", "inspect_settings"]
 
@@ -229,9 +230,11 @@ def _write_outputs(
     exclude_first_slices: str,
 ) -> None:
     from mosaicflow.acquisition.place.layout_image import draw_layout
-    from mosaicflow.io.tables import SHIFT_COLUMNS, write_csv, write_document
+    from mosaicflow.io.tables import write_document
     from mosaicflow.ledger.proposal import config_rows, merge_config, read_config
-    from mosaicflow.steps.from_tiles import shift_rows
+    from mosaicflow.ledger.row import write_rows
+    from mosaicflow.steps.from_tiles import steps_of
+    from mosaicflow.steps.table import write_steps
 
     rows = config_rows(found.slices, exclude_first_slices=exclude_first_slices)
     if slice_config is not None:
@@ -240,17 +243,16 @@ def _write_outputs(
         rows, warnings = merge_config(rows, read_config(slice_config), name)
         for warning in warnings:
             report.warn(warning)
-    shifts = shift_rows(found.slices)
-    write_csv(output_dir / names.SHIFTS.of(), SHIFT_COLUMNS, shifts)
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    write_csv(output_dir / names.LEDGER.of(), columns, rows)
+    steps = steps_of(found.slices)
+    write_steps(output_dir / names.SHIFTS.of(), steps)
+    write_rows(output_dir / names.LEDGER.of(), rows)
     draw_layout(found.slices).save(output_dir / names.LAYOUT.of())
     write_document(output_dir / names.ACQUISITION.of(), found.to_dict())
-    _report(report, found, shifts)
+    _report(report, found, steps)
     report.write(output_dir / names.ACQUISITION.of())
 
 
-def _report(report: StageReport, found: Acquisition, shifts: list[dict[str, object]]) -> None:
+def _report(report: StageReport, found: Acquisition, steps: Sequence[StageStep]) -> None:
     from collections import Counter
 
     statuses = Counter(tile.status for tiles in found.slices for tile in tiles.tiles)
@@ -265,16 +267,15 @@ def _report(report: StageReport, found: Acquisition, shifts: list[dict[str, obje
     for name, value in counts.items():
         report.metric(name, value)
     report.metric("axial_pitch", found.slices[0].pitch_um[0])
-    steps = [_length(row) for row in shifts]
-    unreliable = sum(not row["reliable"] for row in shifts)
-    report.metric("largest_step", max(steps, default=0.0))
-    share = unreliable / len(shifts) if shifts else 0.0
+    unreliable = sum(not step.reliable for step in steps)
+    report.metric("largest_step", max((_length(step) for step in steps), default=0.0))
+    share = unreliable / len(steps) if steps else 0.0
     report.metric("unreliable_shifts", share)
     for problem in found.problems:
         report.warn(problem.line())
     report.section("problems_by_code", dict(Counter(p.code for p in found.problems)))
 
 
-def _length(row: Mapping[str, object]) -> float:
-    x_mm, y_mm = float(str(row["x_shift_mm"])), float(str(row["y_shift_mm"]))
+def _length(step: StageStep) -> float:
+    y_mm, x_mm = step.shift_mm
     return float((x_mm**2 + y_mm**2) ** 0.5)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from mosaicflow.steps.table import StageStep
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mosaicflow.acquisition.tiles import SliceTiles
 
-__all__ = ["shift_rows"]
+__all__ = ["steps_of"]
 
 
-def shift_rows(
-    slices: Sequence[SliceTiles], *, max_shift_mm: float = 0.5
-) -> list[dict[str, object]]:
-    """List the displacement of each slice's mosaic origin from that of the slice before it.
+def steps_of(slices: Sequence[SliceTiles], *, max_shift_mm: float = 0.5) -> list[StageStep]:
+    """Give the displacement of each slice's mosaic origin from that of the slice before it.
 
     The value is ``origin(fixed) - origin(moving)`` in stage coordinates, so that the canvas place
     of a slice is minus the stage sign times the sum of the steps up to it.
@@ -30,15 +30,14 @@ def shift_rows(
 
     Returns
     -------
-    list of dict
-        One row per consecutive pair, with the columns `io.tables.SHIFT_COLUMNS`. Pixel columns
-        count pixels of the raw tiles of the moving slice; millimetres decide. Without stage
-        positions the step is 0, marked as not reliable.
+    list of StageStep
+        One per consecutive pair. Pixels are those of the raw tiles of the moving slice;
+        millimetres decide. Without stage positions the step is 0, marked as not reliable.
     """
-    return [_row(fixed, moving, max_shift_mm) for fixed, moving in itertools.pairwise(slices)]
+    return [_step(fixed, moving, max_shift_mm) for fixed, moving in itertools.pairwise(slices)]
 
 
-def _row(fixed: SliceTiles, moving: SliceTiles, max_shift_mm: float) -> dict[str, object]:
+def _step(fixed: SliceTiles, moving: SliceTiles, max_shift_mm: float) -> StageStep:
     known = "nominal" not in (fixed.positions, moving.positions)
     y_mm, x_mm = (
         (round(a - b, 9) if known else 0.0)
@@ -49,16 +48,14 @@ def _row(fixed: SliceTiles, moving: SliceTiles, max_shift_mm: float) -> dict[str
     signs = [axis.sign for tiles in (fixed, moving) for axis in (tiles.stage.y, tiles.stage.x)]
     is_sane = all(signs) and (x_mm**2 + y_mm**2) ** 0.5 <= max_shift_mm
     pitch_y, pitch_x = moving.pitch_um[1:]
-    return {
-        "fixed_id": fixed.slice_id,
-        "moving_id": moving.slice_id,
-        "x_shift": _pixels(x_mm, pitch_x),
-        "y_shift": _pixels(y_mm, pitch_y),
-        "x_shift_mm": x_mm,
-        "y_shift_mm": y_mm,
-        "reliable": int(measured and is_sane),
-        "source": "stage" if known else "zero",
-    }
+    return StageStep(
+        fixed.slice_id,
+        moving.slice_id,
+        (y_mm, x_mm),
+        measured and is_sane,
+        "stage" if known else "zero",
+        (_pixels(y_mm, pitch_y), _pixels(x_mm, pitch_x)),
+    )
 
 
 def _pixels(shift_mm: float, pitch_um: float) -> float:

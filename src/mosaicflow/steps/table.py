@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from mosaicflow.errors import InputError
-from mosaicflow.io.tables import parse_bool
+from mosaicflow.io.tables import parse_bool, read_csv, write_csv
 from mosaicflow.names import parse_slice_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
 
 __all__ = [
     "ExcludedMode",
@@ -28,10 +29,22 @@ __all__ = [
     "StepTable",
     "parse_steps",
     "place_slices",
-    "steps_to_rows",
+    "read_steps",
+    "write_steps",
 ]
 
 YX = tuple[float, float]
+# Of shifts_xy.csv and shifts_xy_clean.csv.
+COLUMNS = (
+    "fixed_id",
+    "moving_id",
+    "x_shift",
+    "y_shift",
+    "x_shift_mm",
+    "y_shift_mm",
+    "reliable",
+    "source",
+)
 ExcludedMode = Literal["auto", "keep", "local_median", "median", "zero"]
 
 
@@ -49,6 +62,10 @@ class StageStep:
         False when the number must not be trusted.
     source : str
         ``stage``, ``image``, ``manual``, ``median`` or ``zero``.
+    shift_px : tuple of float
+        The same (y, x) in pixels of the raw tiles; NaN where it is not known. It only informs.
+    others : mapping of str to str
+        All other columns as they are written, those of people among them.
     """
 
     fixed_id: int
@@ -56,11 +73,68 @@ class StageStep:
     shift_mm: YX
     reliable: bool = True
     source: str = "stage"
+    shift_px: YX = field(default=(math.nan, math.nan), compare=False)
+    others: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def length_mm(self) -> float:
         """Euclidean length of the step."""
         return math.hypot(*self.shift_mm)
+
+    @property
+    def px_per_mm(self) -> YX:
+        """Scale (y, x) of its pixels; NaN where it is not known."""
+        y, x = (
+            px / mm if mm else math.nan for px, mm in zip(self.shift_px, self.shift_mm, strict=True)
+        )
+        return y, x
+
+    @classmethod
+    def from_cells(cls, cells: Mapping[str, str], where: str) -> StageStep:
+        """Read a row as `read_csv` gives it.
+
+        Raises
+        ------
+        InputError
+            A number cannot be read; `where` names the row.
+        """
+        shift = (_number(cells, "y_shift_mm", where), _number(cells, "x_shift_mm", where))
+        fixed, moving = parse_slice_id(cells["fixed_id"]), parse_slice_id(cells["moving_id"])
+        if fixed == moving:
+            raise InputError(f"{where}: slice {fixed} is paired with itself")
+        flag = cells.get("reliable", "")
+        return cls(
+            fixed,
+            moving,
+            shift,
+            parse_bool(flag.removesuffix(".0"), f"{where}, reliable") if flag else True,
+            cells.get("source", "") or "stage",
+            (_pixels(cells, "y_shift"), _pixels(cells, "x_shift")),
+            {name: text for name, text in cells.items() if name not in COLUMNS},
+        )
+
+    def to_cells(self) -> dict[str, object]:
+        """Write a row for `write_csv`; `from_cells` reads the same again."""
+        own = (
+            self.fixed_id,
+            self.moving_id,
+            *reversed(self.shift_px),
+            *reversed(self.shift_mm),
+            int(self.reliable),
+            self.source,
+        )
+        return {**dict(zip(COLUMNS, own, strict=True)), **self.others}
+
+    def turned_round(self) -> StageStep:
+        """Give the same step from the lower slice to the upper one."""
+        (y, x), (down, right) = self.shift_mm, self.shift_px
+        return replace(
+            self,
+            fixed_id=self.moving_id,
+            moving_id=self.fixed_id,
+            shift_mm=(-y, -x),
+            shift_px=(-down, -right),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +155,18 @@ class StepTable:
     px_per_mm: YX
     warnings: tuple[str, ...]
 
+    def with_steps(self, steps: Iterable[StageStep]) -> StepTable:
+        """Hold other steps, rounded as tables have them, with pixels of this one's scale."""
+        return replace(self, steps=tuple(self._rounded(step) for step in steps))
+
+    def _rounded(self, step: StageStep) -> StageStep:
+        y, x = (round(value, 9) for value in step.shift_mm)
+        down, right = (
+            round(value * scale, 4) if scale else math.nan
+            for value, scale in zip(step.shift_mm, self.px_per_mm, strict=True)
+        )
+        return replace(step, shift_mm=(y, x), shift_px=(down, right))
+
 
 @dataclass(frozen=True, slots=True)
 class StagePlacement:
@@ -100,6 +186,18 @@ class StagePlacement:
     position_mm: Mapping[int, YX]
     segment: Mapping[int, int]
     warnings: tuple[str, ...]
+
+
+def read_steps(path: Path) -> StepTable:
+    """Read a shift table (see `parse_steps`)."""
+    rows = read_csv(path, ["fixed_id", "moving_id", "x_shift_mm", "y_shift_mm"])
+    return parse_steps(rows, path.name)
+
+
+def write_steps(path: Path, steps: Iterable[StageStep]) -> None:
+    """Write a shift table; columns of people come after the usual ones."""
+    rows = [step.to_cells() for step in steps]
+    write_csv(path, list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])), rows)
 
 
 def parse_steps(rows: Iterable[Mapping[str, str]], where: str) -> StepTable:
@@ -126,15 +224,12 @@ def parse_steps(rows: Iterable[Mapping[str, str]], where: str) -> StepTable:
     warnings: list[str] = []
     ratios: list[tuple[float, float]] = []
     for number, row in enumerate(rows, start=2):
-        step = _parse_step(row, f"{where}, row {number}")
+        step = StageStep.from_cells(row, f"{where}, row {number}")
         if step.fixed_id > step.moving_id:
             warnings.append(
                 f"{where}, row {number}: pair {step.fixed_id}-{step.moving_id} reversed"
             )
-            y, x = step.shift_mm
-            step = replace(
-                step, fixed_id=step.moving_id, moving_id=step.fixed_id, shift_mm=(-y, -x)
-            )
+            step = step.turned_round()
         pair = (step.fixed_id, step.moving_id)
         if pair in steps:
             if steps[pair] != step:
@@ -144,19 +239,9 @@ def parse_steps(rows: Iterable[Mapping[str, str]], where: str) -> StepTable:
                 )
             warnings.append(f"{where}, row {number}: pair {pair[0]}-{pair[1]} is listed twice")
         steps[pair] = step
-        ratios.append((_ratio(row, "y"), _ratio(row, "x")))
+        ratios.append(step.px_per_mm)
     ordered = sorted(steps.values(), key=lambda step: (step.moving_id, step.fixed_id))
     return StepTable(tuple(ordered), _median_ratio(ratios), tuple(warnings))
-
-
-def _parse_step(row: Mapping[str, str], where: str) -> StageStep:
-    shift = (_number(row, "y_shift_mm", where), _number(row, "x_shift_mm", where))
-    fixed, moving = parse_slice_id(row["fixed_id"]), parse_slice_id(row["moving_id"])
-    if fixed == moving:
-        raise InputError(f"{where}: slice {fixed} is paired with itself")
-    flag = row.get("reliable", "")
-    reliable = parse_bool(flag.removesuffix(".0"), f"{where}, reliable") if flag else True
-    return StageStep(fixed, moving, shift, reliable, row.get("source", "") or "stage")
 
 
 def _number(row: Mapping[str, str], column: str, where: str) -> float:
@@ -169,10 +254,10 @@ def _number(row: Mapping[str, str], column: str, where: str) -> float:
     return value
 
 
-def _ratio(row: Mapping[str, str], axis: str) -> float:
+def _pixels(row: Mapping[str, str], column: str) -> float:
     try:
-        return float(row[f"{axis}_shift"]) / float(row[f"{axis}_shift_mm"])
-    except (KeyError, ValueError, ZeroDivisionError):
+        return float(row[column])
+    except (KeyError, ValueError):
         return math.nan  # the pixel columns only inform; without them they stay empty
 
 
@@ -180,26 +265,6 @@ def _median_ratio(ratios: Sequence[YX]) -> YX:
     columns = np.array(ratios, dtype=np.float64).reshape(-1, 2).T
     y, x = (float(np.median(c[np.isfinite(c)])) if np.isfinite(c).any() else 0.0 for c in columns)
     return (y or x, x or y)
-
-
-def steps_to_rows(table: StepTable) -> list[dict[str, object]]:
-    """Turn steps back into rows of ``shifts_xy.csv`` (columns `io.tables.SHIFT_COLUMNS`)."""
-    rows: list[dict[str, object]] = []
-    for step in table.steps:
-        (y, x), (scale_y, scale_x) = step.shift_mm, table.px_per_mm
-        rows.append(
-            {
-                "fixed_id": step.fixed_id,
-                "moving_id": step.moving_id,
-                "x_shift": round(x * scale_x, 4) if scale_x else None,
-                "y_shift": round(y * scale_y, 4) if scale_y else None,
-                "x_shift_mm": round(x, 9),
-                "y_shift_mm": round(y, 9),
-                "reliable": int(step.reliable),
-                "source": step.source,
-            }
-        )
-    return rows
 
 
 def place_slices(

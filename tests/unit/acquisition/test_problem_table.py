@@ -405,8 +405,8 @@ def test_27_a_deeper_first_slice_is_left_out(raw):
 
     rows = config_rows(found(raw).slices)
 
-    assert [row["use"] for row in rows] == [False, True, True, True]
-    assert rows[0]["exclude_reason"] == "calibration_slice"
+    assert [row.use for row in rows] == [False, True, True, True]
+    assert rows[0].exclude_reason == "calibration_slice"
 
 
 def test_28_a_broken_link_is_skipped(raw):

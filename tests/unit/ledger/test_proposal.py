@@ -3,7 +3,8 @@ import pytest
 from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.settings import InspectSettings, parse_slice_ranges
 from mosaicflow.errors import InputError, ParameterError
-from mosaicflow.ledger.proposal import CONFIG_COLUMNS, config_rows, merge_config
+from mosaicflow.ledger.proposal import config_rows, merge_config
+from mosaicflow.ledger.row import LedgerRow
 
 
 @pytest.fixture
@@ -14,15 +15,18 @@ def slices(raw):
 
 
 def uses(rows):
-    return {row["slice_id"]: row["use"] for row in rows}
+    return {row.label: row.use for row in rows}
+
+
+def ledger(*cells):
+    return [LedgerRow.from_cells(one, "mine.csv") for one in cells]
 
 
 def test_absent_ids_get_a_row(slices):
     rows = config_rows(slices)
 
     assert uses(rows) == {"00": True, "01": True, "02": False, "03": True}
-    assert rows[2]["exclude_reason"] == "missing_tiles"
-    assert tuple(rows[0]) == CONFIG_COLUMNS
+    assert rows[2].exclude_reason == "missing_tiles"
 
 
 def test_a_number_leaves_out_first_slices_but_never_the_last(slices):
@@ -36,27 +40,27 @@ def test_other_words_are_refused(slices):
 
 
 def test_the_users_word_counts(slices):
-    user = [
+    user = ledger(
         {"slice_id": "0", "use": "no", "exclude_reason": "", "mine": "a"},
         {"slice_id": "1.0", "use": "true", "notes": "good"},
         {"slice_id": "02", "use": "true"},
         {"slice_id": "3", "use": "1", "exclude_reason": "low_quality"},
-    ]
+    )
 
     rows, warnings = merge_config(config_rows(slices), user, "mine.csv")
 
     assert warnings == []
     assert uses(rows) == {"00": False, "01": True, "02": False, "03": True}
-    assert [row["exclude_reason"] for row in rows] == [
+    assert [row.exclude_reason for row in rows] == [
         "previously_excluded", "", "missing_tiles", "",
     ]  # fmt: skip
-    assert rows[0]["mine"] == "a"
-    assert rows[1]["notes"] == "good"
+    assert rows[0].others["mine"] == "a"
+    assert rows[1].notes == "good"
 
 
 def test_rows_in_only_one_table_are_reported(slices):
     rows, warnings = merge_config(
-        config_rows(slices), [{"slice_id": "7", "use": "true"}], "mine.csv"
+        config_rows(slices), ledger({"slice_id": "7", "use": "true"}), "mine.csv"
     )
 
     assert uses(rows)["07"] is False
@@ -64,7 +68,7 @@ def test_rows_in_only_one_table_are_reported(slices):
 
 
 def test_an_id_given_twice_is_an_error(slices):
-    user = [{"slice_id": "1", "use": "true"}, {"slice_id": "01", "use": "false"}]
+    user = ledger({"slice_id": "1", "use": "true"}, {"slice_id": "01", "use": "false"})
 
     with pytest.raises(InputError, match="row 3: slice 1 is listed twice"):
         merge_config(config_rows(slices), user, "mine.csv")

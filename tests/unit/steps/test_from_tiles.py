@@ -2,11 +2,11 @@ import pytest
 
 from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.settings import InspectSettings
-from mosaicflow.steps.from_tiles import shift_rows
+from mosaicflow.steps.from_tiles import steps_of
 
 
 def rows(raw):
-    return shift_rows(discover(raw.root, InspectSettings()).slices)
+    return [one.to_cells() for one in steps_of(discover(raw.root, InspectSettings()).slices)]
 
 
 def write(raw, z, move_y=0.0, move_x=0.0, sign=1, first=(0, 0), size=(3, 3)):
@@ -37,12 +37,12 @@ def test_placement_from_the_shifts_is_that_of_the_origins(raw):
     write(raw, 0, sign=-1)
     write(raw, 1, move_y=0.02, move_x=0.05, sign=-1)
     slices = discover(raw.root, InspectSettings()).slices
-    (row,) = shift_rows(slices)
+    (step,) = steps_of(slices)
 
     assert slices[0].stage.signs == (-1, -1)
     assert slices[0].stage.origin_mm == slices[0].stage.max_mm
     # A region that moved up the stage starts earlier in a reversed array.
-    placement_mm = -slices[1].stage.signs[1] * row["x_shift_mm"]
+    placement_mm = -slices[1].stage.signs[1] * step.shift_mm[1]
     assert placement_mm == pytest.approx(-0.05)
 
 

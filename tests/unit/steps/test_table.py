@@ -1,9 +1,20 @@
 """Stage steps: the sign of placements, sums over slices that are left out, repaired tables."""
 
+from dataclasses import fields
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mosaicflow.errors import InputError
-from mosaicflow.steps.table import StepTable, parse_steps, place_slices, steps_to_rows
+from mosaicflow.steps.table import (
+    StageStep,
+    StepTable,
+    parse_steps,
+    place_slices,
+    read_steps,
+    write_steps,
+)
 
 COLUMNS = ("fixed_id", "moving_id", "x_shift", "y_shift", "x_shift_mm", "y_shift_mm", "reliable")
 
@@ -120,7 +131,53 @@ def test_three_digit_ids_are_kept_apart():
 def test_rows_written_back_hold_the_same_numbers_and_scaled_pixels():
     cells = [dict(zip(COLUMNS, ("0", "1", "-33.3", "-13.3", "-0.05", "-0.02", "1"), strict=True))]
     found = parse_steps(cells, "shifts_xy.csv")
-    (row,) = steps_to_rows(found)
+    (step,) = found.with_steps(found.steps).steps
+    row = step.to_cells()
     assert (row["x_shift_mm"], row["y_shift_mm"], row["reliable"]) == (-0.05, -0.02, 1)
     assert row["x_shift"] == pytest.approx(-33.3, abs=0.1)
     assert isinstance(found, StepTable)
+
+
+lengths = st.floats(-1e3, 1e3).map(lambda value: value + 0.0)  # tables have no -0.0
+texts = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), max_size=9).map(
+    str.strip
+)
+stage_steps = st.builds(
+    StageStep,
+    fixed_id=st.integers(0, 9),
+    moving_id=st.integers(10, 19),
+    shift_mm=st.tuples(lengths, lengths),
+    reliable=st.booleans(),
+    source=st.sampled_from(["stage", "image", "manual", "median", "zero"]),
+    shift_px=st.tuples(st.just(float("nan")) | lengths, lengths),
+    others=st.dictionaries(st.sampled_from(["mine", "Who, when", "ü"]), texts),
+)
+
+
+def _all(step):
+    """Every field as text: NaN is itself, and what only informs counts, too."""
+    return [str(getattr(step, one.name)) for one in fields(step) if one.name != "others"]
+
+
+@given(stage_steps)
+def test_a_table_of_steps_is_read_as_it_was_written(tmp_path_factory, step):
+    path = tmp_path_factory.mktemp("steps") / "shifts_xy.csv"
+    write_steps(path, [step])
+    found = read_steps(path)
+    (again,) = found.steps
+    assert _all(again) == _all(step)
+    assert again.others == step.others
+    assert not found.warnings
+
+
+@given(stage_steps)
+def test_a_step_turned_round_twice_is_itself(step):
+    assert _all(step.turned_round().turned_round()) == _all(step)
+
+
+def test_columns_of_people_survive_repairs(tmp_path):
+    rows = [dict(zip(COLUMNS, ("1", "0", "", "", "0.05", "0.02", "1"), strict=True))]
+    table = parse_steps([{**rows[0], "mine": "bumped"}], "shifts_xy.csv")
+    write_steps(tmp_path / "clean.csv", table.with_steps(table.steps).steps)
+    (step,) = read_steps(tmp_path / "clean.csv").steps
+    assert (step.fixed_id, step.shift_mm, step.others) == (0, (-0.02, -0.05), {"mine": "bumped"})
