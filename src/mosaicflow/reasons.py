@@ -1,10 +1,11 @@
-"""Why a slice gives no image, as tables say it; sentences are made where people read."""
+"""Why a slice or a pair does not count, by codes; sentences are made where people read."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Reason", "Skip"]
+__all__ = ["Doubt", "Reason", "Refusal", "Skip"]
 
 
 class Reason(StrEnum):
@@ -44,3 +45,84 @@ class Skip(StrEnum):
     """The stage predicts its links better than they do themselves."""
     MISSING = "missing"
     """No link holds it."""
+
+
+class Doubt(StrEnum):
+    """A code that says why a pair of slices does not count, in transform files and alignment."""
+
+    NARROW = "too_narrow"
+    """Registration: the images hold too few blocks."""
+    FEW_PIXELS = "too_few_pixels"
+    """Registration: too few pixels hold data in both slices."""
+    AT_LIMIT = "ran_to_a_limit"
+    """Registration: a shift or rotation as large as was allowed."""
+    WORSE = "correlation_fell"
+    """Registration: the images match less well than before."""
+    HELD_OUT_WORSE = "held_out_worse"
+    """Registration: parts that were not used match less well than by the stage."""
+    NO_TISSUE = "no_tissue"
+    """Registration: one of the slices, or both, show gel only."""
+    UNTOLD = "untold"
+    """Registration: a file of people, or of an older version, says so without a code."""
+    STAGE_ALONE = "stage_alone"
+    """The preset asks for the stage alone."""
+    UNPROVEN = "unproven"
+    """It does not beat the stage by as much as the preset asks for."""
+    TURNED = "turned_too_far"
+    """Its rotation is larger than allowed."""
+    UNLIKE = "correlation_too_low"
+    """Its correlation is lower than allowed."""
+    DETOUR = "across_unseen_tissue"
+    """Slices that shared tissue joins are compared across tissue that neither shows."""
+    FARTHER = "nearer_pair"
+    """A nearer pair joins the same slices."""
+    LESS_CERTAIN = "less_certain"
+    """It knows neither shift nor rotation as well as the stage."""
+    FAR_OFF = "beyond_the_stage"
+    """Different tissue looks alike where no stage would put a slice."""
+
+    @property
+    def is_of_registration(self) -> bool:
+        """Whether registration itself gave up."""
+        return self in _OF_REGISTRATION
+
+
+_OF_REGISTRATION = frozenset(list(Doubt)[: list(Doubt).index(Doubt.UNTOLD) + 1])
+_SENTENCES = {
+    Doubt.NARROW: "the images are too narrow to compare",
+    Doubt.FEW_PIXELS: "too few pixels with data in both slices",
+    Doubt.AT_LIMIT: "ran to a limit ({:.1f} px, {:.2f} deg)",
+    Doubt.WORSE: "correlation fell from {:.3f} to {:.3f}",
+    Doubt.HELD_OUT_WORSE: "held-out parts match less well than by the stage ({:.3f} < {:.3f})",
+    Doubt.NO_TISSUE: "no tissue in {}",
+    Doubt.UNTOLD: "{}",
+    Doubt.STAGE_ALONE: "the preset takes the stage alone",
+    Doubt.UNPROVEN: "its advantage over the stage on held-out parts is {}, below {:.0f}",
+    Doubt.TURNED: "rotation {:.2f} deg too large",
+    Doubt.UNLIKE: "correlation {:.2f} too low",
+    Doubt.DETOUR: "slices that shared tissue joins are not compared across unseen tissue",
+    Doubt.FARTHER: "a nearer pair joins the same slices",
+    Doubt.LESS_CERTAIN: "less certain than the stage",
+    Doubt.FAR_OFF: "different tissue matches {:.1f} px off, beyond {:.0f} sigma",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """That a pair does not count.
+
+    Parameters
+    ----------
+    code : Doubt
+        Why.
+    sentence : str
+        The same for people, with what was found.
+    """
+
+    code: Doubt
+    sentence: str
+
+    @classmethod
+    def of(cls, code: Doubt, *found: float | str) -> Refusal:
+        """Say it with the numbers or words that were found."""
+        return cls(code, _SENTENCES[code].format(*found))

@@ -13,7 +13,7 @@ from mosaicflow.alignment.graph import solve_graph
 from mosaicflow.alignment.poses import stage_poses
 from mosaicflow.alignment.solution import AlignedSlice
 from mosaicflow.alignment.trust import measured_trust, within_reach
-from mosaicflow.reasons import Skip
+from mosaicflow.reasons import Doubt, Skip
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -58,6 +58,7 @@ class SlicePlacement:
     source: str
     confidence: float
     reasons: tuple[str, ...]
+    unused_links: Mapping[str, Doubt]
     skip: Skip | None
     evidence: Mapping[str, Any]
 
@@ -102,7 +103,7 @@ def place_by_evidence(
     slices : sequence of GraphSlice
         Sorted by id.
     links : sequence of SliceLink
-        Graded pairs between them; those with ``use`` 'none' only give reasons.
+        Graded pairs between them; those that do not count only give reasons.
     reference_id : int
         Slice that stays where the stage has it.
     settings : GraphSettings
@@ -118,7 +119,7 @@ def place_by_evidence(
     settings = measured_trust(slices, links, settings)
     if not settings.every_link:
         links = within_reach(slices, links, settings)
-    usable = [link for link in links if link.use != "none"]
+    usable = [link for link in links if link.counts]
     solution = solve_graph(slices, usable, reference_id, settings, given)
     loops = solution.loops
     evidence = {one.slice_id: _weigh(one.slice_id, usable, loops, links) for one in slices}
@@ -142,6 +143,11 @@ def place_by_evidence(
             source=source,
             confidence=1.0 if i in given else _confidence(own),
             reasons=_reasons(i, links, worse, evidence[i], has_links=bool(own)),
+            unused_links={
+                link.name: link.refusal.code
+                for link in links
+                if link.refusal is not None and i in (link.fixed_id, link.moving_id)
+            },
             skip=_skip(i, source, links, worse),
             evidence={
                 **evidence[i],
@@ -227,7 +233,7 @@ def _reasons(
     reasons = [
         f"link {link.name}: {link.reason}"
         for link in links
-        if link.reason and slice_id in (link.fixed_id, link.moving_id)
+        if not link.counts and slice_id in (link.fixed_id, link.moving_id)
     ]
     if slice_id in worse:
         reasons.append(
@@ -256,6 +262,7 @@ def to_aligned(
             confidence=one.confidence,
             source=one.source,
             reasons=one.reasons,
+            unused_links=one.unused_links,
             skip=one.skip,
             evidence=one.evidence,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.alignment.pair_record import PairRecord
+from mosaicflow.reasons import Doubt, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ __all__ = [
 ]
 
 YX = tuple[float, float]
-Use = Literal["full", "none"]
 Preset = Literal["conservative", "standard", "aggressive", "minimal"]
 
 # No registration is surer than this, whatever a record says [px, deg].
@@ -62,12 +62,9 @@ class SliceLink:
         Depth beyond the expected one and its standard error [um].
     distance_planes : float
         Tissue between the planes that were compared; 0 when both slices show the same tissue.
-    use : {'full', 'none'}
-        Whether it counts: its shift and its rotation then each by their own standard error.
-    reason : str
-        Why not.
-    failed : bool
-        Whether registration itself gave up.
+    refusal : Refusal or None
+        Why it does not count; None where it does: its shift and its rotation then each by their own
+        standard error.
     """
 
     fixed_id: int
@@ -83,14 +80,33 @@ class SliceLink:
     drift: YX
     advantage: float = math.nan
     distance_planes: float = 0.0
-    use: Use = "full"
-    reason: str = ""
-    failed: bool = False
+    refusal: Refusal | None = None
 
     @property
     def name(self) -> str:
         """The pair as people write it."""
         return f"{self.fixed_id}-{self.moving_id}"
+
+    @property
+    def counts(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.refusal is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether registration itself gave up."""
+        return self.refusal is not None and self.refusal.code.is_of_registration
+
+    @property
+    def reason(self) -> str:
+        """Why it does not count, for people; empty where it does."""
+        if self.refusal is None:
+            return ""
+        return f"status_error: {self.refusal.sentence}" if self.failed else self.refusal.sentence
+
+    def judged(self, refusal: Refusal | None) -> SliceLink:
+        """Let it count no more, where there is a reason."""
+        return self if refusal is None else replace(self, refusal=refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +149,7 @@ def parse_link(
     Returns
     -------
     SliceLink
-        ``use`` is 'none' where registration failed.
+        It does not count where registration failed.
 
     Raises
     ------
@@ -159,9 +175,7 @@ def parse_link(
         drift=(numbers.z_drift_planes * pitch[0], numbers.z_sigma_planes * pitch[0]),
         advantage=numbers.held_out_advantage,
         distance_planes=numbers.distance_planes,
-        use="full" if pair.failure is None else "none",
-        reason=pair.failure or "",
-        failed=pair.failure is not None,
+        refusal=pair.failure,
     )
 
 
@@ -176,23 +190,24 @@ def grade_link(link: SliceLink, rules: LinkRules) -> SliceLink:
     Returns
     -------
     SliceLink
-        A copy with `use` and `reason` set.
+        A copy with its `refusal` set.
     """
-    if link.use == "none":
-        return replace(link, reason=f"status_error: {link.reason}")
+    return link.judged(_objection(link, rules)) if link.counts else link
+
+
+def _objection(link: SliceLink, rules: LinkRules) -> Refusal | None:
     if rules.preset == "minimal":
-        return replace(link, use="none", reason="the preset takes the stage alone")
+        return Refusal.of(Doubt.STAGE_ALONE)
     if rules.preset == "aggressive":
-        return link
+        return None
     if rules.preset == "conservative" and not link.advantage >= _PROVEN:
         shown = "unknown" if math.isnan(link.advantage) else f"{link.advantage:.1f} sigma"
-        why = f"its advantage over the stage on held-out parts is {shown}, below {_PROVEN:.0f}"
-        return replace(link, use="none", reason=why)
+        return Refusal.of(Doubt.UNPROVEN, shown, _PROVEN)
     if abs(link.angle_deg) > rules.max_rotation_deg:
-        return replace(link, use="none", reason=f"rotation {link.angle_deg:.2f} deg too large")
+        return Refusal.of(Doubt.TURNED, link.angle_deg)
     if rules.min_correlation > 0 and not link.correlation >= rules.min_correlation:
-        return replace(link, use="none", reason=f"correlation {link.correlation:.2f} too low")
-    return link
+        return Refusal.of(Doubt.UNLIKE, link.correlation)
+    return None
 
 
 def without_detours(links: Sequence[SliceLink]) -> list[SliceLink]:
@@ -209,28 +224,25 @@ def without_detours(links: Sequence[SliceLink]) -> list[SliceLink]:
     Returns
     -------
     list of SliceLink
-        All of them, with `use` and `reason` set.
+        All of them, with `refusal` set.
     """
     group = _shared_tissue(links)
     nearest: dict[tuple[int, int], float] = {}
     for link in links:
-        if link.use != "none" and link.distance_planes:
+        if link.counts and link.distance_planes:
             sides = _sides(link, group)
             nearest[sides] = min(nearest.get(sides, math.inf), link.distance_planes)
 
-    def verdict(link: SliceLink) -> str:
-        if link.use == "none" or not link.distance_planes:
-            return ""
+    def objection(link: SliceLink) -> Refusal | None:
+        if not link.counts or not link.distance_planes:
+            return None
         sides = _sides(link, group)
         if sides[0] == sides[1]:
-            return "slices that shared tissue joins are not compared across unseen tissue"
-        if link.distance_planes > _DETOUR * nearest[sides]:
-            return "a nearer pair joins the same slices"
-        return ""
+            return Refusal.of(Doubt.DETOUR)
+        is_farther = link.distance_planes > _DETOUR * nearest[sides]
+        return Refusal.of(Doubt.FARTHER) if is_farther else None
 
-    return [
-        replace(link, use="none", reason=why) if (why := verdict(link)) else link for link in links
-    ]
+    return [link.judged(objection(link)) for link in links]
 
 
 def _sides(link: SliceLink, group: Mapping[int, int]) -> tuple[int, int]:
@@ -273,7 +285,7 @@ def _shared_tissue(links: Sequence[SliceLink]) -> dict[int, int]:
         return one
 
     for link in links:
-        if link.use == "full" and not link.distance_planes:
+        if link.counts and not link.distance_planes:
             parent[root(link.fixed_id)] = root(link.moving_id)
     return {one: root(one) for one in list(parent)}
 

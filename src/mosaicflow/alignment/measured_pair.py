@@ -70,7 +70,7 @@ class MeasuredPair:
             self._numbers(),
             self.match.fixed_z,
             self.match.moving_z,
-            self.fit.failure or None,
+            self.fit.failure,
             self._rejected(),
         )
 

@@ -66,7 +66,7 @@ def report_alignment(
 
 def _report_links(report: StageReport, alignment: Alignment, links: Sequence[SliceLink]) -> None:
     """Say how far the pairs fix the slices, and where nothing does."""
-    report.metric("links_used", sum(link.use == "full" for link in links))
+    report.metric("links_used", sum(link.counts for link in links))
     report.metric("links", len(links))
     loose = unjoined(links, [one.slice_id for one in alignment.slices])
     report.metric("unjoined_neighbours", len(loose))
@@ -77,7 +77,7 @@ def _report_links(report: StageReport, alignment: Alignment, links: Sequence[Sli
                 f"slices {gap.fixed_id}-{gap.moving_id} are joined by no pair that shows the same "
                 f"tissue: their places are known to {gap.sigma_px:.1f} px per axis{deep}"
             )
-    used = [link.held_out for link in links if link.use == "full"]
+    used = [link.held_out for link in links if link.counts]
     seen = [values for values in used if all(map(math.isfinite, values))]
     for row, how in ((0, "_stage"), (1, "")) if seen else ():
         value = float(np.median([values[row] for values in seen]))

@@ -22,6 +22,7 @@ from mosaicflow.alignment.refine import Motion, warp
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import InputError
+from mosaicflow.reasons import Doubt, Refusal
 from mosaicflow.slices.images import bin_mean, shows_tissue
 from mosaicflow.slices.stored import Projection, SliceStore, at_pitch, averaged, project
 from mosaicflow.steps.table import place_slices, read_steps
@@ -208,7 +209,7 @@ def _bare(job: _Job, ids: list[int]) -> PairFit:
     """Leave a pair to the stage of which one slice or both show gel only."""
     y, x = ((n // job.image_bin - 1) / 2 for n in job.fixed.shape[1:])
     names = " and ".join(str(i) for i in ids)
-    why = f"no tissue in slice {names}" if len(ids) == 1 else f"no tissue in slices {names}"
+    why = Refusal.of(Doubt.NO_TISSUE, f"slice{'s' * (len(ids) > 1)} {names}")
     unknown = HeldOut(math.nan, math.nan, math.inf, math.inf)
     still = Rigid2D(0.0, (y, x), (0.0, 0.0))
     return PairFit(still, math.nan, math.nan, 0.0, unknown, math.inf, math.inf, why)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mosaicflow.alignment.refine import Motion
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.alignment.transform import Rigid2D
+    from mosaicflow.reasons import Refusal
 
 __all__ = ["HeldOut", "PairFit", "RegistrationSettings", "SlicePair", "confidence"]
 
@@ -110,8 +111,8 @@ class PairFit:
         Evidence from parts not used.
     sigma_px, sigma_deg : float
         Standard errors.
-    failure : str
-        Why the result must not be used; empty when it may.
+    failure : Refusal or None
+        Why the result must not be used; None when it may.
     rejected : PairFit or None
         What was found and must not be used; the other entries then hold the stage's own motion.
     """
@@ -123,7 +124,7 @@ class PairFit:
     held_out: HeldOut
     sigma_px: float
     sigma_deg: float
-    failure: str = field(default="")
+    failure: Refusal | None = None
     rejected: PairFit | None = None
 
 

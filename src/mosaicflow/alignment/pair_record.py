@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import FormatError
+from mosaicflow.reasons import Doubt, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,8 +114,8 @@ class PairRecord:
         What was measured beside.
     fixed_z, moving_z : int
         Planes compared.
-    failure : str
-        Why the stage's own motion is given; empty when registration found one.
+    failure : Refusal or None
+        Why the stage's own motion is given; None when registration found one.
     rejected : RejectedMotion or None
         What it found then.
     """
@@ -127,7 +128,7 @@ class PairRecord:
     numbers: PairNumbers = field(default_factory=PairNumbers)
     fixed_z: int = 0
     moving_z: int = 0
-    failure: str | None = None
+    failure: Refusal | None = None
     rejected: RejectedMotion | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -145,7 +146,8 @@ class PairRecord:
             "pitch_um": [round(value, 6) for value in pitch],
             "stage_offset_yx": [round(value, 6) for value in self.stage_offset_yx],
             "status": "ok" if self.failure is None else "error",
-            "reason": self.failure or "",
+            "failure": "" if self.failure is None else self.failure.code,
+            "reason": "" if self.failure is None else self.failure.sentence,
             **self.numbers.to_json(),
             "rejected": None if self.rejected is None else self.rejected.to_json(),
         }
@@ -169,7 +171,6 @@ class PairRecord:
         if record.get("type") != "rigid2d" or record.get("convention") != "pull":
             raise FormatError(f"{where}: expected type rigid2d in the pull convention")
         fixed_id, moving_id, pitch, offset = _frame(record, where)
-        failed = record.get("status") == "error"
         motion = Rigid2D.from_json(record, where)
         try:
             return cls(
@@ -181,7 +182,7 @@ class PairRecord:
                 PairNumbers.from_json(record),
                 int(record.get("fixed_z") or 0),
                 int(record.get("moving_z") or 0),
-                str(record.get("reason", "")) if failed else None,
+                _failure(record),
                 _rejected(record, where),
             )
         except (TypeError, ValueError, OverflowError) as error:
@@ -200,6 +201,13 @@ class PairRecord:
             sigma_deg=found.sigma_deg,
         )
         return replace(self, transform=found.transform, numbers=numbers, failure=None)
+
+
+def _failure(record: Mapping[str, Any]) -> Refusal | None:
+    """Read why registration gave up; a record without a code says it in words alone."""
+    if record.get("status") != "error":
+        return None
+    return Refusal(Doubt(record.get("failure") or Doubt.UNTOLD), str(record.get("reason", "")))
 
 
 def _rejected(record: Mapping[str, Any], where: str) -> RejectedMotion | None:

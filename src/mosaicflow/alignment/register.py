@@ -13,6 +13,7 @@ from mosaicflow.alignment.loose import find_loose_tiles
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
 from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
 from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.reasons import Doubt, Refusal
 from mosaicflow.slices.images import (
     band_pass,
     bin_mean,
@@ -75,14 +76,14 @@ def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:
     """
     factors = _pyramid(pair, settings.finest_bin)
     if min(*pair.fixed.shape, *pair.moving.shape) < 8 * factors[0]:
-        return _rejected(pair, "the images are too narrow to compare", 0.0)
+        return _rejected(pair, Refusal.of(Doubt.NARROW), 0.0)
     pair = _in_whole_blocks(pair, factors[0])
     guess = _first_guess(_level(pair, factors[0], pair.stage_motion), pair, settings)
     found = _descend(pair, factors[:-1] or factors, guess, settings, _BANDS_PX[-1])
     if found is not None:
         found = _best_band(pair, factors[-1], found.motion, settings)
     if found is None:
-        return _rejected(pair, "too few pixels with data in both slices", 0.0)
+        return _rejected(pair, Refusal.of(Doubt.FEW_PIXELS), 0.0)
     return _judge(pair, found, settings)
 
 
@@ -370,17 +371,17 @@ def _loose(level: _Level, motion: Motion) -> tuple[float, float]:
     return (0.0, 0.0) if found is None else (found.sigma_px * level.factor, found.sigma_deg)
 
 
-def _why_not(fit: PairFit, settings: RegistrationSettings) -> str:
-    """Say why a result must not be used; empty when it may."""
+def _why_not(fit: PairFit, settings: RegistrationSettings) -> Refusal | None:
+    """Say why a result must not be used; None when it may."""
     size, angle = math.hypot(*fit.transform.translation_yx), fit.transform.angle_deg
     if size > settings.max_translation_px or abs(angle) > settings.max_rotation_deg:
-        return f"ran to a limit ({size:.1f} px, {angle:.2f} deg)"
+        return Refusal.of(Doubt.AT_LIMIT, size, angle)
     if fit.correlation < fit.correlation_before:
-        return f"correlation fell from {fit.correlation_before:.3f} to {fit.correlation:.3f}"
+        return Refusal.of(Doubt.WORSE, fit.correlation_before, fit.correlation)
     stage, refined = fit.held_out.stage, fit.held_out.refined
     if not math.isnan(refined) and refined < stage:
-        return f"held-out parts match less well than by the stage ({refined:.3f} < {stage:.3f})"
-    return ""
+        return Refusal.of(Doubt.HELD_OUT_WORSE, refined, stage)
+    return None
 
 
 def _as_transform(pair: SlicePair, motion: Motion) -> Rigid2D:
@@ -391,7 +392,9 @@ def _as_transform(pair: SlicePair, motion: Motion) -> Rigid2D:
     return Rigid2D(motion.angle_deg, center, shift)
 
 
-def _rejected(pair: SlicePair, reason: str, before: float, fit: PairFit | None = None) -> PairFit:
+def _rejected(
+    pair: SlicePair, reason: Refusal, before: float, fit: PairFit | None = None
+) -> PairFit:
     held_out = fit.held_out if fit else HeldOut(math.nan, math.nan, math.inf, math.inf)
     stage = _as_transform(pair, pair.stage_motion)
     return PairFit(stage, before, before, 0.0, held_out, math.inf, math.inf, reason, fit)

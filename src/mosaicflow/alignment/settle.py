@@ -98,7 +98,7 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
         links = without_detours(links)
     placed, frames = _place(used, links, inputs, rules, pitch, report)
     links = list(placed.links)
-    measured = [link for link in links if link.use != "none"]
+    measured = [link for link in links if link.counts]
     faces = solve_depths(used, measured, DepthRules(rules.expected_depths, rules.interval_um))
     reference = used[len(used) // 2]
     drawn = to_aligned(placed.slices, frames, faces, pitch[0])

@@ -13,7 +13,7 @@ from mosaicflow.alignment.transform import Rigid2D, finite, positive
 from mosaicflow.errors import FormatError, QualityError
 from mosaicflow.io.tables import SCHEMA
 from mosaicflow.ledger.census import LeftOut
-from mosaicflow.reasons import Skip
+from mosaicflow.reasons import Doubt, Skip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -174,6 +174,8 @@ class AlignedSlice:
         Tissue between the face of the slice before and its own; None for the first.
     skip : Skip or None
         Why it lies where the stage has it; None where registration placed it.
+    unused_links : mapping of str to Doubt
+        Its pairs that do not count, such as 3-4, and why.
     """
 
     slice_id: int
@@ -186,6 +188,7 @@ class AlignedSlice:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     section: Section | None = None
     skip: Skip | None = None
+    unused_links: Mapping[str, Doubt] = field(default_factory=dict)
 
     @property
     def first_plane(self) -> int:
@@ -207,6 +210,7 @@ class AlignedSlice:
             "source": self.source,
             "skip_reason": self.skip or "",
             "reasons": list(self.reasons),
+            "unused_links": dict(self.unused_links),
             "evidence": dict(self.evidence),
         }
 
@@ -233,10 +237,15 @@ class AlignedSlice:
                 source=str(record.get("source", "")),
                 reasons=tuple(str(reason) for reason in record.get("reasons", ())),
                 skip=_skip_of(record),
+                unused_links=_unused(record),
                 evidence=dict(record.get("evidence", {})),
             )
         except _UNREADABLE as error:
             raise FormatError(f"{where}: a slice entry cannot be read ({error!r})") from error
+
+
+def _unused(record: Mapping[str, Any]) -> dict[str, Doubt]:
+    return {str(name): Doubt(code) for name, code in record.get("unused_links", {}).items()}
 
 
 def _skip_of(record: Mapping[str, Any]) -> Skip | None:

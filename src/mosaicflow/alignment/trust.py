@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.reasons import Doubt, Refusal
 from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def measured_trust(
     turns: list[float] = []
     for link in links:
         a, b = of[link.fixed_id], of[link.moving_id]
-        if link.use == "none" or link.distance_planes or a.segment != b.segment:
+        if not link.counts or link.distance_planes or a.segment != b.segment:
             continue
         if link.sigma_px < settings.stage_sigma_px:
             steps += _off_stage(link, a, b)
@@ -76,20 +77,17 @@ def within_reach(
     step_px = math.sqrt(2) * settings.stage_sigma_px
     step_deg = math.sqrt(2) * settings.angle_sigma_deg
 
-    def verdict(link: SliceLink) -> str:
+    def objection(link: SliceLink) -> Refusal | None:
         a, b = of[link.fixed_id], of[link.moving_id]
-        if link.use == "none" or a.segment != b.segment:
-            return ""
+        if not link.counts or a.segment != b.segment:
+            return None
         if link.sigma_px > step_px and link.sigma_deg > step_deg:
-            return "less certain than the stage"
+            return Refusal.of(Doubt.LESS_CERTAIN)
         off = math.hypot(*_off_stage(link, a, b))
-        if link.distance_planes and off > limit:
-            return f"different tissue matches {off:.1f} px off, beyond {_REACH:.0f} sigma"
-        return ""
+        is_far = bool(link.distance_planes) and off > limit
+        return Refusal.of(Doubt.FAR_OFF, off, _REACH) if is_far else None
 
-    return [
-        replace(link, use="none", reason=why) if (why := verdict(link)) else link for link in links
-    ]
+    return [link.judged(objection(link)) for link in links]
 
 
 def _off_stage(link: SliceLink, a: GraphSlice, b: GraphSlice) -> tuple[float, float]:

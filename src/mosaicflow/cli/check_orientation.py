@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from mosaicflow.cli.inspect import found_in, with_stage_options
+from mosaicflow.cli.inspect import STAGE_OPTIONS, found_in
 
 __all__ = ["check_orientation"]
 
 
-@with_stage_options
-def check_orientation(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typed by the stage
+def check_orientation(
+    raw: Path,
+    *,
+    settings: STAGE_OPTIONS = {},  # noqa: B006  # nobody writes to it
+) -> int:
     """Compare the overlaps of neighbouring tiles under all eight orientations.
 
     Prints the median correlation over about 20 random pairs that show structure, and names the
@@ -22,6 +24,8 @@ def check_orientation(raw: Path, **settings: Any) -> int:  # noqa: ANN401  # typ
     ----------
     raw : Path
         Folder of the acquisition, or a tile table (CSV) that lies in it.
+    settings : mapping
+        Options of the stage `inspect_acquisition`.
     """
     from mosaicflow.acquisition.read.orientation_check import better_orientation
     from mosaicflow.acquisition.read.orientation_check import check_orientation as compare

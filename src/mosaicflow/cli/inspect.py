@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-import inspect as signatures
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from mosaicflow.cli.given import given_of
 from mosaicflow.limits import checked
 from mosaicflow.stages.inspect_acquisition import InspectOptions, inspect_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mosaicflow.acquisition.discover import Acquisition
     from mosaicflow.acquisition.problems import Problem
     from mosaicflow.acquisition.tiles import SliceTiles
     from mosaicflow.engine.parameters import Parameters
 
-__all__ = ["disk_lines", "found_in", "inspect", "with_stage_options"]
+__all__ = ["STAGE_OPTIONS", "disk_lines", "found_in", "inspect"]
 
-_OPTIONS = {item.name: item for item in fields(InspectOptions)}
-
-
-def with_stage_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Let a command about a raw folder take the options of the stage, which are declared there."""
-    own = signatures.signature(command, eval_str=True).parameters.values()
-    named = [one for one in own if one.kind is not signatures.Parameter.VAR_KEYWORD]
-    hints = get_type_hints(InspectOptions, include_extras=True)
-    # One by one, not as a group: only what was given counts more than a parameters file.
-    options = [
-        signatures.Parameter(
-            name, named[0].KEYWORD_ONLY, default=item.default, annotation=hints[name]
-        )
-        for name, item in _OPTIONS.items()
-    ]
-    command.__signature__ = signatures.Signature([*named, *options], return_annotation=int)  # type: ignore[attr-defined]
-    command.__annotations__ = {o.name: o.annotation for o in (*named, *options)} | {"return": int}
-    # Python 3.13 takes the indent off docstrings, earlier ones keep it.
-    about, told = (signatures.cleandoc(one.__doc__ or "") for one in (command, InspectOptions))
-    _, _, texts = told.partition("----------\n")
-    command.__doc__ = f"{about}\n{texts}"
-    return command
+# Not the group itself: only what was given counts more than a parameters file.
+STAGE_OPTIONS = given_of(InspectOptions)
+_OPTIONS = {item.name for item in fields(InspectOptions)}
 
 
 def found_in(raw: Path, settings: Mapping[str, Any]) -> Acquisition:
@@ -55,14 +36,13 @@ def found_in(raw: Path, settings: Mapping[str, Any]) -> Acquisition:
     return discover(raw, inspect_settings(checked(InspectOptions(**own))))
 
 
-@with_stage_options
 def inspect(
     raw: Path,
     *,
     params_file: Annotated[Path | None, Parameter(name=["--params-file", "-p"])] = None,
     suggest: Path | None = None,
     verbose: Annotated[bool, Parameter(negative=())] = False,
-    **settings: Any,  # noqa: ANN401  # typed by the stage's signature
+    settings: STAGE_OPTIONS = {},  # noqa: B006  # nobody writes to it
 ) -> int:
     """Print per slice what RAW holds, and every problem found.
 
@@ -80,6 +60,8 @@ def inspect(
         YAML file to write with the parameters that these data ask for, each with its reason.
     verbose : bool
         Print each problem, not one line per kind.
+    settings : mapping
+        Options of the stage `inspect_acquisition`.
     """
     from mosaicflow.engine.parameters import Parameters
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, get_type_hints
 
 from cyclopts import Parameter
 
+from mosaicflow.cli.given import given_of
 from mosaicflow.simulation.presets import preset
 from mosaicflow.simulation.settings import GROUPS, PresetName, SimulationSettings
 
 __all__ = ["simulate"]
+
+_HINTS = get_type_hints(SimulationSettings)
+_GROUPS = {_HINTS[name]: name.capitalize() for name in GROUPS}
+_SETTINGS = given_of(SimulationSettings, *_GROUPS, groups=_GROUPS)
 
 
 def simulate(
@@ -21,7 +24,7 @@ def simulate(
     *,
     preset_name: Annotated[PresetName, Parameter(name="--preset")] = "demo",
     threads: int = 2,
-    **settings: Any,  # noqa: ANN401  # checked against the settings' own types
+    settings: _SETTINGS = {},  # noqa: B006  # nobody writes to it
 ) -> None:
     """Write a raw acquisition with known truth.
 
@@ -37,44 +40,16 @@ def simulate(
         ideal: demo's lattice without any degradation. Options below change what they name.
     threads : int
         Tiles written side by side; changes no byte.
+    settings : mapping
+        What differs from the preset.
     """
     from mosaicflow.threads import limit_threads
 
     limit_threads(threads)
     from mosaicflow.simulation.acquisition import simulate as run
 
-    given = {name: value for name, value in settings.items() if value is not None}
-    result = run(output, settings=preset(preset_name, **given), threads=threads)
+    result = run(output, settings=preset(preset_name, **settings), threads=threads)
     sys.stdout.write(
         f"{result.n_tiles} tiles, {result.n_bytes / 1e6:.1f} MB in {result.raw}\n"
         f"truth in {result.truth}\nparameters in {result.params}\n"
     )
-
-
-def _with_settings(command: Any) -> None:  # noqa: ANN401  # a function whose signature is replaced
-    """Let the command take every setting of the simulator, as its dataclasses declare them."""
-    own = inspect.signature(command, eval_str=True)
-    parameters = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    document = [inspect.getdoc(command) or ""]
-    hints = get_type_hints(SimulationSettings)
-    for group in (*GROUPS, ""):
-        owner = hints[group] if group else SimulationSettings
-        types = get_type_hints(owner)
-        for item in fields(owner):
-            if item.name in GROUPS:
-                continue
-            annotation = types[item.name] | None
-            if group:
-                annotation = Annotated[annotation, Parameter(group=group.capitalize())]
-            parameters.append(
-                inspect.Parameter(
-                    item.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-                )
-            )
-        document.append((inspect.getdoc(owner) or "").split("----------\n")[1])
-    command.__signature__ = own.replace(parameters=parameters, return_annotation=None)
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    command.__doc__ = "\n".join(document)
-
-
-_with_settings(simulate)

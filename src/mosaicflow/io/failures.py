@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
 from mosaicflow.errors import FormatError
-from mosaicflow.io.tables import read_document
+from mosaicflow.io.tables import read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["FailureRecord", "read_failure"]
+__all__ = ["FailureRecord", "read_failure", "write_failure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,10 @@ class FailureRecord:
         The slice; None of a pair.
     remedy : str
         What to do about it.
-    is_bug : bool
-        Whether it holds the traceback of an error that nobody expected.
+    pair_ids : (int, int) or None
+        Both slices of a pair.
+    traceback : tuple of str
+        Of an error that nobody expected.
     """
 
     labels: tuple[str, ...]
@@ -41,7 +43,13 @@ class FailureRecord:
     reason: str
     slice_id: int | None = None
     remedy: str = ""
-    is_bug: bool = False
+    pair_ids: tuple[int, int] | None = None
+    traceback: tuple[str, ...] = ()
+
+    @property
+    def is_bug(self) -> bool:
+        """Whether nobody expected it."""
+        return bool(self.traceback)
 
     @property
     def sentence(self) -> str:
@@ -71,17 +79,32 @@ class FailureRecord:
             When it does not say what failed and why.
         """
         try:
-            number = record.get("slice_id")
+            number, pair = record.get("slice_id"), "fixed_id" in record
+            said = record.get("traceback", ())
             return cls(
                 tuple(names.labels_in(name)),
                 str(record["stage"]),
                 str(record["reason"]),
                 None if number is None else int(number),
                 str(record.get("remedy", "")),
-                "traceback" in record,
+                (int(record["fixed_id"]), int(record["moving_id"])) if pair else None,
+                (said,) if isinstance(said, str) else tuple(map(str, said)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(f"{name}: is no record of a failure ({error!r:.200})") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the content of the record; `from_json` reads it, and the labels from its name."""
+        ids: dict[str, int] = {} if self.slice_id is None else {"slice_id": self.slice_id}
+        if self.pair_ids is not None:
+            ids = dict(zip(("fixed_id", "moving_id"), self.pair_ids, strict=True))
+        told = {"stage": self.stage, "reason": self.reason, "remedy": self.remedy}
+        return {**ids, **told, **({"traceback": list(self.traceback)} if self.is_bug else {})}
+
+
+def write_failure(path: Path, record: FailureRecord) -> None:
+    """Write the record of a failure."""
+    write_document(path, record.to_json())
 
 
 def read_failure(path: Path) -> FailureRecord:

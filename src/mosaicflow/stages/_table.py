@@ -7,12 +7,12 @@ import importlib
 import re
 import shutil
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError, StoreError
-from mosaicflow.io.tables import write_document
+from mosaicflow.io.failures import FailureRecord, write_failure
 from mosaicflow.names import FAILURE, PAIR_FAILURE, labels_in, split_channel
 from mosaicflow.stages._contract import CONTRACTS
 from mosaicflow.stages._outputs import check_inputs, list_outputs, see_folder
@@ -121,23 +121,21 @@ def run_stage(
     """
     stage = STAGES[name]
     # Read first: a wrong name must not hide the reason later.
-    ids = {} if failure_record is None else _ids_of(failure_record, stage)
+    blank = None if failure_record is None else _blank_record(failure_record, stage)
     try:
         _run(stage, arguments)
     except MosaicflowError as error:
-        if failure_record is None or isinstance(error, raised):
+        if failure_record is None or blank is None or isinstance(error, raised):
             raise
         reason = _without_folders(error.args[0], arguments)
-        write_document(
-            failure_record, {**ids, "stage": name, "reason": reason, "remedy": error.remedy}
-        )
+        write_failure(failure_record, replace(blank, reason=reason, remedy=error.remedy))
         return False
     except Exception as error:  # a fault of ours
         if (lack := lack_of(name, error)) is not None:
             raise lack from error
-        if failure_record is None:
+        if failure_record is None or blank is None:
             raise
-        write_document(failure_record, {**ids, "stage": name, **_bug(error, arguments)})
+        write_failure(failure_record, _bug(blank, error, arguments))
         _discard(arguments.get("output"))
         return False
     return True
@@ -213,28 +211,31 @@ def lack_of(what: str, error: BaseException) -> StoreError | None:
     return StoreError(f"{what}: {known[0]}{said}", remedy=known[1])
 
 
-def _bug(error: Exception, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _bug(blank: FailureRecord, error: Exception, arguments: Mapping[str, Any]) -> FailureRecord:
     """Describe an error that nobody expected, for whoever is to mend it."""
     said = _without_folders(f"{type(error).__name__}: {error}", arguments)
-    return {
-        "reason": f"internal error ({said})",
-        "remedy": "this is a bug in mosaicflow: please report it with this file",
-        "traceback": traceback.format_exception(error),
-    }
+    return replace(
+        blank,
+        reason=f"internal error ({said})",
+        remedy="this is a bug in mosaicflow: please report it with this file",
+        traceback=tuple(traceback.format_exception(error)),
+    )
 
 
-def _ids_of(record: Path, stage: Stage) -> dict[str, int]:
+def _blank_record(record: Path, stage: Stage) -> FailureRecord:
     """Read whom a record is about from its name."""
-    names = ("fixed_id", "moving_id") if stage.per == "pair" else ("slice_id",)
     kind = PAIR_FAILURE if stage.per == "pair" else FAILURE
     ids = kind.ids(split_channel(record.name)[0]) or ()
-    if len(ids) != len(names):
+    labels = tuple(labels_in(record.name))
+    if len(ids) != (2 if stage.per == "pair" else 1):
         example = kind.of(*("zII", "zJJ") if stage.per == "pair" else ("zNN",))
         raise InputError(
-            f"{record}: found {len(labels_in(record.name))} slice ids in the name",
+            f"{record}: found {len(labels)} slice ids in the name",
             remedy=f"use {example}",
         )
-    return dict(zip(names, ids, strict=True))
+    if stage.per == "pair":
+        return FailureRecord(labels, stage.name, "", pair_ids=(ids[0], ids[1]))
+    return FailureRecord(labels, stage.name, "", ids[0])
 
 
 def _without_folders(text: str, arguments: Mapping[str, Any]) -> str:

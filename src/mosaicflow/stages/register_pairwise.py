@@ -118,7 +118,9 @@ def register_pairwise(
 def _report(report: StageReport, record: dict[str, Any]) -> None:
     import math
 
-    if "no tissue" in record["reason"]:
+    from mosaicflow.reasons import Doubt
+
+    if record["failure"] == Doubt.NO_TISSUE:
         report.warn(f"{record['reason']}: the stage alone places it against the other")
         return
     if record["distance_planes"]:

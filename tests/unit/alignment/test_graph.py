@@ -24,7 +24,7 @@ def slices_at(stage, segments=None):
     return [GraphSlice(i, CENTER, tuple(map(float, p)), kinds[i]) for i, p in enumerate(stage)]
 
 
-def link_between(poses, i, j, *, error=(0.0, 0.0), use="full", confidence=0.9, sigma=0.05):
+def link_between(poses, i, j, *, error=(0.0, 0.0), confidence=0.9, sigma=0.05):
     """The link that an exact registration of two known poses gives."""
     first, second = poses[i].transform, poses[j].transform
     point = (60.0, 30.0)
@@ -41,7 +41,6 @@ def link_between(poses, i, j, *, error=(0.0, 0.0), use="full", confidence=0.9, s
         correlation=0.9,
         held_out=(0.5, 0.8),
         drift=(0.0, math.inf),
-        use=use,
     )
 
 

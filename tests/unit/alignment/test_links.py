@@ -15,6 +15,7 @@ from mosaicflow.alignment.links import (
     without_detours,
 )
 from mosaicflow.errors import FormatError
+from mosaicflow.reasons import Doubt, Refusal
 
 RECORD = {
     "type": "rigid2d",
@@ -29,6 +30,7 @@ RECORD = {
     "moving_z": 0,
 }
 RULES = LinkRules()
+FAILED = Refusal(Doubt.AT_LIMIT, "ran to a limit")
 
 
 def link(**changes):
@@ -37,7 +39,7 @@ def link(**changes):
 
 def test_a_file_with_nothing_but_the_motion_is_a_full_link():
     found = grade_link(link(), RULES)
-    assert (found.name, found.use, found.confidence) == ("4-5", "full", 1.0)
+    assert (found.name, found.counts, found.confidence) == ("4-5", True, 1.0)
     assert found.fixed_yx == (512.0, 430.5)
     assert found.moving_yx == pytest.approx((508.9, 437.5))
 
@@ -58,12 +60,12 @@ def test_pixels_of_another_pitch_are_scaled_about_their_corners():
         ({"confidence": 0.85}, "full", ""),
         ({"confidence": 0.1}, "full", ""),  # sigma decides how much it counts
         ({"angle_deg": 7.0}, "none", "too large"),
-        ({"use": "none", "reason": "ran to a limit"}, "none", "status_error: ran to a limit"),
+        ({"refusal": FAILED}, "none", "status_error: ran to a limit"),
     ],
 )
 def test_what_is_wrong_is_not_used(changes, use, reason):
     found = grade_link(link(**changes), RULES)
-    assert found.use == use
+    assert found.counts == (use == "full")
     assert reason in found.reason
 
 
@@ -76,33 +78,34 @@ def test_what_is_wrong_is_not_used(changes, use, reason):
         ("standard", {"advantage": 0.5}, "full"),
         ("standard", {"angle_deg": 7.0}, "none"),
         ("aggressive", {"angle_deg": 7.0}, "full"),
-        ("aggressive", {"use": "none", "reason": "ran to a limit"}, "none"),
+        ("aggressive", {"refusal": FAILED}, "none"),
         ("minimal", {"advantage": 30.0}, "none"),
     ],
 )
 def test_a_preset_says_what_a_pair_must_prove(preset, changes, use):
     found = grade_link(link(**changes), LinkRules(preset=preset))
-    assert (found.use, bool(found.reason)) == (use, use == "none")
+    assert (found.counts, bool(found.reason)) == (use == "full", use == "none")
 
 
 def test_a_least_correlation_can_be_asked_for():
     rules = LinkRules(min_correlation=0.5)
-    assert grade_link(link(correlation=0.4), rules).use == "none"
-    assert grade_link(link(correlation=0.6), rules).use == "full"
+    refused = grade_link(link(correlation=0.4), rules).refusal
+    assert refused == Refusal.of(Doubt.UNLIKE, 0.4)
+    assert grade_link(link(correlation=0.6), rules).counts
 
 
 def test_a_failed_registration_is_not_used():
     found = parse_link({**RECORD, "status": "error", "reason": "r"}, "x", canvas_um=10.0)
-    assert grade_link(found, RULES).use == "none"
+    assert grade_link(found, RULES).failed
 
 
 def test_what_registration_turned_down_can_be_asked_for():
     found = {"angle_deg": 1.5, "translation_yx": [8.0, 0.0], "confidence": 0.7}
     failed = {**RECORD, "status": "error", "reason": "r", "confidence": 0.0, "rejected": found}
     taken = grade_link(parse_link(failed, "x", canvas_um=10.0, skip_error=False), RULES)
-    assert (taken.use, taken.angle_deg, taken.confidence) == ("full", 1.5, 0.7)
+    assert (taken.counts, taken.angle_deg, taken.confidence) == (True, 1.5, 0.7)
     left = grade_link(parse_link(failed, "x", canvas_um=10.0), RULES)
-    assert (left.use, left.reason) == ("none", "status_error: r")
+    assert (left.refusal, left.reason) == (Refusal(Doubt.UNTOLD, "r"), "status_error: r")
 
 
 def test_of_the_pairs_across_a_gap_only_the_nearest_counts():
@@ -110,7 +113,8 @@ def test_of_the_pairs_across_a_gap_only_the_nearest_counts():
     far = link(fixed_id=0, moving_id=3, distance_planes=38.0)
     links = [link(fixed_id=0, moving_id=1), near, far, link(fixed_id=3, moving_id=4)]
     found = without_detours(links)
-    assert [one.use for one in found] == ["full", "full", "none", "full"]
+    assert [one.counts for one in found] == [True, True, False, True]
+    assert found[2].refusal.code == Doubt.FARTHER
     assert "nearer" in found[2].reason
 
 
@@ -182,9 +186,9 @@ def test_neighbours_without_common_tissue_are_named():
     assert unjoined(links, [0, 1, 2, 3, 4]) == [(1, 2), (3, 4)]
     bridge = link(fixed_id=0, moving_id=2)
     assert unjoined([*links, bridge], [0, 1, 2, 3]) == []
-    assert [one.use for one in without_detours([*links, bridge])] == [
-        "full",
-        "none",
-        "full",
-        "full",
+    assert [one.counts for one in without_detours([*links, bridge])] == [
+        True,
+        False,
+        True,
+        True,
     ]

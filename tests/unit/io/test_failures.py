@@ -1,4 +1,8 @@
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mosaicflow.errors import FormatError
 from mosaicflow.io.failures import FailureRecord, read_failure
@@ -31,3 +35,18 @@ def test_a_traceback_makes_it_a_bug():
 def test_a_record_that_says_nothing_is_refused_by_name(record):
     with pytest.raises(FormatError, match=r"^z01_failure\.json: "):
         FailureRecord.from_json(record, "z01_failure.json")
+
+
+words = st.text(max_size=9)
+slices = st.integers(0, 99).map(lambda i: ((f"z{i:02d}",), i, None))
+pairs = st.tuples(st.integers(0, 49), st.integers(50, 99)).map(
+    lambda ids: (tuple(f"z{i:02d}" for i in ids), None, ids)
+)
+
+
+@given(slices | pairs, words, words, words, st.lists(words, max_size=3).map(tuple))
+def test_a_record_survives_its_file(whom, stage, reason, remedy, traceback):
+    labels, slice_id, pair_ids = whom
+    record = FailureRecord(labels, stage, reason, slice_id, remedy, pair_ids, traceback)
+    stored = json.loads(json.dumps(record.to_json()))
+    assert FailureRecord.from_json(stored, "_".join([*labels, "failure.json"])) == record
