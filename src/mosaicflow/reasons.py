@@ -62,6 +62,8 @@ class Doubt(StrEnum):
     """Registration: parts that were not used match less well than by the stage."""
     NO_TISSUE = "no_tissue"
     """Registration: one of the slices, or both, show gel only."""
+    NOWHERE = "matches_nowhere"
+    """Registration: different tissue matches best where no stage would put it, or nowhere."""
     UNTOLD = "untold"
     """Registration: a file of people, or of an older version, says so without a code."""
     STAGE_ALONE = "stage_alone"
@@ -95,6 +97,7 @@ _SENTENCES = {
     Doubt.WORSE: "correlation fell from {:.3f} to {:.3f}",
     Doubt.HELD_OUT_WORSE: "held-out parts match less well than by the stage ({:.3f} < {:.3f})",
     Doubt.NO_TISSUE: "no tissue in {}",
+    Doubt.NOWHERE: "different tissue matches best beyond {:.0f} px, or nowhere",
     Doubt.UNTOLD: "{}",
     Doubt.STAGE_ALONE: "the preset takes the stage alone",
     Doubt.UNPROVEN: "its advantage over the stage on held-out parts is {}, below {:.0f}",

@@ -13,6 +13,7 @@ from mosaicflow.alignment.coarse import correlate_masked
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.reasons import Doubt, Refusal
 from mosaicflow.slices.images import bin_mean, smooth_valid
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def bridge(
     unknown = HeldOut(math.nan, math.nan, math.inf, math.inf)
     if 2 * len(found) <= len(pairs):
         still = Rigid2D(0.0, center, (0.0, 0.0))
-        why = f"different tissue matches best beyond {reach_px * scale:.0f} px, or nowhere"
+        why = Refusal.of(Doubt.NOWHERE, reach_px * scale)
         return PairFit(still, math.nan, math.nan, 0.0, unknown, math.inf, math.inf, why)
     shifts = np.array([one.shift_yx for one in found])
     middle = geometric_median(shifts)

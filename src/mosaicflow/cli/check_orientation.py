@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mosaicflow.cli.inspect import STAGE_OPTIONS, found_in
+from mosaicflow.cli.inspect import StageOptions, found_in
 
 __all__ = ["check_orientation"]
 
@@ -13,7 +13,7 @@ __all__ = ["check_orientation"]
 def check_orientation(
     raw: Path,
     *,
-    settings: STAGE_OPTIONS = {},  # noqa: B006  # nobody writes to it
+    settings: StageOptions = {},  # noqa: B006  # nobody writes to it
 ) -> int:
     """Compare the overlaps of neighbouring tiles under all eight orientations.
 

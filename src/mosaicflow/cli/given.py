@@ -11,13 +11,10 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Given", "given_of"]
-
-Given = Any
-"""A mapping of the options that a command line names to their values; no others are in it."""
+__all__ = ["given_of"]
 
 
-def given_of(*owners: type, groups: Mapping[type, str] | None = None) -> Given:
+def given_of(*owners: type, groups: Mapping[type, str] | None = None) -> Any:  # noqa: ANN401  # a type
     """Make the type of an argument that takes the fields of dataclasses as options.
 
     Parameters
@@ -31,17 +28,18 @@ def given_of(*owners: type, groups: Mapping[type, str] | None = None) -> Given:
     Returns
     -------
     type
-        For the annotation of one argument, whose default is an empty dictionary.
+        For the annotation of one argument, whose default is an empty dictionary: a mapping of
+        the options that a command line names to their values; no others are in it.
     """
     options: dict[str, Any] = {}
     for owner in owners:
         hints = get_type_hints(owner, include_extras=True)
         texts = _texts(owner)
-        heading = {"group": groups[owner]} if groups and owner in groups else {}
+        heading = Parameter(group=groups[owner]) if groups and owner in groups else Parameter()
         for one in fields(owner):
             if one.name in texts:
                 text = texts[one.name] + ("" if groups else _default(one.default))
-                options[one.name] = Annotated[hints[one.name], Parameter(help=text, **heading)]
+                options[one.name] = Annotated[hints[one.name], heading, Parameter(help=text)]
     # Made of names that a type checker cannot know.
     return Annotated[TypedDict("Options", options, total=False), Parameter(name="*")]  # type: ignore[operator]
 

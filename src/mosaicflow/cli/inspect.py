@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from mosaicflow.acquisition.tiles import SliceTiles
     from mosaicflow.engine.parameters import Parameters
 
-__all__ = ["STAGE_OPTIONS", "disk_lines", "found_in", "inspect"]
+__all__ = ["StageOptions", "disk_lines", "found_in", "inspect"]
 
 # Not the group itself: only what was given counts more than a parameters file.
-STAGE_OPTIONS = given_of(InspectOptions)
+if TYPE_CHECKING:
+    StageOptions = Mapping[str, Any]
+else:
+    StageOptions = given_of(InspectOptions)
 _OPTIONS = {item.name for item in fields(InspectOptions)}
 
 
@@ -42,7 +45,7 @@ def inspect(
     params_file: Annotated[Path | None, Parameter(name=["--params-file", "-p"])] = None,
     suggest: Path | None = None,
     verbose: Annotated[bool, Parameter(negative=())] = False,
-    settings: STAGE_OPTIONS = {},  # noqa: B006  # nobody writes to it
+    settings: StageOptions = {},  # noqa: B006  # nobody writes to it
 ) -> int:
     """Print per slice what RAW holds, and every problem found.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
@@ -12,11 +12,17 @@ from mosaicflow.cli.given import given_of
 from mosaicflow.simulation.presets import preset
 from mosaicflow.simulation.settings import GROUPS, PresetName, SimulationSettings
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = ["simulate"]
 
-_HINTS = get_type_hints(SimulationSettings)
-_GROUPS = {_HINTS[name]: name.capitalize() for name in GROUPS}
-_SETTINGS = given_of(SimulationSettings, *_GROUPS, groups=_GROUPS)
+if TYPE_CHECKING:
+    Settings = Mapping[str, Any]
+else:
+    _HINTS = get_type_hints(SimulationSettings)
+    _GROUPS = {_HINTS[name]: name.capitalize() for name in GROUPS}
+    Settings = given_of(SimulationSettings, *_GROUPS, groups=_GROUPS)
 
 
 def simulate(
@@ -24,7 +30,7 @@ def simulate(
     *,
     preset_name: Annotated[PresetName, Parameter(name="--preset")] = "demo",
     threads: int = 2,
-    settings: _SETTINGS = {},  # noqa: B006  # nobody writes to it
+    settings: Settings = {},  # noqa: B006  # nobody writes to it
 ) -> None:
     """Write a raw acquisition with known truth.
 

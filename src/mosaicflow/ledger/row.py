@@ -106,7 +106,7 @@ class LedgerRow:
         """
         label = cells["slice_id"]
         here = f"{where}, slice {parse_slice_id(label)}"
-        parsed = {
+        parsed: dict[str, Any] = {
             name: parse(cells[name], f"{here}, column {name}")
             for name, parse in _PARSERS.items()
             if name in cells
