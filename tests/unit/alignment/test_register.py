@@ -11,6 +11,7 @@ from mosaicflow.alignment.coarse import correlate_masked
 from mosaicflow.alignment.pair_fit import RegistrationSettings, SlicePair, confidence
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.reasons import Doubt, Refusal
 
 SHAPE = (220, 200)
 SETTINGS = RegistrationSettings()
@@ -138,7 +139,7 @@ def test_images_without_data_fail_with_a_reason():
     found = register_images(
         SlicePair(empty, empty, nothing, nothing, (0.0, 0.0)), RegistrationSettings()
     )
-    assert "too few pixels" in found.failure
+    assert found.failure == Refusal.of(Doubt.FEW_PIXELS)
     assert found.transform.translation_yx == (0.0, 0.0)
     assert found.confidence == 0.0
 
