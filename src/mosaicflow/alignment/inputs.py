@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from mosaicflow import names
 from mosaicflow.errors import InputError
 from mosaicflow.io.failures import read_failure
+from mosaicflow.io.ledger_rows import LedgerRow, read_rows
 from mosaicflow.io.tables import read_document
 from mosaicflow.ledger.census import (
     Failure,
     merge_fragments,
 )
-from mosaicflow.ledger.row import LedgerRow, read_rows
 from mosaicflow.slices.stored import SliceStore, open_slice
 from mosaicflow.steps.table import StepTable, read_steps
 

@@ -28,6 +28,7 @@ from mosaicflow.alignment.solution import (
     frame_of,
 )
 from mosaicflow.errors import QualityError
+from mosaicflow.io.ledger_rows import LedgerRow, write_rows
 from mosaicflow.io.tables import write_document
 from mosaicflow.ledger.census import (
     LeftOut,
@@ -35,7 +36,6 @@ from mosaicflow.ledger.census import (
     take_census,
 )
 from mosaicflow.ledger.overrides import excluded_slices
-from mosaicflow.ledger.row import LedgerRow, write_rows
 from mosaicflow.reasons import Reason
 from mosaicflow.steps.table import place_slices
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.errors import InputError
-from mosaicflow.ledger.row import LedgerRow
+from mosaicflow.io.ledger_rows import LedgerRow
 from mosaicflow.reasons import Reason
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mosaicflow.errors import InputError, ParameterError
+from mosaicflow.io.ledger_rows import CONFIG_COLUMNS, LedgerRow
 from mosaicflow.io.tables import read_csv
-from mosaicflow.ledger.row import CONFIG_COLUMNS, LedgerRow
 from mosaicflow.names import format_slice_id
 from mosaicflow.reasons import Reason
 

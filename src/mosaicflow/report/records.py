@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow import names
 from mosaicflow.io.failures import read_failure
+from mosaicflow.io.ledger_rows import LedgerRow
 from mosaicflow.io.tables import read_csv, read_document
-from mosaicflow.ledger.row import LedgerRow
 from mosaicflow.reasons import Reason
 
 if TYPE_CHECKING:

@@ -72,8 +72,8 @@ def detect_rehoming(
         Not used: the table is small.
     """
     from mosaicflow.errors import InputError
+    from mosaicflow.io.ledger_rows import LedgerRow, write_rows
     from mosaicflow.io.tables import write_document
-    from mosaicflow.ledger.row import LedgerRow, write_rows
     from mosaicflow.steps.rehoming import clean_steps
     from mosaicflow.steps.table import read_steps, write_steps
 

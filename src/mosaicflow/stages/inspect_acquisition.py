@@ -230,9 +230,9 @@ def _write_outputs(
     exclude_first_slices: str,
 ) -> None:
     from mosaicflow.acquisition.place.layout_image import draw_layout
+    from mosaicflow.io.ledger_rows import write_rows
     from mosaicflow.io.tables import write_document
     from mosaicflow.ledger.proposal import config_rows, merge_config, read_config
-    from mosaicflow.ledger.row import write_rows
     from mosaicflow.steps.from_tiles import steps_of
     from mosaicflow.steps.table import write_steps
 

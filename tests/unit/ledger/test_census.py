@@ -3,8 +3,8 @@
 import pytest
 
 from mosaicflow.errors import InputError
+from mosaicflow.io.ledger_rows import LedgerRow
 from mosaicflow.ledger.census import Failure, LeftOut, final_rows, merge_fragments, take_census
-from mosaicflow.ledger.row import LedgerRow
 
 
 def ledger(*cells):

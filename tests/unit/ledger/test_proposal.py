@@ -3,8 +3,8 @@ import pytest
 from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.settings import InspectSettings, parse_slice_ranges
 from mosaicflow.errors import InputError, ParameterError
+from mosaicflow.io.ledger_rows import LedgerRow
 from mosaicflow.ledger.proposal import config_rows, merge_config
-from mosaicflow.ledger.row import LedgerRow
 
 
 @pytest.fixture

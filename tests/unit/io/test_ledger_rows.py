@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mosaicflow.errors import InputError
+from mosaicflow.io.ledger_rows import CONFIG_COLUMNS, LedgerRow, read_rows, write_rows
 from mosaicflow.io.tables import read_csv
-from mosaicflow.ledger.row import CONFIG_COLUMNS, LedgerRow, read_rows, write_rows
 from mosaicflow.reasons import Reason
 
 # Cells as tables have them: no white space around.
