@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Workers"]
 
-# Imported once and shared by all workers: a second of start-up each would add up.
+# Imported once and shared by all workers: a second of start-up each would add up. What one stage
+# alone needs (the plots of the report) is left to the worker that gets it.
 _PRELOADED = ["mosaicflow.engine.workers", "numpy", "scipy.ndimage", "scipy.fft", "zarr"]
+_PRELOADED += ["scipy.interpolate"]  # with linalg, optimize, sparse: of tiles, pairs and alignment
 
 
 class Workers:
@@ -71,7 +73,8 @@ class Workers:
         if error is not None:
             for process in list(self._pool._processes.values()):
                 process.kill()  # unfinished work lies in private folders only
-            _kill_server()
+            if not isinstance(error, MosaicflowError):
+                _kill_server()  # it may be about to start one; another run would need it again
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def warm_up(self) -> None:
