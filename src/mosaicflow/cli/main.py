@@ -18,6 +18,7 @@ _COMMANDS = {
     "Run": {
         "run": "Turn the raw tiles of an acquisition into one volume, on this machine.",
         "inspect": "Print per slice what RAW holds, and every problem found.",
+        "bundle": "Write pipeline, image and test data as one tar, for clusters without internet.",
         "check-orientation": (
             "Compare the overlaps of neighbouring tiles under all eight orientations."
         ),
