@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from mosaicflow.formats.meshes.polygons import mesh_container
 from mosaicflow.formats.meshes.text import COLORS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mosaicflow.formats.ground.records import GeometryDataContainer
@@ -68,14 +71,13 @@ def read_gltf(path: FilePath) -> GeometryDataContainer:
             merge_primitives=False,
             process=False,
         )
-        parts = list(_placed_meshes(scene))
-        colors = [_stored_colors(mesh) for mesh, _ in parts]
+        instances, transforms = _instances(path, scene)
     except FormatError:
         raise
     # A foreign parser of untrusted bytes fails in any way it likes.
     except Exception as error:
         raise FormatError(path, f"no readable glTF scene ({error!r:.200})") from error
-    return _join(path, parts, colors)
+    return _join(path, instances, transforms)
 
 
 def _document(path: FilePath, content: bytes, kind: str) -> dict[str, Any]:
@@ -158,45 +160,86 @@ def _check_nodes(path: FilePath, nodes: list[dict[str, Any]]) -> None:
                 raise FormatError(path, "the nodes form a cycle, or nest deeper than 200")
 
 
-def _placed_meshes(scene: Any) -> list[tuple[Any, NDArray[np.float64]]]:  # noqa: ANN401  trimesh has no types
-    placed = []
-    for node in scene.graph.nodes_geometry:
-        transform, name = scene.graph[node]
-        placed.append((scene.geometry[name], np.asarray(transform, dtype=np.float64)))
-    return placed
+def _instances(path: FilePath, scene: Any) -> tuple[list[_Mesh], NDArray[np.float64]]:  # noqa: ANN401  trimesh has no types
+    """Each mesh as often as the scene shows it, and where: transforms of shape (instances, 4, 4).
+
+    A mesh is read once, however often it is shown: a scene may hold 100 000 instances.
+    """
+    placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
+    transforms = np.array([transform for transform, _ in placed], dtype=np.float64)
+    names = [name for _, name in placed]
+    meshes = {name: _read_mesh(path, scene.geometry[name]) for name in dict.fromkeys(names)}
+    return [meshes[name] for name in names], transforms.reshape(-1, 4, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mesh:
+    """What one mesh of a scene gives to each of its instances.
+
+    Parameters
+    ----------
+    corners : ndarray, shape (N, 3)
+        Vertices.
+    triangles : ndarray, shape (M, 3)
+        Indices of vertices.
+    normals : ndarray, shape (N, 3), or None
+        Where the file holds them.
+    colors : ndarray of uint8, shape (N, 4) or (0, 4)
+        Of the vertices.
+    """
+
+    corners: NDArray[np.float64]
+    triangles: NDArray[np.int64]
+    normals: NDArray[np.float64] | None
+    colors: NDArray[np.uint8]
+
+
+def _read_mesh(path: FilePath, mesh: Any) -> _Mesh:  # noqa: ANN401  trimesh has no types
+    corners = np.asarray(mesh.vertices, dtype=np.float64)
+    if corners.ndim != 2 or corners.shape[1] != 3:
+        raise FormatError(path, f"vertices of shape {corners.shape}")
+    triangles = np.asarray(getattr(mesh, "faces", ()), dtype=np.int64).reshape(-1, 3)
+    if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(corners):
+        raise FormatError(path, "a triangle refers to a vertex that is not there")
+    # Asking for `vertex_normals` would compute them; only the cache knows what was stored.
+    stored = mesh._cache.cache.get("vertex_normals") if hasattr(mesh, "_cache") else None
+    is_whole = stored is not None and len(stored) == len(corners)
+    return _Mesh(corners, triangles, stored if is_whole else None, _stored_colors(mesh))
 
 
 def _join(
-    path: FilePath, parts: list[tuple[Any, NDArray[np.float64]]], colors: list[NDArray[np.uint8]]
+    path: FilePath, instances: Sequence[_Mesh], transforms: NDArray[np.float64]
 ) -> GeometryDataContainer:
-    vertices, faces, normals = [np.empty((0, 3))], [np.empty((0, 3), dtype=np.int64)], []
-    count = 0
-    for mesh, transform in parts:
-        corners = np.asarray(mesh.vertices, dtype=np.float64)
-        if corners.ndim != 2 or corners.shape[1] != 3 or transform.shape != (4, 4):
-            raise FormatError(path, f"vertices of shape {corners.shape}")
-        placed = corners @ transform[:3, :3].T
-        vertices.append(placed + transform[:3, 3])
-        triangles = np.asarray(getattr(mesh, "faces", faces[0]), dtype=np.int64).reshape(-1, 3)
-        if np.linalg.det(transform[:3, :3]) < 0:
-            # A mirrored mesh turns inside out unless its triangles turn round.
-            triangles = triangles[:, ::-1]
-        if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(placed):
-            raise FormatError(path, "a triangle refers to a vertex that is not there")
-        faces.append(triangles + count)
-        # Asking for `vertex_normals` would compute them; only the cache knows what was stored.
-        stored = mesh._cache.cache.get("vertex_normals") if hasattr(mesh, "_cache") else None
-        if stored is not None and len(stored) == len(placed):
-            normals.append(stored @ np.linalg.pinv(transform[:3, :3]))
-        count += len(placed)
-    complete = bool(parts) and len(normals) == len(parts)
+    """Place each instance, in one table; `transforms` has shape (instances, 4, 4)."""
+    linear = transforms[:, :3, :3]
+    # A mirrored mesh turns inside out unless its triangles turn round.
+    mirrored = np.linalg.det(linear) < 0
+    starts = np.cumsum([0, *(len(mesh.corners) for mesh in instances)])
+    vertices, faces = [np.empty((0, 3))], [np.empty((0, 3), dtype=np.int64)]
+    colors = [np.empty((0, 4), dtype=np.uint8), *(mesh.colors for mesh in instances)]
+    for mesh, transform, start, is_mirrored in zip(
+        instances, transforms, starts, mirrored, strict=False
+    ):
+        vertices.append(mesh.corners @ transform[:3, :3].T + transform[:3, 3])
+        faces.append((mesh.triangles[:, ::-1] if is_mirrored else mesh.triangles) + start)
     return mesh_container(
         path,
         np.concatenate(vertices),
         np.concatenate(faces),
-        normals=np.concatenate(normals) if complete else None,
-        properties=_color_properties(colors, count),
+        normals=_turned_normals(instances, linear),
+        properties=_color_properties(np.concatenate(colors), int(starts[-1])),
     )
+
+
+def _turned_normals(
+    instances: Sequence[_Mesh], linear: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Turn the normals with their instances; None unless all meshes store them."""
+    stored = [mesh.normals for mesh in instances if mesh.normals is not None]
+    if not instances or len(stored) != len(instances):
+        return None
+    turned = zip(stored, np.linalg.pinv(linear), strict=True)
+    return np.concatenate([normals @ inverse for normals, inverse in turned])
 
 
 def _stored_colors(mesh: Any) -> NDArray[np.uint8]:  # noqa: ANN401  trimesh has no types
@@ -208,6 +251,5 @@ def _stored_colors(mesh: Any) -> NDArray[np.uint8]:  # noqa: ANN401  trimesh has
     return np.asarray(visual.vertex_colors, dtype=np.uint8)
 
 
-def _color_properties(parts: list[NDArray[np.uint8]], count: int) -> dict[str, NDArray[np.uint8]]:
-    table = np.concatenate([np.empty((0, 4), dtype=np.uint8), *parts])
+def _color_properties(table: NDArray[np.uint8], count: int) -> dict[str, NDArray[np.uint8]]:
     return dict(zip(COLORS, table.T, strict=True)) if len(table) == count else {}
