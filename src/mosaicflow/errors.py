@@ -6,6 +6,12 @@ prints it as one line. Anything that is not a `MosaicflowError` is a bug and kee
 
 from __future__ import annotations
 
+import errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
     "FormatError",
     "InputError",
@@ -14,6 +20,7 @@ __all__ = [
     "ParameterError",
     "QualityError",
     "StoreError",
+    "shortage_behind",
 ]
 
 
@@ -59,3 +66,37 @@ class ParameterError(MosaicflowError):
 
 class MissingExtraError(MosaicflowError):
     """An optional dependency is needed and not installed."""
+
+
+# What the machine is short of, whatever file is read: no fault of that file.
+_SHORTAGES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def shortage_behind(error: BaseException) -> OSError | MemoryError | None:
+    """Find the lack of memory, descriptors or space that an error was raised from.
+
+    A reader calls a file unreadable whatever its library raises. Whoever leaves such a file out
+    must not do so because the machine was busy: another run would give another result.
+
+    Parameters
+    ----------
+    error : BaseException
+        As caught.
+
+    Returns
+    -------
+    OSError or MemoryError, or None
+        None where the file, or anything else, is at fault.
+    """
+    for one in _with_causes(error):
+        if isinstance(one, MemoryError) or (isinstance(one, OSError) and one.errno in _SHORTAGES):
+            return one
+    return None
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__

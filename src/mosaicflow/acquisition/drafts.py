@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from mosaicflow.acquisition.tiles import Geometry, Positions, RawFile, TileStatus
+from mosaicflow.errors import StoreError, shortage_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +121,13 @@ class Draft:
 
 
 def with_retries(call: Callable[[], Result]) -> Result:
-    """Run a file operation, twice again after a short wait when the file system fails."""
+    """Run a file operation, twice again after a short wait when the file system fails.
+
+    Raises
+    ------
+    StoreError
+        The machine has not enough memory or descriptors: no fault of the file.
+    """
     for wait_s in _BACK_OFF_S:
         try:
             return call()
@@ -128,7 +135,17 @@ def with_retries(call: Callable[[], Result]) -> Result:
             raise
         except OSError:
             time.sleep(wait_s)
-    return call()
+    try:
+        return call()
+    except OSError as error:
+        if shortage_behind(error) is None:
+            raise
+        # Otherwise the file would be left out, and another run would find it.
+        raise StoreError(
+            f"{error.filename}: cannot be read ({error.strerror})",
+            remedy="this machine is short of it, the file is not at fault: run again, with fewer"
+            " --threads or higher limits (ulimit -n)",
+        ) from error
 
 
 def raw_file(path: Path) -> RawFile:

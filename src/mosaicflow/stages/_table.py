@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaicflow.errors import InputError, MosaicflowError, ParameterError, StoreError
+from mosaicflow.errors import (
+    InputError,
+    MosaicflowError,
+    ParameterError,
+    StoreError,
+    shortage_behind,
+)
 from mosaicflow.io.failures import FailureRecord, write_failure
 from mosaicflow.names import FAILURE, PAIR_FAILURE, labels_in, split_channel
 from mosaicflow.stages._contract import CONTRACTS
@@ -125,6 +131,9 @@ def run_stage(
     try:
         _run(stage, arguments)
     except MosaicflowError as error:
+        shortage = shortage_behind(error)
+        if shortage is not None and (lack := lack_of(name, shortage)) is not None:
+            raise lack from error
         if failure_record is None or blank is None or isinstance(error, raised):
             raise
         reason = _without_folders(error.args[0], arguments)

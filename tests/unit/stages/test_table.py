@@ -108,6 +108,30 @@ def test_what_the_machine_lacks_stops_the_run_in_one_line(tmp_path, monkeypatch,
         run_stage("normalize", {}, tmp_path / "z00_failure.json")
 
 
+def test_a_reader_that_blames_the_file_for_want_of_memory_costs_no_slice(tmp_path, monkeypatch):
+    """An allocation that failed in a read lost the slice, and the run ended as if that were so."""
+    import numpy as np
+
+    from mosaicflow.io.zarr import open_level, save_omezarr
+
+    store = tmp_path / "slice_z00_n.ome.zarr"
+    save_omezarr(np.ones((4, 8, 8), np.float32), store, 0.01)
+
+    def want(*_arguments):
+        raise MemoryError
+
+    def read(**_arguments):
+        level = open_level(store)
+        monkeypatch.setattr(type(level._array), "__getitem__", want)
+        level[:]
+
+    monkeypatch.setattr("mosaicflow.stages.normalize.normalize", read)
+    record = tmp_path / "z00_failure.json"
+    with pytest.raises(StoreError, match="normalize: not enough memory: run with fewer --threads"):
+        run_stage("normalize", {}, record)
+    assert not record.exists()
+
+
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "full"), RuntimeError("No space left on device (os error 28)")]
 )

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from mosaicflow.acquisition.read.camera import without_marker
 from mosaicflow.acquisition.read.galvo import Band, find_band
 from mosaicflow.acquisition.read.reading import sample_bscans
+from mosaicflow.errors import shortage_behind
 from mosaicflow.io.blocks import GalvoBlock
 
 if TYPE_CHECKING:
@@ -193,7 +194,9 @@ class _Source:
         """Average some B-scans over depth: (n_bscans, n_alines + n_extra)."""
         try:
             scans = sample_bscans(self.root, self.tiles, tile, count)
-        except OSError:
+        except OSError as error:
+            if shortage_behind(error) is not None:
+                raise
             # Reading the tile for the grid reports it, with the reason.
             return np.zeros((0, 1), np.float32)
         np.nan_to_num(scans, copy=False, posinf=0, neginf=0)

@@ -19,7 +19,7 @@ from mosaicflow.acquisition.read.content import (
 )
 from mosaicflow.acquisition.read.raw_check import is_staged_copy, seal_tile, tile_states
 from mosaicflow.acquisition.read.reading import read_tile, sample_bscans, tile_here
-from mosaicflow.errors import InputError
+from mosaicflow.errors import InputError, shortage_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +145,8 @@ class GridBuild:
                 )  # fmt: skip
                 sealed = seal_tile(self.root, tile, before, staged=self._staged, read=here)
         except (OSError, InputError) as error:
+            if shortage_behind(error) is not None:
+                raise
             text = getattr(error, "strerror", None) or str(error)
             log.add("unreadable_tile", "skip", f"cannot be read ({text})", **place)  # type: ignore[arg-type]
             return None
@@ -256,6 +258,8 @@ def check_sample_type(root: Path, tiles: SliceTiles) -> None:
 def _is_odd(root: Path, tiles: SliceTiles, tile: Tile) -> bool:
     try:
         return is_implausible(sample_bscans(root, tiles, tile, _CHECKED_BSCANS))
-    except OSError:
+    except OSError as error:
+        if shortage_behind(error) is not None:
+            raise
         # Reading the tile later reports it, with the reason.
         return False

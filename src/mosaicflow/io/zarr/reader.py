@@ -162,6 +162,8 @@ class LevelReader:
             found = np.asarray(self._array[selection])
         except (IndexError, TypeError, MosaicflowError):
             raise
+        except MemoryError as error:  # no chunk is to blame, nor to be made again
+            raise StoreError(f"{self.location}: not enough memory to read it ({error})") from error
         except Exception as error:
             raise self._chunk_error(selection, error) from error
         if found.dtype != self.dtype:

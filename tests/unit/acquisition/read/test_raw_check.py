@@ -1,11 +1,14 @@
+import errno
 import os
 import shutil
 
 import google_crc32c
 import pytest
 
+from mosaicflow.errors import FormatError, StoreError
 from mosaicflow.io.tables import read_json
 from mosaicflow.simulation import preset, simulate
+from mosaicflow.stages._table import run_stage
 from mosaicflow.stages.create_mosaic_grid import create_mosaic_grid
 from mosaicflow.stages.inspect_acquisition import inspect_acquisition
 
@@ -104,3 +107,33 @@ def test_copies_staged_into_the_folder_of_a_task_have_times_of_their_own(
     path.write_bytes(path.read_bytes()[:-4])
     problems, _ = build(tmp_path / "task/raw", made[1], tmp_path / "task")
     assert len(problems) == 1
+
+
+def short_of(number):
+    """Fail as the system does, or as a reader that calls the file unreadable then."""
+    if number is None:
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise FormatError("its pixels cannot be decoded") from error
+    raise OSError(number, os.strerror(number), "tile")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, None])
+def test_a_machine_that_is_short_of_something_costs_no_tile(raw, tmp_path, monkeypatch, number):
+    monkeypatch.setattr(
+        "mosaicflow.acquisition.read.grid_build.read_tile", lambda *_, **__: short_of(number)
+    )
+    arguments = {"tiles": raw[1], "raw": raw[0], "output": tmp_path / "g_z00.ome.zarr"}
+    with pytest.raises(StoreError, match=r"too many files are open|not enough memory"):
+        run_stage("create_mosaic_grid", arguments, tmp_path / "z00_failure.json")
+    assert not (tmp_path / "z00_failure.json").exists()
+
+
+def test_an_inspection_that_may_open_no_more_files_ends(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr("mosaicflow.acquisition.drafts._BACK_OFF_S", ())
+    monkeypatch.setattr(
+        "mosaicflow.acquisition.find.oct_source._regular_bytes", lambda _: short_of(errno.EMFILE)
+    )
+    with pytest.raises(StoreError, match=r"cannot be read \(Too many open files\): this machine"):
+        inspect_acquisition(raw=raw[0], output_dir=tmp_path)
