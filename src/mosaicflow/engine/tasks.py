@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -56,6 +57,8 @@ def execute(task: Task) -> Outcome:
 
 
 def _execute(task: Task) -> Outcome:
+    from mosaicflow.io.zarr.journal import kept_until_recorded
+
     start = time.perf_counter()
     folder = RunFolder(task.root)
     inputs = _existing_inputs(task, folder)
@@ -69,13 +72,17 @@ def _execute(task: Task) -> Outcome:
     if not found and _up_to_date(task, state, key):
         return Outcome(task.name, task.stage, "kept", time.perf_counter() - start)
     notes = tuple(filter(None, (keep_edit(folder.root, change) for change in found)))
+    _reclaim(state, scratch, folder)
     if task.inputs:  # the inspection may be told to read a table that an earlier one published
         _forget(_state_file(task, folder), folder)
     clear_scratch(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
     record = scratch / task.record if task.record else None
     try:
-        succeeded = run_stage(task.stage, arguments, record, raised=(ParameterError, DamageError))
+        with kept_until_recorded():
+            succeeded = run_stage(
+                task.stage, arguments, record, raised=(ParameterError, DamageError)
+            )
     except DamageError as error:
         clear_scratch(scratch)
         seconds = time.perf_counter() - start
@@ -274,6 +281,23 @@ def _forget(state_file: Path, folder: RunFolder) -> None:
     state_file.unlink(missing_ok=True)  # last: what it lists is known until it is gone
 
 
+def _reclaim(state: Mapping[str, Any], scratch: Path, folder: RunFolder) -> None:
+    """Give a task back what was killed between publishing it and its record.
+
+    Only stores that a journal in its private folder knows: it says what of them is as written.
+    """
+    from mosaicflow.io.zarr.journal import finished_stores
+
+    if state["key"] is not None:
+        return
+    known = {path.name for path in finished_stores(scratch)}
+    for name in state["outputs"]:
+        place, back = folder.root / name, scratch / name.rpartition("/")[2]
+        if back.name in known and place.is_dir() and not back.exists():
+            with contextlib.suppress(OSError):  # of another disk: it is made again
+                place.rename(back)
+
+
 def _remove(path: Path, folder: RunFolder) -> None:
     if path.is_dir() and not path.is_symlink():
         # Out of sight first: a half-deleted store must not look whole, nor stay after a kill.
@@ -329,10 +353,10 @@ def _publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> N
         path.replace(target)
     if record is not None and record.is_file():
         _publish_record(record, folder)
-    shutil.rmtree(scratch)
     extents = {name: extent(folder.root / name) for name in outputs}
     sync(folder.root)  # the data first, then the record that makes it count
     _write_state(state_file, folder, key, extents)
+    shutil.rmtree(scratch)  # last: journals of stores that are not recorded lie there
 
 
 def forget_key(task: Task) -> None:

@@ -181,13 +181,13 @@ class AnalysisOmeZarrWriter(OmeZarrWriter):
                 base.discard()
             base.release()
             raise
-        base.discard()
         pitches = tuple(max(level.pitch_um[-2:]) for level in levels)
         notes = PyramidNotes(
             method, _METHOD_NAMES[method], "analysis", "zyx"[-self.ndim :], pitches
         )
         scales = [LevelScale(str(number), v.pitch_um) for number, v in enumerate(levels)]
         self._publish(scales, notes)
+        base.retire()  # its journal knew the finest level, until the store is complete
 
     def _publish(self, levels: Sequence[LevelScale], notes: PyramidNotes) -> None:
         super()._publish(_overlaid(levels), notes)

@@ -10,6 +10,8 @@ import json
 import os
 import threading
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +21,18 @@ from mosaicflow.io.tables import write_text
 from mosaicflow.io.zarr.grid import show
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from mosaicflow.io.zarr.grid import Region
 
-__all__ = ["Journal", "journal_path", "kept_for_later"]
+__all__ = [
+    "Journal",
+    "finished_stores",
+    "journal_path",
+    "kept_for_later",
+    "kept_until_recorded",
+    "outlives_store",
+]
 
 _SUFFIX = ".journal"
 # Regions are noted together at most this often [s]. One sync takes 0.06 s on a busy disk, so that
@@ -36,8 +45,38 @@ def journal_path(store: Path) -> Path:
     return store.with_name(f"{store.name}{_SUFFIX}")
 
 
+# Of the process: who asks for it is above the stage that writes the store.
+_OUTLIVES: ContextVar[bool] = ContextVar("journals outlive their stores", default=False)
+
+
+@contextmanager
+def kept_until_recorded() -> Iterator[None]:
+    """Leave the journals of finished stores where they are.
+
+    For whoever publishes a store and records that it counts: until then a kill would cost the
+    whole of it. Whoever clears the folder removes them.
+    """
+    token = _OUTLIVES.set(True)
+    try:
+        yield
+    finally:
+        _OUTLIVES.reset(token)
+
+
+def outlives_store() -> bool:
+    """Whether a journal stays when its store is finished."""
+    return _OUTLIVES.get()
+
+
+def finished_stores(folder: Path) -> set[Path]:
+    """Give the paths that the stores of all journals in a folder have when they are finished."""
+    stores = (one.name.removesuffix(_SUFFIX) for one in folder.glob(f".*{_SUFFIX}"))
+    # .a.ome.zarr.base.tmp and .a.ome.zarr.tmp become a.ome.zarr
+    return {folder / one[1:].removesuffix(".tmp").removesuffix(".base") for one in stores}
+
+
 def kept_for_later(folder: Path) -> set[Path]:
-    """Find the unfinished stores of a folder that the next writer goes on with.
+    """Find the stores of a folder that the next writer goes on with.
 
     Parameters
     ----------
@@ -47,11 +86,11 @@ def kept_for_later(folder: Path) -> set[Path]:
     Returns
     -------
     set of Path
-        Such stores and their journals.
+        Journals, and the stores that they are of, unfinished or under their names.
     """
-    journals = folder.glob(f".*{_SUFFIX}")
-    pairs = ((one.with_name(one.name.removesuffix(_SUFFIX)), one) for one in journals)
-    return {path for pair in pairs if pair[0].is_dir() for path in pair}
+    journals = set(folder.glob(f".*{_SUFFIX}"))
+    unfinished = {one.with_name(one.name.removesuffix(_SUFFIX)) for one in journals}
+    return journals | {one for one in unfinished | finished_stores(folder) if one.is_dir()}
 
 
 class Journal:
@@ -91,6 +130,11 @@ class Journal:
         _prune(self._store, {name for files in regions.values() for name in files})
         self._begin(regions)
         return True
+
+    def arrays(self) -> set[str]:
+        """Name the arrays that the finished regions of this very store are parts of."""
+        regions = _read(self._path, self._key)
+        return {name.partition("/")[0] for files in regions.values() for name in files}
 
     def start(self) -> None:
         """Begin with nothing."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from mosaicflow.errors import StoreError
 from mosaicflow.io.checksums import sums_of, sums_path, write_checksums
 from mosaicflow.io.zarr.errors import StoreExistsError
-from mosaicflow.io.zarr.journal import Journal, journal_path
+from mosaicflow.io.zarr.journal import Journal, journal_path, outlives_store
 from mosaicflow.io.zarr.metadata import zarr_format_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from mosaicflow.io.zarr.location import Location
 
@@ -132,11 +133,15 @@ class Workspace:
             # A notebook cell that is run again: the first writer is given up, and told so.
             own._superseded = True
             own.release()
+        if self.journal is not None and not path.exists():
+            self._reclaim_store(self.journal)
         if path.is_dir() and not path.is_symlink():
             # A living writer holds the lock; the kernel frees that of a dead one.
             self._lock = _lock_folder(self.location)
-            if self._lock is not None and self.journal is not None and self.journal.take_up():
-                return
+            if self._lock is not None and self.journal is not None:
+                self._reclaim_arrays(self.journal)
+                if self.journal.take_up():
+                    return
             self.release()
         journal_path(path).unlink(missing_ok=True)
         self.location.remove()
@@ -144,6 +149,30 @@ class Workspace:
         self._lock = _lock_folder(self.location)
         if self.journal is not None:
             self.journal.start()
+
+    def _reclaim_store(self, journal: Journal) -> None:
+        """Take the name away again from a store that a killed writer had finished.
+
+        Its journal would be gone if its end had been recorded.
+        """
+        if journal.arrays():
+            self._take_name(self.location.path)
+
+    def _take_name(self, work: Path) -> None:
+        final = self.final.path
+        if final.is_dir() and not final.is_symlink():
+            final.rename(work)
+
+    def _reclaim_arrays(self, journal: Journal) -> None:
+        """Move arrays back that a killed writer had moved into the store that it was finishing."""
+        into = work_location(self.final)
+        if into == self.location:
+            return
+        if not into.path.exists() and journal_path(into.path).is_file():
+            self._take_name(into.path)
+        for name in journal.arrays():
+            if (into.path / name).is_dir() and not (self.location.path / name).exists():
+                (into.path / name).rename(self.location.path / name)
 
     def write_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Write the root attributes: the step that makes a store complete."""
@@ -172,7 +201,7 @@ class Workspace:
                 _replace(self.location, self.final)
             else:
                 self._publish_with(self.sums)
-        if self.journal is not None:
+        if self.journal is not None and not outlives_store():
             self.journal.remove()
         self.release()
 
@@ -194,6 +223,13 @@ class Workspace:
         """Give up the lock on the temporary sibling."""
         handle, self._lock = self._lock, None
         _unlock(handle)
+
+    def retire(self) -> None:
+        """Remove what is of no use any more, or leave it to whoever records what was made of it."""
+        if self.journal is not None and outlives_store():
+            self.release()
+        else:
+            self.discard()
 
     def discard(self) -> None:
         """Remove everything written so far."""

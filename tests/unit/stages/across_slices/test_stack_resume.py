@@ -24,13 +24,18 @@ REGIONS = 20  # blocks of 64 planes, the unit in which the volume is written
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mosaicflow.io.zarr import analysis, journal, writer
+from mosaicflow.io.zarr import analysis, journal, workspace, writer
 from mosaicflow.stacking import build, draw
 from mosaicflow.stages.stack import stack
 journal._EVERY_S = 0
-folder, when = Path(sys.argv[1]), int(sys.argv[2])
+folder, when = Path(sys.argv[1]), sys.argv[2]
 build._KEPT_BYTES, drawn, one = 0, 0, draw._Column.draw
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+late = {"attributes": (workspace.Workspace, "write_attributes"), "sums": (workspace, "sums_of"),
+        "named": (workspace, "write_checksums"), "tables": (build, "write_tables"),
+        "preview": (build, "write_preview")}
+if when in late: setattr(*late[when], die)
+when = int(when) if when.isdigit() else 1000
 def counted(*given):
     global drawn
     if drawn == when: die()
@@ -148,6 +153,32 @@ def test_a_kill_in_the_pyramid_redoes_no_region_and_no_finished_level(
     draw_volume_in(folder, out, **options)
     assert redrawn == []
     assert len(filled) == n_files
+    (tmp_path / "clean").mkdir()
+    draw_volume_in(folder, tmp_path / "clean", **options)
+    assert content(out) == content(tmp_path / "clean")
+
+
+# The finest level is where it belongs, and then the store has its name. By hand the stage is over
+# with that; a run, which records it later, keeps the journal until then (test_resume).
+@pytest.mark.parametrize(
+    ("when", "options"),
+    [
+        ("attributes", {}),
+        ("sums", {}),
+        pytest.param("named", {}, marks=pytest.mark.slow),
+        pytest.param("sums", {"pyramid_n_levels": 2}, marks=pytest.mark.slow),
+        pytest.param("named", {"pyramid_n_levels": 2}, marks=pytest.mark.slow),
+        pytest.param("sums", {"pyramid_resolutions": (25.0, 50.0)}, marks=pytest.mark.slow),
+        pytest.param("named", {"pyramid_resolutions": (25.0, 50.0)}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_kill_while_the_store_gets_its_name_redoes_nothing(
+    folder, killed, redrawn, tmp_path, monkeypatch, when, options
+):
+    out, filled, one = killed(when, **options), [], TargetArray.render
+    monkeypatch.setattr(TargetArray, "render", lambda *g: (filled.append(g[1]), one(*g))[1])
+    draw_volume_in(folder, out, **options)
+    assert (redrawn, filled) == ([], [])
     (tmp_path / "clean").mkdir()
     draw_volume_in(folder, tmp_path / "clean", **options)
     assert content(out) == content(tmp_path / "clean")
