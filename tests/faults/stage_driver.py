@@ -3,13 +3,13 @@
 Runs under the shim (shim.c); prints one JSON object per fault that had not the result it must have.
 """
 
-import ctypes
 import json
-import mmap
 import os
 import shutil
 import sys
 from pathlib import Path
+
+from tests.faults.shim_plan import Shim
 
 from mosaicflow.engine.ends import inspection_task
 from mosaicflow.engine.layout import RunFolder
@@ -18,28 +18,6 @@ from mosaicflow.engine.plan import plan_run
 from mosaicflow.engine.tasks import _arguments, _existing_inputs
 from mosaicflow.errors import MosaicflowError
 from mosaicflow.stages._table import run_stage
-
-KINDS = {"write": 1, "rename": 2, "fsync": 3, "alloc": 4}
-# Counted: what arrays of the toy run need, and little else [bytes].
-LEAST_BYTES = 64 * 1024
-
-
-class Shim:
-    """The plan and the counts that the shim shares."""
-
-    def __init__(self, path):
-        self._file = open(path, "r+b")  # noqa: SIM115  # for as long as the process lives
-        self._map = mmap.mmap(self._file.fileno(), 48)
-        self._fields = (ctypes.c_int64 * 6).from_buffer(self._map)
-
-    def arm(self, kind, at, error):
-        self._fields[:] = [0, at, error, LEAST_BYTES, 0, 0]
-        self._fields[0] = KINDS[kind]
-
-    def disarm(self):
-        """Stop counting; give the number of calls and whether one failed."""
-        self._fields[0] = 0
-        return self._fields[4], bool(self._fields[5])
 
 
 def content(folder):

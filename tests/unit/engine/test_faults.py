@@ -5,19 +5,15 @@ The calls fail in the C library, below Python and the Rust codecs (tests/faults/
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.engine.test_damage import results
-
-from mosaicflow.cli.verify import verify
+from tests.unit.engine.test_resume import RECORDS
 
 FAULTS = Path(__file__).parents[2] / "faults"
-COMMAND = [sys.executable, "-m", "mosaicflow.cli.main", "run"]
 EIO, ENOSPC = 5, 28
 STAGES = (
     "inspect_acquisition",
@@ -37,8 +33,6 @@ STAGES = (
     "estimate_depth_profile",
     "stack",
 )
-# Of a toy run, counted over all its processes; drawn without a look at what they are.
-TOY_CALLS = {"write": 700, "rename": 400, "fsync": 30, "alloc": 6000}
 
 pytestmark = pytest.mark.skipif(
     shutil.which("cc") is None or not sys.platform.startswith("linux"),
@@ -61,6 +55,7 @@ def environment(shim, folder, state):
         "LD_PRELOAD": str(shim),
         "FAULT_STATE": str(state),
         "FAULT_ROOT": str(folder),
+        "PYTHONPATH": str(FAULTS.parents[1]),
     }
 
 
@@ -97,60 +92,47 @@ def test_every_write_rename_and_sync_of_a_stage_that_fails(
     assert attacked(shim, acquisition, finished_run, tmp_path, [name], **options) >= 3
 
 
-def run_once(shim, acquisition, root, *, plan=None):
-    """Run the toy; with a plan (kind, at, error) one call fails. Give exit code, errors, fired."""
-    state = root.parent / f"{root.name}.state"
+def tried(shim, acquisition, tmp_path, series):
+    """Run the toy with the faults and kills of a series; give what became of each trial."""
+    state = tmp_path / "state"
     state.write_bytes(bytes(48))
-    kinds = {"write": 1, "rename": 2, "fsync": 3, "alloc": 4}
-    if plan is not None:
-        kind, at, error = plan
-        fields = (kinds[kind], at, error, 64 * 1024, 0, 0)
-        state.write_bytes(b"".join(value.to_bytes(8, "little") for value in fields))
-    ended = subprocess.run(
-        [*COMMAND, "-i", acquisition.raw, "-o", root, "-p", acquisition.params, "--threads", "2"],
-        env=environment(shim, root, state),
+    words = (FAULTS / "run_driver.py", acquisition.raw, acquisition.params, json.dumps(series))
+    found = subprocess.run(
+        [sys.executable, *words],
+        env=environment(shim, tmp_path / "out", state),
         capture_output=True,
         text=True,
         check=False,
     )
-    fired = state.read_bytes()[40:48] != bytes(8)
-    return ended.returncode, ended.stderr, fired
+    assert found.returncode == 0, found.stderr[-2000:]
+    return [json.loads(line) for line in found.stdout.splitlines()]
 
 
-def one_fault(shim, acquisition, root, clean, plan):
-    code, said, fired = run_once(shim, acquisition, root, plan=plan)
-    lines = [line for line in said.splitlines() if line.startswith("error")]
-    assert "Traceback" not in said, (plan, said)
-    assert (code, len(lines)) in ((0, 0), (1, 1)), (plan, code, said)
-    if code == 0:
-        assert results(root) == clean, plan
-    code, said, _ = run_once(shim, acquisition, root)
-    assert code == 0, (plan, said)
-    assert results(root) == clean, plan
-    assert verify(root) == 0
-    shutil.rmtree(root)
-    return fired
+def test_some_faults_and_kills_of_a_run_leave_a_clean_run_s_result_or_one_line(
+    shim, acquisition, tmp_path
+):
+    series = {"write": [90], "alloc": [2485], "kill": [7]}
+    trials = tried(shim, acquisition, tmp_path, series)
+    assert [one["wrong"] for one in trials] == [[]] * 4
+    assert [one["fired"] for one in trials if "fired" in one] == [True, True]
 
 
-def drawn(kind, count, seed):
-    numbers = random.Random(seed).sample(range(1, TOY_CALLS[kind] + 1), count)
-    return [(kind, number, EIO if number % 2 else ENOSPC) for number in numbers]
-
-
-PLANS = [*drawn("write", 110, 1), *drawn("rename", 70, 2), *drawn("fsync", 20, 3)]
+# 200 and 100 in all, and every number of records.
+DRAWN = {
+    "write": {"count": 110, "seed": 1},
+    "rename": {"count": 70, "seed": 2},
+    "fsync": {"count": 20, "seed": 3},
+    "alloc": {"count": 100, "seed": 4},
+    "kill": list(range(RECORDS + 1)),
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plan", PLANS, ids=str)
-def test_a_drawn_write_rename_or_sync_of_a_run_that_fails(
-    shim, acquisition, finished_run, tmp_path, plan
+@pytest.mark.parametrize("kind", DRAWN)
+def test_every_drawn_fault_or_kill_of_a_run_leaves_a_clean_run_s_result_or_one_line(
+    shim, acquisition, tmp_path, kind
 ):
-    one_fault(shim, acquisition, tmp_path / "out", results(finished_run), plan)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("plan", drawn("alloc", 100, 4), ids=str)
-def test_a_drawn_array_of_a_run_that_gets_no_memory(
-    shim, acquisition, finished_run, tmp_path, plan
-):
-    one_fault(shim, acquisition, tmp_path / "out", results(finished_run), (*plan[:2], 12))
+    trials = tried(shim, acquisition, tmp_path, {kind: DRAWN[kind]})
+    expected = 2 * RECORDS if kind == "kill" else DRAWN[kind]["count"]
+    assert len(trials) == expected
+    assert [one for one in trials if one["wrong"]] == []
