@@ -109,7 +109,7 @@ class Limit:
 
 
 FROM_0, FROM_1, ABOVE_0 = Limit(least=0), Limit(least=1), Limit(above=0)
-FRACTION = Limit(least=0, most=1)
+FRACTION = Limit(least=0, most=1)  # of a whole
 # 2**32 voxels along an axis are far beyond any disk; each level is an array of its own.
 LEVELS = Limit(least=0, most=32)
 

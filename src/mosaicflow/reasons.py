@@ -89,6 +89,7 @@ class Doubt(StrEnum):
         return self in _OF_REGISTRATION
 
 
+# Doubts that a pair itself tells: those up to the one without words.
 _OF_REGISTRATION = frozenset(list(Doubt)[: list(Doubt).index(Doubt.UNTOLD) + 1])
 _SENTENCES = {
     Doubt.NARROW: "the images are too narrow to compare",

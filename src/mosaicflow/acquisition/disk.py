@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_free_space", "check_writable", "grid_bytes", "readable_size"]
 
-_FLOAT_BYTES = 4
+_FLOAT_BYTES = 4  # of a float32 voxel, as every grid holds them
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 

@@ -160,7 +160,7 @@ class DriftFit:
     sigma_planes: float
 
 
-NOT_MEASURED = DriftFit(0.0, math.nan, math.nan, math.inf)
+NOT_MEASURED = DriftFit(0.0, math.nan, math.nan, math.inf)  # no drift, and no bound on its error
 """The images do not tell."""
 
 

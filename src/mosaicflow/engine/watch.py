@@ -36,6 +36,7 @@ _END = 10
 _LOOKS = 10
 # Longest wait between two looks [s], and the share of the time that looking may take [1].
 _LONGEST_S = 10.0
+# By judgement; doubled, a slow disk is asked twice as often.
 _SHARE = 0.1
 
 Listing = dict[str, tuple[int, int]]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ANGSTROM_PER_UM", "as_exported", "write_mrc_volume"]
 
 ANGSTROM_PER_UM = 1e4
-_LARGEST_UINT16 = 65535
+_LARGEST_UINT16 = 65535  # of the type itself
 
 
 def _statistics_of(source: VolumeSource) -> tuple[float, float, float, float]:

@@ -19,6 +19,7 @@ __all__ = [
     "tile_configuration",
 ]
 
+# Characters that XML 1.0 (2.2) does not allow.
 _NO_XML = "".join(map(chr, (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF)))
 
 

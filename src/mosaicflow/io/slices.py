@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SliceVolume", "write_columns", "write_slice"]
 
 Region = tuple[slice, slice]
+# Side [px] of a column that is handled at once: 100 planes are 26 MB. Doubled, four times that.
 _BLOCK = 256
 
 

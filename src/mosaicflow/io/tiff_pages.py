@@ -25,7 +25,7 @@ ZYX = tuple[float | None, float | None, float | None]
 
 # Print resolutions (72 to 300 dpi) that programs write without meaning them give 85 um and more.
 COARSEST_PRINT_PITCH_UM = 60.0
-_TAG_UNITS = {2: "inch", 3: "cm"}
+_TAG_UNITS = {2: "inch", 3: "cm"}  # codes of tag 296
 _COLOURS = ("red", "green", "blue", "alpha")
 _GREYS = ("grey", "alpha")
 _WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF

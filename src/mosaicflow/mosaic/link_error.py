@@ -23,6 +23,7 @@ __all__ = ["LinkError"]
 # Factors on the error that the noise of pixels alone would make, and errors common to all links
 # [px], that loops choose from: noise is smoothed with the image, and distortion is no noise.
 _FACTORS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 9.0)
+# Floors that are tried, 0.008 to 4.4 px, each a third above the last: some ten links tell no more.
 _FLOORS_PX = tuple(0.008 * 1.35**k for k in range(22))
 # Without loops: typical of tiles with speckle and a little distortion.
 _TYPICAL = (3.0, 0.2)

@@ -24,6 +24,7 @@ __all__ = ["StagePrior", "fit_stage_model", "stage_model_error"]
 # How far turn, scale and shear of a stage depart from none, and how far a stage misses [px], as
 # long as there are no links to tell.
 _MODEL_SIGMA = 0.02
+# What a stage of this kind misses by (px), worth one link: doubled, few links say so later.
 _TYPICAL_SPREAD_PX = 2.0
 # From so many links on a step far from the reported one is believed: with fewer, two wrong ones may
 # be most of a direction.

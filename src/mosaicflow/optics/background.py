@@ -27,10 +27,11 @@ __all__ = ["background_image", "contrast_residual", "signal_only"]
 
 # With fewer images the darkest of them may well be tissue.
 _FEWEST_IMAGES = 30
+# Of all images at a pixel: the dark ground, where a tenth of the tiles at least shows it
 _PERCENTILE = 10
 # Images between these percentiles must agree at a pixel, or what is dark there is dim tissue.
 _PLATEAU = (5, 25)
-_BRIGHT = 95
+_BRIGHT = 95  # percentile that counts as bright: lone saturated pixels are above
 # Largest share of the contrast between dark and bright by which they may differ.
 _LEVEL = 0.03
 # Standard deviation that smooths the dark image [px], by judgement. Doubled, what varies from

@@ -16,6 +16,7 @@ __all__ = ["Caveat", "Verdict", "judge", "listed"]
 # Slices lost in one run from which its volume as a whole counts as not to be trusted: both must
 # hold. With twice the share, a run that lost one slice in six would pass as nearly whole.
 _LOST_SLICES = 2
+# Of all slices, as design and docs have it: more lost, and the volume as a whole cannot be trusted
 _LOST_SHARE = 0.1
 # Tiles of a slice placed by the stage alone above this share are worth a word: gel around the
 # specimen shows nothing, so some always are. Half: most of what is seen rests on the stage.

@@ -36,6 +36,7 @@ __all__ = [
 
 F64 = NDArray[np.float64]
 
+# Where the stage stands at the first tile: far from 0, as real ones are, and no two numbers equal.
 STAGE_ZERO_MM = (20.0, 31.0)
 WITHOUT_IMAGE = ("noise", "blank", "saturated", "frozen", "duplicated")
 """Kinds of bad slices that do not show their own tissue where it lies."""

@@ -24,6 +24,7 @@ WINDOW_PX = 7
 _SMOOTH_PX, _TISSUE_SHARE = 2.0, 0.1
 # Planes with fewer px of tissue have no correlation worth a name.
 _LEAST_PX = 200
+# Of the truth, shown as white: a thousandth of bright grains must not set the scale
 _WHITE_PERCENTILE = 99.9
 
 

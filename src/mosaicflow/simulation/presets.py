@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PRESETS", "preset"]
 
+# Degradations that are switched off, each in its own unit.
 _OFF: dict[str, object] = {
     "jitter_px": 0.0,
     "lattice_rotation_deg": 0.0,
@@ -44,6 +45,7 @@ _HARD: dict[str, object] = {
     "speckle_contrast": 0.35,
     "field_curvature_um": 14.0,
 }
+# What each is for says docs/simulation.md; settings that are not here have their defaults.
 PRESETS: dict[str, dict[str, object]] = {
     "toy": {
         "n_slices": 2,

@@ -28,6 +28,7 @@ __all__ = ["collect_folders", "collect_oct_tiles", "read_overlap"]
 _BIN = re.compile(r"image_?(\d+)\.bin", re.IGNORECASE)
 _PREFERENCE = ("table", "acquisition", "per_slice", "flat", "archived")
 _UM_PER_MM = 1000.0
+# Of info.txt, a short text: of a file that is none, no more is read.
 _MOST_INFO_BYTES = 2**20
 
 

@@ -21,7 +21,7 @@ __all__ = ["count_images", "list_tiles", "read_planes", "read_tiff_header", "rea
 
 # What tifffile decodes by itself: none, deflate (two numbers), packbits, lzma.
 _PLAIN_COMPRESSIONS = (1, 8, 32946, 32773, 34925)
-_FLOAT_PREDICTOR = 3
+_FLOAT_PREDICTOR = 3  # a TIFF's code (tag 317) for differences of float bytes
 
 
 def read_tiff_header(path: Path, number: int | None = None) -> ImageHeader:

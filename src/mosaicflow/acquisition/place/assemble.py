@@ -45,6 +45,7 @@ _MOST_DEPTHS = 4
 # Places of one lattice: a thousand tiles by a thousand. Doubled, a wild index takes twice the
 # memory before it is refused.
 _MOST_PLACES = 1_000_000
+# What is known of a stage without tiles: nothing.
 _UNKNOWN_AXIS = StageAxis(sign=0, step_mm=None, overlap=None)
 _NOWHERE = StageModel(_UNKNOWN_AXIS, _UNKNOWN_AXIS, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
 

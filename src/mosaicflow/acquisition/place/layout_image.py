@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_layout"]
 
+# Sizes in pixels, by eye: a slice, the space around it, its title. Doubled, the picture of many
+# slices is wider than a screen.
 _PANEL = 220
 _MARGIN = 12
 _TITLE = 16
+# Slices shown, evenly chosen: six rows of eight. Doubled, the picture is no overview any more.
 _MOST_PANELS = 48
+# Colours (red, green, blue), of 255.
 _BACKGROUND = (255, 255, 255)
 _TEXT = (40, 40, 40)
 _COLOURS = {

@@ -41,6 +41,7 @@ _LARGEST_INDEX = 10**15
 # OCT resolves no less, so that less is a unit mistaken; an electron beam is 0.0005 um wide, and a
 # tenth of that is no pixel size. Ten times either bound, and real acquisitions would be stopped.
 _PLAUSIBLE_PITCH_UM = (0.05, 1000.0)
+# Pixels of images that no tile sizes say more of: from an atom's size (0.05 nm) to 1 mm.
 _PLAUSIBLE_PIXEL_UM = (5e-5, 1000.0)
 
 

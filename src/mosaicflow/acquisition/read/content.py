@@ -24,7 +24,7 @@ _SAMPLES = 4096
 # Magnitudes beyond which, and below `_TINY`, numbers are bytes read as another type: those of
 # wrong bytes spread over all exponents. Doubled, nothing changes.
 _HUGE = 1e20
-_TINY = 1e-30
+_TINY = 1e-30  # as above: float32 measurements of intensity are never so small but 0 itself
 # Share of such samples from which a tile is misread, by judgement. Doubled, a tile with 2 %
 # passes.
 _IMPLAUSIBLE_FRACTION = 0.01

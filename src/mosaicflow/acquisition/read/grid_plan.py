@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["grid_attributes", "grid_chunks"]
 
+# Of one chunk, which is written and read whole: with two threads 0.5 GiB. Doubled, so is the
+# memory of every stage that reads grids.
 MAX_CHUNK_BYTES = 256 * 2**20
 Index = tuple[int, int]
 

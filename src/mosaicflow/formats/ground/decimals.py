@@ -23,6 +23,7 @@ _MARGIN = b"\n" * 16
 # Integers up to 2**53 and powers of ten up to 10**22 are exact in float64, so that their quotient
 # is the float64 nearest to the decimal number, which is what float() gives.
 _LARGEST_EXACT = np.uint64(2**53)
+# All exact in float64, which keeps nothing of more places than 16.
 _POWERS_OF_TEN = 10.0 ** np.arange(17)
 
 

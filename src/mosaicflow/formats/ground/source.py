@@ -26,6 +26,7 @@ FilePath: TypeAlias = str | os.PathLike[str]
 
 DECOMPRESSION_ERRORS = (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
 
+# A read at a time (1 MiB): much larger than a disk's block; doubled, nothing changes
 _COPY_BYTES = 1 << 20
 # Below this a decompressed volume stays in memory; above it goes to a temporary file and is mapped.
 _IN_MEMORY_BYTES = 64 << 20

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read_gltf"]
 
+# Nodes below each other, far below Python's limit of 1000 calls. Doubled, nothing changes.
 _DEEPEST_SCENE = 200
+# Nodes of a scene: the 10^5 that real assemblies reach take 10 s; doubled, 20 s.
 _MOST_INSTANCES = 100_000
 
 

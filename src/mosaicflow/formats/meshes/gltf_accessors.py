@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPONENTS", "COMPONENT_TYPES", "check_extensions", "plain_document"]
 
+# Codes and widths by glTF 2.0, 3.6.2.2.
 COMPONENT_TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _FLOAT = 5126

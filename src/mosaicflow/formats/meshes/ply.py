@@ -32,6 +32,7 @@ _TYPES = {
 }  # fmt: skip
 _BYTE_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _NORMAL = ("nx", "ny", "nz")
+# Bytes (1 MiB), far above any real one; doubled, more of what is no PLY is searched.
 _LONGEST_HEADER = 1 << 20
 _HEADER_END = re.compile(rb"(?<=[\r\n])end_header[ \t]*(?:\r\n|\n|\r|\Z)")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FACET", "HEADER_BYTES", "read_stl"]
 
+# 80 of text and the count of facets, by the format
 HEADER_BYTES = 84
 FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX = re.compile(r"vertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)

@@ -25,6 +25,7 @@ _WITHOUT_SURFACE = {0, 1, 2, 3, 4, 21, 35}
 # Cells with points on their edges and faces are read as their corners.
 _FLAT = {5: (0, 1, 2), 8: (0, 1, 3, 2), 9: (0, 1, 2, 3)}
 _FLAT |= {22: _FLAT[5], 34: _FLAT[5], 23: _FLAT[9], 28: _FLAT[9], 30: _FLAT[9]}
+# Faces of solid cells by their corners, as the VTK file format numbers them, seen from outside.
 _TETRA = ((0, 1, 3), (1, 2, 3), (2, 0, 3), (0, 2, 1))
 _VOXEL = ((0, 4, 6, 2), (1, 3, 7, 5), (0, 1, 5, 4), (2, 6, 7, 3), (0, 2, 3, 1), (4, 5, 7, 6))
 _HEXA = ((0, 4, 7, 3), (1, 2, 6, 5), (0, 1, 5, 4), (3, 7, 6, 2), (0, 3, 2, 1), (4, 5, 6, 7))

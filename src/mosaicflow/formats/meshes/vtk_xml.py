@@ -43,6 +43,7 @@ _TYPES = {
 }  # fmt: skip
 _APPENDED = re.compile(rb"<AppendedData\b([^>]*)>\s*_")
 _PADDED_PIECE = re.compile(rb"[^=]+=*")
+# Most memory of a decoder, four times what xz -9 asks for: doubled, a crafted file may take twice.
 _LZMA_BYTES = 256 << 20
 # An LZ4 byte stands for 255 others at most.
 _LZ4_RATIO = 255

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RELION_5", "OrientationsWriter", "StarTable", "write_star_tables"]
 
 RELION_5 = "# version 50001"
-_BATCH_ROWS = 1 << 11
+_BATCH_ROWS = 1 << 11  # rows of text made at once, by judgement; doubled, twice the memory
 # A millionth of a degree is far below what float32 quaternions tell apart.
 _ANGLE_FORMAT = "%.6f"
 _ANGLE_NAMES = {*ANGLES, "euler_x", "euler_y", "euler_z"}

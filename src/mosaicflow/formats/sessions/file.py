@@ -29,6 +29,7 @@ __all__ = [
     "write_session",
 ]
 
+# Version of the form, and bytes of the length of its index (big-endian): both as the format has it.
 _VERSION = 1
 _LENGTH_BYTES = 4
 # First byte of a pickle of protocol 2 or later; as the length of an index it would mean 2 GiB.

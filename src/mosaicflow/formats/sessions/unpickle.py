@@ -38,6 +38,7 @@ _BYTES_PER_OPCODE: Final = 16
 # Opcodes that make larger objects count as more: an empty set has 216 bytes, a list 56, an empty
 # container of geometries 1000.
 _SET_WEIGHT: Final = 4
+# Of an object with its dictionary, as above.
 _RECORD_WEIGHT: Final = 16
 # A module and a name in a line of their own.
 _LONGEST_LINE: Final = 512

@@ -22,6 +22,7 @@ _WORKERS = 8
 # Seconds before a failed chunk is asked for again, doubled with every failure up to the second
 # number: a restarted server is found soon, a dead one is not pestered.
 _FIRST_PAUSE_S = 5.0
+# Between two tries; doubled, a server that is back is noticed 10 minutes later
 _LONGEST_PAUSE_S = 300.0
 
 _log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ vtk = library("vtkmodules.all", extra="view")
 _TEXT_PX, _BAR_PX, _MARGIN_PX = 15, 4, 10
 # Which way right and down point in the panel of each axis (z, y, x), as (z, y, x).
 _RIGHT = ((0, 0, 1), (0, 0, 1), (1, 0, 0))
-_DOWN = ((0, 1, 0), (1, 0, 0), (0, 1, 0))
+_DOWN = ((0, 1, 0), (1, 0, 0), (0, 1, 0))  # (z, y, x) of one pixel down in each panel
 
 
 class Panel:

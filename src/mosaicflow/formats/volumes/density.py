@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Density", "exact_dtype"]
 
+# Voxels of a slab: 16 MB of float32, large for a disk and small in memory. Doubled, twice that.
 _BLOCK_VOXELS = 1 << 22
 
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HEADER_BYTES", "TYPES", "open_em", "read_em_header", "write_em"]
 
-HEADER_BYTES = 512
+HEADER_BYTES = 512  # by the format
 # 6 is a PC; 3 and 5 are the workstations that wrote the high byte first.
 _BYTE_ORDERS: dict[int, Literal["<", ">"]] = {6: "<", 3: ">", 5: ">"}
+# Codes of the format (byte 3 of the header).
 TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.int8),
     2: np.dtype(np.int16),
@@ -34,6 +35,7 @@ TYPES: dict[int, np.dtype[Any]] = {
 }
 # Numbers the format does not define but that are written in the wild.
 _UNOFFICIAL: dict[int, np.dtype[Any]] = {3: np.dtype(np.int32), 6: np.dtype(np.float64)}
+# Bytes into the header, where the format keeps a pixel's size; its code of a PC.
 _PIXEL_SIZE_OFFSET = 120
 _PC = 6
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["open_hdf5", "write_hdf5"]
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
-_MOST_LISTED = 20
+_MOST_LISTED = 20  # names in a message, which must stay readable
 # A chunk is decompressed whole.
 _LARGEST_CHUNK_BYTES = 512 << 20
 

@@ -33,7 +33,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-HEADER_BYTES = 1024
+HEADER_BYTES = 1024  # by the format
+# Codes of MRC2014 (word 4 of the header).
 MODES: dict[int, np.dtype[Any]] = {
     0: np.dtype(np.int8),
     1: np.dtype(np.int16),
@@ -42,11 +43,11 @@ MODES: dict[int, np.dtype[Any]] = {
     6: np.dtype(np.uint16),
     12: np.dtype(np.float16),
 }
-_VERSION = 20140
+_VERSION = 20140  # of MRC2014, as its word 28 says it: year and version
 # Word 39 of a header by IMOD; the flag in the next word tells how bytes are stored.
 _IMOD_STAMP = 1146047817
-_IMOD_SIGNED = 1
-_SIGNED_BYTE_LIMIT = 127
+_IMOD_SIGNED = 1  # first bit of the flags
+_SIGNED_BYTE_LIMIT = 127  # largest int8: more in a byte is unsigned
 _LABEL_BYTES, _MOST_LABELS = 80, 10
 _LITTLE_ENDIAN_STAMP = b"\x44\x44\x00\x00"
 

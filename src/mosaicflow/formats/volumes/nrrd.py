@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_nrrd", "write_nrrd"]
 
+# Bytes (1 MiB), far above any real one; doubled, more of what is no NRRD is read.
 _LONGEST_HEADER = 1 << 20
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _FIELDS = (

@@ -29,13 +29,17 @@ __all__ = [
     "require_plausible_size",
 ]
 
+# Labels that a picture can tell apart and a list can show; a density misread has many more.
 MAX_CLUSTER = 10_000
+# Voxels looked at to tell labels from a density (0.5 MB of float32), and planes they lie in: of any
+# volume the same. Doubled, opening reads twice as much.
 _SAMPLES = 125_000
 _SAMPLED_PLANES = 50
 # Temporary arrays of a slab take about 30 bytes a voxel.
 _SLAB_VOXELS = 1 << 22
 # The background of a compressed file costs nothing on disk, but its voxels must still be visited.
 _MOST_VOXELS_PER_BYTE = 1 << 12
+# (2**28: 1 GiB of float32) so much fits anywhere; above, the file must be as large
 _ALWAYS_ALLOWED_VOXELS = 1 << 28
 
 

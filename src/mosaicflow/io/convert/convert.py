@@ -38,7 +38,7 @@ __all__ = ["Conversion", "convert_image"]
 
 _NIFTI = (".nii", ".nii.gz")
 _TIFF = (".tif", ".tiff")
-_UNKNOWN_MM = 0.001
+_UNKNOWN_MM = 0.001  # a micrometre stands for a voxel whose size nobody said; the result says so
 # Bytes of the longest value of each kind (integer, real, complex) that a file can keep.
 _LARGEST_BYTES = {
     "tiff": {"i": 4, "u": 4, "f": 8, "c": 16},

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["opened_nifti", "write_nifti"]
 
+# What the unit codes of NIfTI-1 mean; without one, mm is what its programs take.
 _MM_PER_UNIT = {"mm": 1.0, "micron": 1e-3, "meter": 1e3, "unknown": 1.0}
-_DATA_OFFSET = 352
-_LONGEST_AXIS = 32767
-_DESCRIPTION_BYTES = 79
+_DATA_OFFSET = 352  # bytes, of NIfTI-1: header and its extension flag
+_LONGEST_AXIS = 32767  # of NIfTI-1, an int16
+_DESCRIPTION_BYTES = 79  # of NIfTI-1's field, less its end
 # An affine in float32 and a pitch in float32 of the same file differ by this much.
 _DUST = 1e-5
 

@@ -22,6 +22,7 @@ __all__ = ["has_napari", "neuroglancer_viewer", "show_in_napari"]
 
 _QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5")
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+# Of the voxels, shown black and white at first: lone bright ones do not darken the rest
 _PERCENTILES = (0.5, 99.5)
 # About the width of one of four panels in a browser.
 _PANEL_PX = 450

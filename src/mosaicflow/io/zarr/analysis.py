@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AnalysisLevel", "AnalysisOmeZarrWriter", "plan_levels"]
 
+# Pitches of the levels (um), those of the usual brain atlases: the format page names them.
 DEFAULT_RESOLUTIONS_UM = (10.0, 25.0, 50.0, 100.0)
 # A base of 25.0000001 um still has a 25 um level.
 _RELATIVE_TOLERANCE = 1e-3

@@ -30,6 +30,8 @@ ReduceMethod = Literal["mean", "nearest"]
 
 # Small chunks are read in groups of about this size, as every call to zarr costs a millisecond.
 _CELL_BYTES = 8 * 2**20
+# Largest whole number that is a weight: times the voxels of a line, all sums are exact in float64
+# below 2**53. A ratio of larger numbers has weights that are rounded.
 _LARGEST_WEIGHT = 4096
 # Two pitches this close are the same pitch.
 _SAME_RATIO = Fraction(1, 10**6)

@@ -30,6 +30,7 @@ __all__ = [
 
 Compressor = Literal["blosc", "blosc-lz4", "blosc-zstd", "zstd", "lz4", "gzip", "none"]
 
+# Of zstd and gzip: the middle of 1-9, by judgement; gzip has none above 9.
 _LEVEL = 5
 _PIPELINE_LOCK = threading.Lock()
 _log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ __all__ = ["copy_into", "copy_step"]
 
 # Held by each of a few threads at a time.
 _STEP_BYTES = 64 * 2**20
+# By judgement: one disk is read and written. Doubled, twice as many steps lie in memory.
 _MOST_THREADS = 4
 
 

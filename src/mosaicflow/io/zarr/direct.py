@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectReader", "direct_reader"]
 
+# What a shard's index says of a chunk that is not there, and bytes of its crc32c: of Zarr v3.
 _ABSENT = 2**64 - 1
 _CHECKSUM_BYTES = 4
 

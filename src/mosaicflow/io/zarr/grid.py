@@ -39,6 +39,8 @@ ChunksLike = int | Sequence[int | Sequence[int]] | None
 
 # Blosc refuses buffers of 2 GiB and more.
 MAX_CHUNK_BYTES = 2**31 - 1
+# Voxels of a chunk where nobody says: 16 MiB and 1 MiB of float32, quick to read over a network and
+# few enough files. Doubled each way, a chunk of a volume has 128 MiB.
 _DEFAULT_ZYX = (64, 256, 256)
 _DEFAULT_YX = (512, 512)
 

@@ -22,6 +22,7 @@ __all__ = [
 
 Resolution = float | Sequence[float]
 
+# Pitches [um] of light microscopes and OCT: outside, somebody took mm for um (warned of only).
 _LATERAL_UM = (0.05, 1000.0)
 _AXIAL_UM = (0.05, 500.0)
 
