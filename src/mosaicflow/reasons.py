@@ -82,6 +82,8 @@ class Doubt(StrEnum):
     """It knows neither shift nor rotation as well as the stage."""
     FAR_OFF = "beyond_the_stage"
     """Different tissue looks alike where no stage would put a slice."""
+    FAR_TURNED = "turned_beyond_the_stage"
+    """Different tissue looks alike turned as no slice lies."""
 
     @property
     def is_of_registration(self) -> bool:
@@ -108,6 +110,7 @@ _SENTENCES = {
     Doubt.FARTHER: "a nearer pair joins the same slices",
     Doubt.LESS_CERTAIN: "less certain than the stage",
     Doubt.FAR_OFF: "different tissue matches {:.1f} px off, beyond {:.0f} sigma",
+    Doubt.FAR_TURNED: "different tissue matches turned by {:.1f} deg, beyond {:.0f} sigma",
 }
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from mosaicflow.alignment.coarse import correlate_masked
-from mosaicflow.alignment.pair_fit import HeldOut, PairFit
+from mosaicflow.alignment.levels import tissue_correlation
+from mosaicflow.alignment.pair_fit import SHARED, HeldOut, PairFit
+from mosaicflow.alignment.refine import Motion
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.reasons import Doubt, Refusal
@@ -38,11 +40,8 @@ _SMOOTH_PX, _BIN = 4.0, 2
 _PX_PER_PLANE, _CLAIM = 0.05, 4.0
 # Nearer planes of a slice have too little between them to tell.
 _LEAST_APART = 4.0
-# Fine structure that agrees as well as this outside of what was fitted is shared; that of different
-# tissue stays below 0.3.
-_SHARED = 0.5
-# That is looked for on images this coarse: different tissue never comes to rest, at full size for
-# 16 times as long.
+# Whether fine structure is shared is looked for on images this coarse: different tissue never comes
+# to rest, at full size for 16 times as long.
 _LOOK_BIN = 4
 # A change of outline looks like a turn: rotations over 190 um were 1.6 deg off, the stage's 0.5.
 UNKNOWN_DEG = 5.0
@@ -114,7 +113,7 @@ def bridge(
     drift = _drift_px(own, distance_planes, reach_px, scale)
     within = replace(settings, max_translation_px=reach_px)
     near = register_images(pairs[0], replace(within, finest_bin=_LOOK_BIN))
-    if not near.failure and near.held_out.refined >= _SHARED:
+    if not near.failure and near.held_out.refined >= SHARED and _shares_inside(pairs[0], near):
         near = register_images(pairs[0], within)
         return replace(near, sigma_px=math.hypot(near.sigma_px, drift))
     found = [one for one in (_outline_shift(pair, reach_px, scale) for pair in pairs) if one]
@@ -141,6 +140,17 @@ def bridge(
         sigma_px=math.hypot(drift, spread),
         sigma_deg=UNKNOWN_DEG,
     )
+
+
+def _shares_inside(pair: SlicePair, near: PairFit) -> bool:
+    """Say whether tissue is alike inside, too: outlines alone fit turned by degrees."""
+    stage = pair.stage_motion
+    at = (
+        stage.at_yx[0] + near.transform.translation_yx[0],
+        stage.at_yx[1] + near.transform.translation_yx[1],
+    )
+    motion = Motion(near.transform.angle_deg, at)
+    return tissue_correlation(pair, motion, _LOOK_BIN) >= SHARED
 
 
 def _drift_px(

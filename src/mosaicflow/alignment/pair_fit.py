@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from mosaicflow.alignment.transform import Rigid2D
     from mosaicflow.reasons import Refusal
 
-__all__ = ["HeldOut", "PairFit", "RegistrationSettings", "SlicePair", "confidence"]
+__all__ = ["SHARED", "HeldOut", "PairFit", "RegistrationSettings", "SlicePair", "confidence"]
+
+# Fine structure inside the tissue that agrees as well as this is shared; that of different tissue
+# stays below 0.3.
+SHARED = 0.5
 
 Initial = Literal["none", "gradient", "com", "both"]
 

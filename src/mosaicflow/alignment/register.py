@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.coarse import search
+from mosaicflow.alignment.levels import (
+    COARSEST_PX,
+    Level,
+    level_of,
+    overlap,
+    shape_of,
+    tissue_correlation,
+    warp_mask,
+)
 from mosaicflow.alignment.loose import find_loose_tiles
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
 from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.reasons import Doubt, Refusal
 from mosaicflow.slices.images import (
-    band_pass,
-    bin_mean,
     chequerboard,
     correlation,
     field_correlations,
     gradient_magnitude,
-    inner_part,
     smooth_valid,
-    tissue_mask,
 )
 
 if TYPE_CHECKING:
@@ -42,21 +47,25 @@ _COARSE_PX = 128
 _FINE_PX = 1024
 # Coarsest structure compared [px at full resolution], from fine to coarse; the one with the least
 # error is taken.
-_BANDS_PX = 4, 8, 16, 32
+_BANDS_PX = 4, 8, 16, COARSEST_PX
 # Shadows of what lies above, blur and rests of shading are coarse and differ between the slices.
 # They move a fit by this times the square of the band [px]: 0.6 px with 32 and 0.02 with 4 between
 # simulated slices.
 _COARSE_ERROR = 0.0006
-# A wider border [px] would cost more tissue than the last of the filters' reach is worth.
-_WIDEST_BORDER_PX = 10.0
-# Speckle is gone after smoothing by this many px at full resolution.
-_SPECKLE_PX = 2
-# What two slices do not share moves the fit: by this many px where it is as strong as what they do.
-_UNSHARED_PX = 0.05
 # Fields of the chequerboard whose spread says anything of the error of their mean.
 _FEWEST_FIELDS = 6
+# Independent numbers behind what parts of a fit say of its error (3 x 3 of them); the two halves of
+# a chequerboard give two of the shift and one of the rotation.
+_PART_FREEDOM = 8
 # What interpolation, seams and rests of distortion leave [px].
 _LEAST_SIGMA_PX = 0.012
+# A fit that the held-out parts like less than the stage confirms the stage where it lies as near as
+# its own errors allow (chi-square with 3 degrees of freedom): an exact stage fails that once in
+# 1,000 pairs. Doubled, it would be said of a stage 5 standard errors off.
+_CONFIRMS = 16.3
+# Where fine structure inside the tissue is less alike than this, it may be different tissue, which
+# stays below it, and confirms nothing. Doubled, noisy slices would confirm nothing either.
+_ALIKE = 0.3
 
 
 def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:
@@ -78,7 +87,7 @@ def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:
     if min(*pair.fixed.shape, *pair.moving.shape) < 8 * factors[0]:
         return _rejected(pair, Refusal.of(Doubt.NARROW), 0.0)
     pair = _in_whole_blocks(pair, factors[0])
-    guess = _first_guess(_level(pair, factors[0], pair.stage_motion), pair, settings)
+    guess = _first_guess(level_of(pair, factors[0], pair.stage_motion), pair, settings)
     found = _descend(pair, factors[:-1] or factors, guess, settings, _BANDS_PX[-1])
     if found is not None:
         found = _best_band(pair, factors[-1], found.motion, settings)
@@ -112,34 +121,23 @@ def _in_whole_blocks(pair: SlicePair, factor: int) -> SlicePair:
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
-    """Both images at one step of the pyramid."""
-
-    factor: int
-    fixed: NDArray[np.float32]
-    moving: NDArray[np.float32]
-    valid: tuple[NDArray[np.bool_], NDArray[np.bool_]]
-    inner: tuple[NDArray[np.bool_], NDArray[np.bool_]]
-    tissue: tuple[NDArray[np.bool_], NDArray[np.bool_]]
-    plain: tuple[NDArray[np.float32], NDArray[np.float32]]
-
-
-@dataclass(frozen=True, slots=True)
 class _Descent:
     """Where the refinement ended: on which level, with which motion of the full images."""
 
-    level: _Level
+    level: Level
     motion: Motion
     refined: RefinedMotion
     band_px: int
 
     @property
     def sigma_px(self) -> float:
-        """Standard error, with what the two slices do not share [px of the full images]."""
-        refined = self.refined.sigma_px * self.level.factor
-        unshared = _UNSHARED_PX * (max(self.refined.correlation, 0.1) ** -2 - 1)
-        coarse = _COARSE_ERROR * self.band_px**2
-        return math.sqrt(refined**2 + unshared**2 + coarse**2 + _LEAST_SIGMA_PX**2)
+        """Standard error [px of the full images]."""
+        return math.hypot(self.refined.sigma_px * self.level.factor, self.floor_px)
+
+    @property
+    def floor_px(self) -> float:
+        """What parts of the image have in common, and so cannot tell [px of the full images]."""
+        return math.hypot(_COARSE_ERROR * self.band_px**2, _LEAST_SIGMA_PX)
 
 
 def _descend(
@@ -153,9 +151,9 @@ def _descend(
     found = None
     motion = start
     for factor in factors:
-        level = _level(pair, factor, motion, band_px)
+        level = level_of(pair, factor, motion, band_px)
         scaled = motion.scaled(factor)
-        weight = _overlap(level, scaled)
+        weight = overlap(level, scaled)
         if weight.sum() < 64:
             return None
         refined = refine(
@@ -176,56 +174,7 @@ def _pyramid(pair: SlicePair, finest_bin: int) -> list[int]:
     return [2**k for k in exponents if k != coarsest - 1 or k <= 1]
 
 
-def _level(pair: SlicePair, factor: int, motion: Motion, band_px: int = _BANDS_PX[-1]) -> _Level:
-    plain = bin_mean(pair.fixed, factor), bin_mean(pair.moving, factor)
-    valid = (
-        bin_mean(pair.fixed_valid.astype(np.float32), factor) > 0.999,
-        bin_mean(pair.moving_valid.astype(np.float32), factor) > 0.999,
-    )
-    start = motion.scaled(factor)
-    # Both background filters must see the same tissue: where only one image has data, its
-    # background would differ and pull the images apart.
-    shared = (
-        valid[0] & _warp_mask(valid[1], start, valid[0]),
-        valid[1] & _warp_mask(valid[0], _inverse(start, valid), valid[1]),
-    )
-    low = max(1.0, _SPECKLE_PX / factor)
-    high = max(2 * low, band_px / factor)
-    fixed, moving = (
-        band_pass(image, mask, low, high) for image, mask in zip(plain, shared, strict=True)
-    )
-    tissue = (
-        tissue_mask(plain[0], valid[0], max(1.0, 8 / factor)),
-        tissue_mask(plain[1], valid[1], max(1.0, 8 / factor)),
-    )
-    # Filters see only half their neighbourhood where the data ends: keep away from there.
-    border = max(3 * low, min(high, _WIDEST_BORDER_PX))
-    inner = inner_part(valid[0], border), inner_part(valid[1], border)
-    return _Level(factor, fixed, moving, valid, inner, tissue, plain)
-
-
-def _warp_mask(
-    mask: NDArray[np.bool_], motion: Motion, like: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    return warp(mask.astype(np.float32), motion, _shape(like)) > 0.99
-
-
-def _shape(image: NDArray[np.generic]) -> tuple[int, int]:
-    n_y, n_x = image.shape
-    return n_y, n_x
-
-
-def _inverse(motion: Motion, frames: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> Motion:
-    """Turn a pull motion of the moving frame into that of the fixed frame."""
-    fixed, moving = ((np.array(frame.shape) - 1) / 2 for frame in frames)
-    angle = math.radians(motion.angle_deg)
-    cos, sin = math.cos(angle), math.sin(angle)
-    y, x = moving - np.array(motion.at_yx)
-    at = fixed + np.array([cos * y + sin * x, -sin * y + cos * x])
-    return Motion(-motion.angle_deg, (float(at[0]), float(at[1])))
-
-
-def _first_guess(level: _Level, pair: SlicePair, settings: RegistrationSettings) -> Motion:
+def _first_guess(level: Level, pair: SlicePair, settings: RegistrationSettings) -> Motion:
     """Try all starting points on the coarsest level and keep the one that ends best."""
     stage = pair.stage_motion.scaled(level.factor)
     candidates = [stage]
@@ -241,7 +190,7 @@ def _first_guess(level: _Level, pair: SlicePair, settings: RegistrationSettings)
     for start in candidates:
         if math.dist(start.at_yx, stage.at_yx) > limit:
             continue
-        weight = _overlap(level, start)
+        weight = overlap(level, start)
         if weight.sum() < 16:
             continue
         found = refine(
@@ -257,17 +206,7 @@ def _first_guess(level: _Level, pair: SlicePair, settings: RegistrationSettings)
     return best.scaled(1 / level.factor)
 
 
-def _overlap(level: _Level, motion: Motion) -> NDArray[np.float32]:
-    shape = _shape(level.fixed)
-    # One warp for both masks of the moving image: 2 where there is tissue, 1 where only data.
-    marks = level.inner[1].astype(np.float32) + (level.tissue[1] & level.inner[1])
-    moved = warp(marks.astype(np.float32), motion, shape)
-    there = (moved > 0.99) & level.inner[0]
-    weight: NDArray[np.float32] = ((level.tissue[0] | (moved > 1.5)) & there).astype(np.float32)
-    return weight
-
-
-def _by_centre_of_mass(level: _Level, stage: Motion) -> Motion:
+def _by_centre_of_mass(level: Level, stage: Motion) -> Motion:
     if not all(mask.any() for mask in level.tissue):
         return stage
     centers = [np.argwhere(mask).mean(axis=0) for mask in level.tissue]
@@ -279,7 +218,7 @@ def _by_centre_of_mass(level: _Level, stage: Motion) -> Motion:
 def _by_search(
     fixed: NDArray[np.float32],
     moving: NDArray[np.float32],
-    level: _Level,
+    level: Level,
     stage: Motion,
     settings: RegistrationSettings,
 ) -> Motion:
@@ -297,18 +236,18 @@ def _by_search(
     return Motion(found.angle_deg, (float(at[0]), float(at[1])))
 
 
-def _hold_out(level: _Level, motion: Motion, stage: Motion, rotate: bool) -> HeldOut:
+def _hold_out(level: Level, motion: Motion, stage: Motion, rotate: bool) -> HeldOut:
     """Register each colour of a chequerboard and judge it on the other."""
     start, at_stage = motion.scaled(level.factor), stage.scaled(level.factor)
-    weight = _overlap(level, start)
+    weight = overlap(level, start)
     colour, field = chequerboard(weight)
     parts = [weight * colour, weight * (1 - colour)]
-    shape = _shape(level.fixed)
+    shape = shape_of(level.fixed)
     if min(float(part.sum()) for part in parts) < 32:
         return HeldOut(math.nan, math.nan, math.inf, math.inf)
     fits = [refine(level.fixed, level.moving, part, start, rotate=rotate) for part in parts]
     unmoved = warp(level.moving, at_stage, shape)
-    stage_weight = _overlap(level, at_stage)
+    stage_weight = overlap(level, at_stage)
     refined, by_stage, gains = [], [], []
     for fit, part in zip(fits, reversed(parts), strict=True):
         moved, both = warp(level.moving, fit.motion, shape), part * stage_weight
@@ -337,17 +276,17 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
     """Compare the result with the stage's position, inside and outside of what was fitted."""
     level, motion = found.level, found.motion
     held_out = _hold_out(level, motion, pair.stage_motion, settings.transform == "euler")
-    shape = _shape(level.fixed)
+    shape = shape_of(level.fixed)
     scaled, at_stage = motion.scaled(level.factor), pair.stage_motion.scaled(level.factor)
     fixed, moving = (
         smooth_valid(image, mask.astype(np.float32), 1.0)
         for image, mask in zip(level.plain, level.valid, strict=True)
     )
-    before = correlation(fixed, warp(moving, at_stage, shape), _overlap(level, at_stage))
-    after = correlation(fixed, warp(moving, scaled, shape), _overlap(level, scaled))
+    before = correlation(fixed, warp(moving, at_stage, shape), overlap(level, at_stage))
+    after = correlation(fixed, warp(moving, scaled, shape), overlap(level, scaled))
     transform = _as_transform(pair, motion)
     size = math.hypot(*transform.translation_yx)
-    spread = min(held_out.split_px, 1e3), min(held_out.split_deg, 1e2)
+    own_px, own_deg = _own_errors(found, held_out)
     loose = _loose(level, scaled)
     fit = PairFit(
         transform,
@@ -355,19 +294,56 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
         before,
         confidence(after, size, motion.angle_deg, settings),
         held_out,
-        sigma_px=math.hypot(found.sigma_px, spread[0] / math.sqrt(8), loose[0]),
-        sigma_deg=math.hypot(found.refined.sigma_deg, spread[1] / 2, 0.003, loose[1]),
+        sigma_px=math.hypot(max(own_px, loose[0]), found.floor_px),
+        sigma_deg=math.hypot(max(own_deg, loose[1]), 0.003),
     )
     failure = _why_not(fit, settings)
+    if failure and _confirms_stage(fit) and tissue_correlation(pair, pair.stage_motion) >= _ALIKE:
+        return _at_stage(pair, fit, settings)
     return _rejected(pair, failure, before, fit) if failure else fit
 
 
-def _loose(level: _Level, motion: Motion) -> tuple[float, float]:
+def _confirms_stage(fit: PairFit) -> bool:
+    """Say whether a fit lies where the stage does, within its own errors."""
+    size = math.hypot(*fit.transform.translation_yx) / fit.sigma_px
+    return size**2 + (fit.transform.angle_deg / fit.sigma_deg) ** 2 <= _CONFIRMS
+
+
+def _at_stage(pair: SlicePair, fit: PairFit, settings: RegistrationSettings) -> PairFit:
+    """Give the stage's place as measured: the held-out parts like it better than the fit."""
+    before = fit.correlation_before
+    off_px = math.hypot(*fit.transform.translation_yx) / math.sqrt(2)
+    return replace(
+        fit,
+        transform=_as_transform(pair, pair.stage_motion),
+        correlation=before,
+        confidence=confidence(before, 0.0, 0.0, settings),
+        held_out=replace(fit.held_out, refined=fit.held_out.stage),
+        sigma_px=math.hypot(fit.sigma_px, off_px),
+        sigma_deg=math.hypot(fit.sigma_deg, fit.transform.angle_deg),
+    )
+
+
+def _own_errors(found: _Descent, held_out: HeldOut) -> tuple[float, float]:
+    """Give the errors of shift [px] and rotation [deg] that parts of the tissue tell.
+
+    Parts of the fit and both colours of the chequerboard tell the same errors: they are averaged.
+    """
+    refined = found.refined.sigma_px * found.level.factor, found.refined.sigma_deg
+    split = min(held_out.split_px, 1e3) / math.sqrt(8), min(held_out.split_deg, 1e2) / 2
+    px, deg = (
+        math.sqrt((_PART_FREEDOM * parts**2 + n * colours**2) / (_PART_FREEDOM + n))
+        for parts, colours, n in zip(refined, split, (2, 1), strict=True)
+    )
+    return px, deg
+
+
+def _loose(level: Level, motion: Motion) -> tuple[float, float]:
     """Give what tiles that lie loose add to the errors of shift [px] and rotation [deg]."""
-    shape = _shape(level.fixed)
-    there = _warp_mask(level.valid[1], motion, level.valid[0])
+    shape = shape_of(level.fixed)
+    there = warp_mask(level.valid[1], motion, level.valid[0])
     moved = warp(level.moving, motion, shape)
-    found = find_loose_tiles(level.fixed, moved, _overlap(level, motion), there)
+    found = find_loose_tiles(level.fixed, moved, overlap(level, motion), there)
     return (0.0, 0.0) if found is None else (found.sigma_px * level.factor, found.sigma_deg)
 
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["DepthRules", "Faces", "solve_depths"]
 
 # What sections of a microtome differ by before any was measured: this share of the interval, and
-# this much at the least [um]. Doubled, a section that nothing measures has twice the sigma.
-_SHARE, _LEAST_UM = 0.05, 3.0
+# this many planes of the volume at the least (3 um of planes of 10 um), as less is hardly drawn.
+# Doubled, a section that nothing measures has twice the sigma.
+_SHARE, _LEAST_PLANES = 0.05, 0.3
 # What is assumed of the sections counts as this many measured ones.
 _CLAIM = 2.0
 # A thickness counts as measured when it is known this much better than without images.
@@ -42,10 +43,18 @@ class DepthRules:
         Keep every face where its number puts it.
     interval_um : float
         Thickness that the microtome was set to.
+    plane_um : float
+        Distance of the planes of the volume.
     """
 
     use_expected: bool
     interval_um: float
+    plane_um: float
+
+    @property
+    def least_um(self) -> float:
+        """What sections differ by at the least."""
+        return _LEAST_PLANES * self.plane_um
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +119,12 @@ def _prior(links: Sequence[SliceLink], rules: DepthRules) -> tuple[float, float]
 
     A microtome that cuts 203 um where 200 were asked for does so every time.
     """
-    claimed = max(_SHARE * rules.interval_um, _LEAST_UM)
+    claimed = max(_SHARE * rules.interval_um, rules.least_um)
     drifts = np.array([one.drift[0] for one in links if one.moving_id == one.fixed_id + 1])
     if not drifts.size:
         return 0.0, claimed
     middle = float(np.median(drifts))
-    limit = 3 * max(spread_about(drifts, middle), _LEAST_UM)
+    limit = 3 * max(spread_about(drifts, middle), rules.least_um)
     kept = np.clip(drifts, middle - limit, middle + limit)
     mean = float(kept.sum()) / (_CLAIM + len(kept))
     total = float(((kept - mean) ** 2).sum())

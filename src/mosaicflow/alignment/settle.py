@@ -99,7 +99,8 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     placed, frames = _place(used, links, inputs, rules, pitch, report)
     links = list(placed.links)
     measured = [link for link in links if link.counts]
-    faces = solve_depths(used, measured, DepthRules(rules.expected_depths, rules.interval_um))
+    depths = DepthRules(rules.expected_depths, rules.interval_um, pitch[0])
+    faces = solve_depths(used, measured, depths)
     reference = used[len(used) // 2]
     drawn = to_aligned(placed.slices, frames, faces, pitch[0])
     aligned, canvas = fit_canvas(drawn, frames, reference)

@@ -83,9 +83,12 @@ def within_reach(
             return None
         if link.sigma_px > step_px and link.sigma_deg > step_deg:
             return Refusal.of(Doubt.LESS_CERTAIN)
-        off = math.hypot(*_off_stage(link, a, b))
-        is_far = bool(link.distance_planes) and off > limit
-        return Refusal.of(Doubt.FAR_OFF, off, _REACH) if is_far else None
+        if not link.distance_planes:
+            return None
+        off, turn = math.hypot(*_off_stage(link, a, b)), abs(link.angle_deg)
+        if off > limit:
+            return Refusal.of(Doubt.FAR_OFF, off, _REACH)
+        return Refusal.of(Doubt.FAR_TURNED, turn, _REACH) if turn > _REACH * step_deg else None
 
     return [link.judged(objection(link)) for link in links]
 

@@ -59,6 +59,21 @@ def test_an_outline_tells_the_shift_to_its_own_error_and_no_rotation(offset):
     assert found.sigma_deg == UNKNOWN_DEG
 
 
+def test_a_sharp_outline_alone_turns_nothing():
+    y, x = np.mgrid[:160, :160]
+    body = gaussian_filter((np.hypot((y - 80) / 62, (x - 80) / 56) < 1) * 1.0, 1)
+    valid = np.ones(body.shape, bool)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        images = [
+            ((1 + gaussian_filter(rng.standard_normal(body.shape), 2)) * body).astype(np.float32)
+            for _ in range(2)
+        ]
+        both = SlicePair(*images, valid, valid, (0.0, 0.0))
+        found = bridge([both], [], 20.0, RegistrationSettings(), reach_px=17.0)
+        assert (found.transform.angle_deg, found.sigma_deg) == (0.0, UNKNOWN_DEG)
+
+
 def test_an_outline_that_moves_within_the_slices_is_known_less_well():
     rng = np.random.default_rng(4)
     still, moving = (bridged(rng, (1.0, 1.0), own=own) for own in ((0.0, 0.0), (6.0, 0.0)))

@@ -8,6 +8,7 @@ import pytest
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from mosaicflow.alignment.coarse import correlate_masked
+from mosaicflow.alignment.levels import tissue_correlation
 from mosaicflow.alignment.pair_fit import RegistrationSettings, SlicePair, confidence
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
@@ -101,6 +102,19 @@ def test_a_slice_of_loose_tiles_is_known_as_well_as_its_tiles_agree(scene):
     assert 0.5 < np.sqrt(np.mean(np.square(ratios))) < 2
 
 
+def test_errors_of_pairs_are_as_large_as_noise_makes_them(scene):
+    rng, shifts, turns = np.random.default_rng(3), [], []
+    for seed in range(8):
+        truth = Rigid2D(rng.normal(0, 0.5), CENTER, tuple(rng.normal(0, 2, 2)))
+        found = register_images(pair_of(scene, truth, noise=0.3, seed=seed), SETTINGS)
+        off = found.transform.apply(np.array([CENTER])) - truth.apply(np.array([CENTER]))
+        shifts += list(off[0] / found.sigma_px)
+        turns.append((found.transform.angle_deg - truth.angle_deg) / found.sigma_deg)
+    # Interpolation and shadows, which the errors hold too, are not in these images.
+    assert 0.45 < np.sqrt(np.mean(np.square(shifts))) < 1.4
+    assert 0.45 < np.sqrt(np.mean(np.square(turns))) < 1.6
+
+
 def test_a_registration_says_by_how_much_it_beats_the_stage(scene):
     moved = Rigid2D(0.0, CENTER, (3.0, -2.0))
     gained = register_images(pair_of(scene, moved, noise=0.3), SETTINGS).held_out
@@ -108,6 +122,27 @@ def test_a_registration_says_by_how_much_it_beats_the_stage(scene):
     still = Rigid2D(0.0, CENTER, (0.0, 0.0))
     kept = register_images(pair_of(scene, still, noise=0.3), SETTINGS)
     assert (kept.rejected or kept).held_out.advantage < 3
+
+
+def test_an_exact_stage_is_a_link_though_nothing_is_gained(scene):
+    still = Rigid2D(0.0, CENTER, (0.0, 0.0))
+    found = [register_images(pair_of(scene, still, noise=0.3, seed=k), SETTINGS) for k in range(5)]
+    assert not any(one.failure for one in found)
+    assert all(miss_px(one, still) < 0.15 and one.sigma_px < 0.15 for one in found)
+    at_stage = [one for one in found if one.transform.translation_yx == (0.0, 0.0)]
+    assert at_stage  # the held-out parts liked it better than the fit
+    assert all(one.held_out.refined == one.held_out.stage for one in at_stage)
+
+
+def test_different_tissue_of_one_outline_confirms_no_stage(scene):
+    still = Rigid2D(0.0, CENTER, (0.0, 0.0))
+    pair = pair_of(scene, still, noise=0.3)
+    other = pair_of(scene[::-1, ::-1].copy(), still, noise=0.3, seed=5)
+    unlike = replace(pair, moving=other.moving)
+    found = register_images(unlike, SETTINGS)
+    assert found.failure or found.transform.translation_yx != (0.0, 0.0)
+    assert tissue_correlation(pair, pair.stage_motion) > 0.6
+    assert abs(tissue_correlation(unlike, pair.stage_motion)) < 0.3
 
 
 def test_a_pair_that_only_shifts_is_not_turned(scene):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mosaicflow.alignment.links import SliceLink
 from mosaicflow.alignment.sections import DepthRules, solve_depths
 
-RULES = DepthRules(use_expected=False, interval_um=200.0)
+RULES = DepthRules(use_expected=False, interval_um=200.0, plane_um=10.0)
 
 
 def link(i, j, drift_um, sigma_um=0.5):
@@ -30,7 +30,7 @@ def link(i, j, drift_um, sigma_um=0.5):
 
 
 def test_expected_depths_are_kept_where_they_are_asked_for():
-    found = solve_depths([0, 1, 2], [link(0, 1, 30.0)], DepthRules(True, 200.0))
+    found = solve_depths([0, 1, 2], [link(0, 1, 30.0)], DepthRules(True, 200.0, 10.0))
     assert found.depth_um == {0: 0.0, 1: 200.0, 2: 400.0}
     assert {one.source for one in found.sections.values()} == {"assumed"}
 
@@ -59,6 +59,12 @@ def test_what_is_not_measured_says_so_and_follows_the_interval():
     assert [found.sections[i].source for i in (1, 2, 3)] == ["measured", "assumed", "measured"]
     assert found.sections[2].thickness_um == pytest.approx(200.0, abs=1.0)
     assert found.sections[2].sigma_um > 5 * found.sections[1].sigma_um
+
+
+def test_sections_of_25_nm_are_not_said_to_be_uncertain_by_micrometres():
+    thin = DepthRules(use_expected=False, interval_um=0.025, plane_um=0.025)
+    sigma_um = [one.sigma_um for one in solve_depths([0, 1, 2], [], thin).sections.values()]
+    assert sigma_um == pytest.approx([0.0075] * 2)  # 0.3 planes, as of 10 um planes 3 um
 
 
 def test_a_contradicted_depth_is_outvoted():

@@ -288,7 +288,7 @@ def open_level(
         )
     if info.ngff_version:
         pitch = view.pick(info.levels[0].scale_um)
-        check_plausible(pitch, str(info.location))
+        check_plausible(pitch, str(info.location), reader.attrs)
     return reader
 
 

@@ -69,7 +69,7 @@ def save_omezarr(  # the documented call fixes five positional arguments
         data = np.asarray(data)
     # Before anything is written, as these errors should leave no trace.
     shape = grid.checked_shape(data.shape)
-    check_plausible(resolution_to_um(resolution, len(shape)), os.fspath(path))
+    check_plausible(resolution_to_um(resolution, len(shape)), os.fspath(path), {})
     with OmeZarrWriter(
         path,
         shape,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,8 +54,14 @@ def um_to_mm(values_um: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(round(value / 1000, 15)) for value in values_um)
 
 
-def check_plausible(pitch_um: Sequence[float], where: str) -> None:
-    """Warn when a pitch looks as if it had been given in another unit."""
+def check_plausible(pitch_um: Sequence[float], where: str, block: Mapping[str, Any]) -> None:
+    """Warn when a pitch looks as if it had been given in another unit.
+
+    A store with a history was written by a stage: its units are those of an acquisition that was
+    inspected, and electron images of 4 nm are what they say.
+    """
+    if block.get("history"):
+        return
     *axial, y_um, x_um = pitch_um
     limits = [(v, *_LATERAL_UM) for v in (y_um, x_um)] + [(v, *_AXIAL_UM) for v in axial]
     if all(low <= value <= high for value, low, high in limits):

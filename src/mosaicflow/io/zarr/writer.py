@@ -329,7 +329,7 @@ class OmeZarrWriter:
         if self._workspace.journal is not None:
             self._workspace.journal.note()
         pitch = resolution_to_um(resolution, self.ndim)
-        check_plausible(pitch, str(self.path))
+        check_plausible(pitch, str(self.path), self.attrs)
         return pitch
 
     def _publish(self, levels: Sequence[LevelScale], notes: PyramidNotes) -> None:

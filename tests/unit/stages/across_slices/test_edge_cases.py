@@ -40,6 +40,10 @@ STACKS = {
     "one slice turned by 4.8 deg": Stack(unreported={2: (4.8, 0.7, -1.1)}),
     "re-homed by 40 px": Stack(unreported={2: (0.3, 32.0, -24.0), 3: (0.1, 32.5, -23.0)}),
     "overlaps of half a slice": Stack(interval=10, unreported={1: (-0.4, 1.0, -2.0)}),
+    "overlaps of four planes": Stack(interval=16),
+    "overlaps of four planes, one slice turned": Stack(
+        interval=16, unreported={2: (0.4, 1.2, -0.8)}
+    ),
     "two dropped side by side": Stack((0, 1, 4, 5), unreported={4: (0.3, 1.5, 1.0)}),
     "two slices": Stack((0, 1), unreported={1: (0.5, -2.0, 1.4)}),
     "one slice": Stack((3,)),
@@ -94,12 +98,14 @@ def test_neighbours_lie_right_and_gaps_are_told(name, write_one_slice, tmp_path)
     found = aligned(stack, tmp_path)
     poses = {one.slice_id: one.transform for one in found.slices}
     faces = {one.slice_id: one.z_plane for one in found.slices}
+    doubt = {one.slice_id: one.section.sigma_um / 10 for one in found.slices if one.section}
     assert tuple(poses) == stack.ids
     for a, b in stack.joined():
         back, true = (of[b].inverse().about((0.0, 0.0)) for of in (poses, motions))
         miss = back.apply(poses[a].apply(POINTS)) - true.apply(motions[a].apply(POINTS))
         assert np.hypot(*miss.T).max() < 0.2  # px
-        assert faces[b] - faces[a] == pytest.approx((b - a) * stack.interval, abs=0.2)
+        off = faces[b] - faces[a] - (b - a) * stack.interval
+        assert abs(off) < max(0.2, 2.5 * doubt[b])  # planes
     apart = set(itertools.pairwise(stack.ids)) - set(stack.joined())
     gaps = {(gap.fixed_id, gap.moving_id): gap for gap in found.gaps}
     assert set(gaps) == apart
