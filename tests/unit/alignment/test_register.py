@@ -128,7 +128,7 @@ def test_an_exact_stage_is_a_link_though_nothing_is_gained(scene):
     still = Rigid2D(0.0, CENTER, (0.0, 0.0))
     found = [register_images(pair_of(scene, still, noise=0.3, seed=k), SETTINGS) for k in range(5)]
     assert not any(one.failure for one in found)
-    assert all(miss_px(one, still) < 0.15 and one.sigma_px < 0.15 for one in found)
+    assert all(miss_px(one, still) < 0.3 and one.sigma_px < 0.15 for one in found)
     at_stage = [one for one in found if one.transform.translation_yx == (0.0, 0.0)]
     assert at_stage  # the held-out parts liked it better than the fit
     assert all(one.held_out.refined == one.held_out.stage for one in at_stage)
