@@ -81,6 +81,7 @@ def test_the_bytes_do_not_depend_on_the_threads(grid, tmp_path, content, flavour
     assert found[0] == found[1]
 
 
+@pytest.mark.filterwarnings("ignore:.*units look wrong")  # the grid was written by no stage
 def test_a_pitch_at_which_tiles_are_next_to_nothing_names_one_that_fits(write_grid, tmp_path):
     """Electron images: 1.2 x 1.4 um a tile, while a run works at 10 um."""
     tile = np.random.default_rng(0).random((1, 160, 192), np.float32)
