@@ -206,9 +206,8 @@ def _choose_gain(samples: Image, pairs: Sequence[OverlapPair], groups: Sequence[
     estimate = estimate_field(population, parts, basis)
     before = _residual(held_out, np.zeros_like(ones))
     after = _residual(held_out, tested.log_field)
-    if after >= before or estimate.size < _LEAST_SIZE * estimate.error:
-        error = float(np.hypot(estimate.size, estimate.error))
-        return _Gain(ones, ones, False, error, estimate, before, before)
+    if after >= before or estimate.size < _LEAST_SIZE * estimate.error_of_found:
+        return _Gain(ones, ones, False, estimate.size_of_true, estimate, before, before)
     fields = [unit_mean(np.exp(one.log_field)) for one in (tested, estimate)]
     return _Gain(fields[0], fields[1], True, estimate.error, estimate, before, after)
 
