@@ -75,7 +75,8 @@ def estimated(kind: str, seed: int, folder: Path) -> tuple[float, float, float, 
 
 def line(kind: str, label: str, values: tuple[float, ...]) -> str:
     true, none, reported, ratio, seconds = values
-    return f"{kind:<10} {label:>6} {true:6.2f} {none:6.2f} {reported:10.2f} {ratio:6.2f} {seconds:6.1f}"
+    errors = f"{true:6.2f} {none:6.2f} {reported:10.2f}"
+    return f"{kind:<10} {label:>6} {errors} {ratio:6.2f} {seconds:6.1f}"
 
 
 def main(kinds: list[str] | None = None, /, *, seeds: str = "1-1") -> None:
