@@ -357,13 +357,18 @@ class TileLinker:
             at = self._expected(model, *pair)
             kept = []
             for option in options[pair]:
-                if np.abs(np.subtract(at, option.shift_px)).max() <= limit:
+                if _apart_px(at, option) <= limit:
                     excess = chance.excess(option.height, limit)
                     option = replace(option, excess=max(excess, option.excess))
                 elif self.bound_px is not None:
                     continue
                 kept.append(option)
-            if _best(kept) < SURE:
+            further = limit > self._wide_px
+            if further or _best(kept) < SURE:
+                # Texture that repeats seems sure where the first search did not reach the truth,
+                # and to be without rival: what the wider search sees again counts by that one.
+                if further:
+                    kept = [o for o in kept if _apart_px(at, o) > limit]
                 found = self._search((self.features(pair[0]), self.features(pair[1])), at, limit)
                 kept += self._options(found, chance, limit)
             kept = [o for o in kept if o.excess >= LIKELY]
@@ -376,6 +381,10 @@ def _turned(levels: Mapping[int, Image], turn: int) -> dict[int, Image]:
     """Turn a tile by half a turn, or mirror it."""
     flips = ((-1, -1), (-1, 1), (1, -1))[turn]
     return {level: image[:, :: flips[0], :: flips[1]] for level, image in levels.items()}
+
+
+def _apart_px(at: Position, option: LinkOption) -> float:
+    return float(np.abs(np.subtract(at, option.shift_px)).max())
 
 
 def _middle_ncc(found: Evidence | None) -> float:
