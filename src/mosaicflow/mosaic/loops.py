@@ -29,7 +29,8 @@ _OPEN_SIGMAS = 4.0
 _OPEN_PX = 3.0
 # What a closed loop is worth, and an open one costs, in standard deviations of evidence.
 _LOOP_WORTH = 4.0
-# More evidence than this makes no candidate likelier.
+# The best candidate of a pair is worth no more than this, the others in proportion: loops can speak
+# against any. Halved, tissue that repeats makes clear pairs follow their doubtful neighbours.
 _MOST_EVIDENCE = 12.0
 # Passes over all links at the most, by judgement. Doubled, nothing but time.
 _SWEEPS = 10
@@ -86,12 +87,18 @@ def choose_by_loops(options: Mapping[Pair, Sequence[LinkOption]]) -> dict[Pair, 
     for loop in loops_of(options):
         for pair, _ in loop:
             through.setdefault(pair, []).append(loop)
+    # What is clear by itself is asked last: until then the others may have come right.
+    order = sorted(options, key=lambda pair: (chosen[pair].ratio, pair))
     for _ in range(_SWEEPS):
         changed = False
-        for pair in sorted(options):
+        for pair in order:
             if len(options[pair]) < 2 or pair not in through:
                 continue
-            scores = [_score(pair, o, chosen, through[pair]) for o in options[pair]]
+            most = max(o.excess for o in options[pair])
+            share = min(1.0, _MOST_EVIDENCE / most) if most > 0 else 1.0
+            scores = [
+                share * o.excess + _loops_say(pair, o, chosen, through[pair]) for o in options[pair]
+            ]
             best = options[pair][int(np.argmax(scores))]
             changed |= best is not chosen[pair]
             chosen[pair] = best
@@ -100,11 +107,11 @@ def choose_by_loops(options: Mapping[Pair, Sequence[LinkOption]]) -> dict[Pair, 
     return chosen
 
 
-def _score(
+def _loops_say(
     pair: Pair, option: LinkOption, chosen: Mapping[Pair, LinkOption], loops: Sequence[Loop]
 ) -> float:
     tried = {**chosen, pair: option}
-    worth = min(option.excess, _MOST_EVIDENCE)
+    worth = 0.0
     for loop in loops:
         left = sum((s * np.array(tried[p].shift_px, float) for p, s in loop), np.zeros(2))
         # The evidence of a loop is that of its weakest other pair: a wrong one proves nothing.
