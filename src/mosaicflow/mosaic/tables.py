@@ -122,7 +122,7 @@ def write_residuals(path: Path, placement: Placement) -> None:
                 **_shift_cells(link),
                 "residual_y_px": round(link.shift_px[0] - at[link.b][0] + at[link.a][0], 6),
                 "residual_x_px": round(link.shift_px[1] - at[link.b][1] + at[link.a][1], 6),
-                "sigma_px": rounded(link.sigma_px),
+                "sigma_px": rounded(float(np.hypot(link.sigma_px, link.common_px))),
                 "weight": round(link.weight, 6),
                 "used": link.used,
             }

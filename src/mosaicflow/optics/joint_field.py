@@ -361,7 +361,8 @@ def _spot_sums(pairs: Sequence[_TilePair], rests: Sequence[F64]) -> tuple[F64, F
     spots = np.concatenate([pair.spot for pair in pairs])
     inner = np.concatenate([rest - np.median(rest) for rest in rests])
     n = 2 * _SPOTS**2
-    return np.bincount(spots, inner, n), np.bincount(spots, minlength=n).astype(np.float64)
+    total = np.bincount(spots, weights=inner, minlength=n).astype(np.float64)
+    return total, np.bincount(spots, minlength=n).astype(np.float64)
 
 
 def _left_alike(pairs: Sequence[_TilePair], found: F64) -> float:
@@ -382,7 +383,7 @@ def _left_alike(pairs: Sequence[_TilePair], found: F64) -> float:
     both = (n_first > 0) & (n_second > 0)
     if both.sum() < _FEWEST_PLACES:
         return 0.0
-    alike = np.mean((first[both] / n_first[both]) * (second[both] / n_second[both]))
+    alike = float(np.mean(first[both] * second[both] / (n_first[both] * n_second[both])))
     # Both ends of an overlap depart, each by itself.
     return float(np.sqrt(max(alike, 0.0) / 2))
 
