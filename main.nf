@@ -7,6 +7,7 @@ include { overridesOfTiles ; stageSettings ; withPreset } from './functions/sett
 include { filesOfRun       } from './functions/taken'
 include { isBug            } from './functions/slices'
 include { isAddress ; sourceOf } from './functions/raw_folder'
+include { decisiveSettings } from './functions/resources'
 include { READ_ACQUISITION } from './workflows/read_acquisition'
 include { PROCESS_SLICES   } from './workflows/process_slices'
 include { ALIGN_SLICES     } from './workflows/align_slices'
@@ -315,7 +316,10 @@ workflow {
     def use = [light: params.fix_illum_enabled, curvature: tables.run ? tables.run.curvature as boolean : is_flat, psf: params.compensate_psf_enabled]
 
     // What was recorded: [ id, tile list, raw tiles ] of each slice
-    found = READ_ACQUISITION(source, params.simulate, tables, settings, params.detect_rehoming && !tables.run)
+    found = READ_ACQUISITION(
+        source, params.simulate, tables, settings, params.detect_rehoming && !tables.run,
+        decisiveSettings(chosen)
+    )
 
     // Tiles -> one slice per section, or a record of why not
     processed = PROCESS_SLICES(found.tiles, tables, settings, use + [chains: chains])
@@ -380,7 +384,7 @@ workflow {
     if( is_remote ) {
         sent = PUT_STORES(stores_ch.map { row -> [row.store] }.mix(volumes_ch.filter { volume -> volume.isDirectory() }.map { volume -> [volume] }), params.output)
         PUT_TABLES(
-            files_ch.mix(reported.page, reported.guide, reported.crate, versions_ch, reported.record, workflow_ch)
+            files_ch.mix(reported.page, reported.guide, reported.crate, versions_ch, reported.record, workflow_ch, found.resources)
                 .toSortedList { a, b -> a.name <=> b.name }
                 .combine(sent.done.toList().map { done -> done.size() })
                 .map { row -> row.dropRight(1) },
@@ -392,7 +396,7 @@ workflow {
     stores = is_remote ? channel.empty() : stores_ch
     volume = volumes_ch
     files  = files_ch.mix(reported.page, reported.guide, reported.crate)
-    about  = versions_ch.mix(reported.record, workflow_ch)
+    about  = versions_ch.mix(reported.record, workflow_ch, found.resources)
 
     onComplete:
     unmarkRunning(workflow.outputDir)

@@ -1,7 +1,9 @@
 include { listingOf ; tileEntries } from '../functions/raw_folder'
+include { rememberResources       } from '../functions/resources'
 include { sliceIdOf               } from '../functions/slices'
 include { SIMULATE                } from '../modules/simulate'
 include { INSPECT_ACQUISITION     } from '../modules/inspect_acquisition'
+include { PREDICT_RESOURCES       } from '../modules/predict_resources'
 include { DETECT_REHOMING         } from '../modules/detect_rehoming'
 
 // A raw folder -> the tiles of each slice, and tables about all of them.
@@ -12,6 +14,7 @@ workflow READ_ACQUISITION {
     known           // map: tables that somebody gave, or []: positions, tile_table, slice_config
     settings        // map: stage -> its settings
     has_rehoming    // whether jumps of the stage are looked for
+    decisive        // JSON: the settings that decide what tasks take
 
     main:
     own = settings.inspect_acquisition
@@ -27,7 +30,10 @@ workflow READ_ACQUISITION {
         listing = root.map { folder -> listingOf(folder, own.verify_content) }
     }
     inspected = INSPECT_ACQUISITION(root, listing, table, known.positions, known.tile_table, known.slice_config, own)
-    lists_ch = inspected.tiles.flatten()
+    predicted = PREDICT_RESOURCES(inspected.tiles, decisive)
+    // No task of a slice starts before its resources are known.
+    lists_ch = inspected.tiles.combine(predicted.resources.map { file -> rememberResources(file) })
+        .flatMap { row -> row[0..-2] }
     tiles_ch = lists_ch.combine(root.map { folder -> [folder] })
         .map { list, folder -> tuple(sliceIdOf(list), list, folder ? tileEntries(folder, list) : []) }
     files_ch = lists_ch.mix(inspected.shifts, inspected.slice_config, inspected.files)
@@ -45,5 +51,6 @@ workflow READ_ACQUISITION {
     shifts       = shifts
     fragments    = fragments
     slice_config = inspected.slice_config
+    resources    = predicted.resources
     files        = files_ch.flatten()
 }

@@ -32,8 +32,9 @@ OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
 # Parameters of the workflow that no stage reads; some are read, and declared, by nextflow.config.
 IN_CONFIG = {"output", "publish_mode", "container"}
 OF_THE_WORKFLOW = set(RUN_PARAMETERS)
-# Modules that are no stage: they make data up, run several stages, or send results to a bucket.
-NO_STAGES = {"simulate", "run_stages", "put_results"}
+# Modules that are no stage: they make data up, run several stages, send results to a bucket, or say
+# what tasks take.
+NO_STAGES = {"simulate", "run_stages", "put_results", "predict_resources"}
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mosaicflow.acquisition.tiles import SliceTiles
     from mosaicflow.engine.parameters import Parameters
 
-__all__ = ["StageOptions", "disk_lines", "found_in", "inspect"]
+__all__ = ["StageOptions", "disk_lines", "found_in", "inspect", "machine_lines"]
 
 # Not the group itself: only what was given counts more than a parameters file.
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ def inspect(
     """Print per slice what RAW holds, and every problem found.
 
     Nothing is written but the file that `suggest` names. A few tiles are read to see how well they
-    compress: the last lines say how much disk a run takes, stage by stage. The exit code is 0 when
-    a run can start (there may be warnings), 1 when a problem forbids it.
+    compress, and the pace of this machine is measured: the last lines say how much disk, memory
+    and time a run takes, stage by stage. The exit code is 0 when a run can start (there may be
+    warnings), 1 when a problem, or the memory of this machine, forbids it.
 
     Parameters
     ----------
@@ -72,21 +74,56 @@ def inspect(
     given = parameters.for_stage("inspect_acquisition")
     found = found_in(raw, {**given, **settings})
     sys.stdout.write(_text(found, verbose=verbose))
-    if not found.stops:
-        sys.stdout.write("\n".join(disk_lines(raw, found, parameters)) + "\n")
     if suggest is not None:
         _write_suggestions(suggest, found)
-    return 1 if found.stops else 0
+    if found.stops:
+        return 1
+    threads = len(os.sched_getaffinity(0))
+    for lines in (disk_lines(raw, found, parameters), machine_lines(found, parameters, threads)):
+        sys.stdout.write("\n".join(lines) + "\n")
+    return 0
 
 
-def disk_lines(raw: Path, found: Acquisition, parameters: Parameters) -> list[str]:
-    """Say how much disk a run takes; or that it is not known, where no tile can be read."""
-    from mosaicflow.engine.space import measured_shares, predict_space, space_lines
+def machine_lines(found: Acquisition, parameters: Parameters, threads: int) -> list[str]:
+    """Say how much memory and time a run takes here.
+
+    Raises
+    ------
+    InputError
+        Where it cannot fit into this machine's memory.
+    """
+    from mosaicflow.engine.needs import need_lines, predict_needs, refuse_where_too_small
+    from mosaicflow.engine.pace import measured_pace
+
+    refuse_where_too_small(found.slices, parameters, threads)
+    return need_lines(predict_needs(found.slices, parameters, measured_pace()), threads)
+
+
+def disk_lines(
+    raw: Path, found: Acquisition, parameters: Parameters, root: Path | None = None
+) -> list[str]:
+    """Say how much disk a run takes; or that it is not known, where no tile can be read.
+
+    Raises
+    ------
+    InputError
+        Where it cannot fit on the disk of `root`.
+    """
+    from mosaicflow.engine.space import (
+        bytes_below,
+        measured_shares,
+        predict_space,
+        refuse_too_little_space,
+        space_lines,
+    )
 
     shares = measured_shares(raw, found.slices, parameters)
     if shares is None:
         return ["disk: not known, none of the tiles that were tried can be read"]
-    return space_lines(predict_space(found.slices, parameters, shares))
+    spaces = predict_space(found.slices, parameters, shares)
+    if root is not None:
+        refuse_too_little_space(root, spaces, there=bytes_below(root))
+    return space_lines(spaces)
 
 
 def _write_suggestions(path: Path, found: Acquisition) -> None:

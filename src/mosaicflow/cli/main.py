@@ -75,6 +75,10 @@ def main() -> None:
             from mosaicflow.cli.put import put_results
 
             sys.exit(exit_code_of_call(lambda: put_results(sys.argv[2:])))
+        if sys.argv[1:2] == ["predict-resources"]:  # for the workflow, too
+            from mosaicflow.cli.predict_resources import predict_resources
+
+            sys.exit(exit_code_of_call(lambda: predict_resources(sys.argv[2:])))
         sys.exit(exit_code_of(_app()))
 
 

@@ -105,7 +105,7 @@ def _plan(raw: Path, root: Path, parameters: Parameters, threads: int) -> int:
     """Print what a run would do."""
     from collections import Counter
 
-    from mosaicflow.cli.inspect import disk_lines, found_in
+    from mosaicflow.cli.inspect import disk_lines, found_in, machine_lines
     from mosaicflow.engine.disk import say
     from mosaicflow.engine.plan import plan_run
     from mosaicflow.engine.remote import split_output
@@ -120,7 +120,8 @@ def _plan(raw: Path, root: Path, parameters: Parameters, threads: int) -> int:
         "  inspect_acquisition           1",
         *(f"  {stage:<27} {number:>3}" for stage, number in counts.items()),
         "  report                        1",
-        *disk_lines(raw, found, parameters),
+        *disk_lines(raw, found, parameters, root),
+        *machine_lines(found, parameters, threads),
         "nothing was written; what an earlier run there has finished would be kept",
     ]
     say("\n".join(lines) + "\n", to="stdout")

@@ -9,6 +9,7 @@ from mosaicflow import names
 from mosaicflow.engine.channels import is_angle
 from mosaicflow.engine.taken import TakenRun
 from mosaicflow.engine.task import Task
+from mosaicflow.ledger.overrides import read_overrides
 from mosaicflow.names import parse_slice_id, slice_label
 from mosaicflow.stages._table import STAGES
 
@@ -207,7 +208,15 @@ class _Planner:
             "",
             {key: tuple(kind.of(z) for z in ids) for key, kind in kinds.items()},
             makes=placed,
+            extra=self.corrections_of_tiles(),
         )
+
+    def corrections_of_tiles(self) -> dict[str, Any]:
+        """Keep a table of corrections from the tiles where all of it is about slices."""
+        table = self.parameters.setting("pool_tile_positions", "overrides")
+        if table is None or any(one.kind == "tile" for one in read_overrides(table)):
+            return {}
+        return {"overrides": None}
 
     def slice(self, z: str, part: str = "") -> None:
         """Plan what makes of a grid the slice that is drawn.

@@ -160,7 +160,7 @@ class OpenRun:
         folder.remember_ledger()
         slices = {z: read_slice_tiles(path) for z, path in _tile_lists(inspection, folder).items()}
         ids = sorted(map(parse_slice_id, slices))
-        _refuse_too_large(self.raw, folder, list(slices.values()), parameters)
+        _refuse_too_large(self.raw, folder, list(slices.values()), parameters, self.threads)
         plan = hold(self._plan(slices, parameters), held)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         side_by_side = max(1, min(len(ids), self.threads))
@@ -237,24 +237,30 @@ def _notes(inspection: Task, outcomes: Sequence[Outcome], gone: Sequence[str]) -
 
 
 def _refuse_too_large(
-    raw: Path, folder: RunFolder, slices: Sequence[SliceTiles], parameters: Parameters
+    raw: Path,
+    folder: RunFolder,
+    slices: Sequence[SliceTiles],
+    parameters: Parameters,
+    threads: int,
 ) -> None:
-    """Refuse what the disk cannot hold, counting what an earlier run left there."""
+    """Refuse what memory or disk cannot hold, counting what an earlier run left there."""
+    from mosaicflow.engine.needs import refuse_where_too_small
     from mosaicflow.engine.space import (
         Shares,
+        bytes_below,
         measured_shares,
         predict_space,
         refuse_too_little_space,
     )
 
+    refuse_where_too_small(slices, parameters, threads)
     loose = sum(one.n_bytes for one in predict_space(slices, parameters, Shares()))
     if loose < shutil.disk_usage(folder.root).free:
         return  # it fits even uncompressed: no tile has to be read to know
-    there = sum(path.stat().st_size for path in folder.root.rglob("*") if path.is_file())
     shares = measured_shares(raw, slices, parameters)
     if shares is not None:
         spaces = predict_space(slices, parameters, shares)
-        refuse_too_little_space(folder.root, spaces, there=there)
+        refuse_too_little_space(folder.root, spaces, there=bytes_below(folder.root))
 
 
 def _tile_lists(inspection: Task, folder: RunFolder) -> dict[str, Path]:

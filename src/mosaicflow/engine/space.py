@@ -11,10 +11,11 @@ import numpy as np
 
 from mosaicflow.acquisition.disk import readable_size
 from mosaicflow.acquisition.read.reading import read_tile, tile_here
+from mosaicflow.engine.sizes import SliceSize, slice_size, volume_size, working_shape
 from mosaicflow.errors import InputError, MosaicflowError
 from mosaicflow.io.remote_files import at_address
 from mosaicflow.io.zarr.codecs import compressed_bytes
-from mosaicflow.mosaic.resampling import resample_tile, resampled_length
+from mosaicflow.mosaic.resampling import resample_tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Shares",
     "Space",
+    "bytes_below",
     "measured_shares",
     "predict_space",
     "refuse_too_little_space",
@@ -43,8 +45,6 @@ _TILES_READ = 4
 # together within 1.05, of what the toy, the demo and 63 real tiles took; doubled, disks half too
 # small would not be noticed.
 _DOUBT = 1.2
-
-Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def measured_shares(
                 read_tile(here, one, tile, values)
         except (MosaicflowError, OSError):
             continue
-        small = resample_tile(values, _working_shape(one, parameters))
+        small = resample_tile(values, working_shape(one, parameters))
         forms = (values, small, *_corrected(small))
         found.append([compressed_bytes(part, name) / part.nbytes for part in forms])
     if not found:
@@ -164,11 +164,14 @@ def predict_space(
     """
     whole = [one for one in slices if not one.failure]
     voxels: dict[str, float] = {}
-    for one in whole:
+    sizes = [slice_size(one, parameters) for one in whole]
+    for one in sizes:
         for stage, count in _of_slice(one, parameters):
-            voxels[stage] = voxels.get(stage, 0.0) + count * max(1, one.n_channels)
+            voxels[stage] = voxels.get(stage, 0.0) + count * one.n_channels
     if whole:
-        voxels["stack"] = _of_volume(whole, parameters)
+        volume = volume_size(whole, parameters)
+        finest = volume.planes * volume.canvas_px * max(one.n_channels for one in sizes)
+        voxels["stack"] = finest * volume.levels
     return [
         Space(stage, round(_VOXEL_BYTES * count * getattr(shares, _SHARE_OF.get(stage, "lit"))))
         for stage, count in voxels.items()
@@ -186,6 +189,11 @@ def space_lines(spaces: Sequence[Space]) -> list[str]:
     lines = [f"  {one.stage:<27} {readable_size(one.n_bytes):>10}" for one in spaces]
     whole = readable_size(sum(one.n_bytes for one in spaces))
     return ["disk, by the compression of a few tiles:", *lines, f"  {'in all':<27} {whole:>10}"]
+
+
+def bytes_below(root: Path) -> int:
+    """Count the bytes of all files in a folder, which may not be there."""
+    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
 
 def refuse_too_little_space(root: Path, spaces: Sequence[Space], *, there: int = 0) -> None:
@@ -216,69 +224,15 @@ def refuse_too_little_space(root: Path, spaces: Sequence[Space], *, there: int =
         )
 
 
-def _working_shape(one: SliceTiles, parameters: Parameters) -> Shape:
-    """Give the shape of a tile at the working pitch (z, y, x)."""
-    target = float(parameters.setting("resample_mosaic_grid", "resolution_um"))
-    if target <= 0:
-        return one.tile_shape
-    n_z, n_y, n_x = (
-        resampled_length(n, um, target) for n, um in zip(one.tile_shape, one.pitch_um, strict=True)
-    )
-    return n_z, n_y, n_x
-
-
-def _canvas(one: SliceTiles, tile_yx: tuple[int, int]) -> float:
-    """Count the px of a stitched slice; places without a tile are not stored."""
-    step = 1 - one.overlap_fraction
-    sides = [n * (1 + (count - 1) * step) for n, count in zip(tile_yx, one.grid_shape, strict=True)]
-    return min(math.prod(sides), float(len(one.used) * math.prod(tile_yx)))
-
-
-def _kept_planes(one: SliceTiles, parameters: Parameters) -> float:
-    """Count the planes that are kept below the block face."""
-    n_z = _working_shape(one, parameters)[0]
-    pitch_um = one.tile_shape[0] * one.pitch_um[0] / n_z
-    depth_um = float(parameters.setting("crop_interface", "crop_depth_um"))
-    return min(n_z, max(1.0, depth_um / pitch_um))
-
-
-def _of_slice(one: SliceTiles, parameters: Parameters) -> Iterator[tuple[str, float]]:
-    working = _working_shape(one, parameters)
-    tiles, canvas = len(one.used), _canvas(one, working[1:])
-    yield "create_mosaic_grid", tiles * math.prod(one.tile_shape)
+def _of_slice(one: SliceSize, parameters: Parameters) -> Iterator[tuple[str, float]]:
+    working = one.n_tiles * math.prod(one.working)
+    yield "create_mosaic_grid", one.n_tiles * math.prod(one.native)
     if float(parameters.setting("resample_mosaic_grid", "resolution_um")) > 0:
-        yield "resample_mosaic_grid", tiles * math.prod(working)
+        yield "resample_mosaic_grid", working
     if parameters.engine("fix_illum_enabled"):
-        yield "fix_illumination", tiles * math.prod(working)
-    yield "stitch_3d", canvas * working[0]
+        yield "fix_illumination", working
+    yield "stitch_3d", one.canvas_px * one.working[0]
     if parameters.engine("compensate_psf_enabled"):
-        yield "correct_axial", canvas * working[0]
-    yield "crop_interface", canvas * _kept_planes(one, parameters)
-    yield "normalize", canvas * _kept_planes(one, parameters)
-
-
-def _of_volume(slices: Sequence[SliceTiles], parameters: Parameters) -> float:
-    """Count the voxels of the volume and its pyramid."""
-    largest = max(slices, key=lambda one: _canvas(one, _working_shape(one, parameters)[1:]))
-    working = _working_shape(largest, parameters)
-    before = zip(largest.tile_shape, largest.pitch_um, working, strict=True)
-    pitch = [n * um / after for n, um, after in before]
-    ids = [one.slice_id for one in slices]
-    step = 1000 * float(parameters.setting("solve_alignment", "slicing_interval_mm")) / pitch[0]
-    planes = (max(ids) - min(ids)) * step + _kept_planes(largest, parameters)
-    finest = planes * _canvas(largest, working[1:])
-    return finest * _levels(pitch, parameters) * max(1, largest.n_channels)
-
-
-def _levels(pitch_um: Sequence[float], parameters: Parameters) -> float:
-    """Count the voxels of all levels per voxel of the data."""
-    halved = parameters.setting("stack", "pyramid_n_levels")
-    if halved is not None:
-        return sum(8.0**-level for level in range(int(halved) + 1))
-    wanted = [float(um) for um in parameters.setting("stack", "pyramid_resolutions")]
-    native_um = max(pitch_um[1:])
-    if parameters.setting("stack", "resolution_um") == -1 and native_um < min(wanted):
-        wanted.append(native_um)  # the volume then begins with it
-    # A level as fine as the data to one in a thousand is the data.
-    usable = [um for um in wanted if um >= 0.999 * max(pitch_um[1:])]
-    return sum(math.prod(min(1.0, one / um) for one in pitch_um) for um in usable) or 1.0
+        yield "correct_axial", one.canvas_px * one.working[0]
+    yield "crop_interface", one.canvas_px * one.kept_planes
+    yield "normalize", one.canvas_px * one.kept_planes
