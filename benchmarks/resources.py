@@ -19,7 +19,7 @@ from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 from shutil import copytree
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mosaicflow
 from mosaicflow.acquisition.tiles import read_slice_tiles
@@ -37,14 +37,19 @@ from mosaicflow.threads import limit_threads
 
 if TYPE_CHECKING:
     from mosaicflow.engine.task import Task
+    from mosaicflow.simulation.settings import PresetName
 
 MIB = 2**20
 # What the benchmark and the native preset are cut down to, so that a loaded machine ends as well.
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "benchmark": {"n_slices": 2},
     "stack": {
         "n_slices": 3, "grid": (3, 2), "tile_shape": (160, 200, 180), "pitch_um": (2.5, 5.0, 5.0)
     },
+}  # fmt: skip
+
+_PRESETS: dict[str, PresetName] = {
+    "toy": "toy", "demo": "demo", "benchmark": "benchmark", "stack": "native"
 }  # fmt: skip
 
 
@@ -54,8 +59,7 @@ def acquisition(name: str, folder: Path) -> tuple[Path, Path]:
         source = Path(mosaicflow.__file__).parent / "examples/brain_section"
         copytree(source, folder, dirs_exist_ok=True)
         return folder / "raw", folder / "params.yml"
-    kind = "native" if name == "stack" else name
-    settings = preset(kind, truth_volume=False, **CHANGES.get(name, {}))
+    settings = preset(_PRESETS[name], truth_volume=False, **CHANGES.get(name, {}))
     made = simulate(folder, settings=settings, threads=1)
     return made.raw, made.params
 
