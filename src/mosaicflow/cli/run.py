@@ -85,6 +85,7 @@ def run(  # one argument per option, as on the command line
         Any pipeline parameter.
     """
     from mosaicflow.engine.parameters import Parameters, option_values, read_locations
+    from mosaicflow.io.remote_files import is_remote
 
     if threads is not None and threads < 1:
         raise ParameterError(f"--threads is {threads}, expected 1 or more")
@@ -93,6 +94,10 @@ def run(  # one argument per option, as on the command line
     if raw is not None and input is not None:
         raise ParameterError(f"the raw folder is given twice: {raw} and --input {input}")
     source, root = read_locations(params_file, raw or input, output)
+    if watch and is_remote(source):
+        raise ParameterError(
+            f"--watch {source}: an address cannot be watched", remedy="watch the folder itself"
+        )
     parameters = Parameters.read(params_file, option_values(settings))
     count = threads or len(os.sched_getaffinity(0))
     if dry_run:
@@ -113,14 +118,15 @@ def _plan(raw: Path, root: Path, parameters: Parameters, threads: int) -> int:
     found = found_in(raw, parameters.for_stage("inspect_acquisition"))
     found.raise_on_stop()
     ids = sorted(one.slice_id for one in found.slices)
-    tasks = plan_run(raw.resolve(), split_output(root)[0], ids, parameters, threads).tasks.values()
+    here = split_output(root)[0]
+    tasks = plan_run(raw.resolve(), here, ids, parameters, threads).tasks.values()
     counts = Counter(task.stage for task in tasks)
     lines = [
         f"{len(ids)} slices in {raw}; would run in {root}, on {threads} threads:",
         "  inspect_acquisition           1",
         *(f"  {stage:<27} {number:>3}" for stage, number in counts.items()),
         "  report                        1",
-        *disk_lines(raw, found, parameters, root),
+        *disk_lines(raw, found, parameters, here),
         *machine_lines(found, parameters, threads),
         "nothing was written; what an earlier run there has finished would be kept",
     ]
