@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Write what the workflow engine needs of each stage: its command, its module, and meta.yml.
 
-All of it comes from the stage's contract. A module is written here where a stage reads stores or
-files of one slice and makes one store; any other is written by hand, and compared with the
-contract by tests/unit/test_workflow_contract.py::
+All of it comes from the stage's contract. The module of a stage that works on the whole run is
+written by hand, since only its workflow knows what waits for what, and compared with the contract
+by tests/unit/test_workflow_contract.py::
 
     python docs/generate_modules.py            # write all
     python docs/generate_modules.py --check    # exit code 1 when one of them is out of date
@@ -11,6 +11,7 @@ contract by tests/unit/test_workflow_contract.py::
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from importlib import import_module
@@ -102,7 +103,7 @@ def render_all() -> dict[Path, str]:
     for stage in STAGES:
         found[ROOT / "bin" / f"{stage}.py"] = render_command(stage)
         module = ROOT / "modules" / stage / "main.nf"
-        if is_plain(STAGES[stage].contract):
+        if STAGES[stage].per != "run":
             found[module] = render_module(STAGES[stage].contract)
         text = found[module] if module in found else module.read_text(encoding="utf-8")
         about = yaml.safe_dump(
@@ -119,72 +120,120 @@ def render_command(stage: str) -> str:
     return seal(f'#!/usr/bin/env python3\n{COMMAND_HEAD}\n"""{purpose}"""\n\n{call}')
 
 
-def is_plain(contract: Contract) -> bool:
-    """Whether a module follows from a contract whole."""
-    reads = [contract.parameters[name] for name in _inputs(contract)]
-    required = all(one.annotation is Path and one.default is one.empty for one in reads)
-    stores = [kind.pattern.endswith(".ome.zarr") for kind in contract.makes]
-    return contract.per == "slice" and required and stores.count(True) == 1 and stores[0]
-
-
 def render_module(contract: Contract) -> str:
-    """Write the module of a stage that works on one slice."""
-    inputs = {name: name.removesuffix("_path") for name in _inputs(contract)}
-    store, *pictures = (_file(kind.pattern) for kind in contract.makes)
-    stem = store.removesuffix(".ome.zarr")
-    beside = [f"{stem}.metrics.json", f"{stem}.crc32c.json"]
-    record = _file(names.FAILURE.pattern)
-    given = ", ".join(f"path({one}, arity: '1')" for one in inputs.values())
-    options = [f"--{n.replace('_', '-')} ${{{one}}}" for n, one in inputs.items()]
-    options += ["${optionsOf(settings)}", f"--failure-record {record}"]
-    options += ["--threads ${task.cpus}", f"--output {store}"]
-    stub = [f"mkdir {store}", *(f"echo '{{}}' > {name}" for name in beside)]
+    """Write the module of a stage that works on one slice, or on two."""
+    ids = ["id"] if contract.per == "slice" else ["fixed_id", "moving_id"]
+    main, *others = (_file(kind.pattern, ids) for kind in contract.makes)
+    pictures = [name for name in others if name.endswith(".png")]
+    stem = names.stem_of(main)
+    made = [main, *(name for name in others if name not in pictures)]
+    made += [f"{stem}.metrics.json", f"{stem}.crc32c.json"]
+    record = _file((names.FAILURE if len(ids) == 1 else names.PAIR_FAILURE).pattern, ids)
+    whom = ", ".join(f"val({one})" for one in ids)
+    given, common, options, optional = _given(contract)
+    options += ["${optionsOf(given)}" if optional else "${optionsOf(settings)}"]
+    options += [f"--failure-record {record}", "--threads ${task.cpus}"]
+    options += [f"--output {main}" if "output" in contract.parameters else "--output-dir ."]
+    functions = ["optionsOf", *(["quoted"] if "raw" in contract.parameters else []), "suffixOf"]
     lines = [
         MODULE_HEAD,
-        "include { optionsOf ; suffixOf } from '../../functions/settings'",
+        f"include {{ {' ; '.join(functions)} }} from '../../functions/settings'",
         "",
         f"// {contract.summary}",
         f"process {contract.name.upper()} {{",
-        '    tag "z${id}"',
+        f'    tag "{"-".join(f"z${{{one}}}" for one in ids)}"',
         f"    label '{contract.label}'",
         "    cache 'deep'",
         "",
         "    input:",
-        f"    tuple val(id), {given}",
+        f"    tuple {', '.join([whom, *given])}",
+        *(f"    path {one}" for one in common),
         "    val settings",
         "",
         "    output:",
-        "    tuple val(id),",
-        f"        path(\"{store}\", type: 'dir'),",
-        *(f'        path("{name}"),' for name in beside),
+        f"    tuple {whom},",
+        *(f'        path("{name}"{_kind_of(name)}),' for name in made),
         "        optional: true, emit: made",
-        f'    tuple val(id), path("{record}"), optional: true, emit: failure',
+        f'    tuple {whom}, path("{record}"), optional: true, emit: failure',
         *(f'    path "{name}", optional: true, emit: preview' for name in pictures),
         VERSIONS,
         "",
         "    script:",
+        *(
+            [f"    def given = settings + [{optional}].findAll {{ _name, f -> f }}"]
+            if optional
+            else []
+        ),
         '    """',
         "    " + " \\\\\n        ".join([f"{contract.name}.py", *options]),
         '    """',
         "",
         "    stub:",
         '    """',
-        *(f"    {line}" for line in stub),
-        *(f"    touch {name}" for name in pictures),
+        *(f"    {_stub(name)}" for name in (*made, *pictures)),
         '    """',
         "}",
     ]
     return seal("\n".join(lines) + "\n")
 
 
+def _given(contract: Contract) -> tuple[list[str], list[str], list[str], str]:
+    """Say how a module takes its files: those of a slice or pair, and those of all.
+
+    Returns
+    -------
+    given, common : list of str
+        Inputs in the words of the workflow language.
+    options : list of str
+        Options of what must be there.
+    optional : str
+        Entries of what need not be there: such files are staged apart, so that no two are called
+        the same.
+    """
+    given, common, options, optional = [], [], [], []
+    for name in _files(contract):
+        own, option = name.removesuffix("_path"), f"--{name.replace('_', '-')}"
+        words = f"{own}, arity: '1'"
+        if name == "raw":
+            words = "entries, stageAs: 'raw/*'"
+            options.append(f"{option} ${{quoted(settings.address ?: 'raw')}}")  # or a bucket's
+        elif contract.parameters[name].default is inspect.Parameter.empty:
+            options.append(f"{option} ${{{own}}}")
+        else:
+            words = f"{own}, stageAs: '{own}/*'"
+            optional.append(f"{name}: {own}")
+        is_common = contract.per == "pair" and name not in ("fixed", "moving")
+        (common if is_common else given).append(words if is_common else f"path({words})")
+    return given, common, options, ", ".join(optional)
+
+
+def _kind_of(name: str) -> str:
+    return ", type: 'dir'" if name.endswith(".ome.zarr") else ""
+
+
+def _stub(name: str) -> str:
+    if name.endswith(".json"):
+        return f"echo '{{}}' > {name}"
+    return f"{'mkdir' if name.endswith('.ome.zarr') else 'touch'} {name}"
+
+
 def _inputs(contract: Contract) -> list[str]:
     return [name for name in contract.arguments if name not in _COMMON]
 
 
-def _file(pattern: str) -> str:
-    """Name an output as a module does: of this slice, and of this channel."""
+def _files(contract: Contract) -> list[str]:
+    """List the files that other stages, or the raw folder, give it."""
+    hints = {name: str(contract.parameters[name].annotation) for name in _inputs(contract)}
+    return [name for name, hint in hints.items() if "Path" in hint]
+
+
+def _file(pattern: str, ids: list[str]) -> str:
+    """Name an output as a module does: of this slice or pair, and of this channel."""
     stem = names.stem_of(pattern)
-    return f"{stem}${{suffixOf(settings)}}{pattern.removeprefix(stem)}".replace("{z}", "z${id}")
+    name = f"{stem}${{suffixOf(settings)}}{pattern.removeprefix(stem)}"
+    for one in ids:
+        name = name.replace("{z}", f"z${{{one}}}", 1)
+    return name
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write the tables of options and numbers into the page of each stage, from its contract.
+"""Write the tables of options and numbers into the page of each stage, and the list of pages.
 
-What people write about a stage stands around them::
+What people write about a stage stands around its tables::
 
     python docs/generate_pages.py            # write all
     python docs/generate_pages.py --check    # exit code 1 when one of them is out of date
@@ -33,6 +33,7 @@ HEAD = f"<!-- Written by docs/generate_pages.py from the contract of the stage; 
 END = "<!-- End of what is written. -->"
 BLOCK = re.compile(r"<!-- Written by docs/generate_pages\.py.*?^" + re.escape(END), re.M | re.S)
 TITLE = "## Options and metrics"
+LISTED = re.compile(r"^(?: {6}- stages/\w+\.md\n)+", re.M)
 
 
 def render_block(contract: Contract) -> str:
@@ -103,10 +104,13 @@ def render_page(contract: Contract, page: str) -> str:
 def render_all() -> dict[Path, str]:
     """Give the wanted text of every page."""
     pages = {name: ROOT / "docs" / "stages" / f"{name}.md" for name in STAGES}
-    return {
+    found = {
         path: render_page(STAGES[name].contract, path.read_text(encoding="utf-8"))
         for name, path in pages.items()
     }
+    site = ROOT / "mkdocs.yml"
+    listed = "".join(f"      - stages/{name}.md\n" for name in STAGES)
+    return {**found, site: LISTED.sub(listed, site.read_text(encoding="utf-8"))}
 
 
 def holds_edit(page: str) -> bool:

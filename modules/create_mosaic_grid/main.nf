@@ -1,6 +1,7 @@
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: dfe4dc66.
 include { optionsOf ; quoted ; suffixOf } from '../../functions/settings'
 
-// Lay the raw tiles of one slice edge to edge in one store.
+// Write the mosaic grid of one slice at its native spacing.
 process CREATE_MOSAIC_GRID {
     tag "z${id}"
     label 'tiles'
@@ -13,8 +14,8 @@ process CREATE_MOSAIC_GRID {
     output:
     tuple val(id),
         path("mosaic_grid_3d_z${id}${suffixOf(settings)}.ome.zarr", type: 'dir'),
-        path("mosaic_grid_3d_z${id}${suffixOf(settings)}.metrics.json"),
         path("mosaic_grid_3d_z${id}${suffixOf(settings)}.problems.json"),
+        path("mosaic_grid_3d_z${id}${suffixOf(settings)}.metrics.json"),
         path("mosaic_grid_3d_z${id}${suffixOf(settings)}.crc32c.json"),
         optional: true, emit: made
     tuple val(id), path("z${id}_failure${suffixOf(settings)}.json"), optional: true, emit: failure
@@ -34,8 +35,8 @@ process CREATE_MOSAIC_GRID {
     stub:
     """
     mkdir mosaic_grid_3d_z${id}${suffixOf(settings)}.ome.zarr
+    echo '{}' > mosaic_grid_3d_z${id}${suffixOf(settings)}.problems.json
     echo '{}' > mosaic_grid_3d_z${id}${suffixOf(settings)}.metrics.json
     echo '{}' > mosaic_grid_3d_z${id}${suffixOf(settings)}.crc32c.json
-    echo '{}' > mosaic_grid_3d_z${id}${suffixOf(settings)}.problems.json
     """
 }

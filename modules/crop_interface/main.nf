@@ -1,13 +1,14 @@
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: afd3e079.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Let plane 0 of one slice be the block face.
+// Let plane 0 be the block face.
 process CROP_INTERFACE {
     tag "z${id}"
     label 'slice'
     cache 'deep'
 
     input:
-    tuple val(id), path(slice, arity: '1'), path(face, stageAs: 'face/*')
+    tuple val(id), path(slice, arity: '1'), path(face_of, stageAs: 'face_of/*')
     val settings
 
     output:
@@ -20,8 +21,7 @@ process CROP_INTERFACE {
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
-    // The face found in another channel, where there is one.
-    def given = settings + [face_of: face].findAll { _name, f -> f }
+    def given = settings + [face_of: face_of].findAll { _name, f -> f }
     """
     crop_interface.py \\
         --slice-path ${slice} \\

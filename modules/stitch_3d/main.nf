@@ -1,13 +1,14 @@
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: 16652533.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Fuse the tiles of one grid into one seamless slice.
+// Sample every tile once, at its place, into one slice.
 process STITCH_3D {
     tag "z${id}"
     label 'slice'
     cache 'deep'
 
     input:
-    tuple val(id), path(grid, arity: '1'), path(positions, arity: '1'), path(distortion, arity: '1')
+    tuple val(id), path(grid, arity: '1'), path(positions, arity: '1'), path(distortion, stageAs: 'distortion/*')
     val settings
 
     output:
@@ -21,12 +22,12 @@ process STITCH_3D {
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
+    def given = settings + [distortion: distortion].findAll { _name, f -> f }
     """
     stitch_3d.py \\
         --grid ${grid} \\
         --positions ${positions} \\
-        --distortion ${distortion} \\
-        ${optionsOf(settings)} \\
+        ${optionsOf(given)} \\
         --failure-record z${id}_failure${suffixOf(settings)}.json \\
         --threads ${task.cpus} \\
         --output slice_z${id}_stitch_3d${suffixOf(settings)}.ome.zarr

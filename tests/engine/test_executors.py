@@ -8,6 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.wiring import files_given, files_planned
+
+from mosaicflow import names
+from mosaicflow.engine.parameters import Parameters
+from mosaicflow.engine.plan import plan_run
+from mosaicflow.names import parse_slice_id
 
 IMAGE = "mosaicflow:0.1.0"
 SIF = Path(os.environ.get("MOSAICFLOW_SIF", "absent.sif")).absolute()
@@ -47,6 +53,14 @@ def test_this_machine(engine, embedded, granularity):
     assert engine.tasks(name, "FAILED") == set()
     assert len(engine.tasks(name, "COMPLETED")) == {"stage": 25, "slice": 15}[granularity]
     assert engine.results(name) == embedded
+    # What waits for what stands in the workflows and in the plan: both hand on the same files.
+    made = {path.name for path in (engine.folder / name).rglob("*")}
+    ids = sorted(parse_slice_id(one) for one in made if names.TILES.labels(one) is not None)
+    parameters = Parameters.read(engine.toy / "params.yml", {})
+    plan = plan_run(engine.toy / "raw", engine.folder / name, ids, parameters, 2)
+    given = files_given(engine.folder / f"launch_{name}" / "work")
+    assert given == files_planned(plan, made)
+    assert len({stage for stage, _ in given}) >= 14
 
 
 @pytest.mark.skipif(

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
+from mosaicflow.names import FAILURE, PAIR_FAILURE, split_channel
+from mosaicflow.stages._table import STAGES
 
 RAW, ROOT = Path("/raw"), Path("/out")
 
@@ -184,3 +186,54 @@ def test_settings_reach_their_tasks():
     found = plan(crop_depth_um=300)
     assert found.tasks["crop_interface z00"].settings == {"crop_depth_um": 300.0}
     assert found.tasks["create_mosaic_grid z00"].settings == {"raw": RAW}
+
+
+@settings(max_examples=25)
+@given(
+    ids=st.sets(st.integers(0, 99), min_size=1, max_size=4).map(sorted),
+    light=st.booleans(),
+    psf=st.booleans(),
+    rehoming=st.booleans(),
+    resolution=st.sampled_from([-1, 10]),
+    exports=st.sampled_from([[], ["mrc"], ["placements"]]),
+    channels=st.sampled_from([{}, {"1": 0}, {"1": 0, "2cos": 0, "2sin": 0}]),
+)
+def test_every_task_is_handed_what_its_contract_reads_and_stages_make(
+    ids, light, psf, rehoming, resolution, exports, channels
+):
+    found = plan_run(
+        RAW,
+        ROOT,
+        ids,
+        Parameters(
+            {
+                "fix_illum_enabled": light,
+                "compensate_psf_enabled": psf,
+                "detect_rehoming": rehoming,
+                "resolution_um": resolution,
+                "export_formats": exports,
+            },
+            "test",
+        ),
+        4,
+        channels={part: [f"z{one:02d}" for one in ids] for part in channels},
+    )
+    for name, task in found.tasks.items():
+        contract = STAGES[task.stage].contract
+        given_arguments = {*task.inputs, *task.settings, "threads"}
+        needed = {n for n, one in contract.parameters.items() if one.default is one.empty}
+        outputs = {"output", "output_dir"}
+        assert needed - outputs <= given_arguments, name
+        assert given_arguments - outputs <= {*contract.arguments, *contract.options}, name
+        for base in _bases(task):
+            maker = found.maker.get(base)
+            stage = "inspect_acquisition" if maker is None else found.tasks[maker].stage
+            makes = [*STAGES[stage].contract.makes, FAILURE, PAIR_FAILURE]
+            own, _ = split_channel(base)
+            is_named = any(kind.labels(own) is not None for kind in makes)
+            assert is_named or (stage in ("stack", "join_angle") and "volume" in base), base
+
+
+def _bases(task):
+    for value in (*task.inputs.values(), *(other for _, other in task.unless.values())):
+        yield from (value,) if isinstance(value, str) else value

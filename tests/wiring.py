@@ -1,0 +1,89 @@
+"""Which files each stage is handed: as the plan has it, and as the tasks of the workflow got them.
+
+What waits for what stands twice, in `engine/plan.py` and in `workflows/`, in two languages. That
+both say the same is proven by what comes out of them: stage -> argument -> names of files.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaicflow.stages._table import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mosaicflow.engine.plan import Plan
+    from mosaicflow.engine.task import Task
+
+__all__ = ["files_given", "files_planned"]
+
+Handed = tuple[str, tuple[tuple[str, frozenset[str]], ...]]
+# The first and the last stage of a run are no part of the plan.
+_OUTSIDE = frozenset({"inspect_acquisition", "report"})
+
+
+def file_arguments(stage: str) -> set[str]:
+    """List the arguments by which a stage gets files of others."""
+    contract = STAGES[stage].contract
+    hints = {name: str(contract.parameters[name].annotation) for name in contract.arguments}
+    own = {"raw", "output", "output_dir"}
+    return {name for name, hint in hints.items() if "Path" in hint} - own
+
+
+def files_given(work: Path) -> set[Handed]:
+    """Read the commands of all tasks of a run of the workflow, in its work folder."""
+    scripts = (path.read_text(encoding="utf-8") for path in work.glob("*/*/.command.sh"))
+    return {one for script in scripts for one in _commands(script)}
+
+
+def _commands(script: str) -> Iterator[Handed]:
+    words = shlex.split(script.replace("\\\n", " "), comments=True)
+    words = words[2:] if words[:2] == ["mosaicflow", "run-stages"] else words
+    while words:
+        end = words.index("--then") if "--then" in words else len(words)
+        stage, options, words = Path(words[0]).stem, words[1:end], words[end + 1 :]
+        if stage in STAGES and stage not in _OUTSIDE:
+            yield _handed(stage, _options(options))
+
+
+def _options(words: list[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name, _, value = word.removeprefix("--").partition("=")
+            found[name] = {value} - {""}
+        else:
+            found[name].add(word)
+    return {name.replace("-", "_"): values for name, values in found.items()}
+
+
+def _handed(stage: str, given: dict[str, set[str]]) -> Handed:
+    files = {name: given[name] for name in file_arguments(stage) & given.keys()}
+    named = {name: frozenset(Path(one).name for one in values) for name, values in files.items()}
+    return stage, tuple(sorted((name, values) for name, values in named.items() if values))
+
+
+def files_planned(plan: Plan, made: set[str]) -> set[Handed]:
+    """Give what the plan hands to each task that has something to do, once `made` is there."""
+    tasks = [task for task in plan.tasks.values() if not _is_idle(task, made)]
+    return {_handed(task.stage, _inputs(task, made)) for task in tasks}
+
+
+def _is_idle(task: Task, made: set[str]) -> bool:
+    """Whether the file is not there without which a task has nothing to do."""
+    needed = (v for n, v in task.inputs.items() if isinstance(v, str) and n not in task.unless)
+    return any(name not in made for name in needed)
+
+
+def _inputs(task: Task, made: set[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, value in task.inputs.items():
+        first, other = task.unless.get(name, ("", value))
+        chosen = value if not first or first in made else other
+        names = {chosen} if isinstance(chosen, str) else set(chosen)
+        found[name] = names & made
+    return found
