@@ -46,7 +46,7 @@ from mosaicflow.names import (
     place_rules,
 )
 from mosaicflow.stages._contract import chosen_of
-from mosaicflow.stages._table import STAGES
+from mosaicflow.stages._table import STAGES, slice_chain
 
 # Also where a test loads this file by its path.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -297,6 +297,7 @@ def render_tables() -> str:
     blocks = [
         _function("presets", "What a preset settles, whatever else is said.", PRESETS),
         _function("optionNames", "Options of each stage; files are inputs.", options),
+        _function("sliceChain", "What a stitched slice goes through.", slice_chain()),
         _function("outputPatterns", "What each stage makes; {z} is a slice.", _outputs()),
         _function("placeRules", "Where outputs go: the first form that fits.", _places()),
         _function("outputFolders", "At the top of the output tree.", tuple(sorted(PUBLISHED))),

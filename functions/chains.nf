@@ -1,4 +1,4 @@
-include { outputPatterns } from './contracts'
+include { outputPatterns ; sliceChain } from './contracts'
 include { optionsOf } from './settings'
 
 // The stages of one slice between two waits of the run, as one task takes them (--granularity slice).
@@ -35,7 +35,7 @@ def linkSteps(id, settings, is_lit) {
 
 // Grid and places of its tiles -> slice; with the block face that another run has found, or [].
 def sliceSteps(id, settings, grid, has_psf, face) {
-    def chain = (has_psf ? ['correct_axial'] : []) + ['crop_interface', 'normalize']
+    def chain = sliceChain().findAll { stage -> has_psf || stage != 'correct_axial' }
     def placed = [grid: grid, positions: "z${id}_tile_positions.csv", distortion: 'tile_distortion.csv']
     return chain.inject([step('stitch_3d', [id], placed, settings)]) { steps, next ->
         def given = ['slice-path': steps[-1].makes[0]] + (face && next == 'crop_interface' ? ['face-of': "other/${face.name}"] : [:])

@@ -1,4 +1,4 @@
-// Written by docs/generate_parameters.py from the contracts of the stages; crc32 of the rest: 2f6a046c.
+// Written by docs/generate_parameters.py from the contracts of the stages; crc32 of the rest: 7d54dc6a.
 
 // What a preset settles, whatever else is said.
 def presets() {
@@ -74,6 +74,11 @@ def optionNames() {
         export: ['export_formats', 'export_level', 'export_dtype'],
         report: ['fail_on'],
     ]
+}
+
+// What a stitched slice goes through.
+def sliceChain() {
+    return ['correct_axial', 'crop_interface', 'normalize']
 }
 
 // What each stage makes; {z} is a slice.

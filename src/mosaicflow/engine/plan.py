@@ -11,7 +11,7 @@ from mosaicflow.engine.taken import TakenRun
 from mosaicflow.engine.task import Task
 from mosaicflow.ledger.overrides import read_overrides
 from mosaicflow.names import parse_slice_id, slice_label
-from mosaicflow.stages._table import STAGES
+from mosaicflow.stages._table import STAGES, slice_chain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -263,7 +263,7 @@ class _Planner:
         if is_angle(part):
             return ["crop_interface"]
         is_axial = self.parameters.engine("compensate_psf_enabled")
-        return [*(["correct_axial"] if is_axial else []), "crop_interface", "normalize"]
+        return [stage for stage in slice_chain() if is_axial or stage != "correct_axial"]
 
     def of_slice(
         self,

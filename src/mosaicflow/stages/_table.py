@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.stages._contract import Contract, Per
 
-__all__ = ["STAGES", "Stage", "lack_of", "run_stage"]
+__all__ = ["STAGES", "Stage", "lack_of", "run_stage", "slice_chain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,11 @@ _ORDER = (
 )
 
 STAGES: dict[str, Stage] = {name: Stage(name) for name in _ORDER}
+
+
+def slice_chain() -> tuple[str, ...]:
+    """List what a stitched slice goes through, one after the other, before slices are compared."""
+    return tuple(n for n in _ORDER[_ORDER.index("stitch_3d") + 1 :] if STAGES[n].per == "slice")
 
 
 def run_stage(
