@@ -328,7 +328,7 @@ def _own_shift(windows: Sequence[SeamWindow], distortion: TileDistortion) -> _Ow
     found = np.median(shifts, axis=0)
     for _ in range(_ROUNDS):
         off = np.hypot(*(shifts - found).T)
-        scale = max(spread_about(off, 0.0) / _RAYLEIGH, 1e-3)
+        scale = max(float(np.median(off)) / _RAYLEIGH, 1e-3)
         trust = 1 / (1 + (off / (_LOSS_WIDTH * scale)) ** 2) ** 2
         found = (trust[:, None] * shifts).sum(axis=0) / trust.sum()
     return _OwnShift(np.asarray(found), float(np.hypot(*np.ptp(bends, axis=0))))
