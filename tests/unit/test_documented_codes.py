@@ -26,3 +26,12 @@ def test_reasons_of_the_ledger_are_documented_as_the_report_has_them():
     rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (excluded \w+ ?\w*|missing) \|$", text, re.M))
     assert set(_WORDS) <= set(rows)
     assert {one for one, kind in rows.items() if kind == "excluded automatically"} == _AUTOMATIC
+
+
+def test_each_code_of_a_pair_is_documented():
+    from mosaicflow.reasons import Doubt
+
+    _, _, text = (ROOT / "docs/tables.md").read_text().partition("## Pairs that do not count")
+    table = text.partition("\n## ")[0]
+    first_cells = "".join(re.findall(r"^\| (`.*?) \|", table, re.M))
+    assert set(re.findall(r"`(\w+)`", first_cells)) == set(Doubt)
