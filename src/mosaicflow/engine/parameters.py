@@ -229,7 +229,7 @@ def read_locations(path: Path | None, raw: Path | None, output: Path | None) -> 
     """
     loaded = _read_file(path)
     source = at_address(_location(path, "input", raw, loaded))
-    return source, _location(path, "output", output, loaded)
+    return source, at_address(_location(path, "output", output, loaded))
 
 
 def _location(path: Path | None, name: str, given: Path | None, loaded: Mapping[str, Any]) -> Path:

@@ -101,6 +101,8 @@ class RemotePath(PurePosixPath):
         del strict
         return self
 
+    absolute = resolve
+
     def forget(self) -> None:
         """Look anew from now on, below this folder."""
         _filesystem(str(self)).invalidate_cache()

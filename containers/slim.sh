@@ -1,0 +1,9 @@
+#!/bin/sh
+# Take out of installed Python packages what no task needs: their tests and sample images, what others
+# compile against, and the symbols that only debuggers read. Libraries that wheels bring along (*.libs)
+# are left as they are: their headers were moved when the wheel was made, and strip would break them.
+set -eu
+find "$1" -depth -type d \( -name tests -o -name include \) -exec rm -rf {} +
+find "$1" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' -o -name '*.h' \) -delete
+find "$1"/python3*/site-packages/skimage/data -type f ! -name '*.py' -delete
+find "$1" -type f -name '*.so*' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
