@@ -38,8 +38,10 @@ __all__ = [
 ]
 
 SUFFIX = ".crc32c.json"
-# Read at a time [bytes]: twice as much is held, and from 1 MiB on the speed is the same.
-_BLOCK = 4 * 2**20
+# Read at a time [bytes], to fit into a core's own cache. Measured on files that the system holds,
+# CPU: 256 KiB 4.1-5.0 GB/s, 1 MiB 5.2, 4 MiB 2.7-3.9 (each block is fresh memory then). Mapping the
+# file gives 6.7, but a disk that fails would kill the process.
+_BLOCK = 256 * 2**10
 
 
 class DamageError(StoreError):
@@ -191,12 +193,36 @@ def find_checksums(output: Path) -> Checksums | None:
     """
     real = Path(os.path.realpath(output))
     own = sums_path(real)
-    others = () if own.is_file() or real.is_dir() else sorted(real.parent.glob(f"*{SUFFIX}"))
+    others = () if own.is_file() or real.is_dir() else _other_lists(real)
     for path in (own, *others):
         found = read_checksums(path)
         if found is not None and found.of(real.name):
             return found
     return None
+
+
+def _other_lists(output: Path) -> Iterator[Path]:
+    """Name the lists of a folder that may name a file, the most likely first."""
+    folder = output.parent
+    try:
+        likely = _lists_in(folder, folder.stat().st_mtime_ns).get(output.name)
+    except OSError:
+        return
+    if likely is not None:
+        yield likely
+    # The clock of a file system is coarse: a list may have come since, at the same time.
+    yield from sorted(folder.glob(f"*{SUFFIX}"))
+
+
+@functools.lru_cache(maxsize=8)  # folders of a run; a report of 150 slices asks for 1000s of files
+def _lists_in(folder: Path, _mtime_ns: int) -> Mapping[str, Path]:
+    """Each output that the lists of a folder name, and the first list that does."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        sums = read_checksums(path)
+        for name in sums.outputs if sums is not None else ():
+            found.setdefault(name, path)
+    return found
 
 
 def damage(output: Path, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Every command given what it does not take: one line with exit code 1 or 2, and never a wait."""
+"""Each command given what it does not take: one line, exit code 1 or 2, in little time and room."""
 
 import io
 import os
@@ -6,6 +6,7 @@ import random
 import shutil
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,13 +58,27 @@ def bad(folder, kind):
     return str(path)
 
 
+def memory(name):
+    """Bytes that this process holds (VmRSS), or held at most since `forget_peak` (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def forget_peak():
+    Path("/proc/self/clear_refs").write_text("5")
+    return memory("VmRSS")
+
+
+MEASURES_MEMORY = os.access("/proc/self/clear_refs", os.W_OK)
+
+
 def ended(words, monkeypatch, capsys, folder, *, fine=False):
     """Run a command in this process; at most one line of error, a proper exit code, in time."""
     (folder / "here").mkdir(exist_ok=True)
     monkeypatch.chdir(folder / "here")
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(sys, "argv", ["mosaicflow", *words])
-    start = time.process_time()
+    start, held = time.process_time(), forget_peak() if MEASURES_MEMORY else 0
     with pytest.raises(SystemExit) as found:
         main()
     said = capsys.readouterr().err
@@ -72,6 +87,7 @@ def ended(words, monkeypatch, capsys, folder, *, fine=False):
     assert found.value.code in ((0, None, 1, 2) if fine else (1, 2)), (words, said)
     assert len(errors) <= 1, (words, said)
     assert time.process_time() - start < 5
+    assert not MEASURES_MEMORY or memory("VmHWM") - held < 1e9
 
 
 @pytest.mark.parametrize("kind", KINDS)

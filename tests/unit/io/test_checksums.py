@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from mosaicflow.cli.info import info
 from mosaicflow.cli.verify import verify
+from mosaicflow.io import checksums
 from mosaicflow.io.checksums import (
     DamageError,
     checksum,
     damage,
     find_checksums,
     read_checksums,
+    sums_of,
     sums_path,
     write_checksums,
 )
@@ -263,3 +265,20 @@ def test_a_list_is_sorted_and_read_back(tmp_path):
     assert json.loads(text) == {"schema": 1, "algorithm": "crc32c", "files": files}
     assert dict(read_checksums(tmp_path / "x.crc32c.json").files) == files
     assert text.index("quoted") < text.index('"b"')
+
+
+def test_among_many_lists_each_is_read_once_or_twice(tmp_path):
+    """A report of 150 slices asks for thousands of files in a folder of hundreds of lists."""
+    n = 40
+    for i in range(n):
+        (tmp_path / f"z{i:02d}_links.csv").write_text(str(i))
+        files = sums_of(tmp_path, [f"z{i:02d}_links.csv"], {})
+        write_checksums(tmp_path / f"estimate_z{i:02d}.crc32c.json", files)
+    checksums._read.cache_clear()
+    for i in range(n):
+        found = find_checksums(tmp_path / f"z{i:02d}_links.csv")
+        assert found.path.name == f"estimate_z{i:02d}.crc32c.json"
+    assert checksums._read.cache_info().misses <= 2 * n
+    (tmp_path / "late.csv").write_text("late")
+    write_checksums(tmp_path / "later.crc32c.json", sums_of(tmp_path, ["late.csv"], {}))
+    assert find_checksums(tmp_path / "late.csv").path.name == "later.crc32c.json"
