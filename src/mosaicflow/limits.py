@@ -224,7 +224,7 @@ def expected(hint: Any) -> str:  # noqa: ANN401  # a type
     if choices:
         return f"expected one of: {', '.join(choice or chr(39) * 2 for choice in choices)}"
     if words := item_choices_of(hint):
-        return f"expected a list of: {', '.join(words)}"
+        return f"expected a list of: {', '.join(words)}; such as [{', '.join(words[:2])}]"
     plain = plain_type(hint)
     limit = str(rule)
     if rule.pattern:
