@@ -8,7 +8,7 @@ def rememberResources(file) {
 // The settings that decide what tasks take, as JSON; src/mosaicflow/engine/needs.py has the same names.
 def decisiveSettings(given) {
     def decisive = [
-        'compensate_psf_enabled', 'crop_depth_um', 'export_formats', 'fit_max_samples', 'fix_illum_enabled', 'graph_span',
+        'compensate_psf_enabled', 'crop_depth_um', 'fit_max_samples', 'fix_illum_enabled', 'graph_span',
         'pyramid_n_levels', 'pyramid_resolutions', 'resolution_um', 'slicing_interval_mm'
     ]
     return groovy.json.JsonOutput.toJson(given.findAll { name, value -> name in decisive && value != null })

@@ -1,6 +1,6 @@
 """What the stages cost: seconds and memory by what there is to do.
 
-Measured on four acquisitions (benchmarks/resources.py): CPU seconds of a machine whose
+Measured on five acquisitions (benchmarks/resources.py): CPU seconds of a machine whose
 `mosaicflow.engine.pace` is 1, and the peak of memory in use; which amounts count follows from what
 each stage holds at once.
 """

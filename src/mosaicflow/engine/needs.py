@@ -36,7 +36,6 @@ __all__ = [
 DECISIVE = (
     "compensate_psf_enabled",
     "crop_depth_um",
-    "export_formats",
     "fit_max_samples",
     "fix_illum_enabled",
     "graph_span",
@@ -48,7 +47,7 @@ DECISIVE = (
 _MIB = 2**20
 _VOXEL_BYTES = 4
 # What a prediction may be off by before a run is refused, and what a scheduler is asked for beyond
-# it [factor]: memory came within 1.5 of what four acquisitions took. Doubled, machines half too
+# it [factor]: memory came within 1.5 of what five acquisitions took. Doubled, machines half too
 # small would not be noticed, and clusters would be asked for twice too much.
 _DOUBT = 1.5
 # The same of time, which a limit costs nothing [factor]: disks and neighbours slow a task down.
@@ -179,7 +178,7 @@ def _need(stage: str, count: float, amounts: Sequence[Amounts], pace: float, thr
     )
     seconds = [pace * cost.seconds(one) for one in amounts]
     # What is done once per slice differs with the slice; all else is as for the largest.
-    is_each = count == len(amounts) > 1
+    is_each = STAGES[stage].per == "slice"
     return Need(
         stage,
         memory * _MIB,
@@ -191,7 +190,8 @@ def _need(stage: str, count: float, amounts: Sequence[Amounts], pace: float, thr
 
 def _disk_bytes(stage: str, one: Amounts) -> float:
     """Count what the largest task reads and writes, as it is before compression."""
-    grids = {
+    slices = one.n_slices * one.kept_voxels
+    voxels = {
         "create_mosaic_grid": 2 * one.native_voxels,
         "resample_mosaic_grid": one.native_voxels + one.working_voxels,
         "fix_illumination": 2 * one.working_voxels,
@@ -199,9 +199,14 @@ def _disk_bytes(stage: str, one: Amounts) -> float:
         "correct_axial": 2 * one.stitched_voxels,
         "crop_interface": one.stitched_voxels + one.kept_voxels,
         "normalize": 2 * one.kept_voxels,
-        "stack": one.n_slices * one.kept_voxels + one.volume.levels * one.volume_voxels,
+        _LIGHT: one.n_slices * one.native_voxels,
+        "estimate_tile_positions": one.native_voxels,
+        "register_pairwise": 2 * one.kept_voxels,
+        "solve_alignment": slices,
+        "estimate_depth_profile": slices,
+        "stack": slices + one.volume.levels * one.volume_voxels,
     }
-    return _VOXEL_BYTES * float(grids.get(stage, 0.0))
+    return _VOXEL_BYTES * float(voxels.get(stage, 0.0))
 
 
 def chained(needs: Sequence[Need]) -> list[Need]:

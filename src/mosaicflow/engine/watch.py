@@ -34,10 +34,9 @@ FINISHED = "FINISHED"
 _END = 10
 # Looks per time of stillness [1]: doubled, a slice is taken 5 % of that time sooner.
 _LOOKS = 10
-# Longest wait between two looks [s], and the share of the time that looking may take [1].
-_LONGEST_S = 10.0
-# By judgement; doubled, a slow disk is asked twice as often.
-_SHARE = 0.1
+# Longest wait between two looks [s], and the share of the time that looking may take [1], both by
+# judgement. Doubled, a slice is taken 10 s later; a slow disk is asked twice as often.
+_LONGEST_S, _SHARE = 10.0, 0.1
 
 Listing = dict[str, tuple[int, int]]
 

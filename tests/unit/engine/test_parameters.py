@@ -77,7 +77,7 @@ def test_a_setting_reaches_the_stages_that_know_it():
         ),
         ("pyramid_resolutions", [], "expected a list of numbers above 0"),
         ("export_formats", ["mrc", "png"], "expected a list of: mrc, nifti, ome-tiff"),
-        ("export_formats", "mrc", "placements, session; such as [mrc, nifti]"),
+        ("export_formats", "mrc", r"placements, session; such as \[mrc, nifti\]"),
         ("pyramid_resolutions", [10, 0], "expected a list of numbers above 0"),
         ("fix_illum_enabled", "perhaps", "fix_illum_enabled is 'perhaps', expected true or false"),
         ("ngff_version", "0.3", r"ngff_version is '0\.3', expected one of: 0\.4, 0\.5"),
