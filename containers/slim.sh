@@ -5,5 +5,7 @@
 set -eu
 find "$1" -depth -type d \( -name tests -o -name include \) -exec rm -rf {} +
 find "$1" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' -o -name '*.h' \) -delete
+# Compiled again by the recipe, but for packages that no task imports.
+find "$1" -type f -name '*.pyc' -delete
 find "$1"/python3*/site-packages/skimage/data -type f ! -name '*.py' -delete
 find "$1" -type f -name '*.so*' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
