@@ -13,6 +13,8 @@ from mosaicflow.reasons import Doubt, Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mosaicflow.alignment.island_point import IslandPoint
+
 __all__ = [
     "LinkRules",
     "Preset",
@@ -65,6 +67,8 @@ class SliceLink:
     refusal : Refusal or None
         Why it does not count; None where it does: its shift and its rotation then each by their own
         standard error.
+    islands : tuple of IslandPoint
+        Where each island of one of the slices lies on the other.
     """
 
     fixed_id: int
@@ -81,6 +85,7 @@ class SliceLink:
     advantage: float = math.nan
     distance_planes: float = 0.0
     refusal: Refusal | None = None
+    islands: tuple[IslandPoint, ...] = ()
 
     @property
     def name(self) -> str:
@@ -161,13 +166,15 @@ def parse_link(
     pitch, motion, numbers = pair.pitch_um, pair.transform, pair.numbers
     scale = pitch[1] / canvas_um, pitch[2] / canvas_um
     there = motion.apply(motion.center_yx) - pair.stage_offset_yx
+    islands = tuple(one.scaled(scale) for one in pair.islands)
+    sigma_px = max(numbers.sigma_px, _LEAST_SIGMA[0]) * scale[0]
     return SliceLink(
         fixed_id=pair.fixed_id,
         moving_id=pair.moving_id,
         angle_deg=motion.angle_deg,
         fixed_yx=_scaled(motion.center_yx, scale),
         moving_yx=_scaled((float(there[0]), float(there[1])), scale),
-        sigma_px=max(numbers.sigma_px, _LEAST_SIGMA[0]) * scale[0],
+        sigma_px=sigma_px,
         sigma_deg=max(numbers.sigma_deg, _LEAST_SIGMA[1]),
         confidence=numbers.confidence,
         correlation=numbers.correlation,
@@ -176,6 +183,7 @@ def parse_link(
         advantage=numbers.held_out_advantage,
         distance_planes=numbers.distance_planes,
         refusal=pair.failure,
+        islands=islands,
     )
 
 

@@ -72,6 +72,7 @@ class MeasuredPair:
             self.match.moving_z,
             self.fit.failure,
             self._rejected(),
+            tuple(one.scaled((self.binning, self.binning)) for one in self.fit.islands),
         )
 
     def _numbers(self) -> PairNumbers:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mosaicflow.slices.islands import Islands
+
 __all__ = ["DepthLimits", "measure_pair"]
 
 _LONGEST_PX = 2048  # registration images are binned to this, which bounds memory
@@ -131,7 +133,18 @@ class _Job:
         """Put one image of either slice side by side, as the stage places them."""
         y, x = (value / self.image_bin for value in self.offset_yx)
         images = upper.images[rows[0]], lower.images[rows[1]]
-        return SlicePair(*images, upper.valid, lower.valid, (y, x))
+        return SlicePair(*images, upper.valid, lower.valid, (y, x), *self._islands())
+
+    def _islands(self) -> list[Islands | None]:
+        """Give the islands of either slice in pixels of the images."""
+        found = []
+        for one in (self.fixed, self.moving):
+            y, x = (
+                own / fixed / self.image_bin
+                for own, fixed in zip(one.pitch_um[1:], self.fixed.pitch_um[1:], strict=True)
+            )
+            found.append(None if one.islands is None else one.islands.scaled((y, x)))
+        return found
 
 
 def measure_pair(

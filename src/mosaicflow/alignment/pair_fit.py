@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mosaicflow.alignment.island_point import IslandPoint
     from mosaicflow.alignment.transform import Rigid2D
     from mosaicflow.reasons import Refusal
+    from mosaicflow.slices.islands import Islands
 
 __all__ = ["SHARED", "HeldOut", "PairFit", "RegistrationSettings", "SlicePair", "confidence"]
 
@@ -60,6 +62,8 @@ class SlicePair:
         Where there is data.
     offset_yx : tuple of float
         Where the stage puts the moving slice's pixel (0, 0) in the fixed slice [px].
+    fixed_islands, moving_islands : Islands or None
+        Tiles of either slice that no overlap joins [px of the images].
     """
 
     fixed: NDArray[np.float32]
@@ -67,6 +71,8 @@ class SlicePair:
     fixed_valid: NDArray[np.bool_]
     moving_valid: NDArray[np.bool_]
     offset_yx: tuple[float, float]
+    fixed_islands: Islands | None = None
+    moving_islands: Islands | None = None
 
     @property
     def stage_motion(self) -> Motion:
@@ -119,6 +125,8 @@ class PairFit:
         Why the result must not be used; None when it may.
     rejected : PairFit or None
         What was found and must not be used; the other entries then hold the stage's own motion.
+    islands : tuple of IslandPoint
+        Where each island of a slice lies on the other.
     """
 
     transform: Rigid2D
@@ -130,6 +138,7 @@ class PairFit:
     sigma_deg: float
     failure: Refusal | None = None
     rejected: PairFit | None = None
+    islands: tuple[IslandPoint, ...] = ()
 
 
 def confidence(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow.alignment.island_point import IslandPoint
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import FormatError
 from mosaicflow.reasons import Doubt, Refusal
@@ -118,6 +119,8 @@ class PairRecord:
         Why the stage's own motion is given; None when registration found one.
     rejected : RejectedMotion or None
         What it found then.
+    islands : tuple of IslandPoint
+        Where each island of a slice lies on the other [px of the fixed slice's pitch].
     """
 
     fixed_id: int
@@ -130,6 +133,7 @@ class PairRecord:
     moving_z: int = 0
     failure: Refusal | None = None
     rejected: RejectedMotion | None = None
+    islands: tuple[IslandPoint, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the transform file."""
@@ -150,6 +154,7 @@ class PairRecord:
             "reason": "" if self.failure is None else self.failure.sentence,
             **self.numbers.to_json(),
             "rejected": None if self.rejected is None else self.rejected.to_json(),
+            **({"islands": [one.to_json() for one in self.islands]} if self.islands else {}),
         }
 
     @classmethod
@@ -184,8 +189,9 @@ class PairRecord:
                 int(record.get("moving_z") or 0),
                 _failure(record),
                 _rejected(record, where),
+                tuple(IslandPoint.from_json(one) for one in record.get("islands") or ()),
             )
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError, KeyError, AttributeError) as error:
             raise FormatError(f"{where}: a number cannot be read ({error!r:.200})") from error
 
     def with_rejected(self) -> PairRecord:

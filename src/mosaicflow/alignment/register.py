@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.coarse import search
+from mosaicflow.alignment.island_fit import IslandsFit, fit_islands
 from mosaicflow.alignment.levels import (
     COARSEST_PX,
     Level,
@@ -275,7 +276,11 @@ def _in_standard_errors(gains: NDArray[np.float64]) -> float:
 def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> PairFit:
     """Compare the result with the stage's position, inside and outside of what was fitted."""
     level, motion = found.level, found.motion
-    held_out = _hold_out(level, motion, pair.stage_motion, settings.transform == "euler")
+    rotate = settings.transform == "euler"
+    apart = fit_islands(level, motion, pair, rotate=rotate)
+    if apart is not None:
+        motion = apart.motion
+    held_out = _hold_out(level, motion, pair.stage_motion, rotate)
     shape = shape_of(level.fixed)
     scaled, at_stage = motion.scaled(level.factor), pair.stage_motion.scaled(level.factor)
     fixed, moving = (
@@ -287,7 +292,7 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
     transform = _as_transform(pair, motion)
     size = math.hypot(*transform.translation_yx)
     own_px, own_deg = _own_errors(found, held_out)
-    loose = _loose(level, scaled)
+    loose = _loose(level, scaled, apart)
     fit = PairFit(
         transform,
         after,
@@ -295,7 +300,8 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
         confidence(after, size, motion.angle_deg, settings),
         held_out,
         sigma_px=math.hypot(max(own_px, loose[0]), found.floor_px),
-        sigma_deg=math.hypot(max(own_deg, loose[1]), 0.003),
+        sigma_deg=math.hypot(max(own_deg, loose[1]) if apart is None else apart.sigma_deg, 0.003),
+        islands=() if apart is None else apart.points,
     )
     failure = _why_not(fit, settings)
     if failure and _confirms_stage(fit) and tissue_correlation(pair, pair.stage_motion) >= _ALIKE:
@@ -338,8 +344,10 @@ def _own_errors(found: _Descent, held_out: HeldOut) -> tuple[float, float]:
     return px, deg
 
 
-def _loose(level: Level, motion: Motion) -> tuple[float, float]:
-    """Give what tiles that lie loose add to the errors of shift [px] and rotation [deg]."""
+def _loose(level: Level, motion: Motion, apart: IslandsFit | None) -> tuple[float, float]:
+    """Give the errors of shift [px] and rotation [deg] of a slice whose tiles lie loose."""
+    if apart is not None:
+        return apart.loose_px, 0.0
     shape = shape_of(level.fixed)
     there = warp_mask(level.valid[1], motion, level.valid[0])
     moved = warp(level.moving, motion, shape)

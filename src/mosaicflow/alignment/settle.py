@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mosaicflow import names
@@ -19,6 +19,7 @@ from mosaicflow.alignment.links import (
     without_detours,
 )
 from mosaicflow.alignment.metrics import report_alignment
+from mosaicflow.alignment.moves import as_sure_as_islands, island_moves
 from mosaicflow.alignment.poses import GraphSlice
 from mosaicflow.alignment.sections import DepthRules, solve_depths
 from mosaicflow.alignment.solution import (
@@ -86,7 +87,8 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
             "no slice is left to align", remedy="see the failure records and slice_config.csv"
         )
     pitch = canvas_pitch(inputs.slices[census.used[0]], rules.resolution_um, rules.interval_um)
-    links = _graded_links(inputs, rules, pitch[1])
+    counts = {i: one.islands.count for i, one in inputs.slices.items() if one.islands is not None}
+    links = as_sure_as_islands(_graded_links(inputs, rules, pitch[1]), counts)
     by_images = _auto_exclude(census.used, links, rules.exclude, report)
     by_hand = sorted(excluded_slices(inputs.overrides) & set(census.used))
     dropped = by_images | dict.fromkeys(by_hand, Reason.BY_HAND)
@@ -103,6 +105,8 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     faces = solve_depths(used, measured, depths)
     reference = used[len(used) // 2]
     drawn = to_aligned(placed.slices, frames, faces, pitch[0])
+    moves = island_moves({one.slice_id: one.transform for one in drawn}, measured, counts)
+    drawn = [replace(one, island_moves_yx=moves.get(one.slice_id, ())) for one in drawn]
     aligned, canvas = fit_canvas(drawn, frames, reference)
     n_planes = max(
         one.first_plane + canvas_depth(inputs.slices[one.slice_id], pitch[0]) for one in aligned

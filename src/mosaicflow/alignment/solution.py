@@ -176,6 +176,9 @@ class AlignedSlice:
         Why it lies where the stage has it; None where registration placed it.
     unused_links : mapping of str to Doubt
         Its pairs that do not count, such as 3-4, and why.
+    island_moves_yx : tuple of tuple of float
+        Of each island of its tiles: what is drawn where the transform puts pixel `p` is pixel
+        ``p + move`` [px of the slice at the canvas's pitch]; empty where there are none.
     """
 
     slice_id: int
@@ -189,6 +192,7 @@ class AlignedSlice:
     section: Section | None = None
     skip: Skip | None = None
     unused_links: Mapping[str, Doubt] = field(default_factory=dict)
+    island_moves_yx: tuple[YX, ...] = ()
 
     @property
     def first_plane(self) -> int:
@@ -220,6 +224,7 @@ class AlignedSlice:
             **self.transform.to_json(),
             "z_plane": round(self.z_plane, 6),
             "pixel_scale_yx": [round(value, 9) for value in self.scale_yx],
+            "island_moves_yx": [[round(v, 4) for v in move] for move in self.island_moves_yx],
         }
 
     @classmethod
@@ -238,6 +243,9 @@ class AlignedSlice:
                 reasons=tuple(str(reason) for reason in record.get("reasons", ())),
                 skip=_skip_of(record),
                 unused_links=_unused(record),
+                island_moves_yx=tuple(
+                    (finite(y), finite(x)) for y, x in record.get("island_moves_yx", ())
+                ),
                 evidence=dict(record.get("evidence", {})),
             )
         except _UNREADABLE as error:

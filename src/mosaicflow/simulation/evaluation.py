@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,7 +142,8 @@ def evaluate(run: Path, truth: Path, *, output: Path | None = None) -> Evaluatio
     placements = read_placements(files)
     alignment = read_alignment(files)
     frames = _slice_frames(files, known, placements)
-    maps = _slice_maps(known, frames, alignment)
+    drawn = _slice_frames(files, known, _as_drawn(files, known, placements, alignment))
+    maps = _slice_maps(known, drawn, alignment)
     result = Evaluation(
         counts=_counts(files, known, placements, alignment),
         tiles=_tile_errors(known, placements),
@@ -218,6 +219,36 @@ def _slice_frames(
             _, _, translation = _residuals(present[slice_id], placement)
             frames[slice_id] = _specimen_to_slice(files, known, piece, (placement, translation))
     return frames
+
+
+def _as_drawn(
+    files: PublishedFiles,
+    known: Mapping[str, Any],
+    placements: Mapping[int, RunPlacement],
+    alignment: Mapping[str, Any] | None,
+) -> dict[int, RunPlacement]:
+    """Put tiles where the stack draws them: islands of a slice may move against its pose."""
+    result = dict(placements)
+    native_um = np.array(known["native_pitch_um"][1:])
+    canvas_um = _canvas_um(known, alignment)
+    for entry in (alignment or {}).get("slices", ()):
+        moves, slice_id = entry.get("island_moves_yx"), int(entry["slice_id"])
+        if moves and slice_id in placements:
+            one = placements[slice_id]
+            islands = sorted(set(one.island.values()))
+            if len(islands) != len(moves):
+                raise InputError(
+                    f"slice {slice_id}: alignment.json moves {len(moves)} islands of tiles, but "
+                    f"their table has {len(islands)}",
+                    remedy="compare the files of one run",
+                )
+            corners = {}
+            for tile, corner in one.corners_px.items():
+                move = np.array(moves[islands.index(one.island[tile])]) * canvas_um / native_um
+                y, x = np.array(corner) - move
+                corners[tile] = (float(y), float(x))
+            result[slice_id] = replace(one, corners_px=corners)
+    return result
 
 
 def _slice_maps(

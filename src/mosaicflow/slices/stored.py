@@ -16,6 +16,7 @@ from mosaicflow.names import parse_slice_id
 from mosaicflow.slices.face import settle_face
 from mosaicflow.slices.images import bin_mean, filled_depth
 from mosaicflow.slices.intensity import PlaneScale
+from mosaicflow.slices.islands import Islands
 from mosaicflow.slices.surface import Surface
 from mosaicflow.threads import map_threads
 
@@ -59,6 +60,8 @@ class SliceStore:
         What `normalize` did to each plane; None when the values are as recorded.
     block : SliceBlock
         The ``mosaicflow`` block of the store.
+    islands : Islands or None
+        Tiles that no overlap joins; None where overlaps join all.
     """
 
     slice_id: int
@@ -70,6 +73,7 @@ class SliceStore:
     face: Surface | None = None
     scale: PlaneScale | None = None
     block: SliceBlock = field(default_factory=SliceBlock)
+    islands: Islands | None = None
 
     @property
     def usable_planes(self) -> int:
@@ -142,7 +146,15 @@ def open_slice(path: Path) -> SliceStore:
         face=Surface.from_record(block.surface, level.shape[1:]),
         scale=PlaneScale.from_json(block.intensity, level.shape[0], path.name),
         block=block,
+        islands=_islands(block, path.name),
     )
+
+
+def _islands(block: SliceBlock, where: str) -> Islands | None:
+    try:
+        return Islands.from_json(block.islands)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FormatError(f"{where}: its islands cannot be read ({error})") from error
 
 
 # A binned pixel counts where all it is made from does.

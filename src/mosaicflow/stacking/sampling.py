@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,8 @@ from scipy import sparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from mosaicflow.slices.islands import Islands
 
 __all__ = ["LateralMap", "Sampler", "Window", "plane_weights"]
 
@@ -54,11 +56,31 @@ class LateralMap:
         Slice pixel of the canvas's pixel (0, 0).
     shape : tuple of int
         Rows and columns of the slice.
+    islands : Islands or None
+        Tiles of the slice that no overlap joins.
+    moves : ndarray, shape (islands, 2), float64
+        What is added to `slice_yx` in each of them.
     """
 
     matrix: NDArray[np.float64]
     offset: NDArray[np.float64]
     shape: tuple[int, int]
+    islands: Islands | None = None
+    moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1, 2)))
+
+    def places(self, target: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give the slice pixel (y, x) of every pixel of a part of the canvas."""
+        # float64: at 10 000 px float32 resolves only 0.001 px.
+        rows = np.arange(*target.y, dtype=np.float64)[:, None]
+        columns = np.arange(*target.x, dtype=np.float64)[None, :]
+        y, x = (
+            self.matrix[axis, 0] * rows + self.matrix[axis, 1] * columns + self.offset[axis]
+            for axis in (0, 1)
+        )
+        if self.islands is None:
+            return y, x
+        down, right = np.moveaxis(self.moves[self.islands.of(y, x)], -1, 0)
+        return y + down, x + right
 
     def source(self, target: Window) -> Window | None:
         """Return the part of the slice that a part of the canvas needs; None when it is empty."""
@@ -66,8 +88,11 @@ class LateralMap:
             [[y, x] for y in (target.y[0], target.y[1] - 1) for x in (target.x[0], target.x[1] - 1)]
         )
         mapped = ends @ self.matrix.T + self.offset
-        low = np.maximum(np.floor(mapped.min(axis=0)).astype(int), 0)
-        high = np.minimum(np.floor(mapped.max(axis=0)).astype(int) + 2, self.shape)
+        first, last = mapped.min(axis=0), mapped.max(axis=0)
+        first = first + np.minimum(self.moves.min(axis=0), 0)
+        last = last + np.maximum(self.moves.max(axis=0), 0)
+        low = np.maximum(np.floor(first).astype(int), 0)
+        high = np.minimum(np.floor(last).astype(int) + 2, self.shape)
         if (low >= high).any():
             return None
         return Window((int(low[0]), int(high[0])), (int(low[1]), int(high[1])))
@@ -150,13 +175,9 @@ def _fill_corners(
     usable: NDArray[np.float32],
     into: tuple[NDArray[np.float32], NDArray[np.int32]],
 ) -> None:
-    # float64 until the fraction is taken: at 10 000 px float32 resolves only 0.001 px.
-    rows = np.arange(*target.y, dtype=np.float64)[:, None]
-    columns = np.arange(*target.x, dtype=np.float64)[None, :]
     fractions, starts = [], []
-    for axis, begin in enumerate((source.y[0], source.x[0])):
-        place = lateral.matrix[axis, 0] * rows + lateral.matrix[axis, 1] * columns
-        place += lateral.offset[axis] - begin
+    for place, begin in zip(lateral.places(target), (source.y[0], source.x[0]), strict=True):
+        place -= begin
         low = np.floor(place)
         fractions.append((place - low).astype(np.float32).ravel())
         starts.append(low.astype(np.int32).ravel())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.alignment.solution import AlignedSlice, Alignment
+    from mosaicflow.slices.islands import Islands
     from mosaicflow.slices.stored import SliceStore
 
 __all__ = ["SlicePlan", "plan_slices"]
@@ -90,6 +91,21 @@ def plan_slices(stores: Sequence[SliceStore], alignment: Alignment) -> list[Slic
     return sorted(plans, key=lambda plan: (plan.span.first, plan.span.slice_id))
 
 
+def _islands(store: SliceStore, one: AlignedSlice) -> tuple[Islands | None, NDArray[np.float64]]:
+    """Give the islands of a slice that move, and how far [px of the slice]."""
+    moves = np.array(one.island_moves_yx, np.float64).reshape(-1, 2)
+    if not len(moves):
+        return None, np.zeros((1, 2))
+    found = 0 if store.islands is None else store.islands.count
+    if found != len(moves):
+        raise InputError(
+            f"slice {store.slice_id} has {found} islands of tiles, but alignment.json moves "
+            f"{len(moves)}",
+            remedy="solve the alignment again with these slices",
+        )
+    return store.islands, moves / np.array(one.scale_yx)
+
+
 def _plan(store: SliceStore, one: AlignedSlice, alignment: Alignment) -> SlicePlan:
     canvas_um = alignment.pitch_um
     scale = np.array(one.scale_yx)
@@ -112,6 +128,7 @@ def _plan(store: SliceStore, one: AlignedSlice, alignment: Alignment) -> SlicePl
     usable = store.usable_planes * store.pitch_um[0] / canvas_um[0]
     span = DepthSpan(store.slice_id, one.first_plane, depth, max(1, math.floor(usable + 0.5)))
     sunk = one.sunk_planes * canvas_um[0] / store.pitch_um[0]
-    lateral = LateralMap(matrix, offset, (n_y, n_x))
+    islands, moves = _islands(store, one)
+    lateral = LateralMap(matrix, offset, (n_y, n_x), islands, moves)
     thickness = store.pitch_um[0] / canvas_um[0]
     return SlicePlan(store, lateral, span, weights, sunk, thickness)

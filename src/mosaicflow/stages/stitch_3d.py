@@ -112,10 +112,14 @@ def stitch_3d(
     from mosaicflow.mosaic.lattice_shading import BinnedImage, bin_side
     from mosaicflow.mosaic.seams import seam_sums
     from mosaicflow.optics.tile_warp import tile_warp
+    from mosaicflow.slices.islands import find_islands
 
     source = MosaicGrid(grid)
     source.require_tiles()
-    canvas = plan_canvas(_working_positions(positions, source), source.tile_shape[1:])
+    corners, island = _working_positions(positions, source)
+    canvas = plan_canvas(corners, source.tile_shape[1:])
+    drawn = {one.tile: one.corner_px for one in canvas.tiles}
+    islands = find_islands(island, drawn, source.tile_shape[1:])
     tiles = BoundedCache(source.read, _CACHE_BYTES)
     gains = dict.fromkeys(source.tiles, 1.0)
     is_light = not channel_of(source.attrs, grid).part
@@ -123,7 +127,10 @@ def stitch_3d(
         gains = _gains(canvas, tiles, source.tiles, threads)
     warp, n_z = tile_warp(source, distortion, report)
     fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method, warp)
-    changed = dict.fromkeys(LATTICE_KEYS) | {"canvas_origin_px": list(canvas.origin_px)}
+    changed = dict.fromkeys(LATTICE_KEYS) | {
+        "canvas_origin_px": list(canvas.origin_px),
+        "islands": islands.to_json() if islands is not None else None,
+    }
     block = report.block(source.attrs, kind="slice", **changed)
     writer = OmeZarrWriter(output, (n_z, *canvas.shape_yx), attrs=block, **store.writer_options())
     preview = ThinnedImage(canvas.shape_yx)
@@ -231,8 +238,8 @@ def _describe_seams(
 
 def _working_positions(
     positions: Path, source: MosaicGrid
-) -> dict[tuple[int, int], tuple[float, float]]:
-    """Read the positions of the tiles that hold data, scaled to the grid's pitch."""
+) -> tuple[dict[tuple[int, int], tuple[float, float]], dict[tuple[int, int], int]]:
+    """Read the positions of the tiles that hold data, scaled to the grid's pitch; their islands."""
     from mosaicflow.errors import InputError
     from mosaicflow.io.tables import read_csv
 
@@ -242,9 +249,10 @@ def _working_positions(
             (int(row["iy"]), int(row["ix"])): (float(row["row_px"]), float(row["col_px"]))
             for row in rows
         }
+        island = {(int(row["iy"]), int(row["ix"])): int(row.get("island") or 0) for row in rows}
     except ValueError as error:
         raise InputError(
-            f"{positions}: expected numbers in iy, ix, row_px, col_px: {error}"
+            f"{positions}: expected numbers in iy, ix, row_px, col_px, island: {error}"
         ) from error
     if missing := [tile for tile in source.tiles if tile not in found]:
         raise InputError(
@@ -256,4 +264,7 @@ def _working_positions(
         native / (pitch * 1000)
         for native, pitch in zip(source.native_pitch_um[1:], source.pitch_mm[1:], strict=True)
     ]
-    return {tile: (found[tile][0] * scale[0], found[tile][1] * scale[1]) for tile in source.tiles}
+    corners = {
+        tile: (found[tile][0] * scale[0], found[tile][1] * scale[1]) for tile in source.tiles
+    }
+    return corners, island

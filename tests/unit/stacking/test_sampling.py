@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import affine_transform
 
+from mosaicflow.slices.islands import Islands
 from mosaicflow.stacking.sampling import LateralMap, Sampler, Window, plane_weights
 
 
@@ -87,3 +88,17 @@ def test_planes_of_another_pitch_are_averaged_by_thickness(n, pitch):
         mean = float(depths[first : first + len(weights)] @ weights)
         # Half a source plane: all that sampling can be off by; a sliver below the end may miss.
         assert abs(mean - (k + 0.5) * 10.0) <= max(pitch, 10.0) / 2 + 5.0 * (k == n_target - 1)
+
+
+def test_islands_are_drawn_moved_and_all_of_what_they_need_is_read():
+    rng = np.random.default_rng(3)
+    image = rng.random((40, 80)).astype(np.float32)
+    islands = Islands(np.array([[0.0, 0, 40, 40], [0, 40, 40, 80]]), np.array([0, 1]))
+    moves = np.array([(-2.0, 1.0), (3.0, 0.0)])
+    lateral = LateralMap(np.eye(2), np.zeros(2), image.shape, islands, moves)
+    target = Window((8, 20), (8, 72))
+    source = lateral.source(target)
+    sampler = Sampler(lateral, target, source, np.ones(source.shape, bool))
+    found = sampler(image[source.slices]).reshape(12, 64)
+    np.testing.assert_allclose(found[:, :32], image[6:18, 9:41], atol=1e-6)
+    np.testing.assert_allclose(found[:, 32:], image[11:23, 40:72], atol=1e-6)

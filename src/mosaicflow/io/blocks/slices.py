@@ -32,6 +32,8 @@ class SliceBlock:
         Planes from the face down that hold tissue in every column; None: all.
     surface, intensity : mapping or None
         Records of `slices.surface.Surface` and `slices.intensity.PlaneScale`.
+    islands : list or None
+        Record of `slices.islands.Islands`.
     """
 
     slice_id: int | None = None
@@ -41,6 +43,7 @@ class SliceBlock:
     usable_planes: int | None = None
     surface: Mapping[str, Any] | None = None
     intensity: Mapping[str, Any] | None = None
+    islands: list[list[float]] | None = None
 
     @classmethod
     def from_attrs(cls, block: Mapping[str, Any], where: str) -> SliceBlock:
@@ -64,6 +67,7 @@ class SliceBlock:
                 usable_planes=None if usable is None else int(usable),
                 surface=block.get("surface"),
                 intensity=block.get("intensity"),
+                islands=block.get("islands"),
             )
 
         return parsed(where, "slice", parse)
@@ -79,5 +83,6 @@ class SliceBlock:
             "usable_planes": self.usable_planes,
             "surface": self.surface,
             "intensity": self.intensity,
+            "islands": self.islands,
         }
         return {key: value for key, value in own.items() if value is not None}
