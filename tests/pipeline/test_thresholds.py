@@ -54,7 +54,7 @@ FAULTS = {
     "saturated": ("slice_z02_stitch_3d:seam_ratio", "slice 2 is not in it (excluded auto"),
     "blank": ("mosaic_grid_3d_z02:sentence", "slice 2 is not in it (failed"),
     "dark": ("3d_volume:gain_max", "largest brightness factor of a slice (slice 2)"),
-    "noisy": ("3d_volume:gain_min", "smallest brightness factor of a slice"),
+    "noisy": ("3d_volume:gain_min", "smallest brightness factor of a slice (slice 2)"),
     "blurred": (None, "look at slice 2 first"),
     "half_empty": ("z01_z02_transform:correlation", "look at slice 2 first"),
     "frozen": ("z02_tile_positions:sentence", "look at slice 2 first"),

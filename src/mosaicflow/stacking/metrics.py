@@ -47,9 +47,9 @@ def _report_brightness(report: StageReport, drawn: DrawnVolume) -> None:
     if steps.size:
         report.metric("seam_step", math.expm1(float(np.median(steps))))
     gains, levels = drawn.balance.gains, drawn.levels
-    least, most, darkest = float(gains.min()), float(gains.max()), int(gains.argmax())
-    report.metric("gain_min", least)
-    report.metric("gain_max", most, of=f"slice {drawn.plans[darkest].span.slice_id}")
+    for name, place in (("gain_min", gains.argmin()), ("gain_max", gains.argmax())):
+        slice_id = drawn.plans[int(place)].span.slice_id
+        report.metric(name, float(gains[place]), of=f"slice {slice_id}")
     filled = max(int(levels.filled.sum()), 1)
     above, below = (int(counts.sum()) / filled for counts in (levels.above, levels.below))
     # Levels that were changed slice by slice have no white of their own to lose.
