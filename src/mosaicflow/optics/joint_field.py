@@ -60,7 +60,7 @@ _BLOCKS = 8
 # Parts of a tile per axis at which the pairs' rests are averaged: about the spacing of their
 # places, so that a speck of dust fills some. Doubled, most parts hold no place of most pairs.
 _SPOTS = 32
-# True over posterior error, where the field is used: 0.6 to 3 on 22 simulated acquisitions. Of a
+# True over posterior error, where the field is used: 0.5 to 3 on 22 simulated acquisitions. Of a
 # tilt it is more: brightness that bleaches from tile to tile looks like one, and pairs that are
 # taken for independent do not tell the trend. Scores do not see what errs alike everywhere;
 # doubled, weak shading would be refused.
