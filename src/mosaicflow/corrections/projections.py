@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Image", "block_means", "edges", "grey", "known_mean", "reduction"]
+__all__ = ["Image", "edges", "grey", "known_mean", "reduction"]
 
 Image = NDArray[np.float32]
 
@@ -47,28 +47,11 @@ def known_mean(values: NDArray[np.floating], axis: int) -> Image:
     return np.asarray(total / np.maximum(count, 1), np.float32)
 
 
-def block_means(image: Image, step_yx: tuple[int, int]) -> Image:
-    """Average blocks of what is not 0; the last ones are filled up with no data.
-
-    Parameters
-    ----------
-    image : ndarray, shape (y, x)
-        Values; 0 is no data.
-    step_yx : (int, int)
-        Size of a block.
-
-    Returns
-    -------
-    ndarray, shape (ceil(y / step), ceil(x / step)), float32
-    """
-    n_y, n_x = step_yx
-    filled = np.pad(image, ((0, -image.shape[0] % n_y), (0, -image.shape[1] % n_x)))
-    blocks = filled.reshape(filled.shape[0] // n_y, n_y, filled.shape[1] // n_x, n_x)
-    return known_mean(known_mean(blocks, axis=1), axis=2)
-
-
 def grey(image: Image) -> NDArray[np.uint8]:
-    """Spread what is not 0 over 1 to 255; 0 stays 0."""
+    """Spread what is not 0 over 1 to 255; 0 stays 0.
+
+    The page tells no data from dark by that 0; previews (`io.previews`) are for eyes and need not.
+    """
     known = image[image != 0]
     low, high = np.percentile(known, _STRETCH) if known.size else (0.0, 1.0)
     spread = (image - low) / max(float(high - low), 1e-12)

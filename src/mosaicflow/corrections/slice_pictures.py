@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.corrections.projections import block_means, edges, grey, known_mean, reduction
+from mosaicflow.averages import known_means
+from mosaicflow.corrections.projections import edges, grey, known_mean, reduction
 from mosaicflow.errors import InputError
 from mosaicflow.io.previews import save_jpeg
 from mosaicflow.io.slices import SliceVolume
@@ -136,7 +137,7 @@ def _draw(
     def bands(block: Image) -> Image:
         return np.stack(
             [
-                block_means(known_mean(block[start:stop], axis=0), (step, step))
+                known_means(known_mean(block[start:stop], axis=0), (step, step))
                 for start, stop in (seen.above, seen.below)
             ]
         )
@@ -147,7 +148,7 @@ def _draw(
     whole = slice(None)
     for name, axis, region in (("xz", 1, (_band(row), whole)), ("yz", 2, (whole, _band(column)))):
         _save(
-            block_means(known_mean(volume.read(region), axis=axis), (1, step)), folder, label, name
+            known_means(known_mean(volume.read(region), axis=axis), (1, step)), folder, label, name
         )
     return [row, column]
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.corrections.projections import block_means, edges, grey, known_mean, reduction
+from mosaicflow.averages import known_means
+from mosaicflow.corrections.projections import edges, grey, known_mean, reduction
 from mosaicflow.io.grids import MosaicGrid
 from mosaicflow.io.previews import save_jpeg
 from mosaicflow.io.tables import read_csv, read_document
@@ -76,7 +77,7 @@ def _draw(grid: MosaicGrid, folder: Path, label: str) -> list[int]:
         for iy, ix in grid.tiles
     }
     for tile, region in regions.items():
-        whole[region] = block_means(known_mean(grid.read(tile), axis=0), (step, step))
+        whole[region] = known_means(known_mean(grid.read(tile), axis=0), (step, step))
     picture = grey(whole)  # one stretch for all: a seam then shows what it is
     for region in regions.values():
         outlines[region] = edges(picture[region])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaicflow.averages import known_means
 from mosaicflow.io.exports import ExportedLevel, open_export
 from mosaicflow.io.zarr import read_omezarr_info
 from mosaicflow.io.zarr.copying import copy_step
@@ -99,7 +100,7 @@ def _mean_blocks(level: ExportedLevel, factors: tuple[int, int, int]) -> NDArray
                 slice(side.start // f, -(-side.stop // f))
                 for side, f in zip(region, factors, strict=True)
             )
-            values[place] = _means(_known(part), factors)
+            values[place] = known_means(_known(part), factors)
     return values
 
 
@@ -109,15 +110,3 @@ def _known(part: NDArray[Any]) -> NDArray[np.float32]:
         values = part.astype(np.float32, copy=False)
     known: NDArray[np.float32] = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
     return known
-
-
-def _means(part: NDArray[np.float32], factors: tuple[int, int, int]) -> NDArray[np.float32]:
-    if factors == (1, 1, 1):
-        return part
-    whole = np.pad(part, [(0, -n % f) for n, f in zip(part.shape, factors, strict=True)])
-    sides = [side for n, f in zip(whole.shape, factors, strict=True) for side in (n // f, f)]
-    blocks = whole.reshape(sides)
-    known = np.count_nonzero(blocks, axis=(1, 3, 5))
-    total = blocks.sum(axis=(1, 3, 5), dtype=np.float64)
-    means: NDArray[np.float32] = (total / np.maximum(known, 1)).astype(np.float32)
-    return means

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mosaicflow.corrections.package import page_of, read_package, take_table, write_package
-from mosaicflow.corrections.projections import block_means, edges, grey, known_mean, reduction
+from mosaicflow.corrections.projections import edges, grey, known_mean, reduction
 from mosaicflow.errors import InputError
 
 HEADER = "kind,slice_id,iy,ix,dy_px,dx_px,angle_deg,sigma_px,lock,exclude,note\n"
@@ -85,20 +85,6 @@ def test_a_note_cannot_end_the_script_of_the_page(package):
     start = page.index('id="package">') + len('id="package">')
     told = json.loads(page[start : page.index("</script>", start)])
     assert told["overrides"][0]["note"] == "</script><b>"
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 8), st.integers(0, 2**31))
-def test_block_means_keep_what_is_known_and_nothing_else(n_y, n_x, step, seed):
-    rng = np.random.default_rng(seed)
-    image = (rng.random((n_y, n_x)) * (rng.random((n_y, n_x)) > 0.3)).astype(np.float32)
-    means = block_means(image, (step, step))
-    assert means.shape == (-(-n_y // step), -(-n_x // step))
-    for y, x in np.ndindex(means.shape):
-        known = image[y * step : (y + 1) * step, x * step : (x + 1) * step]
-        assert (means[y, x] == 0) == (not known.any())
-        if known.any():
-            assert known[known > 0].min() <= means[y, x] * (1 + 1e-5)
-            assert means[y, x] <= known.max() * (1 + 1e-5)
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
