@@ -17,6 +17,7 @@ from mosaicflow.acquisition.read.galvo import Band, find_band
 from mosaicflow.acquisition.read.reading import sample_bscans
 from mosaicflow.errors import shortage_behind
 from mosaicflow.io.blocks import GalvoBlock
+from mosaicflow.likeness import pearson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -257,10 +258,4 @@ class _Source:
         strips = (sides[0][:, :width], sides[1][:, -width:])
         if not runs_back:
             strips = (sides[0][:, -width:], sides[1][:, :width])
-        return _ncc(*strips)
-
-
-def _ncc(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    a, b = first - first.mean(), second - second.mean()
-    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / scale if scale > 0 else 0.0
+        return pearson(*strips)

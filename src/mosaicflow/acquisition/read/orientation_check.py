@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from mosaicflow.acquisition.orientation import Orientation
 from mosaicflow.acquisition.read.reading import depth_means
 from mosaicflow.errors import FormatError, InputError
+from mosaicflow.likeness import pearson
 from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
@@ -162,9 +163,7 @@ def _overlap_ncc(
         np.moveaxis(orientation.view(image[:, :, None])[0], pair.axis, 0) for image in images_ba
     )
     width = _overlap_px(pair, orientation, len(first))
-    a, b = _detail(first[-width:]), _detail(second[:width])
-    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / scale if scale > 0 else 0.0
+    return pearson(_detail(first[-width:]), _detail(second[:width]))
 
 
 def _overlap_px(pair: _Pair, orientation: Orientation, n_px: int) -> int:
@@ -179,6 +178,5 @@ def _overlap_px(pair: _Pair, orientation: Orientation, n_px: int) -> int:
 
 def _detail(strip: NDArray[np.generic]) -> NDArray[np.float32]:
     image = np.log1p(np.maximum(strip.astype(np.float32), 0))
-    detail = gaussian_filter(image, _FINE_PX) - gaussian_filter(image, _COARSE_PX)
-    centred: NDArray[np.float32] = detail - detail.mean()
-    return centred
+    detail: NDArray[np.float32] = gaussian_filter(image, _FINE_PX)
+    return detail - gaussian_filter(image, _COARSE_PX)
