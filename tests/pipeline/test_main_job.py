@@ -41,9 +41,13 @@ def small(tmp_path_factory):
     return truth, run(truth.raw, folder / "results", truth.params)
 
 
-def test_the_run_recovers_what_was_simulated(small):
+@pytest.fixture(scope="module")
+def errors(small):
     truth, result = small
-    errors = evaluate(result.root, truth.truth)
+    return evaluate(result.root, truth.truth)
+
+
+def test_the_run_recovers_what_was_simulated(errors):
     # Measured: 0.009 and 0.03 px, 0.005 px and 0.003 deg, 0.25 %; three times that is let pass.
     assert errors.tiles.median_px < 0.03
     assert errors.tiles.worst_px < 0.1
@@ -57,9 +61,8 @@ def test_the_run_recovers_what_was_simulated(small):
     assert errors.volume.correlation > 0.9
 
 
-def test_every_tile_and_slice_is_accounted_for(small):
-    truth, result = small
-    counts = evaluate(result.root, truth.truth).counts
+def test_every_tile_and_slice_is_accounted_for(small, errors):
+    result, counts = small[1], errors.counts
     assert counts.tiles_unaccounted == 0
     assert counts.tiles_in == counts.tiles_placed + counts.tiles_listed == 36
     alignment = json.loads((result.root / "tables/alignment.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,3 +135,36 @@ def content():
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
     return read
+
+
+@dataclass(frozen=True)
+class Ended:
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def invoke(monkeypatch, capsys):
+    """Call a command's entry point with arguments; check its exit code.
+
+    In the test's own process: a new one costs a second each.
+    """
+
+    def call(entry, *arguments, code=0):
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            entry()
+        found = Ended(*capsys.readouterr())
+        assert (ended.value.code or 0) == code, found.stderr
+        return found
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def acquisition(tmp_path_factory):
+    """A toy: two slices of four tiles, simulated once for all tests that do not change it."""
+    from mosaicflow.simulation import preset, simulate
+
+    folder = tmp_path_factory.mktemp("toy") / "sim"
+    return simulate(folder, settings=preset("toy", truth_volume=False), threads=2)

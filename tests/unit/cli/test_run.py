@@ -9,7 +9,6 @@ from cyclopts import App
 
 from mosaicflow import __version__
 from mosaicflow.cli.main import _COMMANDS, main
-from mosaicflow.simulation import preset, simulate
 
 
 @pytest.fixture
@@ -92,10 +91,11 @@ def test_completion_knows_the_commands(monkeypatch):
     assert "compare" in script
 
 
-def test_a_dry_run_says_what_would_run_and_writes_nothing(mosaicflow, tmp_path):
-    truth = simulate(tmp_path / "toy", settings=preset("toy", truth_volume=False))
+def test_a_dry_run_says_what_would_run_and_writes_nothing(mosaicflow, acquisition, tmp_path):
     out = tmp_path / "out"
-    printed = mosaicflow("run", truth.raw, "-o", out, "-p", truth.params, "--dry-run").stdout
+    printed = mosaicflow(
+        "run", acquisition.raw, "-o", out, "-p", acquisition.params, "--dry-run"
+    ).stdout
     assert "2 slices in " in printed
     plan, _, disk = printed.partition("disk, by the compression")
     counts = {line.split()[0]: line.split()[1] for line in plan.splitlines()[1:]}
@@ -105,15 +105,14 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(mosaicflow, tmp_path):
     assert not out.exists()
 
 
-def test_a_quiet_run_prints_only_its_record(mosaicflow, tmp_path):
-    truth = simulate(tmp_path / "toy", settings=preset("toy", truth_volume=False))
+def test_a_quiet_run_prints_only_its_record(mosaicflow, acquisition, tmp_path):
     out = tmp_path / "out"
-    options = ("-p", truth.params, "--json", "--threads", "2")
-    ended = mosaicflow("run", truth.raw, "-o", out, "--quiet", *options)
+    options = ("-p", acquisition.params, "--json", "--threads", "2")
+    ended = mosaicflow("run", acquisition.raw, "-o", out, "--quiet", *options)
     assert json.loads(ended.stdout)["slices"]["placed"] == 2
     assert "stitch_3d z00" not in ended.stderr
     assert "tasks" not in ended.stderr
-    again = mosaicflow("run", truth.raw, "-o", out, *options)
+    again = mosaicflow("run", acquisition.raw, "-o", out, *options)
     lines = [line for line in again.stderr.splitlines() if line.startswith("{")]
     events = [json.loads(line) for line in lines]
     assert {one["state"] for one in events if one["event"] == "task"} <= {"kept", "absent"}

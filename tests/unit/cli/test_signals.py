@@ -8,8 +8,6 @@ import time
 
 import pytest
 
-from mosaicflow.simulation import preset, simulate
-
 RECORDS = 25  # of a finished toy run
 NOISE = ("Traceback", "resource_tracker", "Exception ignored", "KeyboardInterrupt", "Fatal")
 SAID = {
@@ -25,12 +23,6 @@ def hearing():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-@pytest.fixture(scope="module")
-def acquisition(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy") / "sim"
-    return simulate(folder, settings=preset("toy", truth_volume=False), threads=2)
 
 
 def start(acquisition, root):

@@ -7,15 +7,7 @@ import sys
 
 import pytest
 
-from mosaicflow.simulation import preset, simulate
-
 COMMAND = [sys.executable, "-m", "mosaicflow.cli.main"]
-
-
-@pytest.fixture(scope="module")
-def acquisition(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy") / "sim"
-    return simulate(folder, settings=preset("toy", truth_volume=False), threads=2)
 
 
 def shell(words, around="", **options):

@@ -1,4 +1,4 @@
-"""A tiny acquisition, and one finished run of it that tests may copy."""
+"""One finished run of the toy acquisition, that tests may copy."""
 
 import shutil
 
@@ -6,14 +6,6 @@ import pytest
 
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.run import run_pipeline
-from mosaicflow.simulation import preset, simulate
-
-
-@pytest.fixture(scope="session")
-def acquisition(tmp_path_factory):
-    """Two slices of four tiles."""
-    folder = tmp_path_factory.mktemp("toy") / "sim"
-    return simulate(folder, settings=preset("toy", truth_volume=False), threads=2)
 
 
 @pytest.fixture(scope="session")

@@ -33,10 +33,17 @@ def once(monkeypatch, owner, name, number):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_disk_without_locks_is_worked_on_with_a_warning(
-    acquisition, run_copy, monkeypatch, capsys, number
-):
+def test_what_a_disk_without_locks_answers_is_no_failure(tmp_path, monkeypatch, number):
     left = once(monkeypatch, fcntl, "flock", number)
+    with (tmp_path / "lock").open("w") as lock:
+        assert not disk.lock_file(lock, wait=False)
+    assert not left
+
+
+def test_a_disk_without_locks_is_worked_on_with_a_warning(
+    acquisition, run_copy, monkeypatch, capsys
+):
+    left = once(monkeypatch, fcntl, "flock", errno.ENOLCK)
     parameters = Parameters.read(acquisition.params, {})
     result = run_pipeline(acquisition.raw, run_copy, parameters, 2)
     assert not left

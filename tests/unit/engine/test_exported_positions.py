@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from tests.positions import corners_of
 
+from mosaicflow.cli.main import main
 from mosaicflow.errors import InputError
 from mosaicflow.formats.placements import parse_bdv_xml
 from mosaicflow.io.tables import read_csv
@@ -108,36 +107,33 @@ def test_positions_follow_the_volume_and_not_the_table_of_the_alignment(finished
     assert plain["tiles"][0][0].pitch_um == usual["tiles"][0][0].pitch_um
 
 
-def command(volume, folder, *options):
-    words = [sys.executable, "-m", "mosaicflow.cli.main", "export", volume, folder]
-    return subprocess.run(
-        [str(word) for word in (*words, "--formats", "placements", *options)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def command(invoke):
+    def call(volume, folder, *options, code=0):
+        words = ("export", volume, folder, "--formats", "placements", *options)
+        return invoke(main, *words, code=code).stderr
+
+    return call
 
 
-def test_the_command_finds_the_rest_of_the_run_beside_the_volume(finished_run, tmp_path):
+def test_the_command_finds_the_rest_of_the_run_beside_the_volume(finished_run, tmp_path, command):
     volume = finished_run / "3d_volume.ome.zarr"
     exported(volume, inputs_of(finished_run), tmp_path / "stage")
-    done = command(volume, tmp_path / "command")
-    assert done.returncode == 0, done.stderr
+    command(volume, tmp_path / "command")
     made = sorted(path.name for path in (tmp_path / "command").iterdir())
     assert made == [name.replace("out", "3d_volume") for name in NAMES]
     for name in made:
         own, other = (tmp_path / folder / name for folder in ("command", "stage"))
         assert own.read_bytes() == other.read_bytes()
-    again = command(volume, tmp_path / "command")
-    assert again.returncode == 1
-    assert "exists" in again.stderr
-    assert command(volume, tmp_path / "command", "--overwrite").returncode == 0
+    assert "exists" in command(volume, tmp_path / "command", code=1)
+    command(volume, tmp_path / "command", "--overwrite")
 
 
-def test_a_volume_away_from_its_run_says_what_is_missing(finished_run, tmp_path):
+def test_a_volume_away_from_its_run_says_what_is_missing(finished_run, tmp_path, command):
     shutil.copytree(finished_run / "3d_volume.ome.zarr", tmp_path / "v.ome.zarr")
-    done = command(tmp_path / "v.ome.zarr", tmp_path / "out")
-    assert done.returncode == 1
-    assert "slice 0 (slice_z.._normalize.ome.zarr) is not there" in done.stderr
-    assert "in the output folder of its run" in done.stderr
+    said = command(tmp_path / "v.ome.zarr", tmp_path / "out", code=1)
+    assert "slice 0 (slice_z.._normalize.ome.zarr) is not there" in said
+    assert "in the output folder of its run" in said
     assert not list((tmp_path / "out").glob("*"))
     inputs = inputs_of(finished_run)
     with pytest.raises(InputError, match=r"slice 1 \(z\.\._tile_positions\.csv\)"):

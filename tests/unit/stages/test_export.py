@@ -15,6 +15,7 @@ import trimesh
 import zarr
 from PIL import Image
 
+from mosaicflow.cli.main import main
 from mosaicflow.errors import FormatError, InputError, ParameterError
 from mosaicflow.formats import (
     open_file,
@@ -505,16 +506,15 @@ def test_a_volume_of_nothing_has_no_surface_and_says_so(tmp_path):
     assert len(open_session(tmp_path / "a.pickle")["surface"].vertices) == 0
 
 
-def test_the_command_writes_the_same_and_leaves_existing_files_alone(volume, exported, tmp_path):
-    command = [sys.executable, "-m", "mosaicflow.cli.main", "export", str(volume), str(tmp_path)]
-    options = ["--formats", "mrc", "mesh"]
-    subprocess.run([*command, *options], check=True)
+def test_the_command_writes_the_same_and_leaves_existing_files_alone(
+    volume, exported, tmp_path, invoke
+):
+    words = ("export", volume, tmp_path, "--formats", "mrc", "mesh")
+    invoke(main, *words)
     for name in ("mouse7.mrc", "mouse7_surface.stl"):
         assert (tmp_path / name).read_bytes() == (exported / name).read_bytes()
-    again = subprocess.run([*command, *options], capture_output=True, text=True)
-    assert again.returncode == 1
-    assert "mouse7.mrc: exists" in again.stderr
-    subprocess.run([*command, *options, "--overwrite"], check=True)
+    assert "mouse7.mrc: exists" in invoke(main, *words, code=1).stderr
+    invoke(main, *words, "--overwrite")
 
 
 MEASURE = """
