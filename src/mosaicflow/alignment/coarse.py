@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft, ndimage
 
+from mosaicflow.alignment.transform import rotation
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -98,8 +100,7 @@ def _turn(
     margin: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Resample an image onto the fixed frame plus a margin, turned about the point `at`."""
-    cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
-    matrix = np.array([[cos, -sin], [sin, cos]])
+    matrix = rotation(math.radians(angle_deg))
     offset = at - matrix @ (center + margin)
     shape = tuple(round(2 * c) + 1 + 2 * margin for c in center)
     turned = ndimage.affine_transform(image, matrix, offset, shape, order=1)

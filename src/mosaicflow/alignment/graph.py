@@ -18,6 +18,7 @@ from scipy.sparse.linalg import splu
 from mosaicflow.alignment.given import home_of, ties_of
 from mosaicflow.alignment.poses import Pose
 from mosaicflow.alignment.rows import Rows, lever, solve_step
+from mosaicflow.alignment.transform import rotation
 from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
@@ -360,8 +361,7 @@ class _Problem:
         """Move the whole so that the home slice lies where it belongs."""
         home = state[3 * self.reference : 3 * self.reference + 3]
         back = math.radians(self.home.angle_deg) - home[2]
-        cos, sin = math.cos(back), math.sin(back)
-        turn = np.array([[cos, -sin], [sin, cos]])
+        turn = rotation(back)
         target = np.array(self.home.at_yx)
         poses = {}
         for k, one in enumerate(self.slices):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from mosaicflow.alignment.transform import rotation
 from mosaicflow.slices.images import correlation, used_span
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def warp(image: NDArray[np.float32], motion: Motion, shape: tuple[int, int]) -> 
     -------
     ndarray, `shape`, float32
     """
-    matrix = _matrix(math.radians(motion.angle_deg))
+    matrix = rotation(math.radians(motion.angle_deg))
     center = (np.array(shape) - 1) / 2
     offset = np.array(motion.at_yx) - matrix @ center
     result: NDArray[np.float32] = ndimage.affine_transform(
@@ -169,10 +170,6 @@ def refine(
     )
 
 
-def _matrix(angle: float) -> NDArray[np.float64]:
-    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-
-
 def _jacobian(fixed: NDArray[np.float32], rotate: bool) -> NDArray[np.float32]:
     """Differentiate the fixed image by shift y, shift x [1/px] and angle [1/rad]."""
     d_y, d_x = np.gradient(fixed)
@@ -202,7 +199,7 @@ def _residual(
 def _compose(motion: Motion, step: NDArray[np.float64]) -> Motion:
     """Apply a motion after the inverse of a step of the fixed image."""
     angle = math.radians(motion.angle_deg) - step[2]
-    shift = _matrix(angle) @ step[:2]
+    shift = rotation(angle) @ step[:2]
     at = (motion.at_yx[0] - float(shift[0]), motion.at_yx[1] - float(shift[1]))
     return Motion(math.degrees(angle), at)
 

@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Rigid2D", "finite", "parse_tfm", "positive", "to_tfm"]
+__all__ = ["Rigid2D", "finite", "parse_tfm", "positive", "rotation", "to_tfm"]
 
 YX = tuple[float, float]
+
+
+def rotation(angle: float) -> NDArray[np.float64]:
+    """Return ``[[cos, -sin], [sin, cos]]`` of an angle [rad] from +y towards +x, for (y, x)."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,7 @@ class Rigid2D:
     @property
     def matrix(self) -> NDArray[np.float64]:
         """Rotation matrix, shape (2, 2), acting on (y, x)."""
-        angle = math.radians(self.angle_deg)
-        cos, sin = math.cos(angle), math.sin(angle)
-        rotation: NDArray[np.float64] = np.array([[cos, -sin], [sin, cos]])
-        return rotation
+        return rotation(math.radians(self.angle_deg))
 
     @property
     def offset(self) -> NDArray[np.float64]:

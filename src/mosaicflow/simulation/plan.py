@@ -164,7 +164,10 @@ class AcquisitionPlan:
 
 
 def rotation(angle_deg: float) -> F64:
-    """Return ``[[cos, -sin], [sin, cos]]``, acting on (y, x)."""
+    """Return ``[[cos, -sin], [sin, cos]]``, acting on (y, x).
+
+    On purpose not that of the alignment: the truth must not share its mistakes.
+    """
     angle = math.radians(angle_deg)
     return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
