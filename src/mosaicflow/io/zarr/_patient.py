@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from zarr.abc.store import ByteRequest
-    from zarr.core.buffer import Buffer, BufferPrototype
+
+    from mosaicflow.io.zarr._compat import Buffer, BufferPrototype
 
 __all__ = ["NamedStore", "PatientStore"]
 

@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING
 
 import zarrs
-from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.storage import LocalStore
 from zarrs.pipeline import (
     UnsupportedMetadataError,
@@ -15,14 +14,16 @@ from zarrs.pipeline import (
     get_codec_pipeline_impl,
 )
 
+from mosaicflow.io.zarr._compat import BatchedCodecPipeline
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
     from zarr.abc.codec import CodecPipeline
     from zarr.abc.store import Store
-    from zarr.core.buffer import NDBuffer
-    from zarr.core.metadata import ArrayMetadata
+
+    from mosaicflow.io.zarr._compat import ArrayMetadata, NDBuffer
 
 __all__ = ["StorePipeline"]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
-from zarr.core.buffer import default_buffer_prototype
 
 from mosaicflow.errors import StoreError
+from mosaicflow.io.zarr._compat import default_buffer_prototype, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
     from zarr.abc.store import ByteRequest
-    from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
+
+    from mosaicflow.io.zarr._compat import ArrayV2Metadata, ArrayV3Metadata
 
     Unpack = Callable[[bytes], Any]
     Steps = tuple[np.dtype[Any], tuple[Unpack, ...]]
@@ -69,8 +70,6 @@ class DirectReader:
         StoreError
             The chunk, or the index of its shard, is damaged.
         """
-        from zarr.core.sync import sync
-
         # One trip to the thread of the network for the index of a shard and the chunk in it.
         content = sync(self._content(index))
         if content is None:

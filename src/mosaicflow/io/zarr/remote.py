@@ -141,7 +141,7 @@ def check_ranges(url: str, member: str, patience_s: float | None = None) -> None
 
 
 def _close_sessions() -> None:
-    from zarr.core.sync import loop
+    from mosaicflow.io.zarr._compat import loop
 
     for filesystem in _OPENED.values():
         session = getattr(filesystem, "_session", None) or getattr(filesystem, "_s3", None)
