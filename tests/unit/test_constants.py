@@ -27,8 +27,10 @@ def constants(text):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and numbers(node.value):
             name = getattr(targets[0], "id", "")
-            # A ratio of two units has its whole meaning in its name.
-            if re.fullmatch(r"_?[A-Z][A-Z0-9_]*", name) and not re.search("_(PER|IN)_", name):
+            # A ratio of two units and a multiple of bytes have their whole meaning in their names.
+            if re.fullmatch(r"_?[A-Z][A-Z0-9_]*", name) and not re.search(
+                "_(PER|IN)_|^_[KMG]IB$", name
+            ):
                 yield node.lineno - 1, node.end_lineno, name
 
 

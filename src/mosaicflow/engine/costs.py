@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["COSTS", "Amounts", "Cost"]
 
 _MIB = 2**20
-_VOXEL_BYTES = 4
+_VOXEL_BYTES = 4  # float32
 # Lateral side of the blocks that slices are worked on in [px].
 _BLOCK_PX = 256
 # Stages that work tile by tile; the others do block by block.

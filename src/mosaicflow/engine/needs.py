@@ -45,7 +45,7 @@ DECISIVE = (
     "slicing_interval_mm",
 )
 _MIB = 2**20
-_VOXEL_BYTES = 4
+_VOXEL_BYTES = 4  # float32
 # What a prediction may be off by before a run is refused, and what a scheduler is asked for beyond
 # it [factor]: memory came within 1.5 of what five acquisitions took. Doubled, machines half too
 # small would not be noticed, and clusters would be asked for twice too much.
