@@ -178,5 +178,6 @@ def _overlap_px(pair: _Pair, orientation: Orientation, n_px: int) -> int:
 
 def _detail(strip: NDArray[np.generic]) -> NDArray[np.float32]:
     image = np.log1p(np.maximum(strip.astype(np.float32), 0))
-    detail: NDArray[np.float32] = gaussian_filter(image, _FINE_PX)
-    return detail - gaussian_filter(image, _COARSE_PX)
+    fine, coarse = (gaussian_filter(image, size) for size in (_FINE_PX, _COARSE_PX))
+    detail: NDArray[np.float32] = fine - coarse
+    return detail
