@@ -21,7 +21,6 @@ def put_results(words: Sequence[str]) -> None:
     words : sequence of str
         The address, and the files; the record of the run is sent when all others are there.
     """
-    from mosaicflow.engine.layout import RunFolder
     from mosaicflow.io.upload import ADDRESS_SUFFIX, put_all
     from mosaicflow.names import RECORD
 
@@ -30,4 +29,15 @@ def put_results(words: Sequence[str]) -> None:
     address, *given = words
     files = [Path(word) for word in given if not word.endswith(ADDRESS_SUFFIX)]
     files.sort(key=lambda path: (path.name == RECORD.of(), path.name))
-    put_all([(path, RunFolder.place(path.name)) for path in files], address.rstrip("/"))
+    put_all([(path, _place(path.name)) for path in files], address.rstrip("/"))
+
+
+def _place(name: str) -> str:
+    """Name a place as a run does; what only the workflow's engine writes is about the run."""
+    from mosaicflow.engine.layout import RunFolder
+    from mosaicflow.names import RECORD
+
+    try:
+        return RunFolder.place(name)
+    except ValueError:
+        return f"{RECORD.folder}/{name}"
