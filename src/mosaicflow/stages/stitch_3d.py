@@ -108,18 +108,14 @@ def stitch_3d(
     from mosaicflow.io.previews import ThinnedImage
     from mosaicflow.io.slices import write_columns
     from mosaicflow.io.zarr import OmeZarrWriter
-    from mosaicflow.mosaic.fusion import TileFuser, plan_canvas
+    from mosaicflow.mosaic.fusion import TileFuser
     from mosaicflow.mosaic.lattice_shading import BinnedImage, bin_side
     from mosaicflow.mosaic.seams import seam_sums
     from mosaicflow.optics.tile_warp import tile_warp
-    from mosaicflow.slices.islands import find_islands
 
     source = MosaicGrid(grid)
     source.require_tiles()
-    corners, island = _working_positions(positions, source)
-    canvas = plan_canvas(corners, source.tile_shape[1:])
-    drawn = {one.tile: one.corner_px for one in canvas.tiles}
-    islands = find_islands(island, drawn, source.tile_shape[1:])
+    canvas, islands = _lay_out(positions, source)
     tiles = BoundedCache(source.read, _CACHE_BYTES)
     gains = dict.fromkeys(source.tiles, 1.0)
     is_light = not channel_of(source.attrs, grid).part
@@ -129,7 +125,7 @@ def stitch_3d(
     fuser = TileFuser(canvas, tiles.__getitem__, gains, stitch_blending_method, warp)
     changed = dict.fromkeys(LATTICE_KEYS) | {
         "canvas_origin_px": list(canvas.origin_px),
-        "islands": islands.to_json() if islands is not None else None,
+        "islands": islands,
     }
     block = report.block(source.attrs, kind="slice", **changed)
     writer = OmeZarrWriter(output, (n_z, *canvas.shape_yx), attrs=block, **store.writer_options())
@@ -234,6 +230,18 @@ def _describe_seams(
 ) -> None:
     seam, rest = border / max(n_border, 1), every / max(n_every, 1)
     report.metric("seam_ratio", seam / rest if rest else None)
+
+
+def _lay_out(positions: Path, source: MosaicGrid) -> tuple[Canvas, list[list[float]] | None]:
+    """Give the frame of the slice, and which tiles overlaps join where they do not join all."""
+    from mosaicflow.mosaic.fusion import plan_canvas
+    from mosaicflow.slices.islands import find_islands
+
+    corners, island = _working_positions(positions, source)
+    canvas = plan_canvas(corners, source.tile_shape[1:])
+    drawn = {one.tile: one.corner_px for one in canvas.tiles}
+    islands = find_islands(island, drawn, source.tile_shape[1:])
+    return canvas, None if islands is None else islands.to_json()
 
 
 def _working_positions(
