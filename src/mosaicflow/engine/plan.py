@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow import names
@@ -383,12 +384,10 @@ class _Planner:
 
     def pairs(self, ids: Sequence[str]) -> list[tuple[str, str]]:
         span = self.parameters.engine("graph_span")
-        numbers = [parse_slice_id(z) for z in ids]
         return [
-            (ids[i], ids[j])
-            for i, first in enumerate(numbers)
-            for j, second in enumerate(numbers)
-            if 0 < second - first <= span
+            (first, second)
+            for first, second in combinations(ids, 2)
+            if parse_slice_id(second) - parse_slice_id(first) <= span
         ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 Tile = tuple[int, int]
 
-__all__ = ["Link", "LinkOption", "Tile"]
+__all__ = ["Link", "LinkOption", "Linking", "Tile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +78,26 @@ class LinkOption:
     height: float
     ncc: float
     ratio: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Linking:
+    """What the overlaps of a slice have told.
+
+    Parameters
+    ----------
+    links : tuple of Link
+        Shifts that chance does not explain.
+    limit_px : float
+        How far a step of the stage was believed to miss, per axis, learnt from sure links.
+    n_sure : int
+        Links that needed no other to be believed.
+    n_far : int
+        Pairs found by the search of whole tiles only: the stage was off by more than a search
+        round it looks.
+    """
+
+    links: tuple[Link, ...]
+    limit_px: float
+    n_sure: int
+    n_far: int

@@ -10,7 +10,7 @@ import numpy as np
 
 from mosaicflow.mosaic.chance import Chance, passing_by_chance
 from mosaicflow.mosaic.lattice import neighbours
-from mosaicflow.mosaic.link import Link, LinkOption
+from mosaicflow.mosaic.link import Link, Linking, LinkOption
 from mosaicflow.mosaic.loops import believable, choose_by_loops
 from mosaicflow.mosaic.pair_shift import find_candidates, search
 from mosaicflow.mosaic.refining import LinkRefiner
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Image = NDArray[np.float32]
     Position = tuple[float, float]
 
-__all__ = ["Linking", "TileLinker", "search_bins"]
+__all__ = ["TileLinker", "search_bins"]
 
 # Share of a tile that the first search looks beyond the expected shift. Doubled, chance reaches
 # higher and each search takes twice the time; tiles further off are found by the search of whole
@@ -81,29 +81,6 @@ def search_bins(tile_yx: tuple[int, int]) -> tuple[int, ...]:
     while longest / bins[-1] > _WHOLE_PX or len(bins) < 3:
         bins.append(2 * bins[-1])
     return tuple(bins)
-
-
-@dataclass(frozen=True, slots=True)
-class Linking:
-    """What the overlaps of a slice have told.
-
-    Parameters
-    ----------
-    links : tuple of Link
-        Shifts that chance does not explain.
-    limit_px : float
-        How far a step of the stage was believed to miss, per axis, learnt from sure links.
-    n_sure : int
-        Links that needed no other to be believed.
-    n_far : int
-        Pairs found by the search of whole tiles only: the stage was off by more than a search
-        round it looks.
-    """
-
-    links: tuple[Link, ...]
-    limit_px: float
-    n_sure: int
-    n_far: int
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from mosaicflow.mosaic.resampling import resample_tile
 from mosaicflow.mosaic.tile_basis import FieldBasis
 from mosaicflow.optics.background import background_image, contrast_residual, signal_only
 from mosaicflow.optics.illumination import OverlapEvidence, unit_mean
-from mosaicflow.optics.joint_field import estimate_field, tile_population
+from mosaicflow.optics.joint_field import estimate_field
+from mosaicflow.optics.population import tile_population
 from mosaicflow.optics.shading import Shading
 
 if TYPE_CHECKING:

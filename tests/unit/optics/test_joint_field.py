@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from mosaicflow.mosaic.tile_basis import FieldBasis
 from mosaicflow.optics.illumination import OverlapPair
 from mosaicflow.optics.illumination_choice import choose_depth_change, choose_flat_field
-from mosaicflow.optics.joint_field import tile_population
+from mosaicflow.optics.population import tile_population
 
 SIDE, STEP = 48, 38
 Y, X = (axis / (SIDE - 1) * 2 - 1 for axis in np.indices((SIDE, SIDE)))
