@@ -33,7 +33,7 @@ class Toy {
             (tables + named + listed.collect { name -> "${name}.crc32c.json" }).collect { name -> "tables/${name}" } +
             measured.collect { name -> "metrics/${name}.metrics.json" } +
             (['layout', 'tile_positions', 'tile_distortion', '3d_volume'] + slices.collectMany { z -> ["slice_${z}_stitch_3d", "slice_${z}_normalize"] }).collect { name -> "previews/${name}.png" } +
-            ['main.nf', 'run.json', 'stores.csv', 'versions.tsv'].collect { name -> "pipeline_info/${name}" }
+            ['main.nf', 'resources.json', 'run.json', 'stores.csv', 'versions.tsv'].collect { name -> "pipeline_info/${name}" }
         return found.collect { name -> name.toString() }.sort()
     }
 
