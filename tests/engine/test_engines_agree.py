@@ -228,6 +228,7 @@ def test_a_lost_file_repeats_what_depends_on_it(acquisition, request):
     repeated = {f"{name} (z00)" for name in PER_SLICE} | {f"{name} (z01)" for name in after}
     assert tasks["COMPLETED"] == repeated | {
         "INSPECT_ACQUISITION",
+        "PREDICT_RESOURCES",
         "POOL_TILE_POSITIONS",
         "REGISTER_PAIRWISE (z00-z01)",
         "SOLVE_ALIGNMENT",
