@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaicflow.engine.disk import clear_scratch, lock_file, say
+from mosaicflow.engine.disk import clear_scratch, lock_file, open_lock, say
 from mosaicflow.engine.layout import PUBLISHED, RunFolder
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError
 
@@ -67,7 +67,7 @@ def locked(folder: RunFolder) -> Iterator[None]:
     folder.refuse_links()
     try:
         folder.finished.mkdir(parents=True, exist_ok=True)
-        lock = (folder.private / "lock").open("w")
+        lock = open_lock(folder.private / "lock")
     except OSError as error:
         raise InputError(
             f"{folder.root}: cannot be written ({error.strerror})",

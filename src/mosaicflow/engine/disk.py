@@ -16,10 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["clear_scratch", "in_one_line", "lock_file", "remove_tree", "say"]
+__all__ = ["clear_scratch", "in_one_line", "lock_file", "open_lock", "remove_tree", "say"]
 
 # Old NFS and Lustre without flock.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+def open_lock(path: Path) -> IO[str]:
+    """Open a file to lock; a pipe in its place, which would be waited for, raises OSError."""
+
+    def at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK, 0o666)
+
+    return open(path, "w", opener=at_once)  # for the caller to close
 
 
 def lock_file(file: IO[str], *, wait: bool) -> bool:

@@ -251,7 +251,7 @@ def _read_file(path: Path | None) -> dict[str, Any]:
         raise ParameterError(f"{path}: {found}, expected a YAML file with parameters")
     try:
         text = path.read_text(encoding="utf-8")
-        _check_depth(path, text)
+        _check_size(path, text)
         loaded, node = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:  # or thousands of digits
         raise ParameterError(f"{path}: cannot be read as YAML ({error})") from error
@@ -267,20 +267,25 @@ def _read_file(path: Path | None) -> dict[str, Any]:
     return {str(name): value for name, value in loaded.items()}
 
 
-def _check_depth(path: Path, text: str) -> None:
-    """Refuse what is nested so deep that reading it would never end."""
+def _check_size(path: Path, text: str) -> None:
+    """Refuse what is nested so deep, or refers to itself so often, that it would never end."""
     import yaml
 
-    depth = 0
+    depth, aliases = 0, 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _MOST_DEPTH:
             raise ParameterError(f"{path}: values nested {depth} deep, expected name: value")
+        aliases += isinstance(event, yaml.AliasEvent)
+        if aliases > _MOST_ALIASES:
+            raise ParameterError(f"{path}: repeats values by more than {_MOST_ALIASES} aliases (*)")
 
 
 # A list of numbers is two deep; PyYAML is slow, and recurses, with depth.
 _MOST_DEPTH = 20
+# Ten aliases of aliases repeat a value 40 times at most (3 * 3 * 4 and so on), 90 a billion times.
+_MOST_ALIASES = 10
 
 
 # Options of `mosaicflow run` that are no parameters: for suggestions.

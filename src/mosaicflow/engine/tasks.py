@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.changes import Change, Extent, changes, extent, keep_edit, list_of
-from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, remove_tree
+from mosaicflow.engine.disk import clear_scratch, in_one_line, lock_file, open_lock, remove_tree
 from mosaicflow.engine.layout import LEDGER, RunFolder, is_kept
 from mosaicflow.engine.raw import raw_changes
 from mosaicflow.engine.task import Outcome, Task
 from mosaicflow.errors import ParameterError
 from mosaicflow.io.checksums import DamageError, checksum
 from mosaicflow.io.disk import sync
-from mosaicflow.io.tables import SCHEMA, write_document
+from mosaicflow.io.tables import SCHEMA, file_content, write_document
 from mosaicflow.io.upload import ADDRESS_SUFFIX
 from mosaicflow.stages._table import STAGES, run_stage
 
@@ -214,7 +214,7 @@ def _read_state(state_file: Path, folder: RunFolder) -> dict[str, Any]:
     name that no run publishes counts as absent.
     """
     try:
-        state = json.loads(state_file.read_text(encoding="utf-8"))
+        state = json.loads(file_content(state_file))
     except (OSError, ValueError, RecursionError):
         state = {}
     if isinstance(state, dict) and state.get("schema", SCHEMA) != SCHEMA:
@@ -309,7 +309,7 @@ def _remove(path: Path, folder: RunFolder) -> None:
 @contextmanager
 def _only_one(folder: RunFolder) -> Iterator[None]:
     """Let one worker at a time look at the failure records."""
-    with (folder.private / "records.lock").open("w") as lock:
+    with open_lock(folder.private / "records.lock") as lock:
         lock_file(lock, wait=True)
         yield
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow.errors import FormatError
 from mosaicflow.report.pictures import Picture, encoded, pitch_of
 
 if TYPE_CHECKING:
@@ -70,17 +71,24 @@ def neighbour_overlays(files: RunFiles, alignment: Mapping[str, Any]) -> tuple[O
         for one in alignment["slices"]
         if one["slice_id"] in pictures and one["evidence"].get("moved_from_stage_px") is not None
     ]
-    return tuple(
-        Overlay(
-            first["slice_id"],
-            second["slice_id"],
-            *(
-                _drawn([(pictures[one["slice_id"]], one) for one in (first, second)], alignment, to)
-                for to in ("stage", "placed")
-            ),
-        )
-        for first, second in pairwise(sorted(known, key=lambda one: one["slice_id"]))
-    )
+    pairs = pairwise(sorted(known, key=lambda one: one["slice_id"]))
+    try:
+        return tuple(_overlay(pair, pictures, alignment) for pair in pairs)
+    except (ArithmeticError, ValueError) as error:  # also of a matrix that cannot be inverted
+        raise FormatError(
+            f"{names.ALIGNMENT.of()}: its numbers are no places of slices ({error})",
+            remedy="run solve_alignment again",
+        ) from error
+
+
+def _overlay(
+    pair: tuple[Mapping[str, Any], Mapping[str, Any]],
+    pictures: Mapping[int, Path],
+    alignment: Mapping[str, Any],
+) -> Overlay:
+    placed = [(pictures[one["slice_id"]], one) for one in pair]
+    drawn = (_drawn(placed, alignment, to) for to in ("stage", "placed"))
+    return Overlay(pair[0]["slice_id"], pair[1]["slice_id"], *drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,8 @@ def canvas_from_slice(one: Mapping[str, Any], to: str = "placed") -> NDArray[np.
     moved = (0.0, 0.0) if to == "placed" else one["evidence"]["moved_from_stage_px"]
     y, x = (float(t) - float(m) for t, m in zip(one["translation_yx"], moved, strict=True))
     centre_y, centre_x = map(float, one["center_yx"])
+    if not all(map(math.isfinite, (angle, y, x, centre_y, centre_x))):
+        raise ValueError(f"slice {one['slice_id']} lies nowhere")
     cos, sin = math.cos(angle), math.sin(angle)  # angles run from +y towards +x
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     back = np.array([[1, 0, -centre_y], [0, 1, -centre_x], [0, 0, 1]])

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -280,3 +281,16 @@ def test_a_number_may_stand_where_a_word_may():
 def test_a_subject_name_is_a_file_name_that_no_other_output_has(name):
     with pytest.raises(ParameterError, match="expected a name of letters"):
         Parameters({"subject_name": name}, "test")
+
+
+def test_a_file_that_repeats_itself_a_billion_times_is_refused_and_a_few_aliases_are_not(tmp_path):
+    path = tmp_path / "p.yml"
+    lines = [
+        "a: &a [1, 1]",
+        *(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in pairwise("abcdefghij")),
+    ]
+    path.write_text("\n".join(lines))
+    with pytest.raises(ParameterError, match="repeats values by more than 10 aliases"):
+        Parameters.read(path, {})
+    path.write_text("resolution_um: &fine 10\naxial_resolution_um: *fine\n")
+    assert Parameters.read(path, {}).for_stage("create_mosaic_grid") is not None

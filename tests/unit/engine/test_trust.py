@@ -8,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mosaicflow.engine.claim import locked
+from mosaicflow.engine.disk import open_lock
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.run import run_pipeline
-from mosaicflow.engine.tasks import forget_others
+from mosaicflow.engine.tasks import all_outputs, forget_others
 from mosaicflow.errors import InputError
 
 
@@ -169,6 +171,28 @@ def test_an_output_folder_that_is_a_link_is_what_the_user_gave(acquisition, run_
     result = run_pipeline(acquisition.raw, link, Parameters.read(acquisition.params, {}), 2)
     later = [one for one in result.outcomes[1:] if one.stage != "report"]
     assert {one.state for one in later} <= {"kept", "absent"}
+
+
+@pytest.mark.parametrize("name", ["lock", "records.lock"])
+def test_a_lock_that_is_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(OSError, match="No such device"):
+        open_lock(tmp_path / name)
+    if name == "lock":
+        (tmp_path / "out/.mosaicflow").mkdir(parents=True)
+        (tmp_path / name).rename(tmp_path / "out/.mosaicflow/lock")
+        with (
+            pytest.raises(InputError, match="cannot be written"),
+            locked(RunFolder(tmp_path / "out")),
+        ):
+            pass
+
+
+def test_a_record_that_is_a_pipe_counts_as_absent(tmp_path):
+    finished = tmp_path / ".mosaicflow/finished"
+    finished.mkdir(parents=True)
+    os.mkfifo(finished / "stack.json")
+    assert all_outputs(tmp_path) == ()
 
 
 def test_a_record_that_is_a_folder_or_nested_deep_counts_as_absent(acquisition, run_copy):

@@ -110,6 +110,21 @@ def test_json_that_no_reader_takes_is_named(sound, tmp_path, text):
         read_omezarr(store)
 
 
+def test_a_pyramid_of_more_levels_than_halvings_is_refused_at_once(sound, tmp_path):
+    store = tmp_path / "a.ome.zarr"
+    shutil.copytree(sound, store)
+    for file in documents(store):
+        document = json.loads(file.read_text())
+        blocks = (document, document.get("attributes", {}).get("ome", {}))
+        for image in (one for block in blocks for one in block.get("multiscales", ())):
+            image["datasets"] = image["datasets"][:1] * 100_000
+        file.write_text(json.dumps(document))
+    start = time.process_time()
+    with pytest.raises(FormatError, match="announces 100000 levels, expected 64 at most"):
+        read_omezarr(store)
+    assert time.process_time() - start < 5
+
+
 def test_an_image_of_more_chunks_than_anybody_stored_is_not_walked(sound, tmp_path):
     store = tmp_path / "a.ome.zarr"
     shutil.copytree(sound, store)

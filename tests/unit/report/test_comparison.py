@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import re
 import shutil
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.cli.compare import compare
-from mosaicflow.errors import InputError
+from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.previews import save_picture
 from mosaicflow.io.tables import read_json, write_json
 from mosaicflow.report.comparison import compare_runs, read_run
@@ -101,6 +102,21 @@ def test_slices_in_other_frames_are_not_called_moved(sound_run):
 def test_a_folder_without_a_finished_run_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no pipeline_info/run\.json in it"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize("entry", ["pitch_um", "canvas_yx", "translation_yx"])
+def test_numbers_of_an_alignment_that_are_no_places_are_one_line(tmp_path, entry):
+    for z in range(2):
+        name = f"slice_z0{z}_normalize.png"
+        save_picture(tmp_path / name, Image.new("L", (9, 9)), 10.0)
+    place = Rigid2D(0.0, (4.0, 4.0), (0.0, 0.0)).to_json()
+    evidence = {"moved_from_stage_px": [0.0, 0.0]}
+    slices = [{"slice_id": z, **place, "evidence": evidence} for z in range(2)]
+    alignment = {"slices": slices, "pitch_um": [10.0] * 3, "canvas_yx": [9, 9]}
+    holder = slices[1] if entry == "translation_yx" else alignment
+    holder[entry] = [math.inf] * len(holder[entry])
+    with pytest.raises(FormatError, match=r"alignment\.json: its numbers are no places"):
+        neighbour_overlays(RunFiles(tuple(tmp_path.iterdir())), alignment)
 
 
 def test_the_command_writes_the_page_where_it_is_told(sound_run, capsys):

@@ -230,6 +230,10 @@ def multiscales_of(attributes: Mapping[str, Any]) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+# A level is opened each: 32 are written at most, and 64 halvings leave one voxel of any image.
+_MOST_LEVELS = 64
+
+
 def parse_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
     """Return the first multiscale image of root attributes.
 
@@ -251,6 +255,9 @@ def parse_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
         )
     entry = entries[0]
     try:
+        if len(entry["datasets"]) > _MOST_LEVELS:
+            found = f"{len(entry['datasets'])} levels, expected {_MOST_LEVELS} at most"
+            raise FormatError(f"{where}: multiscales announces {found}")
         axes, common = _axes_of(entry)
         datasets = tuple(_raw_dataset(dataset, common, len(axes)) for dataset in entry["datasets"])
         axes = _in_array_order(axes, datasets)
