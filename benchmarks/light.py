@@ -16,21 +16,14 @@ from pathlib import Path
 
 import cyclopts
 import numpy as np
+from placement import BASE as SLICE
 
 from mosaicflow.simulation import preset, simulate
 from mosaicflow.simulation.evaluation import evaluate
 from mosaicflow.threads import limit_threads
 
-# One slice of 25 tiles 160 px wide, with speckle; a kind changes the rest.
-BASE: dict[str, object] = {
-    "n_slices": 1,
-    "grid": (5, 5),
-    "tile_shape": (24, 160, 160),
-    "pitch_um": (10.0, 10.0, 10.0),
-    "water_um": 20.0,
-    "n_extra": 0,
-    "files_per_tile": 1,
-}
+# One slice of 25 tiles; a kind changes the rest.
+BASE = {**SLICE, "grid": (5, 5)}
 DEEP = {**BASE, "tile_shape": (60, 160, 160)}
 KINDS: dict[str, dict[str, object]] = {
     "smooth": BASE,

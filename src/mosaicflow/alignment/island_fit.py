@@ -12,6 +12,7 @@ from mosaicflow.alignment.coarse import correlate_masked
 from mosaicflow.alignment.island_point import IslandPoint
 from mosaicflow.alignment.levels import overlap, shape_of
 from mosaicflow.alignment.refine import CORRELATED_PX, Motion, refine, warp
+from mosaicflow.alignment.transform import rotation
 from mosaicflow.slices.images import used_span
 
 if TYPE_CHECKING:
@@ -172,8 +173,7 @@ def _middle(part: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _turn(angle_deg: float) -> NDArray[np.float64]:
-    cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
-    return np.array([[cos, -sin], [sin, cos]])
+    return rotation(math.radians(angle_deg))
 
 
 def _at(motion: Motion, shape: tuple[int, int], point: tuple[float, float]) -> tuple[float, float]:

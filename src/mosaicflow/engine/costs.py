@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mosaicflow.engine.sizes import MIB, VOXEL_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["COSTS", "Amounts", "Cost"]
 
-_MIB = 2**20
-_VOXEL_BYTES = 4  # float32
 # Lateral side of the blocks that slices are worked on in [px].
 _BLOCK_PX = 256
 # Stages that work tile by tile; the others do block by block.
@@ -93,18 +93,18 @@ class Amounts:
     @property
     def tile_mib(self) -> float:
         """Size of a tile as recorded."""
-        return _VOXEL_BYTES * math.prod(self.size.native) / _MIB
+        return VOXEL_BYTES * math.prod(self.size.native) / MIB
 
     @property
     def small_tile_mib(self) -> float:
         """Size of a tile at the working pitch."""
-        return _VOXEL_BYTES * math.prod(self.size.working) / _MIB
+        return VOXEL_BYTES * math.prod(self.size.working) / MIB
 
     @property
     def block_mib(self) -> float:
         """Size of a block of the stitched slice over its whole depth."""
         y, x = (min(_BLOCK_PX, side) for side in self.size.canvas_yx)
-        return _VOXEL_BYTES * self.size.working[0] * y * x / _MIB
+        return VOXEL_BYTES * self.size.working[0] * y * x / MIB
 
     def busy(self, stage: str, threads: int) -> float:
         """Count the threads that find something to do: there may be fewer tiles or blocks."""
@@ -122,14 +122,14 @@ class Amounts:
     @property
     def cached_mib(self) -> float:
         """Size of the tiles at the working pitch that stitching keeps."""
-        return min(self.size.n_tiles * self.small_tile_mib, _CACHE_BYTES / _MIB)
+        return min(self.size.n_tiles * self.small_tile_mib, _CACHE_BYTES / MIB)
 
     @property
     def views_mib(self) -> float:
         """Size of the smoothed views of tiles that linking keeps: seven planes of a tile."""
         bands = 7 if self.size.native[0] > 1 else 1
-        plane = _VOXEL_BYTES * self.size.native[1] * self.size.native[2]
-        return min(self.size.n_tiles * bands * plane, _CACHE_BYTES) / _MIB
+        plane = VOXEL_BYTES * self.size.native[1] * self.size.native[2]
+        return min(self.size.n_tiles * bands * plane, _CACHE_BYTES) / MIB
 
     def thinned_px(self, most: float) -> float:
         """Count columns spread over a slice, every second or fourth, at most so many."""
@@ -138,18 +138,18 @@ class Amounts:
 
     def columns_mib(self, most: float, planes: float) -> float:
         """Size of these columns."""
-        return _VOXEL_BYTES * self.thinned_px(most) * planes / _MIB
+        return VOXEL_BYTES * self.thinned_px(most) * planes / MIB
 
     @property
     def planes_mib(self) -> float:
         """Size of the planes of a slice that registration keeps."""
-        return min(_VOXEL_BYTES * self.kept_voxels, _PLANES_BYTES) / _MIB
+        return min(VOXEL_BYTES * self.kept_voxels, _PLANES_BYTES) / MIB
 
     @property
     def chunk_mib(self) -> float:
         """Size of a chunk of the volume."""
         y, x = (min(_BLOCK_PX, side) for side in self.size.canvas_yx)
-        return _VOXEL_BYTES * min(_CHUNK_PLANES, self.volume.planes) * y * x / _MIB
+        return VOXEL_BYTES * min(_CHUNK_PLANES, self.volume.planes) * y * x / MIB
 
     @property
     def part_mib(self) -> float:
@@ -157,7 +157,7 @@ class Amounts:
         need = self.size.kept_planes + _SAMPLER_PLANES
         blocks = 2 * min(_CHUNK_PLANES, self.volume.planes)
         planes = self.volume.open_slices * need + need + blocks
-        return min(_VOXEL_BYTES * self.volume.canvas_px * planes, _PART_BYTES) / _MIB
+        return min(VOXEL_BYTES * self.volume.canvas_px * planes, _PART_BYTES) / MIB
 
 
 @dataclass(frozen=True, slots=True)

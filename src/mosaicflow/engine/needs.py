@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.acquisition.disk import readable_size
 from mosaicflow.engine.costs import COSTS, Amounts
-from mosaicflow.engine.sizes import slice_size, volume_size
+from mosaicflow.engine.sizes import MIB, VOXEL_BYTES, slice_size, volume_size
 from mosaicflow.errors import InputError
-from mosaicflow.stages._table import STAGES
+from mosaicflow.stages._table import STAGES, slice_chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,8 +44,6 @@ DECISIVE = (
     "resolution_um",
     "slicing_interval_mm",
 )
-_MIB = 2**20
-_VOXEL_BYTES = 4  # float32
 # What a prediction may be off by before a run is refused, and what a scheduler is asked for beyond
 # it [factor]: memory came within 1.5 of what five acquisitions took. Doubled, machines half too
 # small would not be noticed, and clusters would be asked for twice too much.
@@ -59,11 +57,9 @@ _SAMPLES, _LIGHT = 160, "estimate_illumination"
 # What a pair of slices that are no neighbours costs, as a part of one that are: they share little
 # [1]. On the demo 0.55; doubled, the pairs of a run would be said to take a third longer.
 _FAR_PAIR = 0.55
-# Stages that a workflow runs as one task with `granularity: slice`; between the waits of a run.
-_CHAINS = {
-    "run_grid_stages": ("create_mosaic_grid", "resample_mosaic_grid", "estimate_tile_positions"),
-    "run_slice_stages": ("stitch_3d", "correct_axial", "crop_interface", "normalize"),
-}
+# Stages that a workflow runs as one task with `granularity: slice`, before the tiles of all slices
+# are placed; after it, what a stitched slice goes through.
+_GRID_STAGES = ("create_mosaic_grid", "resample_mosaic_grid", "estimate_tile_positions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +89,9 @@ class Need:
     def to_dict(self) -> dict[str, int]:
         """Give what a scheduler is asked for, in whole numbers."""
         return {
-            "memory_mb": max(_LEAST_MIB, math.ceil(_DOUBT * self.memory_bytes / _MIB)),
+            "memory_mb": max(_LEAST_MIB, math.ceil(_DOUBT * self.memory_bytes / MIB)),
             "seconds": math.ceil(_LATE * self.seconds),
-            "disk_mb": math.ceil(self.disk_bytes / _MIB) + _LEAST_MIB,
+            "disk_mb": math.ceil(self.disk_bytes / MIB) + _LEAST_MIB,
         }
 
 
@@ -181,7 +177,7 @@ def _need(stage: str, count: float, amounts: Sequence[Amounts], pace: float, thr
     is_each = STAGES[stage].per == "slice"
     return Need(
         stage,
-        memory * _MIB,
+        memory * MIB,
         max(seconds),
         sum(seconds) if is_each else count * max(seconds),
         _disk_bytes(stage, largest),
@@ -206,14 +202,15 @@ def _disk_bytes(stage: str, one: Amounts) -> float:
         "estimate_depth_profile": slices,
         "stack": slices + one.volume.levels * one.volume_voxels,
     }
-    return _VOXEL_BYTES * float(voxels.get(stage, 0.0))
+    return VOXEL_BYTES * float(voxels.get(stage, 0.0))
 
 
 def chained(needs: Sequence[Need]) -> list[Need]:
     """Give what tasks take in which several stages of a slice run one after the other."""
     known = {one.stage: one for one in needs}
     found = []
-    for name, stages in _CHAINS.items():
+    chains = {"run_grid_stages": _GRID_STAGES, "run_slice_stages": ("stitch_3d", *slice_chain())}
+    for name, stages in chains.items():
         parts = [known[stage] for stage in stages if stage in known]
         if parts:
             found.append(

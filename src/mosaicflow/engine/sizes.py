@@ -14,7 +14,20 @@ if TYPE_CHECKING:
     from mosaicflow.acquisition.tiles import SliceTiles
     from mosaicflow.engine.parameters import Parameters
 
-__all__ = ["SliceSize", "VolumeSize", "slice_size", "volume_size", "working_shape"]
+__all__ = [
+    "MIB",
+    "VOXEL_BYTES",
+    "SliceSize",
+    "VolumeSize",
+    "slice_size",
+    "volume_size",
+    "working_shape",
+]
+
+# Bytes of a MiB, by its definition [bytes].
+MIB = 2**20
+# Bytes of a voxel in every store, and in memory [bytes]: float32.
+VOXEL_BYTES = 4
 
 Shape = tuple[int, int, int]
 
@@ -159,5 +172,5 @@ def _levels(pitch_um: Sequence[float], parameters: Parameters) -> float:
     if parameters.setting("stack", "resolution_um") == -1 and native_um < min(wanted):
         wanted.append(native_um)  # the volume then begins with it
     # A level as fine as the data to one in a thousand is the data.
-    usable = [um for um in wanted if um >= 0.999 * max(pitch_um[1:])]
+    usable = [um for um in wanted if um >= 0.999 * native_um]
     return sum(math.prod(min(1.0, one / um) for one in pitch_um) for um in usable) or 1.0

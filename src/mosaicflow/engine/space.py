@@ -11,7 +11,13 @@ import numpy as np
 
 from mosaicflow.acquisition.disk import readable_size
 from mosaicflow.acquisition.read.reading import read_tile, tile_here
-from mosaicflow.engine.sizes import SliceSize, slice_size, volume_size, working_shape
+from mosaicflow.engine.sizes import (
+    VOXEL_BYTES,
+    SliceSize,
+    slice_size,
+    volume_size,
+    working_shape,
+)
 from mosaicflow.errors import InputError, MosaicflowError
 from mosaicflow.io.remote_files import at_address
 from mosaicflow.io.zarr.codecs import compressed_bytes
@@ -36,8 +42,6 @@ __all__ = [
     "space_lines",
 ]
 
-# Bytes of a voxel in every store [bytes]: float32.
-_VOXEL_BYTES = 4
 # Tiles that are read to see how well they compress: twice as many changed the share by less than
 # 1 % on the demo; with one, a tile of bare gel or of black ground would speak for all.
 _TILES_READ = 4
@@ -173,7 +177,7 @@ def predict_space(
         finest = volume.planes * volume.canvas_px * max(one.n_channels for one in sizes)
         voxels["stack"] = finest * volume.levels
     return [
-        Space(stage, round(_VOXEL_BYTES * count * getattr(shares, _SHARE_OF.get(stage, "lit"))))
+        Space(stage, round(VOXEL_BYTES * count * getattr(shares, _SHARE_OF.get(stage, "lit"))))
         for stage, count in voxels.items()
     ]
 
