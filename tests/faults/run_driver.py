@@ -31,7 +31,7 @@ from tests.unit.engine.test_damage import results
 from tests.unit.engine.test_resume import ALWAYS, RECORDS, finished_tasks
 
 from mosaicflow.cli import main as command
-from mosaicflow.engine import ends, run, tasks, workers
+from mosaicflow.engine import ends, finished, publish, run, tasks, workers
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.stages._table import run_stage
@@ -66,14 +66,14 @@ class Killer:
 
     def __init__(self):
         self._count = mmap.mmap(-1, 8)
-        self._write = tasks._write_state
+        self._write = publish.write_finished
 
     def arm(self, n_records, when):
-        def write(state_file, folder, key, *given, **more):
+        def write(record, folder, key, *given, **more):
             last = key is not None and self._count[0] == n_records
             if last and when == BEFORE:
                 os.killpg(0, signal.SIGKILL)
-            state = self._write(state_file, folder, key, *given, **more)
+            state = self._write(record, folder, key, *given, **more)
             if key is not None:
                 self._count[0] += 1
                 if when == AFTER and self._count[0] == n_records:
@@ -81,7 +81,7 @@ class Killer:
             return state
 
         self._count[0] = 0
-        tasks._write_state = write
+        publish.write_finished = tasks.write_finished = write
 
 
 class Toy:
@@ -107,7 +107,7 @@ class Toy:
 
     def _warm(self, params):
         """Make the page once: its templates and fonts are prepared for all trials."""
-        facts, made = self.root / ".mosaicflow/run_facts.json", tasks.all_outputs(self.root)
+        facts, made = self.root / ".mosaicflow/run_facts.json", finished.all_outputs(self.root)
         task = ends.report_task(self.root, facts, made, Parameters.read(params, {}))
         inputs = tasks._existing_inputs(task, RunFolder(self.root))
         with tempfile.TemporaryDirectory() as scratch:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mosaicflow.io.checksums import SUFFIX, checksum, damage, read_checksums
 
@@ -83,15 +83,19 @@ def list_of(outputs: Iterable[str]) -> str | None:
     return next((name for name in outputs if name.endswith(SUFFIX)), None)
 
 
-def changes(folder: RunFolder, state: Mapping[str, Any], asked: Sequence[str]) -> list[Change]:
+def changes(
+    folder: RunFolder, outputs: Iterable[str], sums: str | None, asked: Sequence[str]
+) -> list[Change]:
     """Compare outputs of a task with their checksums.
 
     Parameters
     ----------
     folder : RunFolder
         The run.
-    state : mapping
-        Record of the task.
+    outputs : iterable of str
+        All that the task published.
+    sums : str or None
+        Checksum of the list of their checksums.
     asked : sequence of str
         Those to compare.
 
@@ -102,24 +106,23 @@ def changes(folder: RunFolder, state: Mapping[str, Any], asked: Sequence[str]) -
     """
     if not asked:
         return []
-    known = _known(folder, state)
-    if list_of(state["outputs"]) is None:  # the page of a run, which is made anew each time
+    sheet = list_of(outputs)
+    if sheet is None:  # the page of a run, which is made anew each time
         return [Change(asked[0], "", is_edit=False)]
+    known = _known(folder.root / sheet, sums)
     if known is None:  # without a list that can be trusted nothing can be compared
         what = "the list of its checksums is lost or changed, so it cannot be compared"
         return [Change(asked[0], what, is_edit=False)]
     return [change for name in asked for change in _compare(folder.root, name, known)]
 
 
-def _known(folder: RunFolder, state: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]] | None:
-    name = list_of(state["outputs"])
-    path = None if name is None else folder.root / name
-    if path is None or not path.is_file() or checksum(path) != state.get("sums"):
+def _known(sheet: Path, sums: str | None) -> Mapping[str, Mapping[str, str]] | None:
+    if sums is None or not sheet.is_file() or checksum(sheet) != sums:
         return None
-    found = read_checksums(path)
+    found = read_checksums(sheet)
     if found is None:
         return None
-    return {**{one: found.of(one) for one in found.outputs}, path.name: {"": state["sums"]}}
+    return {**{one: found.of(one) for one in found.outputs}, sheet.name: {"": sums}}
 
 
 def _compare(root: Path, name: str, known: Mapping[str, Mapping[str, str]]) -> Iterator[Change]:

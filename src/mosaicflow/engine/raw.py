@@ -20,7 +20,7 @@ Seen = list[list[int]]
 
 
 def raw_changes(
-    raw: Path, metrics: Path, state: Mapping[str, Any], *, thorough: bool
+    raw: Path, metrics: Path, known: object, *, thorough: bool
 ) -> tuple[list[Change], Seen | None]:
     """Compare raw files with what was read of them, where anything about them looks new.
 
@@ -34,8 +34,8 @@ def raw_changes(
         The raw folder.
     metrics : Path
         Metrics of the grid, which hold what was read.
-    state : mapping
-        Record of the task; ``raw`` is what the files looked like when they were last compared.
+    known : object
+        What the record of the task says of the files when they were last compared.
     thorough : bool
         Compare the content in any case.
 
@@ -53,7 +53,7 @@ def raw_changes(
     except OSError:
         return [], None  # gone: the tile list will say so
     read = [[row["inode"], row["ctime_ns"]] for row in rows]
-    if not thorough and now in (read, state.get("raw")):
+    if not thorough and now in (read, known):
         return [], None
     changed = [row["path"] for row in rows if checksum(root / row["path"]) != row["crc32c"]]
     text = "{}: its content changed, its size and time did not; its slice is made again"

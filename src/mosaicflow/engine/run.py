@@ -17,6 +17,12 @@ from mosaicflow.engine.channels import channel_parts
 from mosaicflow.engine.claim import check_folders, check_source, locked
 from mosaicflow.engine.disk import in_one_line
 from mosaicflow.engine.ends import inspection_task, report_task
+from mosaicflow.engine.finished import (
+    all_outputs,
+    drop_outputs,
+    forget_others,
+    published_outputs,
+)
 from mosaicflow.engine.hold import hold
 from mosaicflow.engine.layout import LEDGER, RunFolder, is_kept
 from mosaicflow.engine.plan import plan_run
@@ -24,13 +30,7 @@ from mosaicflow.engine.remote import check_remote, send_results, split_output, t
 from mosaicflow.engine.result import RunResult
 from mosaicflow.engine.running import running
 from mosaicflow.engine.schedule import run_plan
-from mosaicflow.engine.tasks import (
-    all_outputs,
-    drop_outputs,
-    execute,
-    forget_others,
-    published_outputs,
-)
+from mosaicflow.engine.tasks import execute
 from mosaicflow.engine.workers import Workers
 from mosaicflow.errors import QualityError
 from mosaicflow.io.failures import read_failure

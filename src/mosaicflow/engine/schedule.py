@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.disk import say
+from mosaicflow.engine.finished import forget_key
 from mosaicflow.engine.progress import open_progress
-from mosaicflow.engine.tasks import forget_key
 from mosaicflow.errors import StoreError
 
 if TYPE_CHECKING:

@@ -13,17 +13,15 @@ import io
 import os
 import re
 import stat
-import time
 from contextlib import nullcontext
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, cast
 
-from mosaicflow.errors import StoreError
+from mosaicflow.io.remote_entries import Entry, entry_of, folder_entry
+from mosaicflow.io.remote_requests import ask, filesystem_at, open_ranged, read_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
 __all__ = [
@@ -32,55 +30,17 @@ __all__ = [
     "at_address",
     "fetch",
     "is_remote",
-    "read_part",
     "scan",
-    "tried",
 ]
-
-Result = TypeVar("Result")
 
 # As `Path` leaves it, with one slash: the schemes of object stores, and of fsspec's tests.
 _ADDRESS = re.compile(r"^(s3|gs|gcs|memory):/+(?=[^/])")
 # Bytes asked for at a time: some hundred requests a gigabyte. Doubled, a broken connection costs
 # twice as much; halved, every request's own delay (30 ms) shows.
 _PART_BYTES = 16 * 2**20
-# Bytes read ahead in a file that is only looked into: the header of most images.
-_HEADER_BYTES = 2**18
-# Seconds that one part may take: 16 MiB at 0.3 MB/s. Doubled, a server that sends a byte now and
-# then is found out later.
-_PATIENCE_S = 60.0
-# Seconds before the second, third and fourth try of a part. Doubled, a service that is down for
-# good is told half a minute later.
-_BACK_OFF_S = (0.5, 2.0, 8.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What a listing says of one member of a folder; the part of os.DirEntry that is used here."""
-
-    name: str
-    path: str
-    status: os.stat_result
-
-    def is_dir(self) -> bool:
-        """Whether it is a folder."""
-        return stat.S_ISDIR(self.status.st_mode)
-
-    def is_file(self) -> bool:
-        """Whether it is a file."""
-        return stat.S_ISREG(self.status.st_mode)
-
-    def is_symlink(self) -> bool:
-        """No store has links."""
-        return False
-
-    def stat(self) -> os.stat_result:
-        """Size and time of change."""
-        return self.status
-
 
 # Address of a folder -> its members; what was looked at once in this process.
-_LISTED: dict[str, dict[str, _Entry]] = {}
+_LISTED: dict[str, dict[str, Entry]] = {}
 # Address of a small file -> its content, until it is asked for.
 _AHEAD: dict[str, bytes] = {}
 # A file up to this size is fetched together with those of the same name in the folders beside it
@@ -105,31 +65,31 @@ class RemotePath(PurePosixPath):
 
     def forget(self) -> None:
         """Look anew from now on, below this folder."""
-        _filesystem(str(self)).invalidate_cache()
+        filesystem_at(str(self)).invalidate_cache()
         for known in (_LISTED, _AHEAD):
             for address in [one for one in known if one.startswith(str(self))]:
                 del known[address]
 
     def list_below(self) -> None:
         """List all folders below at once: a thousand files for each request."""
-        found = _ask(str(self), "find", limited=False, detail=True)
+        found = ask(str(self), "find", limited=False, detail=True)
         for name, entry in found.items():
             place = self
             *folders, last = name.strip("/").removeprefix(f"{_inside(self)}/").split("/")
             for folder in folders:
-                _LISTED.setdefault(str(place), {}).setdefault(folder, _folder_entry(folder))
+                _LISTED.setdefault(str(place), {}).setdefault(folder, folder_entry(folder))
                 place = place / folder
-            _LISTED.setdefault(str(place), {})[last] = _entry_of(entry)
+            _LISTED.setdefault(str(place), {})[last] = entry_of(entry)
 
-    def listed(self) -> dict[str, _Entry]:
+    def listed(self) -> dict[str, Entry]:
         """List a folder, by name; empty where nothing lies."""
         address = str(self)
         if address not in _LISTED:
             try:
-                found = _ask(address, "ls", detail=True)
+                found = ask(address, "ls", detail=True)
             except FileNotFoundError:
                 return {}
-            entries = (_entry_of(e) for e in found if e["name"].strip("/") != _inside(self))
+            entries = (entry_of(e) for e in found if e["name"].strip("/") != _inside(self))
             _LISTED[address] = {one.name: one for one in sorted(entries, key=lambda e: e.name)}
         return _LISTED[address]
 
@@ -176,7 +136,7 @@ class RemotePath(PurePosixPath):
             if self.name not in siblings:
                 raise FileNotFoundError(errno.ENOENT, "no such file", str(self))
             return siblings[self.name].status
-        return _entry_of(_ask(str(self), "info", refresh=True)).status
+        return entry_of(ask(str(self), "info", refresh=True)).status
 
     def open(self, mode: str = "rb") -> IO[bytes]:
         """Open a file to look into its start; `fetch` is for all of it."""
@@ -185,8 +145,7 @@ class RemotePath(PurePosixPath):
         size = self.stat().st_size
         if size <= _SMALL_BYTES:
             return io.BytesIO(_small(self, size))
-        opened = _Ranged(self, size)
-        return cast("IO[bytes]", io.BufferedReader(opened, _HEADER_BYTES))
+        return open_ranged(self, size)
 
     def read_bytes(self) -> bytes:
         """Read a small file whole."""
@@ -196,28 +155,6 @@ class RemotePath(PurePosixPath):
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Read a small text whole."""
         return self.read_bytes().decode(encoding, errors)
-
-
-def _filesystem(address: str) -> Any:  # noqa: ANN401  # an untyped package
-    from mosaicflow.io.zarr.remote import filesystem_of
-
-    return filesystem_of(address)[0]
-
-
-def _ask(
-    address: str,
-    method: str,
-    *,
-    limited: bool = True,
-    **options: Any,  # noqa: ANN401  # of fsspec's methods
-) -> Any:  # noqa: ANN401  # an untyped package
-    from mosaicflow.io.zarr.errors import reaching
-    from mosaicflow.io.zarr.remote import ask, filesystem_of
-
-    filesystem, path = filesystem_of(address)
-    with reaching(address):
-        patience_s = _PATIENCE_S if limited else None
-        return ask(filesystem, method, path, patience_s=patience_s, **options)
 
 
 def _inside(path: RemotePath) -> str:
@@ -242,70 +179,10 @@ def _fetch_ahead(paths: Sequence[RemotePath]) -> None:
     small = {_inside(one): one for one in paths if one.stat().st_size <= _SMALL_BYTES}
     if len(small) < 2:
         return
-    found = _filesystem(str(paths[0])).cat(list(small), on_error="return")
+    found = filesystem_at(str(paths[0])).cat(list(small), on_error="return")
     for name, content in found.items():
         if isinstance(content, bytes):
             _AHEAD[str(small[name.strip("/")])] = content
-
-
-def _folder_entry(name: str) -> _Entry:
-    return _entry_of({"name": name, "type": "directory"})
-
-
-def _entry_of(found: dict[str, Any]) -> _Entry:
-    name = found["name"].rstrip("/")
-    is_folder = found["type"] == "directory"
-    changed = next((found[key] for key in ("LastModified", "mtime", "updated", "created")
-                    if found.get(key)), None)  # fmt: skip
-    mode = stat.S_IFDIR | 0o555 if is_folder else stat.S_IFREG | 0o444
-    version = str(found.get("ETag") or found.get("etag") or found.get("generation") or "")
-    seconds = _seconds(changed)
-    fields = (mode, _number(version), 0, 1, 0, 0, int(found.get("size") or 0), 0, seconds, 0)
-    # A listing and a look at one file tell the time to different parts of a second.
-    exact = {"st_mtime": float(seconds), "st_mtime_ns": seconds * 10**9, "st_ctime_ns": 0}
-    return _Entry(name.rpartition("/")[2], name, os.stat_result(fields, exact))
-
-
-def _number(version: str) -> int:
-    """Give a version as a whole number, exact in any JSON; 0 where a store does not tell it."""
-    return int(re.sub(r"[^0-9a-f]", "", version.lower())[:13] or "0", 16)
-
-
-def _seconds(changed: Any) -> int:  # noqa: ANN401  # every store has its own
-    if isinstance(changed, str):
-        changed = datetime.fromisoformat(changed.replace("Z", "+00:00"))
-    if isinstance(changed, datetime):
-        return int(changed.timestamp())
-    return int(changed or 0)
-
-
-class _Ranged(io.RawIOBase):
-    """A file that is read by ranges."""
-
-    def __init__(self, path: RemotePath, size: int) -> None:
-        super().__init__()
-        self._path, self._size, self._at = path, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  # any buffer
-        count = max(0, min(len(buffer), self._size - self._at))
-        if count:
-            buffer[:count] = read_part(self._path, self._at, count)
-            self._at += count
-        return count
 
 
 def is_remote(path: Path) -> bool:
@@ -351,40 +228,6 @@ def scan(path: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     if not listed:
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path))
     return nullcontext(cast("Iterator[os.DirEntry[str]]", iter(listed.values())))
-
-
-def read_part(path: RemotePath, start: int, count: int) -> bytes:
-    """Read some bytes of a file, exactly as many as asked for.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file.
-    OSError
-        When it is shorter.
-    StoreError
-        When it cannot be reached, several times.
-    """
-
-    def ask_for_it() -> bytes:
-        content = bytes(_ask(str(path), "cat_file", start=start, end=start + count))
-        if len(content) != count:
-            # A connection that broke says so; a file that is shorter is another one by now.
-            found = f"{len(content)} bytes from {start} on, expected {count}"
-            raise OSError(errno.EIO, found, str(path))
-        return content
-
-    return tried(ask_for_it) if count else b""
-
-
-def tried(call: Callable[[], Result]) -> Result:
-    """Do what may fail on the way, again after a while when it did."""
-    for wait_s in _BACK_OFF_S:
-        try:
-            return call()
-        except StoreError:
-            time.sleep(wait_s)
-    return call()
 
 
 def fetch(path: RemotePath, target: Path) -> None:

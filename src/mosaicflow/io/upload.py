@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mosaicflow.errors import StoreError
 from mosaicflow.io.checksums import list_files
-from mosaicflow.io.remote_files import tried
+from mosaicflow.io.remote_requests import tried
 from mosaicflow.threads import map_threads
 
 if TYPE_CHECKING:

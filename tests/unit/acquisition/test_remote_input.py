@@ -12,8 +12,9 @@ from tests.buckets import environment, faulty_bucket
 from mosaicflow.acquisition.discover import discover
 from mosaicflow.acquisition.settings import InspectSettings
 from mosaicflow.errors import InputError, StoreError
-from mosaicflow.io import remote_files
-from mosaicflow.io.remote_files import at_address, read_part
+from mosaicflow.io import remote_requests
+from mosaicflow.io.remote_files import at_address
+from mosaicflow.io.remote_requests import read_part
 from mosaicflow.io.zarr import read_omezarr
 from mosaicflow.stages.create_mosaic_grid import create_mosaic_grid
 from mosaicflow.stages.inspect_acquisition import inspect_acquisition
@@ -29,8 +30,8 @@ def store():
 def bucket(store, monkeypatch, request):
     for name, value in environment(store.endpoint).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(remote_files, "_BACK_OFF_S", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(remote_files, "_PATIENCE_S", 3.0)
+    monkeypatch.setattr(remote_requests, "_BACK_OFF_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(remote_requests, "_PATIENCE_S", 3.0)
     store.faults, store.where, store.asked = [], "", []
     yield store, request.node.name.translate(str.maketrans("[]- ", "____"))
     store.faults = []

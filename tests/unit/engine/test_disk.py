@@ -90,7 +90,7 @@ def test_the_data_is_on_the_disk_before_the_record_counts(acquisition, run_copy,
         seen.append(json.loads(record.read_text())["key"])
         sync(folder)
 
-    monkeypatch.setattr("mosaicflow.engine.tasks.sync", looking)
+    monkeypatch.setattr("mosaicflow.engine.publish.sync", looking)
     assert execute(task).state == "done"
     assert seen == [None]
     assert json.loads(record.read_text())["key"] is not None

@@ -72,7 +72,7 @@ def test_a_killed_run_keeps_every_task_that_has_a_record(
 KILLED = """
 import os, pathlib, shutil, signal, sys
 from pathlib import Path
-from mosaicflow.engine import tasks
+from mosaicflow.engine import publish, tasks
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
 from mosaicflow.io.zarr import journal
@@ -88,14 +88,14 @@ def counting(one):
         left -= 1
         return one(*given, **more)
     return counted
-publish = tasks._publish
+moved = tasks.publish
 def publishing(*given):
     Path.replace = counting(Path.replace)
     shutil.rmtree = counting(shutil.rmtree)
-    tasks.sync = counting(tasks.sync)
-    publish(*given)
+    publish.sync = counting(publish.sync)
+    moved(*given)
     sys.exit(3)
-tasks._publish = publishing
+tasks.publish = publishing
 tasks.execute(plan.tasks["stack"])
 """
 # The list of outputs, seven of them, a sync, the record; then the private folder goes.

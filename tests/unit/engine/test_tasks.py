@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 
 from mosaicflow import __version__
+from mosaicflow.engine.finished import all_outputs, forget_others
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
-from mosaicflow.engine.tasks import all_outputs, execute, forget_others
+from mosaicflow.engine.tasks import execute
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_json, write_json
 from mosaicflow.io.zarr import is_finished

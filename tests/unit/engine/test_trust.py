@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from mosaicflow.engine.claim import locked
 from mosaicflow.engine.disk import open_lock
+from mosaicflow.engine.finished import all_outputs, forget_others
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.run import run_pipeline
-from mosaicflow.engine.tasks import all_outputs, forget_others
 from mosaicflow.errors import InputError
 
 

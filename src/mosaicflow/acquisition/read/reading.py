@@ -14,7 +14,8 @@ import numpy as np
 from mosaicflow.acquisition.drafts import with_retries
 from mosaicflow.acquisition.image_sources import is_folder_tile, source_of
 from mosaicflow.errors import FormatError
-from mosaicflow.io.remote_files import as_remote, fetch, read_part
+from mosaicflow.io.remote_files import as_remote, fetch
+from mosaicflow.io.remote_requests import read_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
