@@ -80,15 +80,9 @@ def search(
         limited = _within(surface, max_shift)
         row, column = np.unravel_index(int(np.argmax(limited)), limited.shape)
         if limited[row, column] > best.score + 1e-6:
-            shift = (float(row - margin), float(column - margin))
-            rotated = _rotate(shift, angle)
-            best = CoarseFit(angle, rotated, float(limited[row, column]))
+            down, right = rotation(math.radians(angle)) @ (row - margin, column - margin)
+            best = CoarseFit(angle, (float(down), float(right)), float(limited[row, column]))
     return best
-
-
-def _rotate(vector: tuple[float, float], angle_deg: float) -> tuple[float, float]:
-    cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
-    return cos * vector[0] - sin * vector[1], sin * vector[0] + cos * vector[1]
 
 
 def _turn(

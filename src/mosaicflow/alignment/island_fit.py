@@ -87,7 +87,7 @@ def fit_islands(
     shape = shape_of(level.fixed)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
     if not is_fixed:
-        y, x = _carried(scaled, shape, y, x)
+        y, x = np.moveaxis(scaled.on(shape).apply(np.stack([y, x], axis=-1)), -1, 0)
     labels = islands.scaled((1 / factor, 1 / factor)).of(y, x)
     weight = overlap(level, scaled)
     parts = {k: weight * (labels == k) for k in range(islands.count)}
@@ -130,7 +130,8 @@ def _turned(
     step = _step(level, motion, part)
     if step is None:
         return None
-    start = Motion(motion.angle_deg, tuple(np.add(motion.at_yx, _turn(motion.angle_deg) @ step)))
+    turn = rotation(math.radians(motion.angle_deg))
+    start = Motion(motion.angle_deg, tuple(np.add(motion.at_yx, turn @ step)))
     found = refine(level.fixed, level.moving, part, start, rotate=rotate)
     if found.correlation < _ALIKE or math.dist(found.motion.at_yx, start.at_yx) > _REACH_PX:
         return None
@@ -172,14 +173,9 @@ def _middle(part: NDArray[np.float32]) -> tuple[float, float]:
     return float(y), float(x)
 
 
-def _turn(angle_deg: float) -> NDArray[np.float64]:
-    return rotation(math.radians(angle_deg))
-
-
 def _at(motion: Motion, shape: tuple[int, int], point: tuple[float, float]) -> tuple[float, float]:
     """Say where a point of the fixed image lies in the moving one."""
-    center = (np.array(shape) - 1) / 2
-    y, x = _turn(motion.angle_deg) @ (np.array(point) - center) + np.array(motion.at_yx)
+    y, x = motion.on(shape).apply(point)
     return float(y), float(x)
 
 
@@ -187,18 +183,5 @@ def _through(
     angle_deg: float, point: tuple[float, float], there: tuple[float, float], shape: tuple[int, int]
 ) -> Motion:
     """Give the motion of an angle that takes a point to a place."""
-    center = (np.array(shape) - 1) / 2
-    y, x = np.array(there) - _turn(angle_deg) @ (np.array(point) - center)
+    y, x = np.array(there) - Motion(angle_deg, (0.0, 0.0)).on(shape).apply(point)
     return Motion(angle_deg, (float(y), float(x)))
-
-
-def _carried(
-    motion: Motion, shape: tuple[int, int], y: NDArray[np.float64], x: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Carry pixels of the fixed image into the moving one."""
-    matrix = _turn(motion.angle_deg)
-    down, right = y - (shape[0] - 1) / 2, x - (shape[1] - 1) / 2
-    return (
-        matrix[0, 0] * down + matrix[0, 1] * right + motion.at_yx[0],
-        matrix[1, 0] * down + matrix[1, 1] * right + motion.at_yx[1],
-    )

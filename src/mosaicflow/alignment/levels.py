@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -145,12 +144,9 @@ def warp_mask(
 
 def _inverse(motion: Motion, frames: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> Motion:
     """Turn a pull motion of the moving frame into that of the fixed frame."""
-    fixed, moving = ((np.array(frame.shape) - 1) / 2 for frame in frames)
-    angle = math.radians(motion.angle_deg)
-    cos, sin = math.cos(angle), math.sin(angle)
-    y, x = moving - np.array(motion.at_yx)
-    at = fixed + np.array([cos * y + sin * x, -sin * y + cos * x])
-    return Motion(-motion.angle_deg, (float(at[0]), float(at[1])))
+    back = motion.on(shape_of(frames[0])).inverse()
+    at = back.apply((np.array(frames[1].shape) - 1) / 2)
+    return Motion(back.angle_deg, (float(at[0]), float(at[1])))
 
 
 def shape_of(image: NDArray[np.generic]) -> tuple[int, int]:

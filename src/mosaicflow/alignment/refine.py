@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from mosaicflow.alignment.transform import rotation
+from mosaicflow.alignment.transform import Rigid2D, rotation
 from mosaicflow.slices.images import correlation, used_span
 
 if TYPE_CHECKING:
@@ -52,6 +52,12 @@ class Motion:
         """Express the motion in pixels `factor` times as large (pixel centres are points)."""
         y, x = ((value + 0.5) / factor - 0.5 for value in self.at_yx)
         return Motion(self.angle_deg, (y, x))
+
+    def on(self, fixed: tuple[int, int]) -> Rigid2D:
+        """Give it as the map from pixels of a fixed image of this shape into the moving one."""
+        center = (fixed[0] - 1) / 2, (fixed[1] - 1) / 2
+        shift = self.at_yx[0] - center[0], self.at_yx[1] - center[1]
+        return Rigid2D(self.angle_deg, center, shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +100,9 @@ def warp(image: NDArray[np.float32], motion: Motion, shape: tuple[int, int]) -> 
     -------
     ndarray, `shape`, float32
     """
-    matrix = rotation(math.radians(motion.angle_deg))
-    center = (np.array(shape) - 1) / 2
-    offset = np.array(motion.at_yx) - matrix @ center
+    pull = motion.on(shape)
     result: NDArray[np.float32] = ndimage.affine_transform(
-        image, matrix, offset, shape, order=1, output=np.float32
+        image, pull.matrix, pull.offset, shape, order=1, output=np.float32
     )
     return result
 

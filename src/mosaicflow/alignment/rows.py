@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
+
+from mosaicflow.alignment.transform import rotation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,12 +24,8 @@ def lever(
     center_yx: YX, point_yx: YX, angle: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotate a point about a centre; also give the derivative by the angle [rad]."""
-    y, x = point_yx[0] - center_yx[0], point_yx[1] - center_yx[1]
-    cos, sin = math.cos(angle), math.sin(angle)
-    return (
-        np.array([cos * y - sin * x, sin * y + cos * x]),
-        np.array([-sin * y - cos * x, cos * y - sin * x]),
-    )
+    arm = rotation(angle) @ np.subtract(point_yx, center_yx)
+    return arm, np.array([-arm[1], arm[0]])
 
 
 def solve_step(
