@@ -15,8 +15,9 @@ from mosaicflow.alignment.pair_fit import SHARED, HeldOut, PairFit
 from mosaicflow.alignment.refine import Motion
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.averages import bin_mean
 from mosaicflow.reasons import Doubt, Refusal
-from mosaicflow.slices.images import bin_mean, smooth_valid
+from mosaicflow.slices.images import smooth_valid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from mosaicflow.slices.images import filled_depth, tissue_mask
+from mosaicflow.slices.images import filled_depth
+from mosaicflow.slices.masks import tissue_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.refine import Motion, warp
-from mosaicflow.slices.images import (
-    band_pass,
-    bin_mean,
-    correlation,
-    inner_part,
-    tissue_mask,
-)
+from mosaicflow.averages import bin_mean
+from mosaicflow.likeness import pearson
+from mosaicflow.slices.images import band_pass, inner_part
+from mosaicflow.slices.masks import tissue_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,7 +129,7 @@ def tissue_correlation(pair: SlicePair, motion: Motion, factor: int = 1) -> floa
     moved = warp(level.plain[1], scaled, shape)
     low = max(1.0, _SPECKLE_PX / factor)
     fixed, moved = (band_pass(one, inside, low, 4 * low) for one in (level.plain[0], moved))
-    return correlation(fixed, moved, inside.astype(np.float32))
+    return pearson(fixed, moved, inside.astype(np.float32))
 
 
 def warp_mask(

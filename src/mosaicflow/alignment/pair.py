@@ -21,9 +21,10 @@ from mosaicflow.alignment.pair_fit import HeldOut, PairFit, RegistrationSettings
 from mosaicflow.alignment.refine import Motion, warp
 from mosaicflow.alignment.register import register_images
 from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.averages import bin_mean
 from mosaicflow.errors import InputError
 from mosaicflow.reasons import Doubt, Refusal
-from mosaicflow.slices.images import bin_mean, shows_tissue
+from mosaicflow.slices.masks import shows_tissue
 from mosaicflow.slices.stored import Projection, SliceStore, at_pitch, averaged, project
 from mosaicflow.steps.table import place_slices, read_steps
 

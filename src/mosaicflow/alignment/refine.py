@@ -17,7 +17,8 @@ import numpy as np
 from scipy import ndimage
 
 from mosaicflow.alignment.transform import Rigid2D, rotation
-from mosaicflow.slices.images import correlation, used_span
+from mosaicflow.likeness import pearson
+from mosaicflow.slices.images import used_span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -167,7 +168,7 @@ def refine(
     )
     return RefinedMotion(
         motion,
-        correlation(fixed, moved, weight),
+        pearson(fixed, moved, weight),
         sigma_px=float(np.hypot(sigma[0], sigma[1]) / math.sqrt(2)),
         sigma_deg=math.degrees(sigma[2]) if rotate else 0.0,
         converged=converged,

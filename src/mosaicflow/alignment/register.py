@@ -23,10 +23,10 @@ from mosaicflow.alignment.loose import find_loose_tiles
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
 from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
 from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.likeness import pearson
 from mosaicflow.reasons import Doubt, Refusal
 from mosaicflow.slices.images import (
     chequerboard,
-    correlation,
     field_correlations,
     gradient_magnitude,
     smooth_valid,
@@ -252,8 +252,8 @@ def _hold_out(level: Level, motion: Motion, stage: Motion, rotate: bool) -> Held
     refined, by_stage, gains = [], [], []
     for fit, part in zip(fits, reversed(parts), strict=True):
         moved, both = warp(level.moving, fit.motion, shape), part * stage_weight
-        refined.append(correlation(level.fixed, moved, part))
-        by_stage.append(correlation(level.fixed, unmoved, both))
+        refined.append(pearson(level.fixed, moved, part))
+        by_stage.append(pearson(level.fixed, unmoved, both))
         gains.append(
             field_correlations(level.fixed, moved, both, field)
             - field_correlations(level.fixed, unmoved, both, field)
@@ -287,8 +287,8 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
         smooth_valid(image, mask.astype(np.float32), 1.0)
         for image, mask in zip(level.plain, level.valid, strict=True)
     )
-    before = correlation(fixed, warp(moving, at_stage, shape), overlap(level, at_stage))
-    after = correlation(fixed, warp(moving, scaled, shape), overlap(level, scaled))
+    before = pearson(fixed, warp(moving, at_stage, shape), overlap(level, at_stage))
+    after = pearson(fixed, warp(moving, scaled, shape), overlap(level, scaled))
     transform = _as_transform(pair, motion)
     size = math.hypot(*transform.translation_yx)
     own_px, own_deg = _own_errors(found, held_out)

@@ -131,8 +131,8 @@ def predict_needs(
 
 def _amounts(slices: Sequence[SliceTiles], parameters: Parameters) -> list[Amounts]:
     """Say of each slice, the largest first, what there is to do."""
-    volume = volume_size(slices, parameters)
     sizes = [slice_size(one, parameters) for one in slices]
+    volume = volume_size(slices, sizes, parameters)
     n_tiles = sum(one.n_tiles for one in sizes)
     # Three images are taken of a tile; more than 160 tiles add nothing.
     most = max(8, min(_SAMPLES, int(parameters.setting(_LIGHT, "fit_max_samples")) // 3))

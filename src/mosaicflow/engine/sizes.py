@@ -114,13 +114,17 @@ def slice_size(one: SliceTiles, parameters: Parameters) -> SliceSize:
     )
 
 
-def volume_size(slices: Sequence[SliceTiles], parameters: Parameters) -> VolumeSize:
+def volume_size(
+    slices: Sequence[SliceTiles], sizes: Sequence[SliceSize], parameters: Parameters
+) -> VolumeSize:
     """Count what the volume holds.
 
     Parameters
     ----------
     slices : sequence of SliceTiles
         Those that give an image; at least one.
+    sizes : sequence of SliceSize
+        How much each of them holds.
     parameters : Parameters
         Settings of the run.
 
@@ -128,13 +132,12 @@ def volume_size(slices: Sequence[SliceTiles], parameters: Parameters) -> VolumeS
     -------
     VolumeSize
     """
-    sizes = {one.slice_id: slice_size(one, parameters) for one in slices}
-    largest = max(slices, key=lambda one: sizes[one.slice_id].canvas_px)
-    size = sizes[largest.slice_id]
+    largest, size = max(zip(slices, sizes, strict=True), key=lambda both: both[1].canvas_px)
+    ids = [one.slice_id for one in slices]
     before = zip(largest.tile_shape, largest.pitch_um, size.working, strict=True)
     pitch = [n * um / after for n, um, after in before]
     step = 1000 * float(parameters.setting("solve_alignment", "slicing_interval_mm")) / pitch[0]
-    planes = (max(sizes) - min(sizes)) * step + size.kept_planes
+    planes = (max(ids) - min(ids)) * step + size.kept_planes
     together = math.ceil(size.kept_planes / step) + 1
     return VolumeSize(planes, size.canvas_px, _levels(pitch, parameters), min(len(sizes), together))
 

@@ -173,7 +173,7 @@ def predict_space(
         for stage, count in _of_slice(one, parameters):
             voxels[stage] = voxels.get(stage, 0.0) + count * one.n_channels
     if whole:
-        volume = volume_size(whole, parameters)
+        volume = volume_size(whole, sizes, parameters)
         finest = volume.planes * volume.canvas_px * max(one.n_channels for one in sizes)
         voxels["stack"] = finest * volume.levels
     return [

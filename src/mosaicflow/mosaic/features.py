@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from mosaicflow.averages import bin_mean
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -171,8 +173,5 @@ def tile_levels(bands: Image, bins: Sequence[int]) -> dict[int, Image]:
         if size == 1:
             levels[1] = band_passed(levels[0])
             continue
-        n_y, n_x = (n // size for n in bands.shape[1:])
-        part = mean[:, : n_y * size, : n_x * size]
-        binned = part.reshape(1, n_y, size, n_x, size).mean(axis=(2, 4), dtype=np.float32)
-        levels[size] = tile_features(binned)
+        levels[size] = tile_features(bin_mean(mean, size))
     return levels

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import spline_filter1d
 
+from mosaicflow.likeness import pearson
 from mosaicflow.mosaic.correlation import (
     LEAST_WIDTH_PX,
     MARGIN_PX,
@@ -192,9 +193,7 @@ class _Overlap:
         a, b = (part[self.known].astype(np.float64) for part in (self.first, self.second(shift)))
         if a.size < 16:
             return float("nan")
-        a, b = a - a.mean(), b - b.mean()
-        norm = np.sqrt((a @ a) * (b @ b))
-        return float(a @ b / norm) if norm > 0 else float("nan")
+        return pearson(a, b) or float("nan")
 
 
 def _cut_mirrored(image: Image, cut: Sequence[slice]) -> Image:

@@ -1,4 +1,4 @@
-"""Projections made ready for comparing: binning, band-pass, tissue, correlation."""
+"""Projections made ready for comparing: depth, smoothing, band-pass, fields that judge."""
 
 from __future__ import annotations
 
@@ -7,54 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from mosaicflow.slices.masks import otsu
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
     "band_pass",
-    "bin_mean",
     "chequerboard",
-    "correlation",
     "field_correlations",
     "filled_depth",
     "gradient_magnitude",
     "inner_part",
-    "shows_tissue",
     "smooth_valid",
-    "tissue_mask",
     "used_span",
 ]
 
 # Pixels that a correlation needs to mean anything.
 _LEAST_FIELD_PX = 32
-
-
-def bin_mean(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """Average blocks of ``factor`` x ``factor`` px; a remainder at the end is dropped.
-
-    Parameters
-    ----------
-    image : ndarray, shape (..., y, x), float32
-        One image or a stack of them.
-    factor : int
-        Side of a block [px].
-
-    Returns
-    -------
-    ndarray, shape (..., y // factor, x // factor), float32
-    """
-    if factor == 1:
-        return image
-    *stack, n_y, n_x = image.shape
-    new_y, new_x = n_y // factor, n_x // factor
-    blocks = image[..., : new_y * factor, : new_x * factor]
-    # Summing one axis at a time reads memory in order: 4 x as fast as one call on both.
-    rows = blocks.reshape(*stack, new_y, factor, new_x * factor).sum(axis=-2)
-    binned = rows.reshape(*stack, new_y, new_x, factor).sum(axis=-1)
-    result: NDArray[np.float32] = (binned / np.float32(factor**2)).astype(np.float32)
-    return result
 
 
 def filled_depth(planes: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -131,92 +99,6 @@ def gradient_magnitude(image: NDArray[np.float32]) -> NDArray[np.float32]:
     d_y, d_x = np.gradient(image)
     magnitude: NDArray[np.float32] = np.hypot(d_y, d_x).astype(np.float32)
     return magnitude
-
-
-def tissue_mask(
-    image: NDArray[np.float32], valid: NDArray[np.bool_], sigma: float = 4.0
-) -> NDArray[np.bool_]:
-    """Tell tissue from the gel around it by brightness.
-
-    Parameters
-    ----------
-    image : ndarray, shape (y, x), float32
-        Projection of a slice.
-    valid : ndarray, shape (y, x), bool
-        Where there is data.
-    sigma : float
-        Smoothing before the threshold [px].
-
-    Returns
-    -------
-    ndarray, shape (y, x), bool
-        Otsu's threshold on the smoothed image, grown by `sigma`; everything valid when the
-        bright part is under 2 % of it (nothing stands out).
-    """
-    if not valid.any():
-        return valid
-    smooth = smooth_valid(image, valid.astype(np.float32), sigma)
-    values = smooth[valid]
-    # Below a thousandth of the level the differences are rounding, and there is no histogram.
-    if float(np.ptp(values)) <= 1e-3 * float(np.abs(values).max()):
-        return valid
-    mask = (smooth > otsu(values)) & valid
-    if mask.sum() < 0.02 * valid.sum():
-        return valid
-    # Growing by smoothing: 12 x as fast as a dilation by a disk.
-    grown = ndimage.uniform_filter(mask.astype(np.float32), 2 * int(sigma) + 1, mode="constant")
-    result: NDArray[np.bool_] = (grown > 1e-6) & valid
-    return result
-
-
-# Tissue is brighter than gel by this share: rests of shading are a tenth at most, tissue in gel is
-# several times as bright.
-_TISSUE_CONTRAST = 0.3
-# Share of the data that must be so, and smoothing before [px], which takes the speckle out.
-_TISSUE_SHARE, _CALM_PX = 0.01, 4.0
-
-
-def shows_tissue(
-    image: NDArray[np.float32], valid: NDArray[np.bool_], gel: float | None = None
-) -> bool:
-    """Say whether a slice shows anything but gel.
-
-    Parameters
-    ----------
-    image : ndarray, shape (y, x), float32
-        Mean over planes, as recorded: 0 is no light.
-    valid : ndarray, shape (y, x), bool
-        Where there is data.
-    gel : float, optional
-        Level of the gel; without it that of the darkest hundredth.
-
-    Returns
-    -------
-    bool
-        Also true where there is too little data to tell.
-    """
-    values = smooth_valid(image, valid.astype(np.float32), _CALM_PX)[valid]
-    if values.size < _CALM_PX**2:
-        return True
-    level = float(np.percentile(values, 1)) if gel is None else gel
-    if level <= 0:
-        return True
-    share = float(np.mean(values > (1 + _TISSUE_CONTRAST) * level))
-    return share >= _TISSUE_SHARE
-
-
-def correlation(
-    first: NDArray[np.float32], second: NDArray[np.float32], weight: NDArray[np.float32]
-) -> float:
-    """Return the weighted Pearson correlation of two images; 0 when one of them is flat."""
-    total = float(weight.sum(dtype=np.float64))
-    if total <= 0.0:
-        return 0.0
-    a = first - np.float32((first * weight).sum(dtype=np.float64) / total)
-    b = second - np.float32((second * weight).sum(dtype=np.float64) / total)
-    weighted = a * weight
-    power = float(np.vdot(weighted, a)) * float(np.vdot(b * weight, b))
-    return float(np.vdot(weighted, b)) / power**0.5 if power > 0.0 else 0.0
 
 
 def used_span(weight: NDArray[np.float32], axis: int) -> tuple[int, int]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import affine_transform
 
+from mosaicflow.averages import bin_mean
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.blocks import SliceBlock
 from mosaicflow.io.tables import check_schema
 from mosaicflow.io.zarr import LevelReader, open_level
 from mosaicflow.names import parse_slice_id
 from mosaicflow.slices.face import settle_face
-from mosaicflow.slices.images import bin_mean, filled_depth
+from mosaicflow.slices.images import filled_depth
 from mosaicflow.slices.intensity import PlaneScale
 from mosaicflow.slices.islands import Islands
 from mosaicflow.slices.surface import Surface

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from mosaicflow.slices.images import correlation, tissue_mask
+from mosaicflow.likeness import pearson
+from mosaicflow.slices.masks import tissue_mask
 from mosaicflow.stacking.gains import SeamLevel, compare_levels
 from mosaicflow.stacking.sampling import Sampler, Window
 from mosaicflow.threads import map_threads
@@ -99,7 +100,7 @@ def _compare_patches(
     least = light.display.black + _LEAST_TISSUE * (light.display.white - light.display.black)
     compared = (upper > least) & (lower > least) if light.recorded else tissue
     ratio = compare_levels(upper, lower, compared)
-    return SeamLevel(index - 1, index, ratio, correlation(upper, lower, tissue.astype(np.float32)))
+    return SeamLevel(index - 1, index, ratio, pearson(upper, lower, tissue.astype(np.float32)))
 
 
 def sample_windows(

@@ -45,12 +45,12 @@ def join_angle(
     """
     from mosaicflow.acquisition.channels import channel_of, joined_angles
     from mosaicflow.errors import InputError
-    from mosaicflow.io.zarr import combine_images, open_levels, read_omezarr_info
+    from mosaicflow.io.zarr import combine_images, read_omezarr_info
 
-    levels = [open_levels(read_omezarr_info(path)) for path in (cosine, sine)]
-    blocks = [found[0].attrs for found in levels]
+    both = read_omezarr_info(cosine), read_omezarr_info(sine)
+    blocks = [found.mosaicflow for found in both]
     parts = [channel_of(b, p) for b, p in zip(blocks, (cosine, sine), strict=True)]
-    shapes = [[level.shape for level in found] for found in levels]
+    shapes = [found.shapes for found in both]
     if shapes[0] != shapes[1] or [one.part for one in parts] != ["cos", "sin"]:
         raise InputError(
             f"{cosine.name} and {sine.name} are no cosine and sine of one channel, in the same "
@@ -61,7 +61,7 @@ def join_angle(
         blocks[0], channel=str(parts[0].number), values="angle_deg", period_deg=180
     )
     combine_images(
-        (cosine, sine),
+        both,
         output,
         joined_angles,
         attrs=block,

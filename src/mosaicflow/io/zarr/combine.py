@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaicflow.io.zarr.copying import copy_into
-from mosaicflow.io.zarr.info import read_omezarr_info
 from mosaicflow.io.zarr.location import check_distinct
 from mosaicflow.io.zarr.metadata import LevelScale, PyramidNotes
 from mosaicflow.io.zarr.reader import LevelReader, open_levels
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.io.zarr import grid
+    from mosaicflow.io.zarr.info import OmeZarrInfo
 
     Combine = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 
@@ -28,7 +28,7 @@ __all__ = ["combine_images"]
 
 
 def combine_images(
-    sources: tuple[Path, Path],
+    sources: tuple[OmeZarrInfo, OmeZarrInfo],
     output: Path,
     combine: Combine,
     *,
@@ -40,7 +40,7 @@ def combine_images(
 
     Parameters
     ----------
-    sources : (Path, Path)
+    sources : (OmeZarrInfo, OmeZarrInfo)
         Stores with the same levels.
     output : Path
         Store to write.
@@ -53,15 +53,14 @@ def combine_images(
     **options
         Flavour, codec, sharding and checksums, as for `OmeZarrWriter`.
     """
-    for path in sources:
-        check_distinct(output, path)
-    infos = [read_omezarr_info(path) for path in sources]
-    first, second = (open_levels(info) for info in infos)
+    for source in sources:
+        check_distinct(output, source.location)
+    first, second = map(open_levels, sources)
     writer = _CombinedWriter(output, first[0].shape, first[0].chunks, attrs=attrs, **options)
     writer.contrast = (window, window)
     with writer, writer.discarded_on_error():
         axes = "zyx"[-first[0].ndim :]
-        kept = dict(infos[0].pyramid)
+        kept = dict(sources[0].pyramid)
         notes = PyramidNotes("mean", "combined levels", "combined", axes, (), kept)
         writer.combine(list(zip(first, second, strict=True)), combine, notes)
 

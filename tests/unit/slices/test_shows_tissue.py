@@ -1,10 +1,10 @@
-"""What images of slices show."""
+"""Slices of nothing but gel are told from those with a little tissue."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaicflow.slices.images import shows_tissue
+from mosaicflow.slices.masks import shows_tissue
 
 
 def gel(rng, level, shading):
