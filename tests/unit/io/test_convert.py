@@ -235,7 +235,7 @@ def test_wrong_use_is_explained(tmp_path):
     (tmp_path / "b.nii").write_text("")
     with pytest.raises(FileExistsError, match="--overwrite"):
         convert(str(source), str(tmp_path / "b.nii"))
-    with pytest.raises(MosaicflowError, match="not a NIfTI file"):
+    with pytest.raises(MosaicflowError, match="is not a NIfTI file"):
         convert(str(tmp_path / "b.nii"), str(tmp_path / "c.ome.zarr"))
     (tmp_path / "b.tif").write_text("no")
     with pytest.raises(MosaicflowError, match="not a readable TIFF"):

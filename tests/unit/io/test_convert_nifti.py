@@ -206,7 +206,7 @@ def test_damaged_files_are_named(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     saved(path, turned("RAS"))
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(FormatError, match=rf"a\{suffix}: (truncated|damaged gzip)"):
+    with pytest.raises(FormatError, match=rf"a\{suffix}: (is cut short|damaged gzip)"):
         convert(str(path), str(tmp_path / "a.ome.zarr"))
     colours = np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")])
     nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), path)

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import math
 
+from mosaicflow.io.lengths import micrometers_per_unit
+
 __all__ = ["bar_of", "length_text"]
 
 # A bar is at most this part of the width of a picture; half of it is hard to read against.
 _LARGEST_PART = 0.3
-# Each is a thousand of the one before.
-_UNITS = ("picometer", "nanometer", "micrometer", "millimeter", "meter")
-_SHORT = ("pm", "nm", "\u00b5m", "mm", "m")
-_ALIASES = {
-    "nm": "nanometer",
-    "um": "micrometer",
-    "\u00b5m": "micrometer",
-    "\u03bcm": "micrometer",
-    "micron": "micrometer",
-    "mm": "millimeter",
-    "m": "meter",
-}
+# How lengths are written; each is a thousand of the one before.
+_UNITS_UM = {1e-6: "pm", 1e-3: "nm", 1.0: "\u00b5m", 1e3: "mm", 1e6: "m"}
 
 
 def bar_of(world_per_pixel: float, width_px: int, unit: str | None) -> tuple[float, str]:
@@ -49,12 +41,12 @@ def length_text(length: float, unit: str | None) -> str:
     """Return a length with a unit that suits it."""
     if not unit:
         return f"{length:.4g} (no unit)"
-    name = _ALIASES.get(unit, unit)
-    if name not in _UNITS:
+    known = list(_UNITS_UM)
+    if (unit_um := micrometers_per_unit(unit)) not in known:
         return f"{length:.4g} {unit}"
-    at = _UNITS.index(name)
-    while abs(length) >= 1e3 and at < len(_UNITS) - 1:
+    at = known.index(unit_um)
+    while abs(length) >= 1e3 and at < len(known) - 1:
         length, at = length / 1e3, at + 1
     while 0 < abs(length) < 1 and at > 0:
         length, at = length * 1e3, at - 1
-    return f"{length:.4g} {_SHORT[at]}"
+    return f"{length:.4g} {_UNITS_UM[known[at]]}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.errors import FormatError, InputError, MissingExtraError
+from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.convert.orientation import SpaceAffine
 from mosaicflow.io.convert.volume import (
     RawVoxels,
@@ -19,6 +19,7 @@ from mosaicflow.io.convert.volume import (
     finished_path,
     spool_file,
 )
+from mosaicflow.io.nifti_images import NiftiImage, nibabel_package, open_nifti
 from mosaicflow.io.zarr.errors import OmeZarrWarning
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["opened_nifti", "write_nifti"]
 
-# What the unit codes of NIfTI-1 mean; without one, mm is what its programs take.
-_MM_PER_UNIT = {"mm": 1.0, "micron": 1e-3, "meter": 1e3, "unknown": 1.0}
+# Without a unit, mm is what the programs of NIfTI take.
+_UM_PER_MM = 1000.0
 _DATA_OFFSET = 352  # bytes, of NIfTI-1: header and its extension flag
 _LONGEST_AXIS = 32767  # of NIfTI-1, an int16
 _DESCRIPTION_BYTES = 79  # of NIfTI-1's field, less its end
@@ -47,30 +48,27 @@ def opened_nifti(path: Path, spool: Path) -> Iterator[VolumeSource]:
     Parameters
     ----------
     path : Path
-        `.nii`, or `.nii.gz`, which is unpacked first because it can be read in one order only;
-        with three axes (further axes of length 1 are dropped).
+        `.nii`, or `.nii.gz`, which is unpacked first because it can be read in one order only.
     spool : Path
         Folder with room for the unpacked file.
     """
-    nibabel = _nibabel()
-    try:
-        image = nibabel.load(path)
-    except (nibabel.filebasedimages.ImageFileError, EOFError, OSError, zlib.error) as error:
-        raise FormatError(f"{path}: not a NIfTI file ({error})") from error
-    shape = tuple(int(n) for n in image.shape)
-    dtype = image.get_data_dtype()
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
-        raise FormatError(f"{path}: found shape {shape}, expected three axes")
-    if dtype.fields:
-        raise FormatError(f"{path}: found voxels of several values {dtype}, expected one each")
+    with _naming(path):
+        image = open_nifti(path)
     pitch, orientation = _geometry(image, str(path))
     with _unpacked(path, spool) as raw_path:
-        raw = RawVoxels(raw_path, dtype, shape[2::-1], image.dataobj.offset)
-        if raw_path.stat().st_size < raw.end:
-            raise FormatError(
-                f"{path}: truncated: {raw_path.stat().st_size} bytes, expected {raw.end}"
-            )
-        yield _scaled(raw, image.dataobj, pitch, orientation)
+        with _naming(path):
+            image.check_whole(raw_path)
+        proxy = image.stored.dataobj
+        raw = RawVoxels(raw_path, image.dtype, image.shape, proxy.offset)
+        yield _scaled(raw, proxy, pitch, orientation)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
 def _scaled(
@@ -107,28 +105,24 @@ def _unpacked(path: Path, folder: Path) -> Iterator[Path]:
         yield raw
 
 
-def _geometry(
-    image: Any,  # noqa: ANN401  # an untyped package
-    where: str,
-) -> tuple[tuple[float, ...], SpaceAffine | None]:
+def _geometry(image: NiftiImage, where: str) -> tuple[tuple[float, ...], SpaceAffine | None]:
     """Return pitch (z, y, x) in mm, and the orientation if the file claims one."""
-    name = image.header.get_xyzt_units()[0]
-    if name == "unknown":
+    header = image.stored.header
+    if image.unit_um is None:
         warnings.warn(
             f"{where}: names no unit of length; mm is assumed (--resolution sets the pitch)",
             OmeZarrWarning,
             stacklevel=3,
         )
-    unit = _MM_PER_UNIT[name]
-    # The shortest decimal of a float32 is what its writer meant.
-    zooms = np.array([float(str(z)) for z in image.header.get_zooms()[2::-1]])
-    codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
+    unit = (image.unit_um or _UM_PER_MM) / _UM_PER_MM
+    zooms = np.array(image.zooms)
+    codes = (int(header["sform_code"]), int(header["qform_code"]))
     code = codes[0] or codes[1]
     if code == 0:
         return tuple(zooms * unit), None
-    affine = np.asarray(image.affine, dtype=np.float64)
+    affine = np.asarray(image.stored.affine, dtype=np.float64)
     affine[:3] *= unit
-    found = SpaceAffine(affine, code, tuple(int(n) for n in image.shape[2::-1]))
+    found = SpaceAffine(affine, code, image.shape)
     if not np.all(found.pitch_mm > 0):
         raise FormatError(f"{where}: its affine gives an axis no length")
     if np.allclose(found.pitch_mm, zooms * unit, rtol=_DUST, atol=0):
@@ -174,7 +168,7 @@ def write_nifti(output: Path, source: VolumeSource, resolution_mm: Sequence[floa
 
 def _header(source: VolumeSource, resolution_mm: Sequence[float]) -> Any:  # noqa: ANN401
     pitch_xyz = [float(value) for value in reversed(resolution_mm)]
-    header = _nibabel().Nifti1Header(endianness="<")
+    header = nibabel_package().Nifti1Header(endianness="<")
     header.set_data_dtype(source.dtype)
     header.set_data_shape(source.shape[::-1])
     header.set_zooms(pitch_xyz)
@@ -191,14 +185,3 @@ def _header(source: VolumeSource, resolution_mm: Sequence[float]) -> Any:  # noq
     if not found.is_sheared:  # what a qform cannot hold
         header.set_qform(found.affine_mm, code=found.code)
     return header
-
-
-def _nibabel() -> Any:  # noqa: ANN401  # an untyped package
-    try:
-        import nibabel
-    except ImportError as error:
-        raise MissingExtraError(
-            f"NIfTI needs nibabel ({error})",
-            remedy="install the extra: pip install 'mosaicflow[formats]'",
-        ) from error
-    return nibabel
