@@ -22,7 +22,7 @@ from mosaicflow.io.convert.nifti import write_nifti
 from mosaicflow.io.convert.tiff_pyramid import write_pyramidal_tiff
 from mosaicflow.io.exports import ExportedLevel, PlaneSpan, open_export
 from mosaicflow.io.overview import Overview, read_overview
-from mosaicflow.stacking.preview import orthogonal_montage
+from mosaicflow.io.zarr.render import three_planes
 from mosaicflow.stacking.tissue_surface import (
     TissueField,
     Triangles,
@@ -278,12 +278,10 @@ def _outlines(
 def _thumbnail(overview: Overview) -> bytes:
     from PIL import Image
 
-    values, pitch = overview.values, overview.pitch_um
+    values = overview.values
     z, y, x = (n // 2 for n in values.shape)
-    montage = orthogonal_montage(
-        values[z], values[:, y], values[:, :, x], z_over_lateral=pitch[0] / pitch[2]
-    )
-    picture = Image.fromarray(montage)
+    page, _ = three_planes((values[z], values[:, y], values[:, :, x].T), overview.pitch_um)
+    picture = Image.fromarray(page)
     picture.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
     content = io.BytesIO()
     picture.save(content, format="PNG")

@@ -17,6 +17,7 @@ from mosaicflow.io.blocks import PlaneSpanBlock, VolumeBlock
 from mosaicflow.io.tables import SCHEMA, read_document
 from mosaicflow.io.upload import address_file
 from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct
+from mosaicflow.io.zarr.render import write_screenshot
 from mosaicflow.names import stem_of
 from mosaicflow.reasons import Skip
 from mosaicflow.slices.stored import SliceStore, open_slice
@@ -32,7 +33,6 @@ from mosaicflow.stacking.light import (
 )
 from mosaicflow.stacking.metrics import report_volume
 from mosaicflow.stacking.plan import plan_seams
-from mosaicflow.stacking.preview import write_preview
 from mosaicflow.stacking.seam_levels import measure_seams
 from mosaicflow.stacking.slice_plan import SlicePlan, plan_slices
 from mosaicflow.stacking.tables import DrawnVolume, write_tables
@@ -126,7 +126,7 @@ def stack_slices(
     if volume_at:
         address_file(output, volume_at)
     if settings.preview:
-        write_preview(volume, output.with_name(f"{stem_of(output.name)}.png"))
+        write_screenshot(volume, output.with_name(f"{stem_of(output.name)}.png"))
 
 
 def _resume_key(report: StageReport, shape: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of a store: three orthogonal planes on one page."""
+"""The one picture of a volume: three orthogonal planes on one page."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.io.previews import save_picture
 from mosaicflow.io.zarr.errors import ArgumentError
 from mosaicflow.io.zarr.info import read_omezarr_info
 from mosaicflow.io.zarr.reader import LevelReader, StoreChoice
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from mosaicflow.io.zarr.location import StorePath
 
-__all__ = ["contrast_of", "pick_level", "render_planes", "write_screenshot"]
+__all__ = ["contrast_of", "pick_level", "render_planes", "three_planes", "write_screenshot"]
 
 # Longest side of a plane, in pixels of the picture.
 _PLANE_PX = 1000
@@ -42,7 +44,7 @@ def write_screenshot(
         Store.
     output : Path
         Picture to write: the lateral plane, below it the plane (z, x), right of it (y, z); all
-        with the same scale.
+        with the same scale, which the file says (text ``um_per_px``).
     level : int, optional
         Pyramid level; default is the finest that need not be shrunk much.
     percentiles : (float, float), optional
@@ -56,11 +58,9 @@ def write_screenshot(
         raise ArgumentError(f"{output}: the picture is a PNG; give it a name that ends in .png")
     chosen = pick_level(path) if level is None else level
     reader = (choice or StoreChoice()).open(path, chosen)
-    picture = Image.fromarray(render_planes(reader, percentiles))
+    page, um_per_px = render_planes(reader, percentiles)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.tmp")
-    picture.save(partial, format="PNG")
-    partial.replace(output)
+    save_picture(output, Image.fromarray(page), um_per_px)
 
 
 def pick_level(path: StorePath) -> int:
@@ -70,27 +70,68 @@ def pick_level(path: StorePath) -> int:
     return large[-1] if large else 0
 
 
-def render_planes(reader: LevelReader, percentiles: tuple[float, float]) -> NDArray[np.uint8]:
-    """Return the three central planes as one grey picture, shape (rows, columns)."""
-    pitch = reader.resolution_mm
-    extents = [n * p for n, p in zip(reader.shape, pitch, strict=True)]
-    px_per_mm = min(_PLANE_PX, max(reader.shape)) / max(extents)
-    sizes = [max(1, round(extent * px_per_mm)) for extent in extents]
+def render_planes(
+    reader: LevelReader, percentiles: tuple[float, float]
+) -> tuple[NDArray[np.uint8], float]:
+    """Return the three central planes as one grey picture, and what a pixel of it shows [um]."""
+    pitch_um = [1000 * pitch for pitch in reader.resolution_mm]
     if reader.ndim == 2:
-        return _stretched([_resized(reader[...], (sizes[0], sizes[1]))], percentiles)[0]
-    z, y, x = (n // 2 for n in reader.shape)
-    planes = [
-        _resized(reader[z], (sizes[1], sizes[2])),
-        _resized(reader[:, y], (sizes[0], sizes[2])),
-        _resized(reader[:, :, x].T, (sizes[1], sizes[0])),
-    ]
-    lateral, front, side = _stretched(planes, percentiles)
-    rows, columns = sizes[1] + _GAP_PX + sizes[0], sizes[2] + _GAP_PX + sizes[0]
-    page = np.full((rows, columns), 64, np.uint8)
-    page[: sizes[1], : sizes[2]] = lateral
-    page[sizes[1] + _GAP_PX :, : sizes[2]] = front
-    page[: sizes[1], sizes[2] + _GAP_PX :] = side
-    return page
+        plane = reader[...]
+        planes, pitch_um = (plane, plane[:1], plane[:, :1]), [pitch_um[0], *pitch_um]
+    else:
+        _, y, x = (n // 2 for n in reader.shape)
+        planes = (_middle_plane(reader), reader[:, y], reader[:, :, x].T)
+    return three_planes(planes, pitch_um, percentiles)
+
+
+def _middle_plane(reader: LevelReader) -> NDArray[np.generic]:
+    """Read the plane nearest to the middle that is not in a gap."""
+    n_z = reader.shape[0]
+    for z in sorted(range(n_z), key=lambda z: abs(z - n_z // 2)):
+        plane = reader[z]
+        if plane.any():
+            break
+    return plane
+
+
+def three_planes(
+    planes: tuple[NDArray[np.generic], NDArray[np.generic], NDArray[np.generic]],
+    pitch_um: Sequence[float],
+    percentiles: tuple[float, float] = (0.5, 99.5),
+) -> tuple[NDArray[np.uint8], float]:
+    """Lay the central planes of a volume on one page, all with the same scale.
+
+    Parameters
+    ----------
+    planes : (ndarray, ndarray, ndarray)
+        Axes (y, x), (z, x) and (y, z); 0 is no data.
+    pitch_um : sequence of float
+        Pitch (z, y, x).
+    percentiles : (float, float)
+        Of what is not 0, shown as black and white.
+
+    Returns
+    -------
+    page : ndarray, shape (rows, columns), uint8
+        The first; below it the second, right of it the third. A volume of one plane has no sides.
+    um_per_px : float
+        Length that a pixel shows.
+    """
+    (n_y, n_x), n_z = planes[0].shape, planes[1].shape[0]
+    extents = [n * pitch for n, pitch in zip((n_z, n_y, n_x), pitch_um, strict=True)]
+    seen = slice(n_z == 1, None)  # of one plane the depth is not seen
+    um_per_px = max(extents[seen]) / min(_PLANE_PX, max((n_z, n_y, n_x)[seen]))
+    deep, high, wide = (max(1, round(extent / um_per_px)) for extent in extents)
+    if n_z == 1:
+        return _stretched([_resized(planes[0], (high, wide))], percentiles)[0], um_per_px
+    sizes = ((high, wide), (deep, wide), (high, deep))
+    drawn = [_resized(plane, size) for plane, size in zip(planes, sizes, strict=True)]
+    lateral, front, side = _stretched(drawn, percentiles)
+    page = np.full((high + _GAP_PX + deep, wide + _GAP_PX + deep), 64, np.uint8)
+    page[:high, :wide] = lateral
+    page[high + _GAP_PX :, :wide] = front
+    page[:high, wide + _GAP_PX :] = side
+    return page, um_per_px
 
 
 def contrast_of(
