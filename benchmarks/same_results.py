@@ -3,13 +3,15 @@
 
 Arrays, tables and pictures are compared byte for byte (crc32c), JSON by content but for times,
 durations, versions and facts about the machine. Keys of JSON that only the second folder has are
-listed, and are no difference::
+listed, and are no difference. Where something differs, the largest change of a place and of a voxel
+is said, which a merger may make by rounding::
 
     python benchmarks/same_results.py before after
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
+import numpy as np
+
+from mosaicflow.io.zarr import open_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +83,48 @@ def _unlike(first: Any, second: Any, where: str) -> Iterator[tuple[str, bool]]: 
         yield f"{where}: {str(first)[:60]} became {str(second)[:60]}", False
 
 
+def largest_changes(first: Path, second: Path) -> dict[str, float]:
+    """Give the largest change of tiles and slices [px, deg], and of voxels [of the range]."""
+    tables = [_numbers(root) for root in (first, second)]
+    found: dict[str, float] = {}
+    for key in tables[0].keys() & tables[1].keys():
+        kind = key[0]
+        found[kind] = max(found.get(kind, 0.0), abs(tables[0][key] - tables[1][key]))
+    stores = [{p.relative_to(root) for p in root.rglob("*.ome.zarr")} for root in (first, second)]
+    voxels = (_voxel_change(first / one, second / one) for one in stores[0] & stores[1])
+    return {**found, "voxels, of the range": max(voxels, default=0.0)}
+
+
+def _numbers(root: Path) -> dict[tuple[str, str], float]:
+    found = {}
+    for table in root.rglob("*_tile_positions.csv"):
+        with table.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                tile = f"{table.name} {row['iy']} {row['ix']}"
+                found |= {
+                    ("tiles [px]", f"{tile} {k}"): float(row[k]) for k in ("row_px", "col_px")
+                }
+    for path in root.rglob("alignment.json"):
+        for one in json.loads(path.read_text(encoding="utf-8"))["slices"]:
+            name = str(one["slice_id"])
+            shift = enumerate(one["translation_yx"])
+            found |= {("slices [px]", f"{name} {axis}"): value for axis, value in shift}
+            found["slices [deg]", name] = one["angle_deg"]
+    return found
+
+
+def _voxel_change(first: Path, second: Path) -> float:
+    one, other = open_level(first), open_level(second)
+    if one.shape != other.shape:
+        return float("inf")
+    change = span = 0.0
+    for z in range(one.shape[0]):
+        planes = [np.nan_to_num(np.asarray(level[z], np.float32)) for level in (one, other)]
+        change = max(change, float(np.abs(planes[0] - planes[1]).max()))
+        span = max(span, float(np.ptp(planes[0])))
+    return change / span if span else change
+
+
 def main() -> int:
     """Print what differs; exit code 1 when something does."""
     first, second = map(Path, sys.argv[1:3])
@@ -85,6 +132,9 @@ def main() -> int:
     n_files = len(_names(first))
     sys.stdout.write("".join(f"{one}\n" for one in differences))
     sys.stdout.write("".join(f"new key: {one}\n" for one in added))
+    if differences:
+        changes = largest_changes(first, second).items()
+        sys.stdout.write("".join(f"largest change, {name}: {much:.2g}\n" for name, much in changes))
     sys.stdout.write(f"{n_files} files, {len(differences)} differences\n")
     return 1 if differences else 0
 

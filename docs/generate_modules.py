@@ -2,8 +2,10 @@
 """Write what the workflow engine needs of each stage: its command, its module, and meta.yml.
 
 All of it comes from the stage's contract. The module of a stage that works on the whole run is
-written by hand, since only its workflow knows what waits for what, and compared with the contract
-by tests/unit/test_workflow_contract.py::
+written by hand: which of its files a later task waits for, what there is one of for each slice and
+how a stub makes those is known to the workflow alone, and a contract that said so would be the
+module in other words. tests/unit/test_workflow_contract.py compares its files, read and made, its
+options and its resources with the contract::
 
     python docs/generate_modules.py            # write all
     python docs/generate_modules.py --check    # exit code 1 when one of them is out of date

@@ -23,3 +23,11 @@ def isAngle(part) {
 def ofPart(settings, part) {
     return settings + [suffix: "_c${part}".toString()]
 }
+
+// Rows of a stage, whose second entry is a file of some part, and beside each the settings for that part.
+def withSettings(rows_ch, settings) {
+    return rows_ch.multiMap { row ->
+        rows: row
+        settings: ofPart(settings, partOf(row[1]))
+    }
+}

@@ -1,5 +1,5 @@
 include { filesOf ; inOrder ; storesOf } from '../functions/slices'
-include { isAngle ; ofPart ; partOf } from '../functions/channels'
+include { isAngle ; ofPart ; partOf ; withSettings } from '../functions/channels'
 include { CREATE_MOSAIC_GRID        } from '../modules/create_mosaic_grid'
 include { RESAMPLE_MOSAIC_GRID      } from '../modules/resample_mosaic_grid'
 include { ESTIMATE_ILLUMINATION     } from '../modules/estimate_illumination'
@@ -14,7 +14,7 @@ include { STACK                     } from '../modules/stack'
 include { JOIN_ANGLE                } from '../modules/join_angle'
 
 // The other channels of the same tiles -> a volume each, by what was measured on one of them. Each
-// task gets its row and its settings from one multiMap, so that both stay in step.
+// task gets its row and its settings from one multiMap (withSettings), so that both stay in step.
 workflow CARRY_CHANNELS {
     take:
     parts_ch    // [ id, part of the channels, tile list, raw tiles ]
@@ -32,10 +32,7 @@ workflow CARRY_CHANNELS {
     steps = [raw_grids]
     grids_ch = storesOf(raw_grids.made)
     if( settings.resample_mosaic_grid.resolution_um > 0 ) {
-        native_in = grids_ch.multiMap { id, grid ->
-            rows: tuple(id, grid)
-            settings: ofPart(settings.resample_mosaic_grid, partOf(grid))
-        }
+        native_in = withSettings(grids_ch, settings.resample_mosaic_grid)
         resampled = RESAMPLE_MOSAIC_GRID(native_in.rows, native_in.settings)
         steps = steps + [resampled]
         grids_ch = storesOf(resampled.made)
@@ -51,12 +48,10 @@ workflow CARRY_CHANNELS {
             }
         light = ESTIMATE_ILLUMINATION(light_in.grids, light_in.settings)
         fields_ch = light.illumination.map { field -> tuple(partOf(field), field) }
-        unlit_in = grids_ch.map { id, grid -> tuple(partOf(grid), id, grid) }
+        unlit_ch = grids_ch.map { id, grid -> tuple(partOf(grid), id, grid) }
             .combine(fields_ch, by: 0)
-            .multiMap { part, id, grid, field ->
-                rows: tuple(id, grid, field)
-                settings: ofPart(settings.fix_illumination, part)
-            }
+            .map { _part, id, grid, field -> tuple(id, grid, field) }
+        unlit_in = withSettings(unlit_ch, settings.fix_illumination)
         evened = FIX_ILLUMINATION(unlit_in.rows, unlit_in.settings)
         steps = steps + [evened]
         grids_ch = storesOf(evened.made).mix(grids_ch.filter { _id, grid -> isAngle(partOf(grid)) })
@@ -67,19 +62,13 @@ workflow CARRY_CHANNELS {
             flat: curvature == 'none'
             curved: true
         }
-        bent_in = bowl.curved.multiMap { id, grid, curvature ->
-            rows: tuple(id, grid, curvature)
-            settings: ofPart(settings.fix_focal_curvature, partOf(grid))
-        }
+        bent_in = withSettings(bowl.curved, settings.fix_focal_curvature)
         lifted = FIX_FOCAL_CURVATURE(bent_in.rows, bent_in.settings)
         steps = steps + [lifted]
         grids_ch = bowl.flat.map { id, grid, _none -> tuple(id, grid) }.mix(storesOf(lifted.made))
     }
-    placed_in = grids_ch.combine(measured.positions, by: 0).combine(measured.distortion)
-        .multiMap { id, grid, positions, distortion ->
-            rows: tuple(id, grid, positions, distortion)
-            settings: ofPart(settings.stitch_3d, partOf(grid))
-        }
+    placed_ch = grids_ch.combine(measured.positions, by: 0).combine(measured.distortion)
+    placed_in = withSettings(placed_ch, settings.stitch_3d)
     stitched = STITCH_3D(placed_in.rows, placed_in.settings)
     steps = steps + [stitched]
     slices_ch = storesOf(stitched.made)
@@ -88,27 +77,18 @@ workflow CARRY_CHANNELS {
             angles: isAngle(partOf(slice))
             bright: true
         }
-        axial_in = light_ch.bright.multiMap { id, slice ->
-            rows: tuple(id, slice)
-            settings: ofPart(settings.correct_axial, partOf(slice))
-        }
+        axial_in = withSettings(light_ch.bright, settings.correct_axial)
         axial = CORRECT_AXIAL(axial_in.rows, axial_in.settings)
         steps = steps + [axial]
         slices_ch = storesOf(axial.made).mix(light_ch.angles)
     }
-    face_in = slices_ch.combine(measured.faces, by: 0).multiMap { id, slice, face ->
-        rows: tuple(id, slice, face)
-        settings: ofPart(settings.crop_interface, partOf(slice))
-    }
+    face_in = withSettings(slices_ch.combine(measured.faces, by: 0), settings.crop_interface)
     cropped = CROP_INTERFACE(face_in.rows, face_in.settings)
     cropped_ch = storesOf(cropped.made).branch { _id, slice ->
         angles: isAngle(partOf(slice))
         bright: true
     }
-    dark_in = cropped_ch.bright.multiMap { id, slice ->
-        rows: tuple(id, slice)
-        settings: ofPart(settings.normalize, partOf(slice))
-    }
+    dark_in = withSettings(cropped_ch.bright, settings.normalize)
     normalized = NORMALIZE(dark_in.rows, dark_in.settings)
     steps = steps + [cropped, normalized]
 

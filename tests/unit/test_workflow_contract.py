@@ -248,6 +248,17 @@ def test_a_module_takes_what_its_stage_makes_and_nothing_else(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_a_module_hands_on_every_file_that_its_stage_reads(stage):
+    module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
+    script = module[module.index("    script:") : module.index("    stub:")]
+    handed = set(OPTION.findall(script)) | set(
+        re.findall(r"[\[,] ?(\w+): ", "".join(re.findall(r"def given = .*", script)))
+    )
+    files = _generator("generate_modules")._files(STAGES[stage].contract)
+    assert {name.replace("_", "-") for name in files} <= {one.replace("_", "-") for one in handed}
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_module_has_the_resources_of_its_contract(stage):
     module = (MODULES / stage / "main.nf").read_text(encoding="utf-8")
     assert re.findall(r"^    label '(\w+)'", module, flags=re.M) == [STAGES[stage].contract.label]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft, ndimage
 
-from mosaicflow.alignment.transform import rotation
+from mosaicflow.rigid import rotation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

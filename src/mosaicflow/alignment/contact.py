@@ -14,9 +14,9 @@ from mosaicflow.alignment.levels import tissue_correlation
 from mosaicflow.alignment.pair_fit import SHARED, HeldOut, PairFit
 from mosaicflow.alignment.refine import Motion
 from mosaicflow.alignment.register import register_images
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.averages import bin_mean
 from mosaicflow.reasons import Doubt, Refusal
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.slices.images import smooth_valid
 
 if TYPE_CHECKING:

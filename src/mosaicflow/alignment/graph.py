@@ -18,7 +18,7 @@ from scipy.sparse.linalg import splu
 from mosaicflow.alignment.given import home_of, ties_of
 from mosaicflow.alignment.poses import Pose
 from mosaicflow.alignment.rows import Rows, lever, solve_step
-from mosaicflow.alignment.transform import rotation
+from mosaicflow.rigid import rotation
 from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from mosaicflow.alignment.coarse import correlate_masked
 from mosaicflow.alignment.island_point import IslandPoint
 from mosaicflow.alignment.levels import overlap, shape_of
 from mosaicflow.alignment.refine import CORRELATED_PX, Motion, refine, warp
-from mosaicflow.alignment.transform import rotation
+from mosaicflow.rigid import rotation
 from mosaicflow.slices.images import used_span
 
 if TYPE_CHECKING:

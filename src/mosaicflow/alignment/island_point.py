@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.alignment.transform import finite, positive
+from mosaicflow.rigid import finite, positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

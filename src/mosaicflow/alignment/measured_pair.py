@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.alignment.pair_record import PairNumbers, PairRecord, RejectedMotion
-from mosaicflow.alignment.transform import Rigid2D, to_tfm
+from mosaicflow.rigid import Rigid2D, to_tfm
 
 if TYPE_CHECKING:
     from mosaicflow.alignment.depth import (

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mosaicflow.alignment.links import SliceLink
-    from mosaicflow.alignment.transform import Rigid2D
+    from mosaicflow.rigid import Rigid2D
 
 __all__ = ["as_sure_as_islands", "island_moves"]
 

@@ -20,10 +20,10 @@ from mosaicflow.alignment.measured_pair import MeasuredPair, full_size
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit, RegistrationSettings, SlicePair
 from mosaicflow.alignment.refine import Motion, warp
 from mosaicflow.alignment.register import register_images
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.averages import bin_mean
 from mosaicflow.errors import InputError
 from mosaicflow.reasons import Doubt, Refusal
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.slices.masks import shows_tissue
 from mosaicflow.slices.stored import Projection, SliceStore, at_pitch, averaged, project
 from mosaicflow.steps.table import place_slices, read_steps

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.alignment.island_point import IslandPoint
-    from mosaicflow.alignment.transform import Rigid2D
     from mosaicflow.reasons import Refusal
+    from mosaicflow.rigid import Rigid2D
     from mosaicflow.slices.islands import Islands
 
 __all__ = ["SHARED", "HeldOut", "PairFit", "RegistrationSettings", "SlicePair", "confidence"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.alignment.island_point import IslandPoint
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import FormatError
 from mosaicflow.reasons import Doubt, Refusal
+from mosaicflow.rigid import Rigid2D
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.rigid import Rigid2D
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

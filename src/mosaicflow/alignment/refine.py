@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from mosaicflow.alignment.transform import Rigid2D, rotation
 from mosaicflow.likeness import pearson
+from mosaicflow.rigid import Rigid2D, rotation
 from mosaicflow.slices.images import used_span
 
 if TYPE_CHECKING:

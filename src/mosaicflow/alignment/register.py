@@ -22,9 +22,9 @@ from mosaicflow.alignment.levels import (
 from mosaicflow.alignment.loose import find_loose_tiles
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
 from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.likeness import pearson
 from mosaicflow.reasons import Doubt, Refusal
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.slices.images import (
     chequerboard,
     field_correlations,

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
-from mosaicflow.alignment.transform import rotation
+from mosaicflow.rigid import rotation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

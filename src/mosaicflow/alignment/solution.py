@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.alignment.transform import Rigid2D, finite, positive
 from mosaicflow.errors import FormatError, QualityError
 from mosaicflow.io.tables import SCHEMA
 from mosaicflow.ledger.census import LeftOut
 from mosaicflow.reasons import Doubt, Skip
+from mosaicflow.rigid import Rigid2D, finite, positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

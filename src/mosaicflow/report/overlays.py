@@ -74,7 +74,11 @@ def neighbour_overlays(files: RunFiles, alignment: Mapping[str, Any]) -> tuple[O
     pairs = pairwise(sorted(known, key=lambda one: one["slice_id"]))
     try:
         return tuple(_overlay(pair, pictures, alignment) for pair in pairs)
-    except (ArithmeticError, ValueError) as error:  # also of a matrix that cannot be inverted
+    except (
+        ArithmeticError,
+        FormatError,
+        ValueError,
+    ) as error:  # also of a matrix that cannot be inverted
         raise FormatError(
             f"{names.ALIGNMENT.of()}: its numbers are no places of slices ({error})",
             remedy="run solve_alignment again",
@@ -145,19 +149,14 @@ def canvas_from_slice(one: Mapping[str, Any], to: str = "placed") -> NDArray[np.
     ndarray, shape (3, 3)
         For homogeneous points (y, x, 1).
     """
-    import numpy as np
+    from mosaicflow.rigid import Rigid2D, finite
 
-    angle = math.radians(float(one["angle_deg"])) if to == "placed" else 0.0
-    moved = (0.0, 0.0) if to == "placed" else one["evidence"]["moved_from_stage_px"]
-    y, x = (float(t) - float(m) for t, m in zip(one["translation_yx"], moved, strict=True))
-    centre_y, centre_x = map(float, one["center_yx"])
-    if not all(map(math.isfinite, (angle, y, x, centre_y, centre_x))):
-        raise ValueError(f"slice {one['slice_id']} lies nowhere")
-    cos, sin = math.cos(angle), math.sin(angle)  # angles run from +y towards +x
-    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-    back = np.array([[1, 0, -centre_y], [0, 1, -centre_x], [0, 0, 1]])
-    forth = np.array([[1, 0, centre_y + y], [0, 1, centre_x + x], [0, 0, 1]])
-    return np.asarray(forth @ turn @ back)
+    placed = Rigid2D.from_json(one, f"slice {one.get('slice_id')}")
+    if to == "placed":
+        return placed.homogeneous
+    moved = map(finite, one["evidence"]["moved_from_stage_px"])
+    y, x = (t - m for t, m in zip(placed.translation_yx, moved, strict=True))
+    return Rigid2D(0.0, placed.center_yx, (y, x)).homogeneous
 
 
 def _grown(factor: float) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicflow import names
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.tables import read_document
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.simulation.slice_error import middle_um
 from mosaicflow.simulation.volume_error import without_image
 

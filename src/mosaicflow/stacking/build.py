@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.solution import Alignment, fit_canvas, frame_of
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.blocks import PlaneSpanBlock, VolumeBlock
 from mosaicflow.io.tables import SCHEMA, read_document
 from mosaicflow.io.upload import address_file
@@ -20,6 +19,7 @@ from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct
 from mosaicflow.io.zarr.render import write_screenshot
 from mosaicflow.names import stem_of
 from mosaicflow.reasons import Skip
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.slices.stored import SliceStore, open_slice
 from mosaicflow.stacking.channel import of_channel
 from mosaicflow.stacking.draw import draw_volume

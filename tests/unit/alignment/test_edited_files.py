@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mosaicflow.alignment.solution import AlignedSlice, Alignment
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import FormatError, MosaicflowError
 from mosaicflow.ledger.overrides import read_overrides
+from mosaicflow.rigid import Rigid2D
 
 SLICES = tuple(
     AlignedSlice(i, Rigid2D(0.5, (9.5, 9.5), (1.0, 2.0)), (1.0, 1.0), 8.0 * i, 0.9, "graph")

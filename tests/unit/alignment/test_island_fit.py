@@ -11,7 +11,7 @@ from mosaicflow.alignment.links import SliceLink
 from mosaicflow.alignment.moves import as_sure_as_islands, island_moves
 from mosaicflow.alignment.pair_fit import RegistrationSettings, SlicePair
 from mosaicflow.alignment.register import register_images
-from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.slices.islands import Islands
 
 SIDE, TILE = 216, 72

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mosaicflow.alignment.pair_record import PairNumbers, PairRecord, RejectedMotion
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import FormatError
 from mosaicflow.reasons import Doubt, Refusal
+from mosaicflow.rigid import Rigid2D
 
 small = st.integers(-10_000, 10_000).map(lambda n: n / 64)
 sigmas = st.integers(1, 10_000).map(lambda n: n / 64)

@@ -11,8 +11,8 @@ from mosaicflow.alignment.coarse import correlate_masked
 from mosaicflow.alignment.levels import tissue_correlation
 from mosaicflow.alignment.pair_fit import RegistrationSettings, SlicePair, confidence
 from mosaicflow.alignment.register import register_images
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.reasons import Doubt, Refusal
+from mosaicflow.rigid import Rigid2D
 
 SHAPE = (220, 200)
 SETTINGS = RegistrationSettings()

@@ -16,8 +16,8 @@ from mosaicflow.alignment.solution import (
     SliceFrame,
     fit_canvas,
 )
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import FormatError, QualityError
+from mosaicflow.rigid import Rigid2D
 
 FRAME = SliceFrame((10, 40, 30), (1.0, 1.0))
 

@@ -11,12 +11,12 @@ import pytest
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from mosaicflow.alignment.solution import Alignment
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.corrections.package import RunImages, read_package, write_package
 from mosaicflow.corrections.projections import grey
 from mosaicflow.io.previews import save_jpeg
 from mosaicflow.io.tables import write_csv, write_document
 from mosaicflow.io.zarr import OmeZarrWriter
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.stages.solve_alignment import solve_alignment
 
 if TYPE_CHECKING:

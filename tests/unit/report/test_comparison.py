@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.cli.compare import compare
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.previews import save_picture
@@ -19,6 +18,7 @@ from mosaicflow.report.comparison import compare_runs, read_run
 from mosaicflow.report.overlays import canvas_from_slice, neighbour_overlays
 from mosaicflow.report.pictures import run_pictures
 from mosaicflow.report.records import RunFiles
+from mosaicflow.rigid import Rigid2D
 
 PLACES = {".metrics.json": "metrics", ".png": "previews", "_transform.json": "transforms"}
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.zarr import OmeZarrWriter
+from mosaicflow.rigid import Rigid2D
 
 if TYPE_CHECKING:
     from pathlib import Path

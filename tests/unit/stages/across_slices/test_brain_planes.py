@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
-from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.stages.register_pairwise import register_pairwise
 from mosaicflow.stages.solve_alignment import solve_alignment
 

@@ -10,7 +10,7 @@ from scipy.ndimage import affine_transform
 from tests.unit.stages.across_slices.conftest import block_of_tissue
 
 from mosaicflow.alignment.solution import Alignment
-from mosaicflow.alignment.transform import Rigid2D
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.stages.register_pairwise import register_pairwise
 from mosaicflow.stages.solve_alignment import solve_alignment
 

@@ -7,10 +7,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from mosaicflow.alignment.solution import AlignedSlice, Alignment
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import write_json
 from mosaicflow.io.zarr import open_level, read_omezarr_info
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.stages.estimate_depth_profile import estimate_depth_profile
 from mosaicflow.stages.normalize import normalize
 from mosaicflow.stages.stack import stack

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
-from mosaicflow.alignment.transform import Rigid2D, parse_tfm
 from mosaicflow.errors import InputError, ParameterError
 from mosaicflow.io.zarr import open_level
+from mosaicflow.rigid import Rigid2D, parse_tfm
 from mosaicflow.stages.register_pairwise import register_pairwise
 
 POINTS = np.array([[65.5, 59.5], [30.0, 40.0], [100.0, 80.0]])

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mosaicflow.alignment.solution import AlignedSlice, Alignment
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.errors import InputError
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.io.tables import read_csv, write_json
 from mosaicflow.io.zarr import open_level, read_omezarr_info, validate_omezarr
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.stages.stack import stack
 
 INTERVAL = 8

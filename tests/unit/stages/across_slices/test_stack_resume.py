@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mosaicflow.alignment.solution import AlignedSlice, Alignment
-from mosaicflow.alignment.transform import Rigid2D
 from mosaicflow.io.checksums import checksum
 from mosaicflow.io.tables import write_json
 from mosaicflow.io.zarr.journal import Journal, journal_path
 from mosaicflow.io.zarr.target import TargetArray
+from mosaicflow.rigid import Rigid2D
 from mosaicflow.stacking import build, draw
 from mosaicflow.stages.stack import stack
 

@@ -57,6 +57,13 @@ class Rigid2D:
         moved -= self.matrix @ center
         return moved
 
+    @property
+    def homogeneous(self) -> NDArray[np.float64]:
+        """Matrix for points (y, x, 1), shape (3, 3)."""
+        whole: NDArray[np.float64] = np.eye(3)
+        whole[:2, :2], whole[:2, 2] = self.matrix, self.offset
+        return whole
+
     def apply(self, points_yx: ArrayLike) -> NDArray[np.float64]:
         """Map points, shape (..., 2)."""
         mapped: NDArray[np.float64] = np.asarray(points_yx, dtype=np.float64) @ self.matrix.T

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicflow.alignment.transform import Rigid2D, parse_tfm, to_tfm
 from mosaicflow.errors import FormatError
+from mosaicflow.rigid import Rigid2D, parse_tfm, to_tfm
 
 EXAMPLE = Rigid2D(0.42, (512.0, 430.5), (-3.1, 7.0))
 lengths = st.floats(-500, 500)
