@@ -17,7 +17,7 @@ include { REPORT           } from './modules/report'
 include { PUT_RESULTS as PUT_STORES ; PUT_RESULTS as PUT_TABLES } from './modules/put_results'
 
 params {
-    // Written by docs/generate_parameters.py; crc32 of the rest: 5a970403
+    // Written by docs/generate_parameters.py; crc32 of the rest: b94253f8
     // Folder of the raw acquisition, or a tile table (CSV) in it; also the address of one in a bucket
     // (s3:// or gs://), where OCT folders, TIFF and pictures are read
     input: String?
@@ -26,9 +26,6 @@ params {
     simulate: String = ''
     // Version of the form of a params.yml; without it that of 0.1.0
     schema: Integer = 1
-    // What Nextflow makes a task: each stage of a slice (stage), or all stages of a slice between two waits
-    // of the run (slice), where tasks wait long in a queue (stage | slice)
-    granularity: String = 'stage'
     // Nextflow lists all parameters and ends
     help: Boolean = false
     // Nextflow tells the version of mosaicflow and ends

@@ -125,7 +125,7 @@ INTRODUCTION = (
 # A params.yml may hold a number where these take a word or a number; a type would refuse it.
 WORD_OR_NUMBER = frozenset({"exclude_first_slices", "debug_slices", "ngff_version"})
 # Read by nextflow.config, which is where they are declared.
-IN_CONFIG = frozenset({"output", "publish_mode", "container"})
+IN_CONFIG = frozenset({"output", "publish_mode", "container", "granularity"})
 
 
 def collect_groups() -> list[Group]:

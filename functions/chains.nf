@@ -77,6 +77,20 @@ def commandsOf(steps, id, threads) {
         .join(' \\\n    --then ')
 }
 
+// Slices and where they go -> the volume, with the depth profile before it; a run has no record of failure.
+def volumeCommand(slices, alignment, name, settings, threads) {
+    def given = [slices: [slices].flatten()*.name, alignment: alignment.name]
+    def profile = outputsOf('estimate_depth_profile', [])[0]
+    def address = settings.stack.address ? ['volume-at': "${settings.stack.address}/${name}.ome.zarr"] : [:]
+    def steps = [
+        estimate_depth_profile: given + settings.estimate_depth_profile + [output: profile],
+        stack: given + settings.stack + address + ['depth-profile': profile, output: "${name}.ome.zarr"]
+    ]
+    return steps
+        .collect { stage, options -> "${stage} \\\n        " + optionsOf(options + [threads: threads]) }
+        .join(' \\\n    --then ')
+}
+
 // Empty outputs under the right names.
 def stubOf(steps) {
     return steps

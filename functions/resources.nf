@@ -1,7 +1,9 @@
 // Keep a prediction for conf/base.config, whose closures look it up when a task starts: as an input of the
 // tasks it would be part of their hash, and another machine's pace would have them all run again.
 def rememberResources(file) {
-    System.setProperty('mosaicflow.resources', groovy.json.JsonOutput.toJson(new groovy.json.JsonSlurper().parse(file).stages))
+    new groovy.json.JsonSlurper().parse(file).stages.each { stage, needed ->
+        needed.each { quantity, number -> System.setProperty("mosaicflow.${quantity}.${stage.toUpperCase()}", number.toString()) }
+    }
     return file
 }
 

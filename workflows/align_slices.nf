@@ -6,6 +6,7 @@ include { RUN_STAGES             } from '../modules/run_stages'
 include { SOLVE_ALIGNMENT        } from '../modules/solve_alignment'
 include { ESTIMATE_DEPTH_PROFILE } from '../modules/estimate_depth_profile'
 include { STACK                  } from '../modules/stack'
+include { DRAW_VOLUME            } from '../modules/draw_volume'
 include { REFUSE                 } from './refuse'
 
 // Slices -> one transform per slice -> the volume.
@@ -69,8 +70,15 @@ workflow ALIGN_SLICES {
         solved_ch = solved.files
     }
     slices = whole.map { found -> found.slices }
-    lit = ESTIMATE_DEPTH_PROFILE(slices, alignment, settings.estimate_depth_profile)
-    stacked = STACK(slices, alignment, lit.profile, name, settings.stack)
+    if( use.chains ) {
+        stacked = DRAW_VOLUME(slices, alignment, name, settings.subMap(['estimate_depth_profile', 'stack']))
+        lit_ch = stacked.profile
+    }
+    else {
+        lit = ESTIMATE_DEPTH_PROFILE(slices, alignment, settings.estimate_depth_profile)
+        stacked = STACK(slices, alignment, lit.profile, name, settings.stack)
+        lit_ch = lit.profile.mix(lit.files)
+    }
     exports_ch = channel.empty()
     if( settings.export.export_formats ) {
         places = 'placements' in settings.export.export_formats
@@ -83,6 +91,6 @@ workflow ALIGN_SLICES {
     volume = stacked.volume
     alignment = alignment
     files  = matched_ch
-        .mix(alignment, solved_ch, lit.profile, lit.files, stacked.files, stacked.preview, exports_ch)
+        .mix(alignment, solved_ch, lit_ch, stacked.files, stacked.preview, exports_ch)
         .flatten()
 }

@@ -35,10 +35,17 @@ process INSPECT_ACQUISITION {
     """
 
     stub:
+    // Three slices, or those that are asked for as 'first-last', with what lies in their folders as tiles.
+    def ends = settings.debug_slices ? settings.debug_slices.toString().tokenize('-')*.toInteger() : [0, 2]
+    def ids = (ends[0]..ends[-1]).collect { z -> z.toString().padLeft(2, '0') }
     """
-    echo '{"tiles": []}' > z00_tiles.json
-    echo '{"tiles": []}' > z01_tiles.json
-    echo '{"tiles": []}' > z02_tiles.json
+    for z in ${ids.join(' ')}; do
+        tiles=
+        if [ -d ${raw}/z\$z ]; then
+            tiles=\$(ls ${raw}/z\$z | sed "s|.*|{\\"path\\": \\"z\$z/&\\"}|" | paste -s -d , -)
+        fi
+        echo "{\\"tiles\\": [\$tiles]}" > z\${z}_tiles.json
+    done
     touch shifts_xy.csv slice_config.csv layout.png
     echo '{}' > acquisition.json
     echo '{}' > acquisition.metrics.json

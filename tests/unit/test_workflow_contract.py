@@ -30,11 +30,11 @@ MODULES = ROOT / "modules"
 # Connections between stages that a module's script writes itself.
 OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
 # Parameters of the workflow that no stage reads; some are read, and declared, by nextflow.config.
-IN_CONFIG = {"output", "publish_mode", "container"}
+IN_CONFIG = {"output", "publish_mode", "container", "granularity"}
 OF_THE_WORKFLOW = set(RUN_PARAMETERS)
 # Modules that are no stage: they make data up, run several stages, send results to a bucket, or say
 # what tasks take.
-NO_STAGES = {"simulate", "run_stages", "put_results", "predict_resources"}
+NO_STAGES = {"simulate", "run_stages", "draw_volume", "put_results", "predict_resources"}
 
 
 @cache

@@ -57,9 +57,15 @@ _SAMPLES, _LIGHT = 160, "estimate_illumination"
 # What a pair of slices that are no neighbours costs, as a part of one that are: they share little
 # [1]. On the demo 0.55; doubled, the pairs of a run would be said to take a third longer.
 _FAR_PAIR = 0.55
-# Stages that a workflow runs as one task with `granularity: slice`, before the tiles of all slices
-# are placed; after it, what a stitched slice goes through.
-_GRID_STAGES = ("create_mosaic_grid", "resample_mosaic_grid", "estimate_tile_positions")
+# What a workflow runs as one task with `granularity: slice`: the task's name -> its stages. Without
+# a flat field links between tiles are looked for with the grids.
+_CHAINS = {
+    "run_grid_stages": ("create_mosaic_grid", "resample_mosaic_grid", "estimate_tile_positions"),
+    "run_light_stages": ("fix_illumination", "estimate_tile_positions"),
+    "run_slice_stages": ("stitch_3d", *slice_chain()),
+    "run_stages": ("register_pairwise",),
+    "draw_volume": ("estimate_depth_profile", "stack"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +212,10 @@ def _disk_bytes(stage: str, one: Amounts) -> float:
 
 
 def chained(needs: Sequence[Need]) -> list[Need]:
-    """Give what tasks take in which several stages of a slice run one after the other."""
+    """Give what tasks take in which several stages run one after the other."""
     known = {one.stage: one for one in needs}
     found = []
-    chains = {"run_grid_stages": _GRID_STAGES, "run_slice_stages": ("stitch_3d", *slice_chain())}
-    for name, stages in chains.items():
+    for name, stages in _CHAINS.items():
         parts = [known[stage] for stage in stages if stage in known]
         if parts:
             found.append(

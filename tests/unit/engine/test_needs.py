@@ -118,7 +118,11 @@ def test_what_a_scheduler_is_asked_for_has_every_stage_that_was_measured(finishe
     lists = sorted((finished_run / "tables").glob("z*_tiles.json"))
     predict(tuple(lists), settings=settings, output=tmp_path / "resources.json")
     stages = json.loads((tmp_path / "resources.json").read_text())["stages"]
-    assert set(stages) == {*COSTS, "run_grid_stages", "run_slice_stages"}
+    chains = {f"run_{part}stages" for part in ("grid_", "light_", "slice_", "")} | {"draw_volume"}
+    assert set(stages) == chains | COSTS.keys()
+    # Each is the name of a process of the workflow, by which its task finds what to ask for.
+    texts = [path.read_text() for path in (ROOT / "workflows").glob("*.nf")]
+    assert all(any(f"{name.upper()}(" in text for text in texts) for name in chains)
     assert all(one["memory_mb"] >= 512 and one["seconds"] >= 1 for one in stages.values())
     parts = ("stitch_3d", "correct_axial", "crop_interface", "normalize")
     chain = stages["run_slice_stages"]
@@ -127,13 +131,15 @@ def test_what_a_scheduler_is_asked_for_has_every_stage_that_was_measured(finishe
 
 def test_a_chain_takes_the_time_of_all_its_stages_and_the_memory_of_one(slices):
     found = predict_needs(slices, Parameters({}), 1.0)
-    grids, chain = chained(found)
+    chains = {one.stage: one for one in chained(found)}
+    chain = chains["run_slice_stages"]
     stages = ("stitch_3d", "correct_axial", "crop_interface", "normalize")
     parts = [one for one in found if one.stage in stages]
     assert len(parts) == len(stages)
     assert chain.seconds == pytest.approx(sum(one.seconds for one in parts))
     assert chain.memory_bytes == max(one.memory_bytes for one in parts)
-    assert grids.stage == "run_grid_stages"
+    volume = [one for one in found if one.stage in ("estimate_depth_profile", "stack")]
+    assert chains["draw_volume"].seconds == pytest.approx(sum(one.seconds for one in volume))
 
 
 def need(stage, gib):
