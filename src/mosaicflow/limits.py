@@ -22,6 +22,7 @@ __all__ = [
     "FROM_0",
     "FROM_1",
     "LEVELS",
+    "MOST_SLICES",
     "Folder",
     "Limit",
     "check_limit",
@@ -112,6 +113,9 @@ FROM_0, FROM_1, ABOVE_0 = Limit(least=0), Limit(least=1), Limit(above=0)
 FRACTION = Limit(least=0, most=1)  # of a whole
 # 2**32 voxels along an axis are far beyond any disk; each level is an array of its own.
 LEVELS = Limit(least=0, most=32)
+# Slices from the first id to the last: 5 cm in sections of 5 um are a tenth of it. Doubled, a
+# misread number is told later.
+MOST_SLICES = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 _ID_IN_NAME = re.compile(r"(?:^|_)z(\d+)(?=[_.]|$)", re.IGNORECASE)
+# Digits of a slice id, by judgement: times of day are ids. Python refuses to count 4301.
+_LONGEST_ID = 18
 _BARE_ID = re.compile(r"\s*z?(\d+)(?:\.0*)?\s*", re.IGNORECASE)
 _LABEL = "{z}"
 _CHANNEL = re.compile(r"_c(\d+(?:cos|sin)?)$")
@@ -76,7 +78,10 @@ def parse_slice_id(name: str | Path) -> int:
     match = _BARE_ID.fullmatch(text) or _ID_IN_NAME.search(text)
     if match is None:
         raise InputError(f"{name}: found no slice id, expected 'zNN' in the name or a whole number")
-    return int(match.group(1))
+    digits = match.group(1).lstrip("0")
+    if len(digits) > _LONGEST_ID:
+        raise InputError(f"{name:.40}: a slice id of {len(digits)} digits, expected a few")
+    return int(digits or "0")
 
 
 def labels_in(name: str) -> tuple[str, ...]:

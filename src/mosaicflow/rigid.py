@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Rigid2D", "finite", "parse_tfm", "positive", "rotation", "to_tfm"]
 
 YX = tuple[float, float]
+# Of px, planes, um and degrees: a kilometre at 1 um. A tenth is still beyond any volume; ten times
+# as much, and whatever counts its planes or pixels takes minutes.
+_LARGEST = 1e9
 
 
 def rotation(angle: float) -> NDArray[np.float64]:
@@ -116,10 +119,10 @@ def positive(value: Any) -> float:  # noqa: ANN401  # parsed JSON
 
 
 def finite(value: Any) -> float:  # noqa: ANN401  # parsed JSON
-    """Give a number that a file holds, or raise ValueError."""
+    """Give a place or length that a file holds, or raise ValueError."""
     number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} is not finite")
+    if not abs(number) <= _LARGEST:  # nor NaN
+        raise ValueError(f"{number:.3g} is no place or length of a slice")
     return number
 
 

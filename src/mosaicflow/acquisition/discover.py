@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mosaicflow.acquisition.drafts import by_slice
 from mosaicflow.acquisition.find.oct_source import collect_oct_tiles, read_overlap
 from mosaicflow.acquisition.find.sbem_project import collect_project_tiles, image_lists
 from mosaicflow.acquisition.find.table_source import TABLE_NAME, collect_table_tiles
@@ -22,6 +23,7 @@ from mosaicflow.acquisition.problems import Problem, ProblemLog
 from mosaicflow.acquisition.tiles import Reader, SliceTiles
 from mosaicflow.errors import InputError
 from mosaicflow.io.remote_files import at_address, is_remote
+from mosaicflow.limits import MOST_SLICES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +35,6 @@ __all__ = ["Acquisition", "discover"]
 
 # Names shown in a message, by judgement. Doubled, the line is longer than a terminal's.
 _NAMES_SHOWN = 10
-# Slices from the first id to the last: 5 cm in sections of 5 um are a tenth of it. Doubled, a
-# misread number is told later.
-_MOST_SLICES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +106,13 @@ def discover(raw: Path, settings: InspectSettings) -> Acquisition:
     _check_ids(drafts)
     # A link keeps its own name.
     root_name = root.name if is_remote(root) else Path(os.path.abspath(root)).name
-    by_slice: dict[int, list[Draft]] = defaultdict(list)
-    for draft in drafts:
-        by_slice[draft.slice_id].append(draft)
     slices = []
-    for slice_id, members in sorted(by_slice.items()):
+    for slice_id, members in by_slice(drafts):
         context = _context(root, root_name, slice_id, members, settings)
         slices.append(assemble_slice(members, context, settings, log))
     slices = _share_signs(slices)
     own = _with_lattice_index(log.problems, slices)
-    slices = [_with_problems(tiles, own) for tiles in slices]
+    slices = _with_problems(slices, own)
     # What depends on other slices stays out of a slice's list, which is its cache key.
     across = ProblemLog(strict=settings.strict)
     check_slices(slices, settings, across)
@@ -174,12 +170,12 @@ def _nothing_found(root: Path, settings: InspectSettings) -> InputError:
 def _check_ids(drafts: Sequence[Draft]) -> None:
     # Every id between the first and the last gets a row in the ledger.
     ids = sorted(draft.slice_id for draft in drafts)
-    if ids[-1] - ids[0] < _MOST_SLICES:
+    if ids[-1] - ids[0] < MOST_SLICES:
         return
     odd = max(drafts, key=lambda draft: abs(draft.slice_id - ids[len(ids) // 2]))
     raise InputError(
         f"{odd.path}: slice {odd.slice_id} lies far from the others; slices {ids[0]} to {ids[-1]} "
-        f"were found, expected less than {_MOST_SLICES}",
+        f"were found, expected less than {MOST_SLICES}",
         remedy="correct the name, or choose slices with --debug_slices",
     )
 
@@ -241,9 +237,11 @@ def _with_lattice_index(problems: Sequence[Problem], slices: Sequence[SliceTiles
     return moved
 
 
-def _with_problems(tiles: SliceTiles, problems: Sequence[Problem]) -> SliceTiles:
-    own = tuple(problem for problem in problems if problem.slice_id == tiles.slice_id)
-    return dataclasses.replace(tiles, problems=own)
+def _with_problems(slices: Sequence[SliceTiles], problems: Sequence[Problem]) -> list[SliceTiles]:
+    own: dict[int | None, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        own[problem.slice_id].append(problem)
+    return [dataclasses.replace(one, problems=tuple(own[one.slice_id])) for one in slices]
 
 
 def _run_stage(slices: Sequence[SliceTiles]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import stat
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,12 +13,12 @@ from mosaicflow.acquisition.tiles import Geometry, Positions, RawFile, TileStatu
 from mosaicflow.errors import StoreError, shortage_behind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from mosaicflow.acquisition.problems import ProblemLog
 
-__all__ = ["Draft", "raw_file", "with_retries"]
+__all__ = ["Draft", "by_slice", "raw_file", "with_retries"]
 
 Result = TypeVar("Result")
 # Waits before a file is read again [s], by judgement: network file systems answer late. Doubled, a
@@ -118,6 +119,14 @@ class Draft:
             path=self.path,
             remedy=remedy,
         )
+
+
+def by_slice(drafts: Iterable[Draft]) -> list[tuple[int, list[Draft]]]:
+    """Group tiles by their slice, in the order of the numbers."""
+    found: dict[int, list[Draft]] = defaultdict(list)
+    for draft in drafts:
+        found[draft.slice_id].append(draft)
+    return sorted(found.items())
 
 
 def with_retries(call: Callable[[], Result]) -> Result:

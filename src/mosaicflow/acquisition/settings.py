@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -163,6 +164,7 @@ class InspectSettings:
         return wanted is None or slice_id in wanted
 
 
+@functools.lru_cache(maxsize=8)  # each tile asks
 def parse_slice_ranges(text: str) -> frozenset[int] | None:
     """Read ``"3,5-8"`` as {3, 5, 6, 7, 8}; an empty text means no restriction."""
     ids: set[int] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from mosaicflow.acquisition.list_checks import check_list
 from mosaicflow.acquisition.orientation import Orientation
 from mosaicflow.acquisition.problems import Problem
 from mosaicflow.errors import FormatError
@@ -387,13 +388,14 @@ def read_slice_tiles(path: Path) -> SliceTiles:
         When the file is not such a list.
     """
     value = read_document(path)
-    if not isinstance(value, dict) or value.get("kind") != "slice_tiles":
+    if value.get("kind") != "slice_tiles":
         raise FormatError(
             f"{path}: not a tile list", remedy="give a zNN_tiles.json of inspect_acquisition"
         )
     try:
+        check_list(value)
         return SliceTiles.from_dict(value)
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
         raise FormatError(
             f"{path}: the tile list lacks or misspells {error}",
             remedy="run inspect_acquisition again",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaicflow.alignment.plausible import check_extent
 from mosaicflow.averages import known_means
 from mosaicflow.corrections.projections import edges, grey, known_mean, reduction
 from mosaicflow.errors import InputError
@@ -65,6 +66,10 @@ def draw_slices(
             remedy="run it again with keep: all (or qc)",
         )
     volumes = {one.slice_id: SliceVolume(stores[one.slice_id]) for one in ordered}
+    extents_um = {
+        i: (1000 * np.multiply(one.shape, one.pitch_mm)).tolist() for i, one in volumes.items()
+    }
+    check_extent(alignment, extents_um, "alignment.json")
     seen = _seen_by_neighbours(ordered, volumes, alignment.pitch_um[0])
     middle = tuple((n - 1) / 2 for n in alignment.canvas_yx)
     return [

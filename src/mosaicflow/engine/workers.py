@@ -20,6 +20,7 @@ from mosaicflow.engine.tasks import execute
 from mosaicflow.errors import MosaicflowError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -78,8 +79,15 @@ class Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def warm_up(self) -> None:
-        """Start the first process in the background."""
-        self._pool.submit(os.getpid)
+        """Start the first process in the background.
+
+        Raises
+        ------
+        MosaicflowError
+            When it cannot be started.
+        """
+        with _alive("the workers were started"):
+            self._pool.submit(os.getpid)
 
     def run(self, task: Task) -> Outcome:
         """Run one task in a worker and wait for it.
@@ -89,13 +97,20 @@ class Workers:
         MosaicflowError
             When the task fails, or its worker is killed.
         """
-        try:
+        with _alive(f"'{task.name}' or a task beside it ran"):
             return self._pool.submit(execute, task).result()
-        except (BrokenProcessPool, EOFError, ConnectionError) as error:  # of the server: the last
-            raise MosaicflowError(
-                f"a worker process was killed while '{task.name}' or a task beside it ran",
-                remedy="the machine may be out of memory: run with fewer --threads",
-            ) from error
+
+
+@contextlib.contextmanager
+def _alive(while_: str) -> Iterator[None]:
+    """Say in one line that a process was killed: a worker, or the server that starts them."""
+    try:
+        yield
+    except (BrokenProcessPool, EOFError, ConnectionError) as error:  # of the server: the last two
+        raise MosaicflowError(
+            f"a worker process was killed while {while_}",
+            remedy="the machine may be out of memory: run with fewer --threads",
+        ) from error
 
 
 # A socket's path has 107 characters at most; the library adds up to 40 to the folder's.

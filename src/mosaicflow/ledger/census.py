@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.errors import InputError
 from mosaicflow.io.ledger_rows import LedgerRow
+from mosaicflow.limits import MOST_SLICES
 from mosaicflow.reasons import Reason
 
 if TYPE_CHECKING:
@@ -157,6 +158,14 @@ def take_census(
 
 def _known_ids(*groups: Iterable[int]) -> range:
     everyone = sorted({slice_id for group in groups for slice_id in group})
+    if everyone and everyone[-1] - everyone[0] >= MOST_SLICES:
+        middle = everyone[len(everyone) // 2]
+        odd = max(everyone[0], everyone[-1], key=lambda slice_id: abs(slice_id - middle))
+        raise InputError(
+            f"slice_config: slice {odd} lies far from the others, expected less than "
+            f"{MOST_SLICES} from the first to the last",
+            remedy="correct its row",
+        )
     return range(everyone[0], everyone[-1] + 1) if everyone else range(0)
 
 

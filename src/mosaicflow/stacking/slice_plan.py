@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.alignment.plausible import check_extent
 from mosaicflow.errors import InputError
 from mosaicflow.stacking.plan import DepthSpan
 from mosaicflow.stacking.sampling import LateralMap, Window, plane_weights
@@ -73,6 +74,8 @@ def plan_slices(stores: Sequence[SliceStore], alignment: Alignment) -> list[Slic
     ------
     InputError
         When one has no counterpart, or its pitch is not the one it was aligned with.
+    FormatError
+        When the volume could not be that of these slices.
     """
     by_id = {store.slice_id: store for store in stores}
     aligned = {one.slice_id: one for one in alignment.slices}
@@ -87,6 +90,8 @@ def plan_slices(stores: Sequence[SliceStore], alignment: Alignment) -> list[Slic
             f"slice {unknown[0]} is not in alignment.json, neither placed nor left out",
             remedy="solve the alignment again with all slices",
         )
+    extents_um = {i: np.multiply(one.shape, one.pitch_um).tolist() for i, one in by_id.items()}
+    check_extent(alignment, extents_um, "alignment.json")
     plans = [_plan(by_id[i], one, alignment) for i, one in sorted(aligned.items())]
     return sorted(plans, key=lambda plan: (plan.span.first, plan.span.slice_id))
 

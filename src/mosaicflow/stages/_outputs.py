@@ -79,22 +79,30 @@ def _main_output(folder: Path, made: list[str]) -> Path | None:
     return folder / metrics[0] if metrics else None
 
 
-def check_inputs(arguments: Mapping[str, Any]) -> None:
+def check_inputs(arguments: Mapping[str, Any]) -> dict[str, bool]:
     """Compare the files that a stage is about to read with their checksums.
 
     Stores are left to their readers, which compare what they read.
+
+    Returns
+    -------
+    dict of str to bool
+        Base names of those that may hold anything: True where somebody changed it, False where no
+        checksum tells.
 
     Raises
     ------
     DamageError
         One of them is not what was written, and is nothing that people edit.
     """
+    doubtful: dict[str, bool] = {}
     for path in _files(arguments):
         found = find_checksums(path)
-        if found is None:
+        known = None if found is None else found.of(Path(path.resolve()).name).get("")
+        if known is not None and known == checksum(path):
             continue
-        known = found.of(Path(path.resolve()).name)
-        if known.get("") in (None, checksum(path)):
+        doubtful[path.name] = known is not None
+        if known is None:
             continue
         if path.suffix not in _EDITABLE:
             raise DamageError(
@@ -103,6 +111,7 @@ def check_inputs(arguments: Mapping[str, Any]) -> None:
                 output=path.name,
             )
         _log.warning("%s: is not what was written; it is taken as somebody's edit", path.name)
+    return doubtful
 
 
 def _files(arguments: Mapping[str, Any]) -> Iterator[Path]:

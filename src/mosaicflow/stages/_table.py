@@ -24,7 +24,7 @@ from mosaicflow.stages._contract import CONTRACTS
 from mosaicflow.stages._outputs import check_inputs, list_outputs, see_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
     from typing import Any
 
@@ -134,7 +134,7 @@ def run_stage(
     # Read first: a wrong name must not hide the reason later.
     blank = None if failure_record is None else _blank_record(failure_record, stage)
     try:
-        _run(stage, arguments)
+        _run(stage, arguments, by_hand=failure_record is None)
     except MosaicflowError as error:
         shortage = shortage_behind(error)
         if shortage is not None and (lack := lack_of(name, shortage)) is not None:
@@ -155,15 +155,37 @@ def run_stage(
     return True
 
 
-def _run(stage: Stage, arguments: Mapping[str, Any]) -> None:
-    """Run a stage on what was written, and list what it wrote."""
+def _run(stage: Stage, arguments: Mapping[str, Any], *, by_hand: bool) -> None:
+    """Run a stage on what was written, and list what it wrote.
+
+    In a run what has no list of checksums is a copy of what was written, so that an error that
+    nobody expected is a bug; by hand it may be anything.
+    """
     output: Path | None = arguments.get("output")
     folder: Path | None = arguments.get("output_dir") if output is None else output.parent
-    check_inputs(arguments)
+    seen = check_inputs(arguments)
+    doubtful = [name for name, is_changed in seen.items() if is_changed or by_hand]
     before = {} if folder is None else see_folder(folder)
-    stage.function(**arguments)
+    try:
+        stage.function(**arguments)
+    except MosaicflowError:
+        raise
+    except Exception as error:
+        if not doubtful or lack_of(stage.name, error) is not None:
+            raise
+        raise _unusable(doubtful, error) from error
     if folder is not None:
         list_outputs(folder, before, output)
+
+
+def _unusable(names: Sequence[str], error: Exception) -> InputError:
+    """Blame what may hold anything for an error that nobody expected, and say where it arose."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    told = f"{type(error).__name__} {error!s:.200} at {Path(place.filename).name}:{place.lineno}"
+    return InputError(
+        f"{', '.join(names)}: not known to be as a stage wrote it, and cannot be used ({told})",
+        remedy="make it again with the stage that wrote it",
+    )
 
 
 def _discard(output: Path | None) -> None:

@@ -38,6 +38,11 @@ def test_a_slice_that_vanished_stops_the_run():
         take_census(rows(s01="true", s02="true"), {1}, [])
 
 
+def test_a_row_far_from_all_others_is_named_before_lists_grow_with_it():
+    with pytest.raises(InputError, match="slice 999999999 lies far from the others"):
+        take_census(rows(s01="true", s02="true", s999999999="false"), {1, 2}, [])
+
+
 def test_a_slice_both_here_and_failed_stops_the_run():
     with pytest.raises(InputError, match="slice 1 is here and has a failure record"):
         take_census(rows(s01="true"), {1}, [Failure(1, "normalize", "x")])

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from mosaicflow.errors import InputError, StoreError
+from mosaicflow.io.checksums import checksum, sums_path, write_checksums
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.io.tables import read_json
 from mosaicflow.stages._table import STAGES, run_stage
@@ -86,6 +87,27 @@ def test_a_bug_in_one_slice_is_a_record_with_its_traceback(tmp_path, monkeypatch
     assert "in stumble" in "".join(found["traceback"])
     with pytest.raises(RuntimeError, match="impossible"):  # without a place for a record
         run_stage("normalize", {"output": output})
+
+
+def test_an_edit_that_a_stage_stumbles_over_is_named_and_no_bug(tmp_path, monkeypatch):
+    def stumble(*, table, output_dir, threads=1):
+        raise KeyError((5, -1))
+
+    monkeypatch.setattr("mosaicflow.stages.pool_tile_positions.pool_tile_positions", stumble)
+    table = tmp_path / "z00_tile_links.csv"
+    table.write_text("ix_b\n1\n")
+    arguments = {"table": table, "output_dir": tmp_path}
+    told = (
+        r"z00_tile_links.csv: not known to be .*cannot be used \(KeyError \(5, -1\) at test_table"
+    )
+    with pytest.raises(InputError, match=told):
+        run_stage("pool_tile_positions", arguments)
+    write_checksums(sums_path(table), {table.name: checksum(table)})
+    with pytest.raises(KeyError):  # it is as it was written, so this is a bug
+        run_stage("pool_tile_positions", arguments)
+    table.write_text("ix_b\n-1\n")
+    with pytest.raises(InputError, match=told):
+        run_stage("pool_tile_positions", arguments)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.acquisition.drafts import Draft
+from mosaicflow.acquisition.drafts import Draft, by_slice
 from mosaicflow.acquisition.find.tiff_source import describe_image
 from mosaicflow.acquisition.place.image_places import index_by_centre
 from mosaicflow.errors import InputError
@@ -96,8 +96,8 @@ def collect_project_tiles(
                 rows[row.path] = (row, notes.get(row.grid, _StageGrid()))
     _check_grids([row for row, _ in rows.values()], [grid for _, grid in rows.values()])
     drafts = [_described(root, row, grid, settings, log) for row, grid in rows.values()]
-    for slice_id in sorted({draft.slice_id for draft in drafts}):
-        index_by_centre([d for d in drafts if d.slice_id == slice_id])
+    for _, tiles in by_slice(drafts):
+        index_by_centre(tiles)
     for draft in drafts:
         if draft.index is None and draft.status != "skipped":
             draft.unplace(log, "its image has no size, and so no centre")

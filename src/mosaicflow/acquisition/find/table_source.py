@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mosaicflow.acquisition.drafts import Draft
+from mosaicflow.acquisition.drafts import Draft, by_slice
 from mosaicflow.acquisition.find.oct_folders import TileFolder
 from mosaicflow.acquisition.find.oct_source import collect_folders
 from mosaicflow.acquisition.find.tiff_source import describe_image, image_names
@@ -21,7 +22,7 @@ from mosaicflow.io.tables import read_csv
 from mosaicflow.names import parse_slice_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mosaicflow.acquisition.problems import ProblemLog
     from mosaicflow.acquisition.settings import InspectSettings
@@ -60,7 +61,7 @@ def collect_table_tiles(
     rows = read_csv(table, required=("path",))
     if not rows:
         raise InputError(f"{table.name}: the table has no row, expected one per tile")
-    drafts = [_row(root, row, f"{table.name}, row {n}") for n, row in enumerate(rows, start=2)]
+    drafts = _rows(root, rows, table)
     drafts = [draft for draft in drafts if settings.wants(draft.slice_id)]
     counts = Counter(draft.path for draft in drafts)
     if repeated := sorted(path for path, count in counts.items() if count > 1):
@@ -72,10 +73,15 @@ def collect_table_tiles(
 def _check_inside(root: Path, paths: Iterable[str], table: Path) -> None:
     if is_remote(root):  # where there are no links
         return
-    whole = root.resolve()
+    whole, folders = os.path.realpath(root), functools.cache(os.path.realpath)
     for path in paths:
-        target = Path(os.path.realpath(root / path))
-        if not target.is_relative_to(whole):
+        place = os.path.join(root, path)
+        # Links are few, and folders as well.
+        if os.path.islink(place):
+            target = os.path.realpath(place)
+        else:
+            target = os.path.join(folders(os.path.dirname(place)), os.path.basename(place))
+        if not Path(target).is_relative_to(whole):
             raise InputError(
                 f"{table.name}: {path} is a link to {target}, expected a tile in the raw folder",
                 remedy="give the folder that holds the tiles as input, and the table as"
@@ -83,9 +89,20 @@ def _check_inside(root: Path, paths: Iterable[str], table: Path) -> None:
             )
 
 
-def _row(root: Path, row: Mapping[str, str], place: str) -> Draft:
-    has_name = "\0" not in row["path"]
-    path = PurePosixPath(_found(root, row["path"]) if has_name else ".")
+def _rows(root: Path, rows: Sequence[Mapping[str, str]], table: Path) -> list[Draft]:
+    @functools.cache  # all rows may be spelled strangely, and a folder hold all their tiles
+    def names_in(folder: Path) -> FileNames:
+        return FileNames(entry.name for entry in folder.iterdir())
+
+    drafts = []
+    for number, row in enumerate(rows, start=2):
+        listed = row["path"]
+        path = PurePosixPath("." if "\0" in listed else _found(root, listed, names_in))
+        drafts.append(_row(path, row, f"{table.name}, row {number}"))
+    return drafts
+
+
+def _row(path: PurePosixPath, row: Mapping[str, str], place: str) -> Draft:
     if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
         raise InputError(
             f"{place}: path is {row['path']!r}, expected one relative to the raw folder",
@@ -102,15 +119,15 @@ def _row(root: Path, row: Mapping[str, str], place: str) -> Draft:
     return draft
 
 
-def _found(root: Path, listed: str) -> str:
+def _found(root: Path, listed: str, names_in: Callable[[Path], FileNames]) -> str:
     """Return a path as the disk has it: a table may spell it the way another system does."""
     if not listed or listed.startswith("/") or ".." in listed:
         return listed
-    if (root / listed).exists() if is_remote(root) else os.path.lexists(root / listed):
+    if (root / listed).exists() if is_remote(root) else os.path.lexists(f"{root}/{listed}"):
         return listed
     folder = root
     for part in (p for p in listed.replace("\\", "/").split("/") if p not in ("", ".")):
-        name = FileNames(entry.name for entry in folder.iterdir()).find(part)
+        name = names_in(folder).find(part)
         if name is None:
             return listed.replace("\\", "/")
         folder /= name
@@ -141,8 +158,8 @@ def _described(
             describe_image(draft, root / draft.path, settings, log)
     found = {d.path: d for d in _oct_drafts(root, drafts, folders, settings, log)}
     drafts = [_merged(draft, found.get(draft.path)) for draft in drafts]
-    for slice_id in sorted({draft.slice_id for draft in drafts}):
-        _index_slice([d for d in drafts if d.slice_id == slice_id], log)
+    for _, tiles in by_slice(drafts):
+        _index_slice(tiles, log)
     return drafts
 
 

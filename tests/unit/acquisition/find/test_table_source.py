@@ -148,6 +148,20 @@ def test_a_table_of_a_hundred_thousand_rows_is_read_in_seconds(images):
     assert time.process_time() - start < 10  # s; counting each row anew took minutes
 
 
+def test_a_folder_is_listed_once_however_many_rows_spell_its_files_another_way(images, monkeypatch):
+    seen = []
+    listing = type(images).iterdir
+
+    def counted(folder):
+        seen.append(folder)
+        return listing(folder)
+
+    monkeypatch.setattr(type(images), "iterdir", counted)
+    table(images, *(f"ABSENT_{n}.tif,{n},0,0,," for n in range(300)), "B.TIF,0,1,0,,")
+    found(images)
+    assert seen.count(images) < 10
+
+
 def test_a_null_byte_in_a_path_is_named(images):
     table(images, "a\0.tif,0,0,0,,")
     with pytest.raises(InputError, match="relative to the raw folder"):

@@ -297,6 +297,17 @@ def test_a_damaged_image_is_skipped(tiles):
     assert len(piece.used) == 8
 
 
+def test_a_tile_of_complex_numbers_is_skipped_with_the_reason(tiles):
+    tifffile.imwrite(tiles / "b_0005.tif", np.zeros((100, 100), np.complex64))
+
+    (piece,) = found(tiles).slices
+
+    (lost,) = [tile for tile in piece.tiles if tile.status == "skipped"]
+    assert lost.path == "b_0005.tif"
+    assert "complex64" in lost.problem
+    assert len(piece.used) == 8
+
+
 @pytest.mark.parametrize(
     ("size_um", "is_right"), [(0.0005, True), (0.01, True), (5e-6, False), (2000.0, False)]
 )

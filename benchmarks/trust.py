@@ -1,0 +1,149 @@
+"""Measure what it costs that results can be trusted: a run with checksums and syncs, and without.
+
+Every task of a run is carried out twice, into a folder of its own each, by forks of a process that
+has loaded everything: once as users have it, once with all checksums, comparisons, looks at the
+files behind a record, and syncs left out. The two take turns in being first, and what the one left
+to be written is on the disk before the other starts, so that a loaded machine hits both alike::
+
+    python benchmarks/trust.py benchmark --folder /tmp/trust --passes 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import time
+from collections import defaultdict
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resources import load_all  # beside this file
+
+from mosaicflow.acquisition.read import grid_build
+from mosaicflow.acquisition.tiles import read_slice_tiles
+from mosaicflow.engine import publish, tasks
+from mosaicflow.engine.ends import inspection_task
+from mosaicflow.engine.layout import RunFolder
+from mosaicflow.engine.parameters import Parameters
+from mosaicflow.engine.plan import plan_run
+from mosaicflow.io.store_options import StoreOptions
+from mosaicflow.io.zarr import checking
+from mosaicflow.names import TILES
+from mosaicflow.simulation import preset, simulate
+from mosaicflow.stages import _table
+from mosaicflow.threads import limit_threads
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mosaicflow.engine.task import Task
+
+WITH, WITHOUT = "with", "without"
+Cost = tuple[float, float]  # CPU and wall [s]
+
+
+def leave_out() -> None:
+    """Have this process write and read as if nobody could lose or change anything."""
+    options = StoreOptions.writer_options
+
+    def unlisted(self: StoreOptions) -> dict[str, Any]:
+        return {**options(self), "checksums": False}
+
+    def unsealed(_root: Path, _tile: object, before: list[Any], **_more: object) -> list[Any]:
+        return [{**state, "crc32c": ""} for state in before]
+
+    for place, name, instead in (
+        (StoreOptions, "writer_options", unlisted),
+        (checking.ChunkChecks, "of", lambda *_: None),
+        (grid_build, "seal_tile", unsealed),
+        (_table, "check_inputs", lambda *_: None),
+        (_table, "see_folder", lambda *_: {}),
+        (_table, "list_outputs", lambda *_: None),
+        (publish, "sync", lambda *_: None),
+        (publish, "extent", lambda *_: [0, 0]),
+    ):
+        if not hasattr(place, name):
+            raise SystemExit(f"{place.__name__} has no {name} any more: this script is to follow")
+        setattr(place, name, instead)
+
+
+def measured(task: Task, how: str) -> Cost:
+    """Run a task in a fork."""
+    os.sync()
+    receiver, sender = os.pipe()
+    if (child := os.fork()) == 0:
+        if how == WITHOUT:
+            leave_out()
+        used, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        state = tasks.execute(task).state
+        wall, end = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+        cpu = end.ru_utime + end.ru_stime - used.ru_utime - used.ru_stime
+        os.write(sender, json.dumps([state, cpu, wall]).encode())
+        os._exit(0)
+    os.close(sender)
+    with os.fdopen(receiver) as answer:
+        state, cpu, wall = json.load(answer)
+    os.waitpid(child, 0)
+    if state not in ("done", "absent"):
+        raise SystemExit(f"{task.name} ended as {state!r} {how} checks")
+    return cpu, wall
+
+
+def one_pass(raw: Path, params: Path, folder: Path, threads: int) -> dict[str, dict[str, Cost]]:
+    """Run everything in both ways; give stage -> way -> cost."""
+    parameters = Parameters.read(params, {})
+    roots = {how: folder / how for how in (WITH, WITHOUT)}
+    for root in roots.values():
+        shutil.rmtree(root, ignore_errors=True)
+        RunFolder(root).finished.mkdir(parents=True)
+    taken: dict[str, dict[str, Cost]] = defaultdict(lambda: {WITH: (0, 0), WITHOUT: (0, 0)})
+    order = [WITH, WITHOUT]
+
+    def both(jobs: dict[str, Task]) -> None:
+        for how in order:
+            cost, so_far = measured(jobs[how], how), taken[jobs[how].stage][how]
+            taken[jobs[how].stage][how] = (so_far[0] + cost[0], so_far[1] + cost[1])
+        order.reverse()
+
+    both({how: inspection_task(raw, root, parameters) for how, root in roots.items()})
+    ids = sorted(read_slice_tiles(p).slice_id for p in RunFolder(roots[WITH]).all_of(TILES))
+    plans = {how: plan_run(raw, root, ids, parameters, threads) for how, root in roots.items()}
+    for name in TopologicalSorter(plans[WITH].after).static_order():
+        both({how: plan.tasks[name] for how, plan in plans.items()})
+    return taken
+
+
+def show(taken: dict[str, dict[str, Cost]]) -> None:
+    """Print what each stage took, and all of them."""
+    rows = {stage: [*ways[WITH], *ways[WITHOUT]] for stage, ways in taken.items()}
+    rows["all"] = [sum(row[column] for row in rows.values()) for column in range(4)]
+    print(f"{'stage':<26} {'CPU with [s]':>13} {'more':>7} {'wall with [s]':>14} {'more':>7}")
+    for stage, (cpu, wall, bare_cpu, bare_wall) in rows.items():
+        more = [100 * (a / b - 1) if b else 0.0 for a, b in ((cpu, bare_cpu), (wall, bare_wall))]
+        print(f"{stage:<26} {cpu:>13.2f} {more[0]:>6.2f}% {wall:>14.2f} {more[1]:>6.2f}%")
+
+
+def main() -> None:
+    """Compare both ways to run one acquisition."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=["toy", "demo", "benchmark", "native"])
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--passes", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    limit_threads(given.threads)
+    load_all()
+    data = given.folder / given.name
+    if not (data / "params.yml").exists():
+        simulate(data, settings=preset(given.name, truth_volume=False), threads=given.threads)
+    for _ in range(given.passes):
+        taken = one_pass((data / "raw").resolve(), data / "params.yml", given.folder, given.threads)
+        show(taken)
+
+
+if __name__ == "__main__":
+    main()
