@@ -22,12 +22,19 @@ __all__ = ["measured_trust", "within_reach"]
 
 # What is claimed of the stage counts as this many measured steps.
 _CLAIM = 2.0
-# A step that likeness alone sees this many standard errors off the stage is chance.
-_REACH = 4.0
+# A step that likeness alone sees this many standard errors off the stage is chance, where the
+# stage's error is well known; where few steps have shown it, as many more as are as rare by
+# Fisher's distribution, and at most these: as far as registration looks at the stage's default
+# error. Four numbers had said 15 um where 30 were true, and refused links that were right to 2 px.
+_REACH, _LONGEST_REACH = 4.0, 8.0
 
 
 def measured_trust(
-    slices: Sequence[GraphSlice], links: Sequence[SliceLink], settings: GraphSettings
+    slices: Sequence[GraphSlice],
+    links: Sequence[SliceLink],
+    settings: GraphSettings,
+    *,
+    across: bool = False,
 ) -> GraphSettings:
     """Take the errors of stage and angle from the pairs that saw the same tissue twice.
 
@@ -39,6 +46,8 @@ def measured_trust(
         Graded links.
     settings : GraphSettings
         What is claimed of the stage.
+    across : bool
+        Whether pairs across unseen tissue tell of the stage, too, less what they may be off.
 
     Returns
     -------
@@ -51,16 +60,18 @@ def measured_trust(
     turns: list[float] = []
     for link in links:
         a, b = of[link.fixed_id], of[link.moving_id]
-        if not link.counts or link.distance_planes or a.segment != b.segment:
+        if not link.counts or a.segment != b.segment or (link.distance_planes and not across):
             continue
-        if link.sigma_px < settings.stage_sigma_px:
-            steps += _off_stage(link, a, b)
+        if link.distance_planes or link.sigma_px < settings.stage_sigma_px:
+            steps += [_less(off, link.sigma_px) for off in _off_stage(link, a, b)]
         if link.sigma_deg < settings.angle_sigma_deg:
             turns.append(link.angle_deg)
     return replace(
         settings,
         stage_sigma_px=_pooled(steps, settings.stage_sigma_px),
         angle_sigma_deg=_pooled(turns, settings.angle_sigma_deg),
+        steps_seen=len(steps),
+        turns_seen=len(turns),
     )
 
 
@@ -73,7 +84,7 @@ def within_reach(
     tissue looks alike in a place where no stage would put a slice.
     """
     of = {one.slice_id: one for one in slices}
-    limit = _REACH * math.sqrt(2) * settings.stage_sigma_px
+    reach_step, reach_turn = _reach(settings.steps_seen), _reach(settings.turns_seen)
     step_px = math.sqrt(2) * settings.stage_sigma_px
     step_deg = math.sqrt(2) * settings.angle_sigma_deg
 
@@ -86,11 +97,19 @@ def within_reach(
         if not link.distance_planes:
             return None
         off, turn = math.hypot(*_off_stage(link, a, b)), abs(link.angle_deg)
-        if off > limit:
-            return Refusal.of(Doubt.FAR_OFF, off, _REACH)
-        return Refusal.of(Doubt.FAR_TURNED, turn, _REACH) if turn > _REACH * step_deg else None
+        if off > reach_step * step_px:
+            return Refusal.of(Doubt.FAR_OFF, off, reach_step)
+        if turn > reach_turn * step_deg:
+            return Refusal.of(Doubt.FAR_TURNED, turn, reach_turn)
+        return None
 
     return [link.judged(objection(link)) for link in links]
+
+
+def _reach(seen: int) -> float:
+    """Give the standard errors that two numbers exceed as rarely as `_REACH` when all is known."""
+    freedom = _CLAIM + seen
+    return min(math.sqrt(freedom * math.expm1(_REACH**2 / freedom)), _LONGEST_REACH)
 
 
 def _off_stage(link: SliceLink, a: GraphSlice, b: GraphSlice) -> tuple[float, float]:
@@ -101,6 +120,11 @@ def _off_stage(link: SliceLink, a: GraphSlice, b: GraphSlice) -> tuple[float, fl
         for axis in (0, 1)
     )
     return y, x
+
+
+def _less(off: float, sigma: float) -> float:
+    """Take from an error what the measurement may itself be off."""
+    return math.sqrt(max(off**2 - sigma**2, 0.0))
 
 
 def _pooled(steps: Sequence[float], claimed: float) -> float:

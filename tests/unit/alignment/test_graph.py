@@ -184,7 +184,19 @@ def test_likeness_of_different_tissue_counts_only_where_a_stage_could_be():
     far = replace(link_between(truth, 0, 1, sigma=1.0), distance_planes=18.0, sigma_deg=5.0)
     placed = place_by_evidence(slices_at([(100.0, 90.0)] * 2), [far], 0, SETTINGS)
     assert placed.slices[1].source == "stage"
-    assert "beyond 4 sigma" in placed.links[0].reason
+    assert "beyond 8 sigma" in placed.links[0].reason
+
+
+@pytest.mark.parametrize(("known", "source"), [(2, "graph"), (12, "stage")])
+def test_few_steps_do_not_say_how_far_a_stage_may_be_off(known, source):
+    """Two pairs on a stage that happens to look good turn down no likeness that many would."""
+    truth = {i: Pose(0.0, CENTER, (100.0 + 11.0 * (i > known), 90.0)) for i in range(known + 2)}
+    links = chain(truth, span=1)[:known]
+    last = link_between(truth, known, known + 1, sigma=1.0)
+    links.append(replace(last, distance_planes=18.0, sigma_deg=5.0))
+    wobble = [(100.0 + 1.5 * (-1) ** i, 90.0 + 1.5 * (-1) ** i) for i in range(known + 2)]
+    placed = place_by_evidence(slices_at(wobble), links, 0, SETTINGS)
+    assert placed.slices[known + 1].source == source
 
 
 @given(st.integers(0, 10_000))
