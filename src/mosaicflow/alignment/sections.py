@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.solution import Section
+from mosaicflow.fits import robust_fit
 from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
@@ -105,11 +106,15 @@ def solve_depths(ids: Sequence[int], links: Sequence[SliceLink], rules: DepthRul
     usual = mean_um * cuts
     target = np.array([link.drift[0] for link in known]) - design @ usual
     sigma = np.array([link.drift[1] for link in known])
-    fit, covariance = _robust_fit(design, target, sigma, prior_um)
-    error: NDArray[np.float64] = np.sqrt(np.diag(covariance))
+
+    def weigh(left: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(sigma**-2 / (1 + (left / sigma / _CAUCHY) ** 2))
+
+    found = robust_fit(design, target, weigh, start=sigma**-2, rounds=20, prior=prior_um)
+    error: NDArray[np.float64] = np.sqrt(np.diag(np.linalg.inv(found.normal)))
     is_measured = error < _MEASURED * prior_um
     names = ["measured" if one else "assumed" for one in is_measured.tolist()]
-    below = np.concatenate([[0.0], np.cumsum(fit + usual)])
+    below = np.concatenate([[0.0], np.cumsum(found.solution + usual)])
     depth = np.asarray(expected + below, np.float64)
     return _faces(ids, depth, error, names)
 
@@ -129,24 +134,6 @@ def _prior(links: Sequence[SliceLink], rules: DepthRules) -> tuple[float, float]
     mean = float(kept.sum()) / (_CLAIM + len(kept))
     total = float(((kept - mean) ** 2).sum())
     return mean, math.sqrt((_CLAIM * claimed**2 + total) / (_CLAIM + len(kept)))
-
-
-def _robust_fit(
-    design: NDArray[np.float64],
-    target: NDArray[np.float64],
-    sigma: NDArray[np.float64],
-    prior_um: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Solve by re-weighted least squares; also give the covariance."""
-    weight: NDArray[np.float64] = sigma**-2
-    fit: NDArray[np.float64] = np.zeros(design.shape[1])
-    normal = np.eye(len(fit))
-    for _ in range(20):
-        normal = (design.T * weight) @ design + np.diag(prior_um**-2)
-        fit = np.asarray(np.linalg.solve(normal, (design.T * weight) @ target), np.float64)
-        residual = (target - design @ fit) / sigma
-        weight = sigma**-2 / (1 + (residual / _CAUCHY) ** 2)
-    return fit, np.asarray(np.linalg.inv(normal))
 
 
 def _faces(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from mosaicflow.fits import robust_fit
 from mosaicflow.mosaic.resampling import area_weights
 from mosaicflow.mosaic.tile_basis import FieldBasis
 from mosaicflow.spread import spread_about
@@ -138,7 +139,7 @@ def field_curvature(
         used = [one for i, one in enumerate(blocks) if i % 4 != 3]
         if sum(one.shift.size for one in used) < _FEWEST_BLOCKS:
             return None
-        change = _robust_fit(used)
+        change = _fitted(used)
         matrix, shift = _joined(blocks)
         found, left = found + change, shift - change @ matrix
     offset = (found @ basis.images()).reshape(tile_yx)
@@ -238,18 +239,15 @@ def _joined(blocks: Sequence[_TileBlocks]) -> tuple[F64, F64]:
     )
 
 
-def _robust_fit(blocks: Sequence[_TileBlocks]) -> F64:
+def _fitted(blocks: Sequence[_TileBlocks]) -> F64:
     matrix, shift = _joined(blocks)
-    found: F64 = np.zeros(len(matrix))
-    for _ in range(8):
-        rest = shift - found @ matrix
-        scale = spread_about(rest, 0.0) + 1e-9
-        weighted = matrix / np.maximum(1, np.abs(rest) / (_HUBER * scale))
-        normal = weighted @ matrix.T
-        # A mosaic of one row or column does not see all terms.
-        normal[np.diag_indices_from(normal)] += 1e-6 * np.trace(normal)
-        found = np.asarray(np.linalg.solve(normal, weighted @ shift), np.float64)
-    return found
+    # A mosaic of one row or column does not see all terms: they stay 0.
+    return robust_fit(matrix.T, shift, _trust, start=_trust(shift), rounds=8).solution
+
+
+def _trust(rest: F64) -> F64:
+    scale = spread_about(rest, 0.0) + 1e-9
+    return np.asarray(1 / np.maximum(1, np.abs(rest) / (_HUBER * scale)))
 
 
 def _judged(

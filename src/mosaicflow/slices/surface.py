@@ -10,6 +10,7 @@ from numpy.polynomial.legendre import legvander
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from mosaicflow.errors import QualityError
+from mosaicflow.fits import robust_fit
 from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
@@ -206,14 +207,14 @@ def fit_surface(
     depth = detect_surface(steepness)
     weight = np.where(known, np.maximum(steepness.max(axis=0), 0), 0)
     # What is far from the bulk of the columns is a bubble, a vessel or a reflection.
-    depth_plane, weight = _robust_fit(depth, weight, 1)
+    depth_plane, weight = _fitted(depth, weight, 1)
     residual = _median_residual(depth, weight, depth_plane)
     if model == "plane":
         return Surface(depth_plane, shape_yx, residual, "plane")
     tested = [_held_out(depth, weight, order) for order in (1, _WAVINESS_ORDER)]
     if not tested[1] < (1 - _LEAST_GAIN) * tested[0]:
         return Surface(depth_plane, shape_yx, residual, "plane")
-    wavy, weight = _robust_fit(depth, weight, _WAVINESS_ORDER)
+    wavy, weight = _fitted(depth, weight, _WAVINESS_ORDER)
     return Surface(wavy, shape_yx, _median_residual(depth, weight, wavy), "plane_waviness")
 
 
@@ -223,7 +224,7 @@ def _design(shape: tuple[int, ...], order: int) -> NDArray[np.float64]:
     return np.asarray(products.reshape(shape[0] * shape[1], -1))
 
 
-def _robust_fit(
+def _fitted(
     depth: NDArray[np.float64], weight: NDArray[np.floating], order: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Legendre coefficients by re-weighted least squares; also the final weights."""
@@ -233,20 +234,16 @@ def _robust_fit(
     terms = i + j <= order
     kept = design[:, terms]
     base = np.asarray(weight, float).ravel()
-    robust = base
-    target = depth.ravel()
-    solution = np.zeros(kept.shape[1])
-    for _ in range(15):
-        normal = (kept * robust[:, None]).T @ kept
-        normal[np.diag_indices_from(normal)] += 1e-6 * np.trace(normal)
-        solution = np.linalg.solve(normal, (kept * robust[:, None]).T @ target)
-        residual = np.abs(target - kept @ solution)
-        scale = max(0.25, spread_about(residual[base > 0], 0.0))
-        robust = base * np.where(residual < 4 * scale, (1 - (residual / (4 * scale)) ** 2) ** 2, 0)
+
+    def weigh(left: NDArray[np.float64]) -> NDArray[np.float64]:
+        scale = 4 * max(0.25, spread_about(left[base > 0], 0.0))
+        return base * np.where(np.abs(left) < scale, (1 - (left / scale) ** 2) ** 2, 0)
+
+    found = robust_fit(kept, depth.ravel(), weigh, start=base, rounds=15)
     coefficients = np.zeros((order + 1) ** 2)
     # Rounded here, so that who reads the recorded surface finds every column where it was put.
-    coefficients[terms] = solution.round(9)
-    return coefficients.reshape(order + 1, order + 1), robust.reshape(depth.shape)
+    coefficients[terms] = found.solution.round(9)
+    return coefficients.reshape(order + 1, order + 1), found.weight.reshape(depth.shape)
 
 
 def _median_residual(
@@ -264,5 +261,5 @@ def _held_out(depth: NDArray[np.float64], weight: NDArray[np.floating], order: i
     out = ((y // 8 + x // 8) % 2).astype(bool)
     if not (weight[out] > 0).any() or not (weight[~out] > 0).any():
         return float("nan")
-    coefficients, _ = _robust_fit(depth, np.where(out, 0, weight), order)
+    coefficients, _ = _fitted(depth, np.where(out, 0, weight), order)
     return _median_residual(depth, np.where(out, weight, 0), coefficients)
