@@ -104,10 +104,13 @@ def one_pass(raw: Path, params: Path, folder: Path, threads: int) -> dict[str, d
     order = [WITH, WITHOUT]
 
     def both(jobs: dict[str, Task]) -> None:
-        for how in order:
-            cost, so_far = measured(jobs[how], how), taken[jobs[how].stage][how]
+        costs = {how: measured(jobs[how], how) for how in order}
+        for how, cost in costs.items():
+            so_far = taken[jobs[how].stage][how]
             taken[jobs[how].stage][how] = (so_far[0] + cost[0], so_far[1] + cost[1])
         order.reverse()
+        told = ", ".join(f"{how} {costs[how][0]:.2f} / {costs[how][1]:.2f}" for how in roots)
+        print(f"{jobs[WITH].name}: CPU / wall [s] {told}", flush=True)
 
     both({how: inspection_task(raw, root, parameters) for how, root in roots.items()})
     ids = sorted(read_slice_tiles(p).slice_id for p in RunFolder(roots[WITH]).all_of(TILES))
@@ -132,6 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=["toy", "demo", "benchmark", "native"])
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--slices", type=int, help="so many, not all of the preset")
     parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
@@ -139,7 +143,8 @@ def main() -> None:
     load_all()
     data = given.folder / given.name
     if not (data / "params.yml").exists():
-        simulate(data, settings=preset(given.name, truth_volume=False), threads=given.threads)
+        fewer = {} if given.slices is None else {"n_slices": given.slices}
+        simulate(data, settings=preset(given.name, truth_volume=False, **fewer), threads=1)
     for _ in range(given.passes):
         taken = one_pass((data / "raw").resolve(), data / "params.yml", given.folder, given.threads)
         show(taken)
