@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from mosaicflow.cli.app import new_app
+from mosaicflow.cli.strangers import reading
 from mosaicflow.errors import InputError, ParameterError
 
 if TYPE_CHECKING:
@@ -52,11 +53,12 @@ def export(
     from mosaicflow.corrections.package import PAGE, write_package
     from mosaicflow.report.comparison import recorded_run
 
-    told = recorded_run(run)
     package = Path(f"{run.resolve().name}_align") if output is None else output
-    _refuse_other(package, told)
-    used = overrides or _used_table(run, told)
-    n_slices = write_package(_images_of(run), package, used, threads)
+    with reading(run, package):
+        told = recorded_run(run)
+        _refuse_other(package, told)
+        used = overrides or _used_table(run, told)
+        n_slices = write_package(_images_of(run), package, used, threads)
     sys.stdout.write(
         f"{package}: {n_slices} slices; look at {package / PAGE}\n"
         f"correct them with: mosaicflow align edit {package}\n"
@@ -134,7 +136,8 @@ def edit(package: Path, *, port: int = 0, browser: bool = True) -> None:
     from mosaicflow.corrections.package import TABLE, page_of, take_table
     from mosaicflow.io.viewing.editor import EditorServer
 
-    page = page_of(package)
+    with reading(package):
+        page = page_of(package)
     with EditorServer(package, page, lambda text: take_table(package, text), port) as server:
         sys.stdout.write(
             f"{tunnel(server.url)}{server.url}\nsaves {package / TABLE}; stop with Ctrl-C\n"
@@ -173,22 +176,24 @@ def apply(
     from mosaicflow.corrections.package import TABLE, checked_rows, read_package
     from mosaicflow.report.comparison import recorded_run
 
-    told, content, table = recorded_run(run), read_package(package), (package / TABLE).resolve()
-    if content["digest"] != told["input"]["digest"]:
-        raise InputError(
-            f"{package}: is of other raw data than {run}",
-            remedy=f"make one with: mosaicflow align export {run}",
-        )
-    if not table.is_file():
-        raise InputError(
-            f"{table}: not there, so nothing is corrected",
-            remedy=f"make it with: mosaicflow align edit {package}",
-        )
-    for row in checked_rows(table, content):
-        sys.stdout.write(f"{_in_words(row)}\n")
+    with reading(package, run):
+        told, content, table = recorded_run(run), read_package(package), (package / TABLE).resolve()
+        if content["digest"] != told["input"]["digest"]:
+            raise InputError(
+                f"{package}: is of other raw data than {run}",
+                remedy=f"make one with: mosaicflow align export {run}",
+            )
+        if not table.is_file():
+            raise InputError(
+                f"{table}: not there, so nothing is corrected",
+                remedy=f"make it with: mosaicflow align edit {package}",
+            )
+        for row in checked_rows(table, content):
+            sys.stdout.write(f"{_in_words(row)}\n")
+        command = _command(told, run, table)
     if start:
         return _start(told, run, table)
-    sys.stdout.write(f"run it with: {_command(told, run, table)}\n")
+    sys.stdout.write(f"run it with: {command}\n")
     return 0
 
 

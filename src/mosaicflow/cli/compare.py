@@ -21,16 +21,19 @@ def compare(first: Path, second: Path | None = None, *, output: Path | None = No
     output : Path, optional
         HTML file to write; default: comparison.html in the folder where the command is started.
     """
+    from mosaicflow.cli.strangers import reading
     from mosaicflow.errors import InputError
     from mosaicflow.io.tables import write_text
     from mosaicflow.report.comparison import compare_runs, compare_with_stage, read_run
 
-    run = read_run(first)
     page = Path("comparison.html") if output is None else output
     if page.is_dir() or not page.absolute().parent.is_dir():
         raise InputError(f"--output {page}: expected the name of a file in a folder that is there")
-    if second is None:
-        write_text(page, compare_with_stage(run, str(first)))
-    else:
-        write_text(page, compare_runs(run, read_run(second), (str(first), str(second))))
+    with reading(first, *([] if second is None else [second])):
+        run = read_run(first)
+        if second is None:
+            text = compare_with_stage(run, str(first))
+        else:
+            text = compare_runs(run, read_run(second), (str(first), str(second)))
+    write_text(page, text)
     sys.stdout.write(f"{page}\n")

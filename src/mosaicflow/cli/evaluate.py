@@ -25,9 +25,12 @@ def evaluate(*, run: Path, truth: Path, output: Path | None = None) -> None:
     output : Path, optional
         JSON file for the same figures and some more.
     """
+    from mosaicflow.cli.strangers import reading
     from mosaicflow.simulation.evaluation import evaluate as measure
 
-    sys.stdout.write("\n".join(_lines(measure(run, truth, output=output))) + "\n")
+    with reading(run, truth):
+        found = measure(run, truth, output=output)
+    sys.stdout.write("\n".join(_lines(found)) + "\n")
 
 
 def _lines(result: Evaluation) -> list[str]:

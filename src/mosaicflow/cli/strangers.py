@@ -1,0 +1,45 @@
+"""Folders that a command reads may come from anybody, and hold anything."""
+
+from __future__ import annotations
+
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaicflow.errors import FormatError, MosaicflowError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["reading"]
+
+
+@contextmanager
+def reading(*folders: Path) -> Iterator[None]:
+    """Name the folders that a command reads where their content leads to a strange error.
+
+    Parameters
+    ----------
+    *folders : Path
+        Results, packages.
+
+    Raises
+    ------
+    FormatError
+        In place of an error that nobody expected.
+    """
+    try:
+        yield
+    except (MosaicflowError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        told = (
+            f"{type(error).__name__} {error!s:.200} at {Path(place.filename).name}:{place.lineno}"
+        )
+        raise FormatError(
+            f"{', '.join(map(str, folders))}: holds what cannot be read ({told})",
+            remedy="mosaicflow verify tells what is not as it was written; if all is, this is a"
+            " bug: please report it",
+        ) from error
