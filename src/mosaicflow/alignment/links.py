@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mosaicflow.alignment.pair_record import PairRecord
+from mosaicflow.groups import joined
 from mosaicflow.reasons import Doubt, Refusal
 
 if TYPE_CHECKING:
@@ -285,17 +286,8 @@ def unjoined(links: Sequence[SliceLink], ids: Sequence[int]) -> list[tuple[int, 
 
 def _shared_tissue(links: Sequence[SliceLink]) -> dict[int, int]:
     """Group the slices that links between shared tissue join; slice -> its group."""
-    parent: dict[int, int] = {}
-
-    def root(one: int) -> int:
-        while parent.setdefault(one, one) != one:
-            one = parent[one]
-        return one
-
-    for link in links:
-        if link.counts and not link.distance_planes:
-            parent[root(link.fixed_id)] = root(link.moving_id)
-    return {one: root(one) for one in list(parent)}
+    shared = (link for link in links if link.counts and not link.distance_planes)
+    return joined((link.fixed_id, link.moving_id) for link in shared)
 
 
 def low_runs(

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaicflow.engine.disk import clear_scratch, lock_file, open_lock, say
+from mosaicflow.engine.disk import clear_scratch, open_lock, say
 from mosaicflow.engine.layout import PUBLISHED, RunFolder
 from mosaicflow.errors import InputError, MosaicflowError, ParameterError
+from mosaicflow.io.disk import lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import sys
@@ -16,10 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["clear_scratch", "in_one_line", "lock_file", "open_lock", "remove_tree", "say"]
-
-# Old NFS and Lustre without flock.
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+__all__ = ["clear_scratch", "in_one_line", "open_lock", "remove_tree", "say"]
 
 
 def open_lock(path: Path) -> IO[str]:
@@ -29,32 +25,6 @@ def open_lock(path: Path) -> IO[str]:
         return os.open(name, flags | os.O_NONBLOCK, 0o666)
 
     return open(path, "w", opener=at_once)  # for the caller to close
-
-
-def lock_file(file: IO[str], *, wait: bool) -> bool:
-    """Lock an open file until it is closed.
-
-    Parameters
-    ----------
-    file : file
-        Open for writing.
-    wait : bool
-        Wait for another holder, or raise BlockingIOError.
-
-    Returns
-    -------
-    bool
-        False where the file system knows no locks.
-    """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        return False
-    return True
 
 
 def clear_scratch(scratch: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mosaicflow.engine.changes import extent
-from mosaicflow.engine.disk import lock_file, open_lock
+from mosaicflow.engine.disk import open_lock
 from mosaicflow.engine.finished import (
     expect,
     read_finished,
@@ -17,7 +17,7 @@ from mosaicflow.engine.finished import (
     remove_output,
     write_finished,
 )
-from mosaicflow.io.disk import sync
+from mosaicflow.io.disk import lock_file, sync
 from mosaicflow.stages._table import STAGES
 
 if TYPE_CHECKING:

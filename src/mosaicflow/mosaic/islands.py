@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mosaicflow.groups import joined
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -14,16 +16,7 @@ __all__ = ["connected_parts", "islands_of"]
 
 def connected_parts(links: Iterable[Link]) -> dict[Tile, Tile]:
     """Name for every linked tile one tile that stands for all that are linked with it."""
-    parent: dict[Tile, Tile] = {}
-
-    def root(tile: Tile) -> Tile:
-        while parent.setdefault(tile, tile) != tile:
-            tile = parent[tile]
-        return tile
-
-    for link in links:
-        parent[root(link.a)] = root(link.b)
-    return {tile: root(tile) for tile in list(parent)}
+    return joined((link.a, link.b) for link in links)
 
 
 def islands_of(tiles: Sequence[Tile], links: Sequence[Link]) -> tuple[tuple[Tile, ...], ...]:

@@ -16,7 +16,7 @@ from mosaicflow.engine.plan import plan_run
 from mosaicflow.engine.run import run_pipeline
 from mosaicflow.engine.tasks import execute
 from mosaicflow.errors import ParameterError
-from mosaicflow.io.disk import sync
+from mosaicflow.io.disk import lock_file, sync
 
 
 def once(monkeypatch, owner, name, number):
@@ -36,7 +36,7 @@ def once(monkeypatch, owner, name, number):
 def test_what_a_disk_without_locks_answers_is_no_failure(tmp_path, monkeypatch, number):
     left = once(monkeypatch, fcntl, "flock", number)
     with (tmp_path / "lock").open("w") as lock:
-        assert not disk.lock_file(lock, wait=False)
+        assert not lock_file(lock, wait=False)
     assert not left
 
 
@@ -54,7 +54,7 @@ def test_a_disk_without_locks_is_worked_on_with_a_warning(
 def test_another_failure_of_a_lock_is_not_hidden(tmp_path, monkeypatch):
     once(monkeypatch, fcntl, "flock", errno.EIO)
     with (tmp_path / "lock").open("w") as lock, pytest.raises(OSError, match="simulated"):
-        disk.lock_file(lock, wait=True)
+        lock_file(lock, wait=True)
 
 
 @pytest.fixture

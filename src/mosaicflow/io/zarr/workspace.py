@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import weakref
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.errors import StoreError
 from mosaicflow.io.checksums import sums_of, sums_path, write_checksums
+from mosaicflow.io.disk import lock_file
 from mosaicflow.io.zarr.errors import StoreExistsError
 from mosaicflow.io.zarr.journal import Journal, journal_path, outlives_store
 from mosaicflow.io.zarr.metadata import zarr_format_of
@@ -243,17 +243,18 @@ def _lock_folder(location: Location) -> int | None:
     """Lock a folder against other writers, or return None where the file system cannot lock."""
     handle = os.open(location.path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock_file(handle, wait=False):
+            return handle
     except BlockingIOError as error:
         os.close(handle)
         raise StoreError(
             f"{location}: another process is writing this store",
             remedy="wait for it to end, or write to another path",
         ) from error
-    except OSError:  # network file systems without locks
-        os.close(handle)
-        return None
-    return handle
+    except OSError:  # NFS locks only what is open for writing, which a folder never is
+        pass
+    os.close(handle)
+    return None
 
 
 def _unlock(handle: int | None) -> None:
