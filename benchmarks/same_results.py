@@ -83,15 +83,16 @@ def _unlike(first: Any, second: Any, where: str) -> Iterator[tuple[str, bool]]: 
         yield f"{where}: {str(first)[:60]} became {str(second)[:60]}", False
 
 
-def largest_changes(first: Path, second: Path) -> dict[str, float]:
+def largest_changes(first: Path, second: Path, differences: list[str]) -> dict[str, float]:
     """Give the largest change of tiles and slices [px, deg], and of voxels [of the range]."""
     tables = [_numbers(root) for root in (first, second)]
     found: dict[str, float] = {}
     for key in tables[0].keys() & tables[1].keys():
         kind = key[0]
         found[kind] = max(found.get(kind, 0.0), abs(tables[0][key] - tables[1][key]))
-    stores = [{p.relative_to(root) for p in root.rglob("*.ome.zarr")} for root in (first, second)]
-    voxels = (_voxel_change(first / one, second / one) for one in stores[0] & stores[1])
+    stores = {one.partition(".ome.zarr/")[0] for one in differences if ".ome.zarr/" in one}
+    both = [(first / f"{one}.ome.zarr", second / f"{one}.ome.zarr") for one in sorted(stores)]
+    voxels = (_voxel_change(*pair) for pair in both if all(one.is_dir() for one in pair))
     return {**found, "voxels, of the range": max(voxels, default=0.0)}
 
 
@@ -118,10 +119,11 @@ def _voxel_change(first: Path, second: Path) -> float:
     if one.shape != other.shape:
         return float("inf")
     change = span = 0.0
-    for z in range(one.shape[0]):
-        planes = [np.nan_to_num(np.asarray(level[z], np.float32)) for level in (one, other)]
-        change = max(change, float(np.abs(planes[0] - planes[1]).max()))
-        span = max(span, float(np.ptp(planes[0])))
+    for start in range(0, one.shape[0], one.chunks[0]):
+        planes = slice(start, start + one.chunks[0])
+        parts = [np.nan_to_num(np.asarray(level[planes], np.float32)) for level in (one, other)]
+        change = max(change, float(np.abs(parts[0] - parts[1]).max()))
+        span = max(span, float(np.ptp(parts[0])))
     return change / span if span else change
 
 
@@ -133,7 +135,7 @@ def main() -> int:
     sys.stdout.write("".join(f"{one}\n" for one in differences))
     sys.stdout.write("".join(f"new key: {one}\n" for one in added))
     if differences:
-        changes = largest_changes(first, second).items()
+        changes = largest_changes(first, second, differences).items()
         sys.stdout.write("".join(f"largest change, {name}: {much:.2g}\n" for name, much in changes))
     sys.stdout.write(f"{n_files} files, {len(differences)} differences\n")
     return 1 if differences else 0
