@@ -20,6 +20,7 @@ __all__ = [
     "ParameterError",
     "QualityError",
     "StoreError",
+    "in_brief",
     "shortage_behind",
 ]
 
@@ -70,6 +71,16 @@ class MissingExtraError(MosaicflowError):
 
 # What the machine is short of, whatever file is read: no fault of that file.
 _SHORTAGES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def in_brief(error: BaseException) -> str:
+    """Say in a few words what an error that nobody expected is, and where it arose."""
+    import traceback
+    from pathlib import PurePath
+
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{PurePath(place.filename).name}:{place.lineno}"
+    return f"{type(error).__name__} {error!s:.200} at {where}"
 
 
 def shortage_behind(error: BaseException) -> OSError | MemoryError | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaicflow.errors import FormatError, MosaicflowError
+from mosaicflow.errors import FormatError, MosaicflowError, in_brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["reading"]
 
@@ -34,12 +33,8 @@ def reading(*folders: Path) -> Iterator[None]:
     except (MosaicflowError, OSError, MemoryError):
         raise
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        told = (
-            f"{type(error).__name__} {error!s:.200} at {Path(place.filename).name}:{place.lineno}"
-        )
         raise FormatError(
-            f"{', '.join(map(str, folders))}: holds what cannot be read ({told})",
+            f"{', '.join(map(str, folders))}: holds what cannot be read ({in_brief(error)})",
             remedy="mosaicflow verify tells what is not as it was written; if all is, this is a"
             " bug: please report it",
         ) from error

@@ -16,6 +16,7 @@ from mosaicflow.errors import (
     MosaicflowError,
     ParameterError,
     StoreError,
+    in_brief,
     shortage_behind,
 )
 from mosaicflow.io.failures import FailureRecord, write_failure
@@ -180,10 +181,9 @@ def _run(stage: Stage, arguments: Mapping[str, Any], *, by_hand: bool) -> None:
 
 def _unusable(names: Sequence[str], error: Exception) -> InputError:
     """Blame what may hold anything for an error that nobody expected, and say where it arose."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    told = f"{type(error).__name__} {error!s:.200} at {Path(place.filename).name}:{place.lineno}"
+    told = f"not known to be as a stage wrote it, and cannot be used ({in_brief(error)})"
     return InputError(
-        f"{', '.join(names)}: not known to be as a stage wrote it, and cannot be used ({told})",
+        f"{', '.join(names)}: {told}",
         remedy="make it again with the stage that wrote it",
     )
 
