@@ -49,6 +49,8 @@ class OverlapPair:
         What this pair shares tissue with: the same place of the lattice in other slices.
     depths : tuple of float
         Middle of each band, from -1 (first plane) to 1 (last plane); empty where unknown.
+    tiles : (hashable, hashable), optional
+        Names of the two tiles: pairs that share a tile share its brightness.
     """
 
     first: Image
@@ -56,6 +58,7 @@ class OverlapPair:
     offset_px: tuple[float, float]
     place: Hashable = None
     depths: tuple[float, ...] = ()
+    tiles: tuple[Hashable, Hashable] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,10 @@ class OverlapEvidence:
         Shape of the field.
     place : hashable
         What it shares tissue with.
+    tiles : (hashable, hashable), optional
+        Names of the two tiles.
+    levels : (float, float)
+        Log of the mean brightness of either tile.
     """
 
     log_ratio: NDArray[np.float64]
@@ -81,6 +88,8 @@ class OverlapEvidence:
     second: _Points
     shape_yx: tuple[int, int]
     place: Hashable = None
+    tiles: tuple[Hashable, Hashable] | None = None
+    levels: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def of(cls, pair: OverlapPair, *, most: int, weights: Sequence[float] = ()) -> OverlapEvidence:
@@ -116,13 +125,21 @@ class OverlapEvidence:
         used = n > 0
         ratio, *at = (np.bincount(label, column[keep])[used] / n[used] for column in columns)
         n_y, n_x = pair.first.shape[1:]
-        return cls(ratio, (at[0], at[1]), (at[2], at[3]), (n_y, n_x), pair.place)
+        levels = (_level(pair.first), _level(pair.second))
+        where = (at[0], at[1]), (at[2], at[3])
+        return cls(ratio, *where, (n_y, n_x), pair.place, pair.tiles, levels)
 
     def left(self, log_field: NDArray[np.floating]) -> NDArray[np.float64]:
         """Log ratios that remain after division by a field, shape (n,)."""
         logs = log_field[None]
         difference = _bilinear(logs, self.first) - _bilinear(logs, self.second)
         return np.asarray(self.log_ratio - difference[0], dtype=np.float64)
+
+
+def _level(images: Image) -> float:
+    """Log of the mean over what holds data; 0 where nothing does."""
+    total = float(images.sum(dtype=np.float64))
+    return math.log(total / np.count_nonzero(images)) if total > 0 else 0.0
 
 
 def _block_labels(points: _Points, side: int) -> NDArray[np.int64]:

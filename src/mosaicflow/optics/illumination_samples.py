@@ -190,7 +190,7 @@ def neighbour_pairs(
             return None
         first, second = by_index[a], by_index[b]
         place = (a[1], b[1])
-        return OverlapPair(first.images, second.images, offset, place, first.depths)
+        return OverlapPair(first.images, second.images, offset, place, first.depths, (a, b))
 
     ends = [
         ((grid, tile), (grid, other))

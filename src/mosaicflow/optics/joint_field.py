@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.optics.tile_brightness import BrightnessDifference, brightness_scores
 from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
@@ -55,11 +56,9 @@ _BLOCKS = 8
 # Parts of a tile per axis at which the pairs' rests are averaged: about the spacing of their
 # places, so that a speck of dust fills some. Doubled, most parts hold no place of most pairs.
 _SPOTS = 32
-# True over posterior error, where the field is used: 0.5 to 3 on 22 simulated acquisitions. Of a
-# tilt it is more: brightness that bleaches from tile to tile looks like one, and pairs that are
-# taken for independent do not tell the trend. Scores do not see what errs alike everywhere;
-# doubled, weak shading would be refused.
-_CALIBRATION, _CALIBRATION_OF_TILT = 1.5, 2.5
+# True over posterior error, where the field is used: 0.8 to 2.5 on simulated acquisitions. Scores
+# do not see what errs alike everywhere; doubled, weak shading would be refused.
+_CALIBRATION = 1.5
 # The same of a field that is refused: it consists of what hardly anything tells. Halved, a spot
 # in the middle of all tiles would be twice what is promised at the most.
 _CALIBRATION_UNSEEN = 2.5
@@ -146,14 +145,16 @@ def estimate_field(
             last, scale2 = scale2, falling[totals - 1]
             if np.abs(scale2 / last - 1).max() < _SETTLED:
                 break
-    spread = _pair_equations(pairs, found, parts=True).scores
-    spread += np.diag(information / doubt + 1 / scale2)
     field = (found @ basis.images()).reshape(basis.shape_yx)
-    variance = np.diag(covariance @ spread @ covariance)
-    calibration = np.where(totals == 1, _CALIBRATION_OF_TILT, _CALIBRATION)
+    inside, brightness = (overlap.worth**2 * one for one in _spread_of_scores(pairs, found))
+    inside += np.diag(information / doubt + 1 / scale2)
+    variance, of_brightness = (
+        float(np.trace(covariance @ one @ covariance)) for one in (inside, brightness)
+    )
     finer = _CALIBRATION * _left_alike(pairs, found)
-    of_found = float(np.sqrt(calibration**2 @ variance))
-    of_true = np.sqrt((found**2 + _CALIBRATION_UNSEEN**2 * variance).sum() + finer**2)
+    of_found = float(np.sqrt(_CALIBRATION**2 * variance + of_brightness))
+    unseen = _CALIBRATION_UNSEEN**2 * (variance + of_brightness)
+    of_true = np.sqrt((found**2).sum() + unseen + finer**2)
     return FieldEstimate(
         log_field=field - field.mean(),
         error_of_found=of_found,
@@ -170,14 +171,23 @@ class _TilePair:
 
     matrix: F64
     ratio: F64
-    place: Hashable
+    evidence: OverlapEvidence
+    step: tuple[float, float]
     block: NDArray[np.int64]
     spot: NDArray[np.int64]
 
+    @property
+    def place(self) -> Hashable:
+        """What the overlap shares tissue with: itself at the least."""
+        return id(self) if self.evidence.place is None else self.evidence.place
+
     @classmethod
     def of(cls, part: OverlapEvidence, basis: FieldBasis) -> _TilePair:
-        across = [float(np.mean(a - b)) for a, b in zip(part.first, part.second, strict=True)]
-        beside = int(abs(across[1]) > abs(across[0]))
+        step_y, step_x = (
+            float(np.mean(a - b)) / length
+            for a, b, length in zip(part.first, part.second, basis.shape_yx, strict=True)
+        )
+        beside = int(abs(step_x) > abs(step_y))
 
         def parts(n: int) -> NDArray[np.int64]:
             row, column = (
@@ -187,60 +197,108 @@ class _TilePair:
             return np.asarray((beside * n + row) * n + column)
 
         matrix = basis.at(*part.first) - basis.at(*part.second)
-        return cls(matrix, part.log_ratio, part.place, parts(_BLOCKS), parts(_SPOTS))
+        step = (step_y, step_x)
+        return cls(matrix, part.log_ratio, part, step, parts(_BLOCKS), parts(_SPOTS))
 
 
 @dataclass(frozen=True, slots=True)
 class _Equations:
-    """Normal equations of the overlaps, and the sum of squares of their scores."""
+    """Normal equations of the overlaps, and what whole overlaps are worth in them."""
 
     normal: F64
     right: F64
-    scores: F64
+    worth: float
 
 
-def _pair_equations(pairs: Sequence[_TilePair], found: F64, *, parts: bool = False) -> _Equations:
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """How much the places of each overlap count, and its brightness, for given residuals."""
+
+    rests: list[F64]
+    places: list[F64]
+    between: float
+
+    @classmethod
+    def of(cls, pairs: Sequence[_TilePair], found: F64) -> _Weights:
+        rests = [pair.ratio - found @ pair.matrix for pair in pairs]
+        inner = [rest - np.median(rest) for rest in rests]
+        noise = max(spread_about(np.concatenate(inner), 0.0), 1e-6)
+        trust = _trust_of_spots(pairs, rests)
+        places = [
+            trust[pair.spot] / np.maximum(1, np.abs(one) / (_HUBER * noise)) / noise**2
+            for pair, one in zip(pairs, inner, strict=True)
+        ]
+        return cls(rests, places, _between_pairs(rests, noise))
+
+    def kept(self, weights: F64) -> float:
+        """Weight of an overlap's own brightness, which is a random effect."""
+        return float(self.between / (1 + self.between * weights.sum()))
+
+
+def _pair_equations(pairs: Sequence[_TilePair], found: F64) -> _Equations:
     """Put all overlaps together, scaled by what whole pairs turn out to be worth.
 
     Places of one pair err together: its tiles differ in brightness by a constant, which is a
     random effect, and tissue that moved or blurred spoils all of it, which shows in the scores.
-    With `parts` scores also tell what errs alike in all pairs, at one part of the tile: where the
-    true field is finer than the basis, or depths do not match.
     """
     n_terms = len(found)
     normal, right = np.zeros((n_terms, n_terms)), np.zeros(n_terms)
     if not pairs:
-        return _Equations(normal, right, normal)
-    rests = [pair.ratio - found @ pair.matrix for pair in pairs]
-    noise = spread_about(np.concatenate([r - np.median(r) for r in rests]), 0.0)
-    noise = max(noise, 1e-6)
-    between = _between_pairs(rests, noise)
-    trust = _trust_of_spots(pairs, rests)
+        return _Equations(normal, right, 1.0)
+    all_weights = _Weights.of(pairs, found)
     scores: dict[Hashable, F64] = {}
-    common = np.zeros((n_terms, 2 * _BLOCKS**2))
-    for number, (pair, rest) in enumerate(zip(pairs, rests, strict=True)):
-        inner = rest - np.median(rest)
-        weights = trust[pair.spot] / np.maximum(1, np.abs(inner) / (_HUBER * noise)) / noise**2
-        kept = between / (1 + between * weights.sum())
+    for pair, rest, weights in zip(pairs, all_weights.rests, all_weights.places, strict=True):
+        kept = all_weights.kept(weights)
         weighted = pair.matrix * weights
         mean = weighted.sum(axis=1)
         normal += weighted @ pair.matrix.T - kept * np.outer(mean, mean)
         right += weighted @ pair.ratio - kept * mean * (weights @ pair.ratio)
-        shared = kept * (weights @ rest)
-        label = number if pair.place is None else pair.place
-        scores[label] = scores.get(label, 0) + weighted @ rest - shared * mean
-        if parts:
-            # Both sides less their pair's mean, which the random effect takes.
-            inside = (pair.matrix - kept * mean[:, None]) * weights
-            member = pair.block[:, None] == np.arange(common.shape[1])
-            common += (inside * (rest - shared)) @ member
-    of_pairs = np.array(list(scores.values()))
+        score = weighted @ rest - kept * (weights @ rest) * mean
+        scores[pair.place] = scores.get(pair.place, 0) + score
     values, vectors = np.linalg.eigh(normal)
     good = values > 1e-4 * values.max()
-    spoilt = ((of_pairs @ vectors[:, good]) ** 2).sum(axis=0)
+    spoilt = ((np.array(list(scores.values())) @ vectors[:, good]) ** 2).sum(axis=0)
     worth = 1 / max(float(np.mean(spoilt / values[good])), 1.0)
-    squares = of_pairs.T @ of_pairs + common @ common.T
-    return _Equations(worth * normal, worth * right, worth**2 * squares)
+    return _Equations(worth * normal, worth * right, worth)
+
+
+def _spread_of_scores(pairs: Sequence[_TilePair], found: F64) -> tuple[F64, F64]:
+    """Sum of squares of the overlaps' scores: inside them, and by the brightness of tiles.
+
+    Inside, that is what errs alike in a whole pair, and at one part of the tile in all pairs:
+    where the true field is finer than the basis, or depths do not match.
+    """
+    n_terms = len(found)
+    if not pairs:
+        return np.zeros((n_terms, n_terms)), np.zeros((n_terms, n_terms))
+    all_weights = _Weights.of(pairs, found)
+    scores: dict[Hashable, F64] = {}
+    common = np.zeros((n_terms, 2 * _BLOCKS**2))
+    brightness = []
+    for number, (pair, rest, weights) in enumerate(
+        zip(pairs, all_weights.rests, all_weights.places, strict=True)
+    ):
+        kept = all_weights.kept(weights)
+        weighted = pair.matrix * weights
+        mean = weighted.sum(axis=1)
+        difference = float(weights @ rest / weights.sum())
+        inner = rest - difference
+        scores[pair.place] = scores.get(pair.place, 0) + weighted @ inner
+        inside = (pair.matrix - kept * mean[:, None]) * weights
+        common += (inside * inner) @ (pair.block[:, None] == np.arange(common.shape[1]))
+        brightness.append(
+            BrightnessDifference(
+                pair.evidence.tiles or ((number, 0), (number, 1)),
+                pair.place,
+                pair.evidence.levels,
+                pair.step,
+                difference,
+                float(1 / weights.sum()),
+                mean * (1 - kept * weights.sum()),
+            )
+        )
+    of_pairs = np.array(list(scores.values()))
+    return of_pairs.T @ of_pairs + common @ common.T, brightness_scores(brightness)
 
 
 def _trust_of_spots(pairs: Sequence[_TilePair], rests: Sequence[F64]) -> F64:
@@ -270,7 +328,7 @@ def _left_alike(pairs: Sequence[_TilePair], found: F64) -> float:
     What two halves of the overlaps leave over alike, at the same part of the tile, is no noise
     of theirs: root mean square, as a log field; 0 where there are too few.
     """
-    labels = [number if p.place is None else p.place for number, p in enumerate(pairs)]
+    labels = [pair.place for pair in pairs]
     half = {label: number % 2 for number, label in enumerate(dict.fromkeys(labels))}
     sums = []
     for side in (0, 1):

