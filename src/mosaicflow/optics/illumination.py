@@ -80,7 +80,7 @@ class OverlapEvidence:
     tiles : (hashable, hashable), optional
         Names of the two tiles.
     levels : (float, float)
-        Log of the mean brightness of either tile.
+        Log of the mean brightness of either tile; 0 where the ratio is one of slopes with depth.
     """
 
     log_ratio: NDArray[np.float64]
@@ -125,7 +125,8 @@ class OverlapEvidence:
         used = n > 0
         ratio, *at = (np.bincount(label, column[keep])[used] / n[used] for column in columns)
         n_y, n_x = pair.first.shape[1:]
-        levels = (_level(pair.first), _level(pair.second))
+        # The brightness of a tile says nothing of its slope with depth.
+        levels = (0.0, 0.0) if weights else (_level(pair.first), _level(pair.second))
         where = (at[0], at[1]), (at[2], at[3])
         return cls(ratio, *where, (n_y, n_x), pair.place, pair.tiles, levels)
 

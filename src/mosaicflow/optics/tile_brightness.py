@@ -107,7 +107,7 @@ class _Graph:
         for row, one in zip(ends, overlaps, strict=True):
             row[index[one.tiles[0]]] += 1
             row[index[one.tiles[1]]] -= 1
-        return cls(ends, np.linalg.pinv(ends), names)
+        return cls(ends, np.asarray(np.linalg.pinv(ends), np.float64), names)
 
     @property
     def centred(self) -> F64:
