@@ -22,8 +22,8 @@ __all__ = ["align", "apply", "edit", "export"]
 align = new_app("align")
 align.help = (
     "Correct by hand where slices and tiles lie.\n\n"
-    "mosaicflow align export OUT; mosaicflow align edit OUT_align; mosaicflow align apply OUT_align"
-    " OUT --run"
+    "Examples, one after the other: ``mosaicflow align export OUT``; ``mosaicflow align edit"
+    " OUT_align``; ``mosaicflow align apply OUT_align OUT --run``."
 )
 
 
@@ -36,7 +36,9 @@ def export(
     The page (index.html) shows neighbouring slices laid over each other, without a network and
     without this program; corrections made in it are handed to the browser's downloads.
 
-    Example: ``mosaicflow align export OUT --output brain_align``.
+    Examples: ``mosaicflow align export OUT``;
+    ``mosaicflow align export OUT --output brain_align``;
+    ``mosaicflow align export OUT --overrides overrides.csv``.
 
     Parameters
     ----------
@@ -117,7 +119,8 @@ def edit(package: Path, *, port: int = 0, browser: bool = True) -> None:
     The page is served to this machine only, from a secret address, until you press Ctrl-C. On a
     machine that you reach by ssh the command that brings the page to your own screen is printed.
 
-    Example: ``mosaicflow align edit OUT_align``.
+    Examples: ``mosaicflow align edit OUT_align``; ``mosaicflow align edit OUT_align --port 8080``;
+    ``mosaicflow align edit OUT_align --no-browser``.
 
     Parameters
     ----------
@@ -156,13 +159,15 @@ def edit(package: Path, *, port: int = 0, browser: bool = True) -> None:
 
 @align.command
 def apply(
-    package: Path, run: Path, *, start: Annotated[bool, Parameter("--run", negative=())] = False
+    package: Path, run: Path, /, *, start: Annotated[bool, Parameter("--run", negative=())] = False
 ) -> int:
     """Check the corrections of a package, and say how the run takes them, or run it.
 
     Only what depends on them runs again; the rest of OUT is kept.
 
-    Example: ``mosaicflow align apply OUT_align OUT --run``.
+    Examples: ``mosaicflow align apply OUT_align OUT``;
+    ``mosaicflow align apply OUT_align OUT --run``;
+    ``mosaicflow run RAW -o OUT --overrides OUT_align/overrides.csv``.
 
     Parameters
     ----------

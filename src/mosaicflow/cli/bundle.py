@@ -34,6 +34,10 @@ pbs).
 def bundle(output: Path, /, *, image: Path | None = None, pipeline: Path = Path()) -> None:
     """Write pipeline, image and test data as one tar, for clusters without internet.
 
+    Examples: ``mosaicflow bundle offline.tar``;
+    ``mosaicflow bundle offline.tar --image mosaicflow.sif``;
+    ``mosaicflow bundle offline.tar --pipeline CHECKOUT``.
+
     Parameters
     ----------
     output : Path

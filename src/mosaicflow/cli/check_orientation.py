@@ -20,6 +20,10 @@ def check_orientation(
     Prints the median correlation over about 20 random pairs that show structure, and names the
     option if another orientation than the configured one fits clearly better (by more than 0.1).
 
+    Examples: ``mosaicflow check-orientation RAW``;
+    ``mosaicflow check-orientation RAW --orientation=-fast,-slow``;
+    ``mosaicflow check-orientation RAW --no-preprocess``.
+
     Parameters
     ----------
     raw : Path

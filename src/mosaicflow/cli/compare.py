@@ -11,6 +11,9 @@ __all__ = ["compare"]
 def compare(first: Path, second: Path | None = None, *, output: Path | None = None) -> None:
     """Write a page with the differences of two runs, or of one run and its stage.
 
+    Examples: ``mosaicflow compare OUT``; ``mosaicflow compare OUT OTHER``;
+    ``mosaicflow compare OUT OTHER --output changes.html``.
+
     Parameters
     ----------
     first : Path

@@ -30,6 +30,10 @@ def convert(
     A store that becomes a store keeps all its levels, bit for bit, unless n_levels or level is
     given.
 
+    Examples: ``mosaicflow convert IN.ome.zarr IN.nii.gz``;
+    ``mosaicflow convert scan.ome.tif scan.ome.zarr --ngff_version 0.5``;
+    ``mosaicflow convert IN.ome.zarr small.ome.zarr --level 2 --overwrite``.
+
     Parameters
     ----------
     source : str

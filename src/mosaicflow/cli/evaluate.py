@@ -16,6 +16,10 @@ __all__ = ["evaluate"]
 def evaluate(*, run: Path, truth: Path, output: Path | None = None) -> None:
     """Print the errors of a run on simulated data.
 
+    Examples: ``mosaicflow evaluate --run OUT --truth SIM/truth``;
+    ``mosaicflow evaluate --run OUT --truth SIM/truth --output errors.json``;
+    ``mosaicflow evaluate --run OTHER --truth SIM/truth``.
+
     Parameters
     ----------
     run : Path

@@ -18,6 +18,10 @@ def example(name: Literal["brain-section"], *, output: Path | None = None) -> No
 
     brain-section: 63 tiles of one section of a mouse brain, 5 MB; a run takes about a minute.
 
+    Examples: ``mosaicflow example brain-section``;
+    ``mosaicflow example brain-section --output brain``;
+    ``mosaicflow run brain/raw -o brain-result -p brain/params.yml``.
+
     Parameters
     ----------
     name : {"brain-section"}

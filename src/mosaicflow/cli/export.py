@@ -22,6 +22,10 @@ def export(
 ) -> None:
     """Write a volume as files that other programs open, at its true size and place.
 
+    Examples: ``mosaicflow export OUT/3d_volume.ome.zarr files --formats nifti``;
+    ``mosaicflow export OUT/3d_volume.ome.zarr files --formats mesh ome-tiff --level 2``;
+    ``mosaicflow export OUT/3d_volume.ome.zarr files --formats mrc --dtype uint16 --overwrite``.
+
     Parameters
     ----------
     volume : str

@@ -18,6 +18,9 @@ def info(
 ) -> int:
     """Show levels, shapes, scales, chunks, codec, tile lattice, size and validity of a store.
 
+    Examples: ``mosaicflow info OUT/3d_volume.ome.zarr``;
+    ``mosaicflow info OUT/3d_volume.ome.zarr --check``; ``mosaicflow info --support``.
+
     Parameters
     ----------
     path : str, optional

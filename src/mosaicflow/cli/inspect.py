@@ -55,6 +55,9 @@ def inspect(
     and time a run takes, stage by stage. The exit code is 0 when a run can start (there may be
     warnings), 1 when a problem, or the memory of this machine, forbids it.
 
+    Examples: ``mosaicflow inspect RAW``; ``mosaicflow inspect RAW -p params.yml --verbose``;
+    ``mosaicflow inspect RAW --suggest params.yml``.
+
     Parameters
     ----------
     raw : Path

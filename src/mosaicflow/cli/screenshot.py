@@ -18,6 +18,10 @@ def screenshot(
 ) -> None:
     """Write the three central planes of a store as a PNG; needs no display.
 
+    Examples: ``mosaicflow screenshot OUT/3d_volume.ome.zarr planes.png``;
+    ``mosaicflow screenshot OUT/3d_volume.ome.zarr planes.png --level 1``;
+    ``mosaicflow screenshot OUT/3d_volume.ome.zarr planes.png --percentiles 1 99``.
+
     Parameters
     ----------
     path : str

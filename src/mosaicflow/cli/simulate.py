@@ -37,6 +37,9 @@ def simulate(
     OUTPUT gets raw/ (what an instrument writes), truth/ (what is true of it) and params.yml (what
     no raw file says; give it to either engine with -p).
 
+    Examples: ``mosaicflow simulate SIM``; ``mosaicflow simulate SIM --preset toy --seed 7``;
+    ``mosaicflow simulate SIM --n_slices 9 --bad_slices 7 --bad_kind blurred``.
+
     Parameters
     ----------
     output : Path

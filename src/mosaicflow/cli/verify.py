@@ -14,6 +14,9 @@ def verify(output: Path, /, *, threads: int | None = None) -> int:
 
     The exit code is 1 when a file was changed, added or lost since; each is named.
 
+    Examples: ``mosaicflow verify OUT``; ``mosaicflow verify COPY --threads 1``;
+    ``mosaicflow verify OUT/3d_volume.ome.zarr``.
+
     Parameters
     ----------
     output : Path

@@ -28,6 +28,10 @@ def view(
     Neuroglancer runs in a browser; the store is served to it from this machine until you press
     Ctrl-C.
 
+    Examples: ``mosaicflow view OUT``;
+    ``mosaicflow view OUT/slices/normalize/slice_z03_normalize.ome.zarr``;
+    ``mosaicflow view OUT --port 8080 --no-browser``.
+
     Parameters
     ----------
     path : str

@@ -23,6 +23,10 @@ def view3d(
     Only what the screen shows is read, at the resolution that it has: of a volume of any size, on a
     disk or on a web server. Needs the extra `view`; a picture needs no display.
 
+    Examples: ``mosaicflow view3d OUT/3d_volume.ome.zarr``;
+    ``mosaicflow view3d OUT/3d_volume.ome.zarr --screenshot body.png``;
+    ``mosaicflow view3d OUT/3d_volume.ome.zarr --box 0 500 0 2000 0 2000``.
+
     Parameters
     ----------
     volume : str

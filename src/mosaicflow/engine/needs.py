@@ -28,6 +28,7 @@ __all__ = [
     "machine_memory",
     "need_lines",
     "predict_needs",
+    "readable_span",
     "refuse_too_little_memory",
     "refuse_where_too_small",
 ]
@@ -252,19 +253,21 @@ def need_lines(needs: Sequence[Need], threads: int) -> list[str]:
         Of the run.
     """
     lines = [
-        f"  {one.stage:<27} {readable_size(int(one.memory_bytes)):>10} {_span(one.all_seconds):>10}"
+        f"  {one.stage:<27} {readable_size(int(one.memory_bytes)):>10}"
+        f" {readable_span(one.all_seconds):>10}"
         for one in needs
     ]
     whole = sum(one.all_seconds for one in needs)
     return [
         "memory of a task, and CPU time of all, at the pace of this machine:",
         *lines,
-        f"  {'in all':<27} {'':>10} {_span(whole):>10}, at best {_span(whole / threads)} on"
-        f" {threads} threads",
+        f"  {'in all':<27} {'':>10} {readable_span(whole):>10}, at best"
+        f" {readable_span(whole / threads)} on {threads} threads",
     ]
 
 
-def _span(seconds: float) -> str:
+def readable_span(seconds: float) -> str:
+    """Write a time for people: 90 s, 12 min, 3.4 h."""
     if seconds < 120:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,16 +1,17 @@
-"""Showing how far a run is: a live table on a terminal, plain lines elsewhere."""
+"""Saying how far a run is: a live table on a terminal, plain lines or objects elsewhere."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from mosaicflow.engine.disk import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -44,7 +45,11 @@ Telling = Literal["all", "failed", "events"]
 """What is said while a run goes on: every task, those that failed, or each as a line of JSON."""
 
 
-def open_progress(stages: Sequence[str], telling: Telling = "all") -> Progress:
+def open_progress(
+    stages: Sequence[str],
+    telling: Telling = "all",
+    expected_s: Mapping[str, float] = MappingProxyType({}),
+) -> Progress:
     """Choose the display that suits stderr.
 
     Parameters
@@ -53,12 +58,18 @@ def open_progress(stages: Sequence[str], telling: Telling = "all") -> Progress:
         The stage of each task of the run, one entry per task.
     telling : {'all', 'failed', 'events'}
         What to say.
+    expected_s : mapping of str to float
+        Stage -> predicted time of one of its tasks; of those that are not in it little is expected.
     """
     if telling == "events":
         return _Events(stages)
     if telling == "failed":
         return _ProgressLines(stages, quiet=True)
-    return _Live(stages) if sys.stderr.isatty() else _ProgressLines(stages)
+    if not sys.stderr.isatty():
+        return _ProgressLines(stages)
+    from mosaicflow.engine.live import Live
+
+    return Live(stages, expected_s)
 
 
 def _words(outcome: Outcome) -> str:
@@ -127,43 +138,3 @@ class _Events:
     @staticmethod
     def _say(event: dict[str, object]) -> None:
         say(json.dumps(event) + "\n")
-
-
-class _Live:
-    """A bar per stage, redrawn in place."""
-
-    def __init__(self, stages: Sequence[str]) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as RichProgress
-
-        self._bars = RichProgress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-        )
-        self._ids = {
-            stage: self._bars.add_task(stage, total=total, start=False)
-            for stage, total in Counter(stages).items()
-        }
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.stop()
-
-    def ended(self, outcome: Outcome) -> None:
-        bar = self._ids[outcome.stage]
-        self._bars.start_task(bar)
-        self._bars.advance(bar)
-        if outcome.state == "failed":
-            self._bars.console.print(f"{outcome.name}: {_words(outcome)}", markup=False)

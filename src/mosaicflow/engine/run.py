@@ -164,7 +164,9 @@ class OpenRun:
         plan = hold(self._plan(slices, parameters), held)
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         side_by_side = max(1, min(len(ids), self.threads))
-        outcomes = (first, *run_plan(plan, self.workers, side_by_side, self.telling))
+        expected_s = _expected_s(list(slices.values()), parameters)
+        done = run_plan(plan, self.workers, side_by_side, self.telling, expected_s)
+        outcomes = (first, *done)
         notes = (*_notes(inspection, outcomes, gone), *_lost_channels(folder))
         failures, unmatched = _failures(folder)
         _refuse_nothing(folder, ids, failures)
@@ -263,6 +265,13 @@ def _refuse_too_large(
         refuse_too_little_space(folder.root, spaces, there=bytes_below(folder.root))
 
 
+def _expected_s(slices: Sequence[SliceTiles], parameters: Parameters) -> dict[str, float]:
+    """Predict the time of a task of each stage, for the time that is left."""
+    from mosaicflow.engine.needs import predict_needs
+
+    return {one.stage: one.seconds for one in predict_needs(slices, parameters, 1.0)}
+
+
 def _tile_lists(inspection: Task, folder: RunFolder) -> dict[str, Path]:
     """Label of a slice -> its list of tiles."""
     published = (name.rpartition("/")[2] for name in published_outputs(inspection))
@@ -333,10 +342,12 @@ def _refuse_nothing(folder: RunFolder, ids: list[int], failures: dict[int, str])
 
 
 def _by_stage(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
-    """Count how the tasks of each stage ended, and their seconds."""
+    """Count how the tasks of each stage ended, their seconds, and the memory of the largest."""
     stages: dict[str, dict[str, float]] = {}
     for outcome in outcomes:
         entry = stages.setdefault(outcome.stage, {"seconds": 0.0})
         entry[outcome.state] = entry.get(outcome.state, 0) + 1
         entry["seconds"] = round(entry["seconds"] + outcome.seconds, 2)
+        if outcome.peak_bytes is not None:
+            entry["peak_bytes"] = max(entry.get("peak_bytes", 0), outcome.peak_bytes)
     return stages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.disk import say
@@ -11,6 +12,8 @@ from mosaicflow.engine.progress import open_progress
 from mosaicflow.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mosaicflow.engine.plan import Plan
     from mosaicflow.engine.progress import Progress, Telling
     from mosaicflow.engine.task import Outcome
@@ -24,7 +27,11 @@ _MOST_DAMAGES = 8
 
 
 def run_plan(
-    plan: Plan, workers: Workers, side_by_side: int, telling: Telling = "all"
+    plan: Plan,
+    workers: Workers,
+    side_by_side: int,
+    telling: Telling = "all",
+    expected_s: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Outcome]:
     """Walk the graph with dask; every task runs in a worker process.
 
@@ -38,6 +45,8 @@ def run_plan(
         Tasks at the same time.
     telling : {'all', 'failed', 'events'}
         What to say meanwhile.
+    expected_s : mapping of str to float
+        Stage -> predicted time of one of its tasks.
 
     Returns
     -------
@@ -46,7 +55,8 @@ def run_plan(
     """
     from dask.threaded import get
 
-    with open_progress([task.stage for task in plan.tasks.values()], telling) as progress:
+    stages = [task.stage for task in plan.tasks.values()]
+    with open_progress(stages, telling, expected_s) as progress:
         walk = _Walk(plan, workers, progress)
         graph: dict[str, Any] = {
             f"task {name}": (walk.run, name, [f"task {before}" for before in plan.after[name]])

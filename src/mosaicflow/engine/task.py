@@ -82,6 +82,8 @@ class Outcome:
         Base name of the damaged input.
     replaced : str
         The other version of this program whose results were made again, or empty.
+    peak_bytes : int or None
+        The most memory that was resident of its process meanwhile; None is "not measured".
     """
 
     name: str
@@ -92,3 +94,4 @@ class Outcome:
     notes: tuple[str, ...] = ()
     damaged: str = ""
     replaced: str = ""
+    peak_bytes: int | None = None

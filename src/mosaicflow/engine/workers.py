@@ -13,9 +13,11 @@ import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING
 
+from mosaicflow.engine.memory import forget_peak, peak_bytes
 from mosaicflow.engine.tasks import execute
 from mosaicflow.errors import MosaicflowError
 
@@ -98,7 +100,7 @@ class Workers:
             When the task fails, or its worker is killed.
         """
         with _alive(f"'{task.name}' or a task beside it ran"):
-            return self._pool.submit(execute, task).result()
+            return self._pool.submit(_measured, task).result()
 
 
 @contextlib.contextmanager
@@ -111,6 +113,14 @@ def _alive(while_: str) -> Iterator[None]:
             f"a worker process was killed while {while_}",
             remedy="the machine may be out of memory: run with fewer --threads",
         ) from error
+
+
+def _measured(task: Task) -> Outcome:
+    """Run a task in this process, and say how much memory that took at most."""
+    is_known = forget_peak()
+    outcome = execute(task)
+    has_run = is_known and outcome.state in ("done", "failed")
+    return replace(outcome, peak_bytes=peak_bytes()) if has_run else outcome
 
 
 # A socket's path has 107 characters at most; the library adds up to 40 to the folder's.

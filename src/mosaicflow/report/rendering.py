@@ -7,10 +7,11 @@ import math
 from mosaicflow import __version__
 from mosaicflow.report.verdict import listed
 
-__all__ = ["NOT_MEASURED", "fill", "number", "share"]
+__all__ = ["NOT_MEASURED", "fill", "number", "share", "size"]
 
 _DOCS = "https://github.com/mosaicflow/mosaicflow/blob/main/docs"
 NOT_MEASURED = "not measured"
+_MIB = 2**20  # bytes, by its definition
 
 
 def fill(template: str, /, **values: object) -> str:
@@ -37,7 +38,7 @@ def fill(template: str, /, **values: object) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"number": number, "share": share, "slices": listed}
+    environment.filters |= {"number": number, "share": share, "size": size, "slices": listed}
     page = environment.get_template(template)
     return page.render(docs=_DOCS, software=f"mosaicflow {__version__}", **values)
 
@@ -76,3 +77,8 @@ def _decimals(value: float, digits: int) -> int:
 def share(value: float | None) -> str:
     """Write a share as a percentage."""
     return NOT_MEASURED if value is None else f"{number(100 * value, 2)} %"
+
+
+def size(n_bytes: int | None) -> str:
+    """Write bytes for people, in MiB."""
+    return NOT_MEASURED if n_bytes is None else f"{number(round(n_bytes / _MIB))} MiB"

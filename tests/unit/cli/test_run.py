@@ -1,6 +1,7 @@
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from cyclopts import App
 
 from mosaicflow import __version__
-from mosaicflow.cli.main import _COMMANDS, main
+from mosaicflow.cli.main import _COMMANDS, _app, main
 
 
 @pytest.fixture
@@ -72,6 +73,31 @@ def test_the_overview_says_of_each_command_what_its_own_help_begins_with():
             command = getattr(module, function)
             text = command.help if isinstance(command, App) else command.__doc__
             assert text.strip().splitlines()[0] == line
+
+
+def commands():
+    """Each command with its text, those below another one included."""
+    for found in _COMMANDS.values():
+        for name in found:
+            function = name.replace("-", "_")
+            command = getattr(importlib.import_module(f"mosaicflow.cli.{function}"), function)
+            below = command.resolved_commands() if isinstance(command, App) else {}
+            yield from (
+                (f"{name} {word}", one.default_command.__doc__)
+                for word, one in below.items()
+                if word[0] != "-"
+            )
+            yield name, command.help if below else command.__doc__
+
+
+@pytest.mark.parametrize(("name", "text"), list(commands()))
+def test_each_command_shows_three_examples_that_it_takes(name, text):
+    told = text.partition("Examples")[2].partition("Parameters\n")[0]
+    examples = re.findall(r"``(mosaicflow .*?)``", re.sub(r"\s+", " ", told))
+    assert len(examples) >= 3, text
+    for example in examples:
+        words = shlex.split(example)[1:]
+        _app().parse_args(words, print_error=False, exit_on_error=False)  # raises what is wrong
 
 
 def test_the_module_runs_like_the_command():
