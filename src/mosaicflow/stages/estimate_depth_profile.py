@@ -18,7 +18,11 @@ __all__ = ["estimate_depth_profile"]
 METRICS = (
     Measure("profile_source", "measured, per-slice or off"),
     Measure("profile_range", "brightest depth over the dimmest one"),
-    Measure("profile_sigma", "standard error of the profile, rms over depth", warning=0.03),
+    Measure(
+        "profile_sigma",
+        "standard error of the profile, rms over the nine tenths of depths known best",
+        warning=0.03,
+    ),
     Measure("ratios", "planes compared between slices"),
     *each(
         "ratio_spread_{}",

@@ -125,6 +125,8 @@ def pool_tile_positions(
     tiles = tuple(path for path in tiles if _name(path) in placed)  # no slice that failed before
     report.inputs["tiles"] = {path.name: report.inputs["tiles"][path.name] for path in tiles}
 
+    import numpy as np
+
     from mosaicflow.ledger.overrides import read_overrides
     from mosaicflow.mosaic.given import apply_exclusions, tile_places
     from mosaicflow.mosaic.placement_picture import draw_placements
@@ -154,7 +156,9 @@ def pool_tile_positions(
         _write_slice(table, one, placement, (str(decision["source"]), file_of.get(one.name, {})))
         drawn.append((one.name, placement, str(decision["source"])))
         own = report.of_an_output()
-        report_placement(own, one.stage_px, placement, decision)
+        is_pooled = np.array_equal(placement.model, pooled.model)
+        n_links = pooled.n_links if is_pooled else 0
+        report_placement(own, one.stage_px, placement, decision, n_links)
         own.metric("overrides", len(said))
         own.section("pitch_um", list(one.pitch_um))
         own.write(table)
