@@ -20,6 +20,8 @@ from mosaicflow.stages.report import report
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Between two slices that show no common tissue, with ten planes of nothing.
+GAP = {"fixed_id": 19, "moving_id": 21, "first_plane": 380, "stop_plane": 390, "sigma_px": 3.0}
 DEFAULTS = {"crop_depth_um": 600.0, "fail_on": "error"}
 
 
@@ -59,6 +61,25 @@ class Run:
         self.metrics(f"slice_z{z:02d}_normalize", "normalize", **shares)
         image = np.random.default_rng(z).random((60, 80)) + 0.1
         write_preview(self.folder / f"slice_z{z:02d}_normalize.png", image, 10.0)
+
+    def tiles(self, z, n=10):
+        """Where the tiles of a slice lie, and what that leaves of their links."""
+        lattice = list(itertools.product(range(n), range(n)))
+        label = f"z{z:02d}"
+        write_csv(
+            self.folder / f"{label}_tile_positions.csv",
+            ["iy", "ix", "row_px", "col_px"],
+            [{"iy": y, "ix": x, "row_px": 100.5 * y + x, "col_px": 100.0 * x} for y, x in lattice],
+        )
+        stage = [[y, x, 100.0 * y, 100.0 * x] for y, x in lattice]
+        write_json(self.folder / f"{label}_tile_stage.json", {"stage_px": stage})
+        columns = ["iy_a", "ix_a", "iy_b", "ix_b", "residual_y_px", "residual_x_px", "used"]
+        rows = [(y, x, y, x + 1, 0.25, -0.5, "true") for y, x in lattice if x + 1 < n]
+        write_csv(
+            self.folder / f"{label}_link_residuals.csv",
+            columns,
+            [dict(zip(columns, row, strict=True)) for row in rows],
+        )
 
     def align(self, ids, *, left_out=(), gaps=(), source="measured"):
         """Where the slices went."""
@@ -100,7 +121,11 @@ class Run:
         facts = self.folder.parent / "run_facts.json"
         engine = {
             "name": "mosaicflow run", "output": "out", "input": "raw", "threads": 2,
-            "seconds": 12.5, "stages": {"stack": {"seconds": 3.25, "done": 1}},
+            "seconds": 12.5,
+            "stages": {
+                "stack": {"seconds": 3.25, "done": 1, "peak_bytes": 300 * 2**20},
+                "normalize": {"seconds": 0.5, "kept": 5},
+            },
         }  # fmt: skip
         write_json(
             facts,
@@ -161,4 +186,25 @@ def lossy_run(empty_run):
     ]
     columns = ["slice_id", "use", "auto_excluded", "exclude_reason"]
     write_csv(empty_run.folder / "slice_config_final.csv", columns, rows)
+    return empty_run
+
+
+@pytest.fixture
+def long_run(empty_run):
+    """Fifty slices: one failed, one doubtful, and pictures of noise, which nothing compresses."""
+    ids = [z for z in range(50) if z != 20]
+    fill(empty_run, ids).align(ids, gaps=[GAP])
+    (empty_run.folder / "slice_z07_stitch_3d.metrics.json").unlink()
+    empty_run.slice(7, seam=2.4, residual=0.4)
+    write_json(empty_run.folder / "z20_tiles.json", {})
+    told = {"slice_id": 20, "stage": "stitch_3d", "reason": "no tile", "remedy": "copy it again"}
+    write_json(empty_run.folder / "z20_failure.json", told)
+    rng = np.random.default_rng(0)
+    for z in ids:
+        write_preview(
+            empty_run.folder / f"slice_z{z:02d}_normalize.png", rng.random((320, 400)), 5.0
+        )
+    write_preview(empty_run.folder / "3d_volume.png", rng.random((1000, 1300)), 5.0)
+    write_preview(empty_run.folder / "layout.png", rng.random((1000, 1000)), 5.0)
+    empty_run.tiles(7)
     return empty_run

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +15,8 @@ from mosaicflow.cli.compare import compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of the other packages
 
@@ -62,7 +67,9 @@ def test_every_link_leads_somewhere_on_the_page_or_to_the_docs(browser, lossy_ru
     assert here
     assert all(browser.find_elements("id", name) for name in here)
     others = [one for one in anchors if not one.startswith("file:")]
-    assert all("/docs/" in one or one.endswith("CITATIONS.md") for one in others)
+    assert others
+    # The browser has taken ".." away; each is a file of this repository.
+    assert all((ROOT / one.partition("/blob/main/")[2]).is_file() for one in others)
 
 
 def test_a_run_that_lost_slices_says_which_at_the_top(browser, lossy_run):
@@ -70,6 +77,52 @@ def test_a_run_that_lost_slices_says_which_at_the_top(browser, lossy_run):
     assert "slice 2 is not in it (failed: no tile)" in text("verdict")
     rows = [one.text for one in browser.find_elements("css selector", "#slice-table tr")]
     assert rows[1].startswith("2 not in the volume, failed: no tile")
+
+
+def test_what_is_odd_comes_first_and_stands_in_the_plots(browser, long_run):
+    text = opened(browser, long_run)
+    rows = [one.text for one in browser.find_elements("css selector", "#slice-table tr")]
+    assert rows[1].startswith("7 ")
+    assert rows[2].startswith("20 not in the volume, failed: no tile")
+    left_out = text("exceptions").replace("\N{EN DASH}", "-")
+    assert "slice failed slice 20 stitch_3d: no tile copy it again" in left_out
+    assert "gap slices 19-21, planes 380-389 empty no two slices show the same tissue" in left_out
+    titles = {
+        one.find_element("tag name", "h3").text: one.find_element("tag name", "figcaption").text
+        for one in browser.find_elements("css selector", ".plots figure")
+    }
+    assert titles["Seam ratio"] == "unlike the others: 7"
+    assert titles["Rotation"] == "no slice stands out"
+    for title in (
+        "Stage against registered positions of slices", "Tiles of slice 7: stage against images",
+        "Link residuals of slice 7", "Thickness of the section above",
+    ):  # fmt: skip
+        assert title in titles
+    assert "the longest is 0.56 px" in titles["Link residuals of slice 7"]
+    drawn = browser.find_elements("css selector", ".plots svg")
+    assert len(drawn) == len(titles)
+    assert "slice 7 is doubtful (see below)" in text("verdict")
+
+
+def test_it_is_printed_on_paper_with_nothing_cut_off(browser, long_run):
+    opened(browser, long_run)
+    options = {"printBackground": True, "paperWidth": 8.27, "paperHeight": 11.69}  # A4, in inches
+    paper = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", options)["data"])
+    pages = len(re.findall(rb"/Type\s*/Page\b", paper))
+    assert 4 <= pages <= 12
+    # What the printer lays out: the page's width less its margins of 0.4 inches.
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        browser.set_window_size(718, 1000)
+        cut = (
+            "return [...document.querySelectorAll('.scroll, .card, figure, table')]"
+            ".filter(one => one.getBoundingClientRect().right > innerWidth + 1"
+            " || one.scrollWidth > one.clientWidth + 1).map(one => one.className + one.id)"
+        )
+        assert browser.execute_script(cut) == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        browser.set_window_size(1200, 900)
 
 
 @pytest.mark.parametrize("width", [500, 1200])
