@@ -29,6 +29,9 @@ __all__ = ["Placement", "held_out_residuals", "solve_placement"]
 # A place with a larger standard error is not called measured [px]: links that a bent field moves
 # all alike add up over a wide slice.
 _MEASURED_PX = 1.0
+# Standard errors beyond this [px] are those of the anchor alone, 1 000 px: no step of the lattice
+# leads there, as between two tiles on the diagonal. A tenth or ten times as much changes nothing.
+_ADRIFT_PX = 500.0
 # Residual from which a link is dropped, in its standard deviations.
 _OUTLIER = 5.0
 # No link is dropped for less than this [px].
@@ -146,6 +149,8 @@ def _placement(
         places,
         [index[tile] for tile in parts[0]],
     )
+    adrift = np.flatnonzero(sigma > _ADRIFT_PX)
+    sigma[adrift] = _by_steps(np.array(system.tiles)[adrift], parts[0], system.step_sigma)
     sigma = np.hypot(sigma, _common_error(system.tiles, final, parts[0]))
     residual = system.residuals(positions)
     return Placement(
@@ -157,6 +162,12 @@ def _placement(
         dict(zip(system.tiles, sigma.tolist(), strict=True)),
         system.step_sigma,
     )
+
+
+def _by_steps(tiles: NDArray[np.int64], main: Sequence[Tile], step_sigma_px: float) -> Vector:
+    """Let errors of the stage's steps add up from the nearest tile of a part."""
+    steps = [np.abs(np.array(main) - tile).sum(axis=1).min() for tile in tiles]
+    return step_sigma_px * np.sqrt(np.array(steps, float))
 
 
 def _common_error(tiles: Sequence[Tile], links: Sequence[Link], main: Sequence[Tile]) -> Vector:

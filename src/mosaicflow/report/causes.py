@@ -39,6 +39,10 @@ _ADVICE = {
         "a file that ends early: an interrupted copy or acquisition",
         "copy the file again; until then what is missing is 0",
     ),
+    "blank_tile": Advice(
+        "the light was off, or the file was written without an image",
+        "look at the slice's preview; image or copy the tile again, or correct its file",
+    ),
     "correlation": Advice(
         "one of the two slices is damaged, or they share little tissue",
         "look at both previews; set use to false in slice_config.csv",
@@ -49,7 +53,7 @@ _ADVICE = {
     ),
     "rms_residual": Advice(
         "tiles are distorted, or a repeated texture misled links",
-        "look at the link residuals; bound the search with max_blend_refinement_px",
+        "look at the link residuals; mosaicflow align puts right what lies wrong",
     ),
     "seam_ratio": Advice(
         "shading is left in the tiles, or tiles are misplaced",
@@ -123,6 +127,19 @@ _ADVICE = {
     ),
     "min_slice_coverage": Advice(
         "a slice fills almost nothing of the volume", "look at its preview and its place"
+    ),
+}
+
+
+# The same by words of a sentence that has no code.
+_SENTENCES = {
+    "tiles could not be measured, or join no others": Advice(
+        "gel, blank or missing tiles: these overlaps show nothing to compare",
+        "look at the slice's preview; mosaicflow align puts right what lies wrong",
+    ),
+    "of the reported ones: the pixel pitch or the overlap": Advice(
+        "the pixel size, or the steps of the stage, are declared wrong",
+        "compare with the microscope's settings; mosaicflow inspect says what was taken",
     ),
 }
 
@@ -244,9 +261,13 @@ def _finding(group: Sequence[_Noticed]) -> Finding:
         first.text,
         first.source.stage,
         _where(group),
-        _ADVICE.get(first.key),
+        _ADVICE.get(first.key) or _advice_on(first.text),
         len(group),
     )
+
+
+def _advice_on(sentence: str) -> Advice | None:
+    return next((advice for words, advice in _SENTENCES.items() if words in sentence), None)
 
 
 def _worst(statuses: Sequence[str]) -> str:

@@ -38,6 +38,8 @@ class SliceRow:
         Overlaps used, and overlaps there are.
     residual_px, island_sigma_px : float or None
         What the placement leaves of the links, rms; standard error of tiles that nothing joins.
+    moved_islands : int
+        Parts of it that no overlap joins and that lie where a neighbouring slice shows them.
     seam_ratio : float or None
         Brightness gradient across seams over elsewhere.
     correlation : float or None
@@ -69,6 +71,7 @@ class SliceRow:
     links_possible: int | None = None
     residual_px: float | None = None
     island_sigma_px: float | None = None
+    moved_islands: int = 0
     seam_ratio: float | None = None
     correlation: float | None = None
     held_out_stage: float | None = None
@@ -181,6 +184,7 @@ def _of_place(placed: Mapping[str, Any]) -> dict[str, Any]:
         "held_out_stage": evidence.get("held_out_correlation_stage"),
         "held_out": evidence.get("held_out_correlation_graph"),
         "moved_px": None if moved is None else (float(moved[0]), float(moved[1])),
+        "moved_islands": len(placed.get("island_moves_yx") or ()),
         "rotation_deg": placed.get("angle_deg"),
         "loop_px": evidence.get("loop_error_graph_px"),
         "thickness_um": placed.get("thickness_um"),

@@ -21,6 +21,11 @@ _LOST_SHARE = 0.1
 # Tiles of a slice placed by the stage alone above this share are worth a word: gel around the
 # specimen shows nothing, so some always are. Half: most of what is seen rests on the stage.
 _STAGE_SHARE = 0.5
+# Share of a slice's tiles without an image from which the verdict names it, by judgement; all are
+# among the findings. Doubled, a slice of which a third is missing is not named.
+_HOLE_SHARE = 0.2
+# Slices that it names for that; of more it says so.
+_NAMED = 3
 # Files whose errors are about the whole volume.
 _WHOLE = ("acquisition", "shifts_xy_clean", "alignment", "illumination", "depth_profile")
 
@@ -99,6 +104,7 @@ def judge(
     limits = (
         *_lost(lost, len(rows)),
         *_whole(measured),
+        *_without_image(rows),
         *_tiles(rows),
         *_joins(alignment),
         *_depths(rows),
@@ -167,6 +173,27 @@ def _value(metric: Metric) -> str:
     return value if limit is None else f"{value} (bad from {limit:g})"
 
 
+def _without_image(rows: Sequence[SliceRow]) -> list[Caveat]:
+    """Name slices of which a part was not imaged: what lay there cannot be measured."""
+    holed = [
+        row
+        for row in rows
+        if row.lost is None
+        and row.tiles is not None
+        and row.tiles_found is not None
+        and row.tiles_found - row.tiles > _HOLE_SHARE * row.tiles_found
+    ]
+    return [
+        Caveat(
+            "warning",
+            f"{(row.tiles_found or 0) - (row.tiles or 0)} of {row.tiles_found} tiles of slice"
+            f" {row.slice_id} have no image",
+            "",
+        )
+        for row in holed[:_NAMED]
+    ] + ([Caveat("warning", "and tiles of further slices", "")] if len(holed) > _NAMED else [])
+
+
 def _tiles(rows: Sequence[SliceRow]) -> list[Caveat]:
     weak = [
         row.slice_id
@@ -175,6 +202,7 @@ def _tiles(rows: Sequence[SliceRow]) -> list[Caveat]:
         and row.tiles is not None
         and row.tiles > 1
         and row.by_evidence is not None
+        and not row.moved_islands
         and row.tiles - row.by_evidence > _STAGE_SHARE * row.tiles
     ]
     text = "most tiles lie where the stage reported them, not where images show them"

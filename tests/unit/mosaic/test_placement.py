@@ -254,3 +254,14 @@ def test_whatever_tiles_are_left_of_a_slice_are_placed(n_tiles):
         placement = solve_placement(links_of(left, 0.02, number), reported)
         assert set(placement.positions_px) == set(tiles)
         assert errors(placement, left).max() < 12  # px: six sigma of the stage
+
+
+@pytest.mark.parametrize("corner", [(1, 1), (2, 1)])
+def test_a_tile_that_no_step_of_the_lattice_reaches_is_known_as_well_as_the_stage_steps(corner):
+    """Two tiles on the diagonal have no common edge: the stage alone says how they lie."""
+    steps = sum(corner)
+    reported = {(0, 0): (0.0, 0.0), corner: (80.0 * corner[0], 80.0 * corner[1])}
+    placement = solve_placement([], reported, model=np.eye(2))
+    sigma = placement.sigma_px[corner] - placement.sigma_px[0, 0]
+    assert sigma == pytest.approx(placement.step_sigma_px * np.sqrt(steps))
+    assert placement.positions_px[corner] == pytest.approx(reported[corner])

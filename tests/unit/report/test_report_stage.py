@@ -1,5 +1,6 @@
 """The page, the record and the guide say what the files of a run say, and nothing else."""
 
+import json
 import re
 
 import pytest
@@ -113,6 +114,44 @@ def test_findings_are_grouped_by_cause_with_advice(sound_run):
     assert "2 of the slices: slices 1, 3" in text
     assert "shading is left in the tiles" in text
     assert "/docs/stages/stitch_3d.md" in page
+
+
+def holed(run, moves):
+    """Half of slice 3 has no image, and nothing joins the two tiles that have."""
+    counts = {"tiles_found": 4, "tiles_placed": 2, "tiles_unusable": 2, "tiles_unplaced": 0}
+    told = "z03/tile_x01_y00: all samples are 0: no fit uses the tile [blank_tile, keep]"
+    run.metrics("mosaic_grid_3d_z03", "create_mosaic_grid", warnings=[told], **counts)
+    told = (
+        "the overlaps of 2 of 2 tiles could not be measured, or join no others: these tiles lie"
+        " where the stage model puts them: (iy, ix) = (0, 0) +- 0.0 px, (1, 1) +- 2.8 px"
+    )
+    placed = {"links_used": 0, "links_possible": 0, "tiles_without_link": 2, "island_sigma": 2.8}
+    run.metrics("z03_tile_positions", "pool_tile_positions", warnings=[told], **placed)
+    alignment = json.loads((run.folder / "alignment.json").read_text())
+    alignment["slices"][3]["island_moves_yx"] = moves
+    write_json(run.folder / "alignment.json", alignment)
+    return run.make()
+
+
+def test_what_has_no_image_is_named_and_tiles_that_neighbours_place_are_not_the_stage_s(sound_run):
+    record, page = holed(sound_run, [[0.5, 1.0], [-0.5, -1.0]])
+    assert record["verdict"]["sentence"] == (
+        "In this volume lengths, areas and volumes can be measured, except: 2 of 4 tiles of slice 3"
+        " have no image; look at slice 3 first."
+    )
+    text = text_of(page)
+    assert (
+        "islands of tiles slice 3 no trusted overlap joins them to the rest: each lies where"
+        in text
+    )
+    assert "the light was off, or the file was written without an image" in text
+    assert "gel, blank or missing tiles: these overlaps show nothing to compare" in text
+
+
+def test_tiles_that_nothing_places_lie_where_the_stage_has_them(sound_run):
+    record, page = holed(sound_run, None)
+    assert "within slice 3 most tiles lie where the stage reported" in record["verdict"]["sentence"]
+    assert "placed by the stage, to 2.80 px" in text_of(page)
 
 
 def test_what_was_not_measured_says_so_and_is_no_number(empty_run):
