@@ -52,10 +52,10 @@ _TUNING = 2.0
 _ROUNDS = 12
 # Groups of slices left out in turn, whose scatter is the error. Doubled, twice the time.
 _GROUPS = 10
-# Share of the depths that the error of a whole profile is the mean of [1]: the plane in which the
-# face lies is known to 0.2 where all others are to 0.01, and said nothing of them. At 0.8 the error
-# of a profile that is worst at both ends would be called a fifth smaller.
-_BEST = 0.9
+# Most that a single depth counts in the error of a whole profile, in medians of all [1]: the plane
+# in which the face lies is known to 0.2 where all others are to 0.01. Errors that grow to both ends
+# reach twice the median; doubled, that one plane would be half of the whole again.
+_ODD = 3.0
 # Blocks of common tissue that two slices are compared by, by judgement. Doubled, slices with
 # little tissue have no say.
 _FEWEST_BLOCKS = 16
@@ -125,10 +125,11 @@ class DepthFit:
 
     @property
     def uncertainty(self) -> float:
-        """Root mean square of sigma over the depths known best; infinity without any."""
-        known = np.sort(self.sigma[np.isfinite(self.sigma)])
-        best = known[: max(1, round(_BEST * len(known)))]
-        return float(np.sqrt((best**2).mean())) if best.size else float("inf")
+        """Root mean square of sigma over depth, odd depths bounded; infinity without any."""
+        known = self.sigma[np.isfinite(self.sigma)]
+        if not known.size:
+            return float("inf")
+        return float(np.sqrt((np.minimum(known, _ODD * np.median(known)) ** 2).mean()))
 
     def explained(self, found: Comparisons) -> F64:
         """Give the log ratios that profile and gains predict, shape (n,)."""

@@ -20,7 +20,7 @@ METRICS = (
     Measure("profile_range", "brightest depth over the dimmest one"),
     Measure(
         "profile_sigma",
-        "standard error of the profile, rms over the nine tenths of depths known best",
+        "standard error of the profile, rms over depth, odd depths bounded",
         warning=0.03,
     ),
     Measure("ratios", "planes compared between slices"),
