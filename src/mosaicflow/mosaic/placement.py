@@ -167,7 +167,7 @@ def _placement(
 def _by_steps(tiles: NDArray[np.int64], main: Sequence[Tile], step_sigma_px: float) -> Vector:
     """Let errors of the stage's steps add up from the nearest tile of a part."""
     steps = [np.abs(np.array(main) - tile).sum(axis=1).min() for tile in tiles]
-    return step_sigma_px * np.sqrt(np.array(steps, float))
+    return np.asarray(step_sigma_px * np.sqrt(np.array(steps, float)))
 
 
 def _common_error(tiles: Sequence[Tile], links: Sequence[Link], main: Sequence[Tile]) -> Vector:
