@@ -243,8 +243,7 @@ def _lock_folder(location: Location) -> int | None:
     """Lock a folder against other writers, or return None where the file system cannot lock."""
     handle = os.open(location.path, os.O_RDONLY)
     try:
-        if lock_file(handle, wait=False):
-            return handle
+        is_locked = lock_file(handle, wait=False)
     except BlockingIOError as error:
         os.close(handle)
         raise StoreError(
@@ -252,9 +251,11 @@ def _lock_folder(location: Location) -> int | None:
             remedy="wait for it to end, or write to another path",
         ) from error
     except OSError:  # NFS locks only what is open for writing, which a folder never is
-        pass
-    os.close(handle)
-    return None
+        is_locked = False
+    if not is_locked:
+        os.close(handle)
+        return None
+    return handle
 
 
 def _unlock(handle: int | None) -> None:
