@@ -18,13 +18,12 @@ from mosaicflow.acquisition.place.slice_checks import (
     unplace_absurd,
 )
 from mosaicflow.acquisition.place.stage_model import place_tiles
+from mosaicflow.acquisition.stage import StageAxis, StageModel
 from mosaicflow.acquisition.tiles import (
     Geometry,
     Positions,
     Reader,
     SliceTiles,
-    StageAxis,
-    StageModel,
     Tile,
 )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.acquisition.place.lattice import LatticeFit, fill_steps, fit_lattice
-from mosaicflow.acquisition.tiles import StageAxis, StageModel
+from mosaicflow.acquisition.stage import StageAxis, StageModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,12 @@ from hypothesis import strategies as st
 from mosaicflow.acquisition.orientation import Orientation
 from mosaicflow.acquisition.read.camera import Marker
 from mosaicflow.acquisition.read.reading import read_tile, sample_bscans
+from mosaicflow.acquisition.stage import StageAxis, StageModel
 from mosaicflow.acquisition.tiles import (
     Geometry,
     RawFile,
     Reader,
     SliceTiles,
-    StageAxis,
-    StageModel,
     Tile,
 )
 
