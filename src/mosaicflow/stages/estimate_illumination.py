@@ -125,7 +125,7 @@ def estimate_illumination(
     if not samples:
         _leave_as_is(output, sources, len(chosen), report)
         return
-    samples = _of_usual_shape(samples)
+    samples = _each_picture_once(_of_usual_shape(samples), report)
     pairs = neighbour_pairs(
         samples, fractions, lambda function, items: map_threads(function, items, threads)
     )
@@ -260,6 +260,19 @@ def _of_usual_shape(samples: list[TileSample]) -> list[TileSample]:
     """Leave out slices whose tiles have another shape: they get the flat field of the others."""
     usual = Counter(sample.images.shape[1:] for sample in samples).most_common(1)[0][0]
     return [sample for sample in samples if sample.images.shape[1:] == usual]
+
+
+def _each_picture_once(samples: list[TileSample], report: StageReport) -> list[TileSample]:
+    """Leave out tiles of a camera that stood still: their tissue would pass for the light's."""
+    first: dict[bytes, TileSample] = {}
+    for sample in samples:
+        first.setdefault(sample.images.tobytes(), sample)
+    if repeated := len(samples) - len(first):
+        report.warn(
+            f"{repeated} of {len(samples)} tiles show exactly the picture of another tile: each "
+            "picture counts once for the flat field"
+        )
+    return list(first.values())
 
 
 def _describe(report: StageReport, field: FlatField, choice: FlatFieldChoice) -> None:

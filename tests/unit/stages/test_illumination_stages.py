@@ -94,6 +94,22 @@ def test_a_slice_with_other_tiles_leaves_the_field_to_the_others(
     np.testing.assert_allclose(found[0], found[1], rtol=0.02)
 
 
+def test_a_camera_that_stood_still_tells_its_picture_once(shaded_grids, write_grid, tmp_path):
+    grids = shaded_grids(lens(), n=4, n_grids=1)
+    still = MosaicGrid(grids[0]).read((0, 0))
+    lattice = {(y, x): (36.0 * y, 36.0 * x) for y in range(4) for x in range(4)}
+    frozen = write_grid(dict.fromkeys(lattice, still), reported_px=lattice, slice_id=5)
+    output = tmp_path / "illumination.npz"
+    estimate_illumination(grids=(*grids, frozen), output=output)
+    gain = load_flat_field(output).gain
+    assert np.sqrt(np.mean((gain / lens() - 1) ** 2)) <= 0.01
+    report = read_metrics(metrics_path(output))
+    assert report["warnings"] == [
+        "16 of 32 tiles show exactly the picture of another tile: each picture counts once for "
+        "the flat field"
+    ]
+
+
 def test_dividing_by_the_field_gives_the_tissue_back(shaded_grids, tmp_path):
     (plain,) = shaded_grids(np.float32(1), n=2, n_grids=1)
     tissue = {tile: MosaicGrid(plain).read(tile) for tile in MosaicGrid(plain).tiles}
