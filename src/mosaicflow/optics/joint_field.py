@@ -56,7 +56,7 @@ _BLOCKS = 8
 # Parts of a tile per axis at which the pairs' rests are averaged: about the spacing of their
 # places, so that a speck of dust fills some. Doubled, most parts hold no place of most pairs.
 _SPOTS = 32
-# True over posterior error, where the field is used: 0.8 to 2.5 on simulated acquisitions. Scores
+# True over posterior error, where the field is used: 0.6 to 3.3 on simulated acquisitions. Scores
 # do not see what errs alike everywhere; doubled, weak shading would be refused.
 _CALIBRATION = 1.5
 # The same of a field that is refused: it consists of what hardly anything tells. Halved, a spot
