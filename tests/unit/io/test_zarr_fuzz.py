@@ -117,10 +117,10 @@ def test_a_pyramid_of_more_levels_than_halvings_is_refused_at_once(sound, tmp_pa
         document = json.loads(file.read_text())
         blocks = (document, document.get("attributes", {}).get("ome", {}))
         for image in (one for block in blocks for one in block.get("multiscales", ())):
-            image["datasets"] = image["datasets"][:1] * 100_000
+            image["datasets"] = image["datasets"][:1] * 20_000
         file.write_text(json.dumps(document))
     start = time.process_time()
-    with pytest.raises(FormatError, match="announces 100000 levels, expected 64 at most"):
+    with pytest.raises(FormatError, match="announces 20000 levels, expected 64 at most"):
         read_omezarr(store)
     assert time.process_time() - start < 5
 
