@@ -62,7 +62,7 @@ class World:
 def test_the_specimens_own_contrast_does_not_pass_for_fading(seed, n, gain_sd):
     world = World(seed, n=n, gain_sd=gain_sd)
     fit = world.fit()
-    assert world.error(fit) < 0.03
+    assert world.error(fit) < 0.03 * max(1, math.sqrt(8 / n))  # gains average out by slices
     assert world.error(fit) < 4 * fit.uncertainty
 
 
