@@ -205,7 +205,8 @@ def test_positions_of_another_run_give_the_same_in_both(acquisition):
     assert not list((first / "tables").glob("z*_tile_links.csv"))
     second = acquisition.run_embedded(*options, into="taken")
     _assert_same_trees(first, second)
-    chained = acquisition.run_workflow(*options, "--granularity", "slice", into="taken_chained")
+    options = (*options, "--granularity", "slice")
+    chained = acquisition.run_workflow("-resume", *options, into="taken_chained")
     _assert_same_trees(chained, second)
 
 
