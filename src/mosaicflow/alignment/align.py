@@ -116,10 +116,9 @@ def place_by_evidence(
     Placements
     """
     given = given or {}
-    claimed, settings = settings, measured_trust(slices, links, settings)
     if not settings.every_link:
         links = within_reach(slices, links, settings)
-        settings = measured_trust(slices, links, claimed, across=True)
+    settings = measured_trust(slices, links, settings, across=not settings.every_link)
     usable = [link for link in links if link.counts]
     solution = solve_graph(slices, usable, reference_id, settings, given)
     loops = solution.loops

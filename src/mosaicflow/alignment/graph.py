@@ -64,8 +64,6 @@ class GraphSettings:
         add up along the stack where noise would not.
     every_link : bool
         Whether links count that the stage contradicts, each by its own error.
-    steps_seen, turns_seen : int
-        Measured numbers behind the errors of the stage and of the angles; 0 where they are claims.
     """
 
     stage_sigma_px: float = 1.5
@@ -73,8 +71,6 @@ class GraphSettings:
     step_sigma_px: float = 100.0
     link_sigma_px: float = 0.1
     every_link: bool = False
-    steps_seen: int = 0
-    turns_seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,24 +55,7 @@ def measured_trust(
         With what was measured; from steps and not from positions, so that a chain that drifts
         does not talk the stage down.
     """
-    of = {one.slice_id: one for one in slices}
-    steps: list[float] = []
-    turns: list[float] = []
-    for link in links:
-        a, b = of[link.fixed_id], of[link.moving_id]
-        if not link.counts or a.segment != b.segment or (link.distance_planes and not across):
-            continue
-        if link.distance_planes or link.sigma_px < settings.stage_sigma_px:
-            steps += [_less(off, link.sigma_px) for off in _off_stage(link, a, b)]
-        if link.sigma_deg < settings.angle_sigma_deg:
-            turns.append(link.angle_deg)
-    return replace(
-        settings,
-        stage_sigma_px=_pooled(steps, settings.stage_sigma_px),
-        angle_sigma_deg=_pooled(turns, settings.angle_sigma_deg),
-        steps_seen=len(steps),
-        turns_seen=len(turns),
-    )
+    return _trusting(*_departures(slices, links, settings, across=across), settings)
 
 
 def within_reach(
@@ -81,10 +64,13 @@ def within_reach(
     """Leave out pairs that know less than the stage.
 
     That is where neither shift nor rotation is as certain as the stage's own, and where different
-    tissue looks alike in a place where no stage would put a slice.
+    tissue looks alike in a place where no stage would put a slice. Stage and angle are trusted as
+    far as pairs that saw the same tissue twice tell.
     """
     of = {one.slice_id: one for one in slices}
-    reach_step, reach_turn = _reach(settings.steps_seen), _reach(settings.turns_seen)
+    steps, turns = _departures(slices, links, settings, across=False)
+    settings = _trusting(steps, turns, settings)
+    reach_step, reach_turn = _reach(len(steps)), _reach(len(turns))
     step_px = math.sqrt(2) * settings.stage_sigma_px
     step_deg = math.sqrt(2) * settings.angle_sigma_deg
 
@@ -104,6 +90,38 @@ def within_reach(
         return None
 
     return [link.judged(objection(link)) for link in links]
+
+
+def _departures(
+    slices: Sequence[GraphSlice],
+    links: Sequence[SliceLink],
+    settings: GraphSettings,
+    *,
+    across: bool,
+) -> tuple[list[float], list[float]]:
+    """List how far pairs that know better put slices from stage [px] and upright [deg]."""
+    of = {one.slice_id: one for one in slices}
+    steps: list[float] = []
+    turns: list[float] = []
+    for link in links:
+        a, b = of[link.fixed_id], of[link.moving_id]
+        if not link.counts or a.segment != b.segment or (link.distance_planes and not across):
+            continue
+        if link.distance_planes or link.sigma_px < settings.stage_sigma_px:
+            steps += [_less(off, link.sigma_px) for off in _off_stage(link, a, b)]
+        if link.sigma_deg < settings.angle_sigma_deg:
+            turns.append(link.angle_deg)
+    return steps, turns
+
+
+def _trusting(
+    steps: Sequence[float], turns: Sequence[float], settings: GraphSettings
+) -> GraphSettings:
+    return replace(
+        settings,
+        stage_sigma_px=_pooled(steps, settings.stage_sigma_px),
+        angle_sigma_deg=_pooled(turns, settings.angle_sigma_deg),
+    )
 
 
 def _reach(seen: int) -> float:
