@@ -15,6 +15,7 @@ from zarrs.pipeline import (
 )
 
 from mosaicflow.io.zarr._compat import BatchedCodecPipeline
+from mosaicflow.io.zarr.whole_blosc import with_whole_blosc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,7 @@ class StorePipeline(zarrs.ZarrsCodecPipeline):
     ) -> CodecPipeline:
         """Choose the pipeline for one array (called by zarr)."""
         codecs = array_metadata_to_codecs(array_metadata)
-        own = BatchedCodecPipeline.from_codecs(codecs)
+        own = BatchedCodecPipeline.from_codecs(with_whole_blosc(codecs))
         # Over a network zarrs holds the interpreter lock while it waits, and asks twice per chunk.
         if _FORKED or not isinstance(store, LocalStore):
             return own

@@ -16,6 +16,7 @@ from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 
 from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr._compat import default_buffer_prototype, sync
+from mosaicflow.io.zarr.whole_blosc import WholeBlosc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -143,7 +144,7 @@ def _steps_v2(array: zarr.Array[Any], metadata: ArrayV2Metadata) -> Steps | None
     if compressor is None:
         return dtype, ()
     is_blosc = compressor.codec_id == "blosc"
-    return dtype, (_whole_blosc(compressor) if is_blosc else compressor.decode,)
+    return dtype, (WholeBlosc().decode if is_blosc else compressor.decode,)
 
 
 def _steps_v3(array: zarr.Array[Any], metadata: ArrayV3Metadata) -> Steps | None:
@@ -178,21 +179,9 @@ def _unpack_of(name: Any) -> Unpack | None:  # noqa: ANN401  # a name of any kin
     from numcodecs.checksum32 import CRC32C
 
     makers: dict[str, Callable[[], Unpack]] = {
-        "blosc": lambda: _whole_blosc(numcodecs.Blosc()),
+        "blosc": lambda: WholeBlosc().decode,
         "zstd": lambda: numcodecs.Zstd().decode,
         "gzip": lambda: numcodecs.GZip().decode,
         "crc32c": lambda: CRC32C(location="end").decode,
     }
     return makers[name]() if name in makers else None
-
-
-def _whole_blosc(codec: Any) -> Unpack:  # noqa: ANN401  # untyped library
-    """Return a codec that notices a truncated chunk: blosc itself reads beyond its end."""
-
-    def unpack(content: bytes) -> Any:  # noqa: ANN401  # bytes or an array of them
-        told = int.from_bytes(content[12:16], "little")
-        if len(content) < 16 or told != len(content):
-            raise ValueError(f"{len(content)} bytes, {told} expected")
-        return codec.decode(content)
-
-    return unpack

@@ -1,0 +1,77 @@
+"""Blosc that notices a truncated chunk.
+
+The library takes the length of a chunk from the chunk's own header and reads on beyond its end:
+into whatever memory holds there, which may be the same chunk as it was before it was cut short.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from numcodecs import Blosc
+from zarr.codecs import BloscCodec, ShardingCodec
+
+from mosaicflow.io.zarr._compat import V2Codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from zarr.abc.codec import Codec
+
+__all__ = ["WholeBlosc", "with_whole_blosc"]
+
+# Of a chunk: the whole header, and where in it the length of header and content stands (c-blosc 1,
+# README_CHUNK_FORMAT).
+_HEADER_BYTES = 16
+_LENGTH = slice(12, 16)
+
+
+class WholeBlosc(Blosc):  # type: ignore[misc]  # untyped library
+    """numcodecs' codec, which raises where a chunk is not as long as it says."""
+
+    @classmethod
+    def like(cls, codec: Blosc) -> WholeBlosc:
+        """Return the codec with the settings of another."""
+        config = codec.get_config()
+        return cls(**{name: value for name, value in config.items() if name != "id"})
+
+    def decode(self, buf: Any, out: Any = None) -> Any:  # noqa: ANN401  # buffers of any kind
+        """Decompress a whole chunk (called by numcodecs and zarr).
+
+        Raises
+        ------
+        ValueError
+            The chunk is shorter or longer than its header says.
+        """
+        content = memoryview(buf).cast("B")
+        told = int.from_bytes(content[_LENGTH], "little")
+        if len(content) < _HEADER_BYTES or told != len(content):
+            raise ValueError(f"{len(content)} bytes, {told} expected")
+        return super().decode(buf, out)
+
+
+class _WholeBloscV3(BloscCodec):
+    """zarr's codec around numcodecs' one."""
+
+    @cached_property
+    def _blosc_codec(self) -> WholeBlosc:
+        return WholeBlosc.like(super()._blosc_codec)
+
+
+def with_whole_blosc(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
+    """Return the same codecs, of which blosc notices a truncated chunk, be it inside shards."""
+    return tuple(_whole(codec) for codec in codecs)
+
+
+def _whole(codec: Codec) -> Codec:
+    match codec:
+        case V2Codec(compressor=Blosc() as blosc):
+            return dataclasses.replace(codec, compressor=WholeBlosc.like(blosc))
+        case BloscCodec():
+            return _WholeBloscV3.from_dict(codec.to_dict())
+        case ShardingCodec():
+            inner: Any = with_whole_blosc(codec.codecs)
+            return dataclasses.replace(codec, codecs=inner)
+    return codec
