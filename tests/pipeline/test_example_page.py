@@ -56,7 +56,7 @@ def test_the_row_of_the_slice_says_what_was_measured(page):
     assert float(row["seam"]) == pytest.approx(drawn["seam_ratio"], rel=0.01)
     # One slice: nothing was compared with another, and nothing claims to have been.
     assert "correlation" not in row
-    assert "On no slice measured" in text(page, "slices")
+    assert "Not measured on any slice" in text(page, "slices")
 
 
 def test_pictures_are_there_with_a_scale_that_is_true(page):

@@ -41,4 +41,5 @@ class StoreOptions:
             "compressor": self.compressor,
             "sharding_factor": self.sharding_factor,
             "checksums": True,
+            "find_contrast": True,
         }

@@ -59,6 +59,10 @@ _ADVICE = {
         "shading is left in the tiles, or tiles are misplaced",
         "look at flat_field_error and rms_residual; fix_illum_enabled: true",
     ),
+    "lattice_shading": Advice(
+        "the flat field does not fit this slice: light that changed, or too few tiles for it",
+        "compare with fix_illum_enabled: false; image more tiles, or the slice again",
+    ),
     "empty_fraction": Advice(
         "tiles are missing or blank", "look at the list of exclusions and at layout.png"
     ),
@@ -116,6 +120,10 @@ _ADVICE = {
         "the stage was moved or lost its zero", "look at shifts_xy.csv; detect_rehoming: true"
     ),
     "max_step": Advice("the stage was moved or lost its zero", "look at rehoming_report.json"),
+    "median_step": Advice(
+        "the stage drifts from slice to slice, or its positions are in another unit",
+        "look at shifts_xy.csv; detect_rehoming: true",
+    ),
     "unreliable_shifts": Advice(
         "the files carry no stage positions", "slices are placed by their images alone"
     ),

@@ -73,6 +73,12 @@ COLUMNS: tuple[tuple[str, str, Any], ...] = (
         lambda row: number(row.seam_ratio),
     ),
     (
+        "flat field left %",
+        "shading that repeats with the tiles after the flat field, rms, of what tiles at random "
+        "places leave by chance; measured where 12 tiles or more are full of specimen",
+        lambda row: _beside(row.shading_percent, row.shading_chance_percent),
+    ),
+    (
         "correlation",
         "with the next slice that shares tissue, after registration",
         lambda row: number(row.correlation),
@@ -124,6 +130,10 @@ def _pair(first: float | None, second: float | None) -> str:
     if first is None and second is None:
         return NOT_MEASURED
     return f"{number(first)} → {number(second)}"
+
+
+def _beside(value: float | None, chance: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{number(value)} (chance {number(chance)})"
 
 
 def _length(moved: tuple[float, float] | None) -> float | None:

@@ -76,6 +76,7 @@ class _Trend:
 _TRENDS = (
     _Trend("Residual of tile links", "px", lambda row: row.residual_px),
     _Trend("Seam ratio", "", lambda row: row.seam_ratio),
+    _Trend("Shading that the flat field left", "%", lambda row: row.shading_percent),
     _Trend("Correlation with the next slice", "", lambda row: row.correlation),
     _Trend("Held-out correlation, registered", "", lambda row: row.held_out),
     _Trend("Rotation", "deg", lambda row: row.rotation_deg),

@@ -42,6 +42,9 @@ class SliceRow:
         Parts of it that no overlap joins and that lie where a neighbouring slice shows them.
     seam_ratio : float or None
         Brightness gradient across seams over elsewhere.
+    shading_percent, shading_chance_percent : float or None
+        What the flat field left of the shading that repeats with the tiles, rms; what the specimen
+        alone leaves of tiles at random places.
     correlation : float or None
         With the next slice, after registration.
     held_out_stage, held_out : float or None
@@ -73,6 +76,8 @@ class SliceRow:
     island_sigma_px: float | None = None
     moved_islands: int = 0
     seam_ratio: float | None = None
+    shading_percent: float | None = None
+    shading_chance_percent: float | None = None
     correlation: float | None = None
     held_out_stage: float | None = None
     held_out: float | None = None
@@ -159,6 +164,8 @@ _NUMBERS = {
     "residual_px": ("_tile_positions", "rms_residual"),
     "island_sigma_px": ("_tile_positions", "island_sigma"),
     "seam_ratio": ("_stitch_3d", "seam_ratio"),
+    "shading_percent": ("_stitch_3d", "lattice_shading"),
+    "shading_chance_percent": ("_stitch_3d", "lattice_shading_chance"),
     "below_display": ("_normalize", "below_display"),
     "above_display": ("_normalize", "above_display"),
 }

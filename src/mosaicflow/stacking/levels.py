@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaicflow.io.zarr.contrast import contrast_window
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from mosaicflow.io.zarr.contrast import Contrast
 
 __all__ = ["PlaneLevels"]
 
 # Values kept of each part of a plane, for the contrast: a thousandth of it is known to a tenth.
 _SAMPLE_PX = 1000
-# Percentiles shown as black and white: dirt and dead pixels do not decide.
-_WINDOW = (2.0, 99.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,6 @@ class PlaneLevels:
         for plane, image in enumerate(block, first):
             self.count(plane, image.reshape(-1))
 
-    def contrast(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    def contrast(self) -> Contrast | None:
         """Say what to show as black and white, and the range of the values; None without data."""
-        values = np.concatenate(self.sample) if self.sample else np.empty(0)
-        if not values.size:
-            return None
-        low, high = (float(v) for v in np.percentile(values, _WINDOW))
-        least, most = float(values.min()), float(values.max())
-        # Half of the gel's noise lies below 0, where gel is; it is to be black.
-        return (max(low, 0.0), max(high, low + 1e-6, 1e-6)), (least, max(most, least + 1e-6))
+        return contrast_window(np.concatenate(self.sample)) if self.sample else None

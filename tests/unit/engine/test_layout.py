@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from mosaicflow.engine.layout import RunFolder, published_folder
@@ -40,3 +42,14 @@ def test_every_output_has_its_folder(tmp_path, name, folder):
 def test_an_unknown_kind_of_output_is_a_bug():
     with pytest.raises(ValueError, match=r"no place in the output tree for core\.dump"):
         published_folder("core.dump")
+
+
+def test_every_store_that_a_run_publishes_tells_viewers_a_contrast(finished_run):
+    stores = [path.parent for path in finished_run.rglob(".zattrs") if path.parent.suffix]
+    kinds = {path.name.replace("z00", "zNN") for path in stores if "z01" not in path.name}
+    assert {"3d_volume.ome.zarr", "slice_zNN_normalize.ome.zarr"} <= kinds
+    assert "mosaic_grid_3d_zNN.ome.zarr" in kinds
+    for path in stores:
+        (channel,) = json.loads((path / ".zattrs").read_text())["omero"]["channels"]
+        window = channel["window"]
+        assert window["min"] <= window["start"] < window["end"] <= window["max"], path

@@ -33,5 +33,11 @@ def test_each_switch_and_number_that_is_advised_exists(key):
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_each_number_that_can_be_raised_has_a_cause_and_a_switch(stage):
+    judged = [one for one in STAGES[stage].contract.metrics if one.warning or one.error]
+    assert {one.name for one in judged} <= set(causes._ADVICE)
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_each_finding_leads_to_a_page(stage):
     assert (ROOT / f"docs/stages/{stage}.md").is_file()

@@ -154,6 +154,22 @@ def test_tiles_that_nothing_places_lie_where_the_stage_has_them(sound_run):
     assert "placed by the stage, to 2.80 px" in text_of(page)
 
 
+def test_what_the_flat_field_left_in_each_slice_is_beside_what_chance_leaves(sound_run):
+    left = {"lattice_shading": (3.25, 2.5, 7.5), "lattice_shading_chance": 1.75}
+    sound_run.metrics("slice_z03_stitch_3d", "stitch_3d", seam_ratio=1.05, **left)
+    _, page = sound_run.make()
+    text = text_of(page)
+    assert "flat field left %" in text
+    assert text.count("3.25 (chance 1.75)") == 1
+    assert "lattice_shading 3.25, above 2.5" in text
+    assert "the flat field does not fit this slice" in text
+
+
+def test_a_run_of_few_tiles_says_that_what_the_flat_field_left_was_not_measured(sound_run):
+    _, page = sound_run.make()
+    assert re.search(r"not measured[^.]*flat field left %", text_of(page), re.I)
+
+
 def test_what_was_not_measured_says_so_and_is_no_number(empty_run):
     record, page = empty_run.make()
     text = text_of(page)

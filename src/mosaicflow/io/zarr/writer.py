@@ -14,6 +14,7 @@ import numpy as np
 from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.area import ReduceMethod, fill_level
 from mosaicflow.io.zarr.claims import Claims
+from mosaicflow.io.zarr.contrast import Contrast, ContrastSample
 from mosaicflow.io.zarr.copying import copy_into
 from mosaicflow.io.zarr.errors import OmeZarrWarning
 from mosaicflow.io.zarr.location import StorePath, check_distinct, locate
@@ -90,6 +91,8 @@ class OmeZarrWriter:
     resume_key : str, optional
         Digest of all that decides the content: regions that a killed writer with the same one
         finished are kept, see `holds`. For a local store with checksums.
+    find_contrast : bool, optional
+        Tell viewers what to show as black and white, from some of the voxels as they are written.
     """
 
     _work_kind = "tmp"
@@ -109,6 +112,7 @@ class OmeZarrWriter:
         attrs: Mapping[str, Any] | None = None,
         checksums: bool = False,
         resume_key: str = "",
+        find_contrast: bool = False,
     ) -> None:
         storage = Storage(compressor, ngff_version, sharding_factor)
         self._spec = new_spec(shape, chunks, np.dtype(dtype), storage)
@@ -116,8 +120,9 @@ class OmeZarrWriter:
         if compressor == "lz4" and ngff_version == "0.4":
             _log.warning("%s: plain lz4 is not read by Neuroglancer; blosc is", self._final)
         self.attrs: dict[str, Any] = dict(attrs or {})
-        # What viewers show as black and white, and the least and largest value; None: their choice.
-        self.contrast: tuple[tuple[float, float], tuple[float, float]] | None = None
+        # What viewers are told to show; None: what `find_contrast` finds, or their own choice.
+        self.contrast: Contrast | None = None
+        self._sample = ContrastSample(self._spec.shape) if find_contrast else None
         self._name = name or self._final.name
         self._overwrite = overwrite
         self._creator = os.getpid()
@@ -199,8 +204,13 @@ class OmeZarrWriter:
             check_distinct(self._final, value.location)
         block = as_block(value, parsed, self.dtype, str(self.path))
         with self._claims.on(parsed.region):
-            self._target.write(parsed.region, block)
+            self._target.write(parsed.region, self._look_at(parsed.region, block))
             self._target.keep(parsed.region)
+
+    def _look_at(self, region: grid.Region, block: NDArray[Any]) -> NDArray[Any]:
+        if self._sample is not None:
+            self._sample.take(region, block)
+        return block
 
     def holds(self, region: grid.Region) -> bool:
         """Whether a killed writer of the same content wrote a region, and it is still as it was.
@@ -224,7 +234,7 @@ class OmeZarrWriter:
         self._check_open()
         grid.check_aligned(region, self.shape, self._spec.block)
         with self._claims.on(region):
-            self._target.render(region, chunk)
+            self._target.render(region, lambda part: self._look_at(part, chunk(part)))
 
     def _check_open(self) -> None:
         if self._finished:
@@ -334,8 +344,9 @@ class OmeZarrWriter:
 
     def _publish(self, levels: Sequence[LevelScale], notes: PyramidNotes) -> None:
         attributes = build_attributes(self._name, levels, notes, self._spec.storage.ngff_version)
-        if self.contrast is not None:
-            add_contrast(attributes, *self.contrast)
+        contrast = self.contrast or (self._sample.window() if self._sample else None)
+        if contrast is not None:
+            add_contrast(attributes, *contrast)
         attributes["mosaicflow"] = own_block(self.attrs, str(self.path))
         self._workspace.write_attributes(attributes)
         self._finished = True
