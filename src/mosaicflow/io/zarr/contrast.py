@@ -85,7 +85,7 @@ class ContrastSample:
 
 def _lattice_step(shape: Sequence[int]) -> int:
     """Return the smallest step along all axes that leaves few enough voxels."""
-    step = max(1, math.floor((math.prod(shape) / _SAMPLES) ** (1 / len(shape))))
+    step = max(1, int(math.pow(math.prod(shape) / _SAMPLES, 1 / len(shape))))
     while math.prod(-(-n // step) for n in shape) > _SAMPLES:
         step += 1
     return step
