@@ -84,9 +84,9 @@ class Acquisition:
         )
         return output
 
-    def tasks(self) -> dict[str, set[str]]:
+    def tasks(self, into: str = "workflow") -> dict[str, set[str]]:
         """Status -> names of the workflow's last run, without the subworkflow's name."""
-        trace = self.folder / "workflow" / "pipeline_info" / "trace.txt"
+        trace = self.folder / into / "pipeline_info" / "trace.txt"
         found: dict[str, set[str]] = {"CACHED": set(), "COMPLETED": set()}
         with trace.open() as file:
             for row in csv.DictReader(file, delimiter="\t"):
@@ -250,14 +250,15 @@ def test_a_flat_field_that_comes_out_the_same_repeats_nothing(acquisition):
 
 
 def test_one_byte_repeats_its_slice_and_what_depends_on_it(acquisition):
+    # Nextflow leaves what a run with other switches published: into a folder of its own.
     options = ("--fix_illum_enabled", "false", "--verify_content", "true")
-    acquisition.run_workflow("-resume", *options)
+    acquisition.run_workflow("-resume", *options, into="spoiled_workflow")
     _spoil_quietly(next((acquisition.raw / "z00").rglob("image_00000.bin")))
-    acquisition.run_workflow("-resume", *options)
-    tasks = acquisition.tasks()
+    spoiled = acquisition.run_workflow("-resume", *options, into="spoiled_workflow")
+    tasks = acquisition.tasks("spoiled_workflow")
     assert "CREATE_MOSAIC_GRID (z00)" in tasks["COMPLETED"]
     assert {f"{name} (z01)" for name in PER_SLICE[:3]} <= tasks["CACHED"]
-    _assert_same_trees(acquisition.folder / "workflow", acquisition.run_embedded(*options))
+    _assert_same_trees(spoiled, acquisition.run_embedded(*options, into="spoiled"))
 
 
 def _spoil_quietly(path: Path) -> None:

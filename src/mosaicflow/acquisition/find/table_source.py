@@ -74,6 +74,7 @@ def _check_inside(root: Path, paths: Iterable[str], table: Path) -> None:
     if is_remote(root):  # where there are no links
         return
     whole, folders = os.path.realpath(root), functools.cache(os.path.realpath)
+    inside = os.path.join(whole, "")
     for path in paths:
         place = os.path.join(root, path)
         # Links are few, and folders as well.
@@ -81,7 +82,7 @@ def _check_inside(root: Path, paths: Iterable[str], table: Path) -> None:
             target = os.path.realpath(place)
         else:
             target = os.path.join(folders(os.path.dirname(place)), os.path.basename(place))
-        if not Path(target).is_relative_to(whole):
+        if target != whole and not target.startswith(inside):
             raise InputError(
                 f"{table.name}: {path} is a link to {target}, expected a tile in the raw folder",
                 remedy="give the folder that holds the tiles as input, and the table as"
@@ -152,10 +153,13 @@ def _number(row: Mapping[str, str], column: str, place: str) -> float | None:
 def _described(
     root: Path, drafts: list[Draft], settings: InspectSettings, log: ProblemLog
 ) -> list[Draft]:
-    folders = {d.path for d in drafts if (root / d.path).is_dir() and not _is_image(root, d)}
+    folders = set()
     for draft in drafts:
-        if draft.path not in folders:
-            describe_image(draft, root / draft.path, settings, log)
+        path = root / draft.path
+        if path.is_dir() and not _is_image(path):
+            folders.add(draft.path)
+        else:
+            describe_image(draft, path, settings, log)
     found = {d.path: d for d in _oct_drafts(root, drafts, folders, settings, log)}
     drafts = [_merged(draft, found.get(draft.path)) for draft in drafts]
     for _, tiles in by_slice(drafts):
@@ -163,8 +167,7 @@ def _described(
     return drafts
 
 
-def _is_image(root: Path, draft: Draft) -> bool:
-    path = root / draft.path
+def _is_image(path: Path) -> bool:
     try:
         return is_folder_tile(path) or bool(image_names(path))
     except OSError:  # reading the folder reports it, with the reason

@@ -159,11 +159,11 @@ def _empty_slice(drafts: Sequence[Draft], context: SliceContext, log: ProblemLog
 
 
 def _failure(slice_id: int, log: ProblemLog) -> tuple[str, str]:
-    for problem in log.problems:
-        if problem.action == "fail" and problem.slice_id == slice_id:
-            place = f"{problem.path}: " if problem.path else ""
-            return place + problem.message, problem.remedy
-    return "", ""
+    problem = log.first_of(slice_id, "fail")
+    if problem is None:
+        return "", ""
+    place = f"{problem.path}: " if problem.path else ""
+    return place + problem.message, problem.remedy
 
 
 def _lattice(

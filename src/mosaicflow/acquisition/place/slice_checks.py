@@ -59,9 +59,7 @@ def check_extent(placed: Sequence[Draft], fov_mm: tuple[float, float], log: Prob
     """Stop where one wild position would make a mosaic that is nearly all empty."""
     known = [d for d in placed if d.centre_mm is not None]
     centres = np.array([d.centre_mm for d in known])
-    told = any(
-        p.action == "stop" and p.slice_id == d.slice_id for d in placed[:1] for p in log.problems
-    )
+    told = bool(placed) and log.first_of(placed[0].slice_id, "stop") is not None
     if told or len(known) < 2 or not min(fov_mm) > 0:
         return
     times = float(np.prod(np.ptp(centres, axis=0) / fov_mm + 1)) / len(known)
