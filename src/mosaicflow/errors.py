@@ -21,6 +21,7 @@ __all__ = [
     "QualityError",
     "StoreError",
     "in_brief",
+    "install_extra",
     "shortage_behind",
 ]
 
@@ -67,6 +68,37 @@ class ParameterError(MosaicflowError):
 
 class MissingExtraError(MosaicflowError):
     """An optional dependency is needed and not installed."""
+
+
+def install_extra(extra: str) -> str:
+    """Say the command that adds an extra to this very Python.
+
+    A mosaicflow that was installed from a checkout is in no package index, and the reader's shell
+    may know another Python: the command names both.
+
+    Parameters
+    ----------
+    extra : str
+        One of pyproject.toml, such as ``view``.
+    """
+    import json
+    import shlex
+    import sys
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        text = distribution("mosaicflow").read_text("direct_url.json")
+    except PackageNotFoundError:
+        text = None
+    source = urlsplit(json.loads(text)["url"] if text else "")
+    checkout = Path(unquote(source.path))
+    what = f"mosaicflow[{extra}]"
+    if source.scheme == "file" and checkout.is_dir():
+        what = f"{checkout}[{extra}]"
+    edit = " -e" if what.startswith("/") else ""
+    return f"{shlex.quote(sys.executable)} -m pip install{edit} '{what}'"
 
 
 # What the machine is short of, whatever file is read: no fault of that file.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.errors import FormatError, MissingExtraError
+from mosaicflow.errors import FormatError, MissingExtraError, install_extra
 from mosaicflow.io.lengths import micrometers_per_unit
 
 if TYPE_CHECKING:
@@ -104,6 +104,6 @@ def nibabel_package() -> Any:  # noqa: ANN401  # an untyped package
     except ImportError as error:
         raise MissingExtraError(
             f"NIfTI needs nibabel ({error})",
-            remedy="install the extra: pip install 'mosaicflow[formats]'",
+            remedy=f"install the extra: {install_extra('formats')}",
         ) from error
     return nibabel

@@ -108,7 +108,7 @@ def judge(
         *_tiles(rows),
         *_joins(alignment),
         *_depths(rows),
-        *_brightness(measured),
+        *(_brightness(measured) if len(rows) - len(lost) > 1 else ()),
         *_suspects(rows),
     )
     found = {limit.status for limit in limits}
@@ -248,7 +248,9 @@ def _suspects(rows: Sequence[SliceRow]) -> list[Caveat]:
             Caveat("warning", f"{listed(doubtful)} {_is(doubtful)} doubtful", "(see below)")
         )
     if odd:
-        found.append(Caveat("warning", f"look at {listed(odd)} first", "", is_hint=True))
+        # Of one slice nobody asks which.
+        text = f"look at {listed(odd)} first" if len(rows) > 1 else "see below what was noticed"
+        found.append(Caveat("warning", text, "", is_hint=True))
     return found
 
 

@@ -60,6 +60,20 @@ def test_a_sound_run_shows_its_numbers(browser, sound_run):
     assert browser.get_log("browser") == []
 
 
+def test_the_length_of_each_scale_bar_can_be_read(browser, sound_run):
+    opened(browser, sound_run)
+    script = """
+        return [...document.querySelectorAll('.bar')].map(bar => {
+            const range = document.createRange(); range.selectNodeContents(bar);
+            const text = range.getBoundingClientRect();
+            const picture = bar.parentElement.getBoundingClientRect();
+            return [text.left - picture.left, picture.right - text.right, text.width];
+        })"""
+    bars = browser.execute_script(script)
+    assert len(bars) == 5
+    assert all(left > 0 and right > 0 and width > 10 for left, right, width in bars), bars
+
+
 def test_every_link_leads_somewhere_on_the_page_or_to_the_docs(browser, lossy_run):
     opened(browser, lossy_run)
     anchors = [one.get_attribute("href") for one in browser.find_elements("tag name", "a")]

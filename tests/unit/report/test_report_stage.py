@@ -105,6 +105,17 @@ def test_a_number_about_the_whole_run_is_in_the_verdict(sound_run, value, status
     assert record["verdict"]["sentence"].endswith(words)
 
 
+def test_of_one_slice_nothing_is_compared_between_slices_or_looked_at_first(empty_run):
+    empty_run.slice(0, seam=1.4)
+    empty_run.align([0])
+    told = {"profile_source": "per-slice"}
+    empty_run.metrics("depth_profile", "estimate_depth_profile", **told)
+    record, _ = empty_run.make()
+    assert record["verdict"]["sentence"] == (
+        "In this volume lengths and areas can be measured everywhere; see below what was noticed."
+    )
+
+
 def test_findings_are_grouped_by_cause_with_advice(sound_run):
     for z in (1, 3):
         sound_run.slice(z, seam=1.4)

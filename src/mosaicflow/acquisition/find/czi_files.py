@@ -14,7 +14,7 @@ import numpy as np
 from mosaicflow.acquisition.find.microscope_files import opened
 from mosaicflow.acquisition.image_header import ImageHeader, chosen_note
 from mosaicflow.acquisition.image_sources import SourceTile
-from mosaicflow.errors import FormatError
+from mosaicflow.errors import FormatError, install_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,7 +188,7 @@ def _pixels(file: Any, plane: _Plane) -> NDArray[Any]:  # noqa: ANN401
     except (KeyError, ImportError) as error:
         raise FormatError(
             f"is compressed with {_COMPRESSIONS.get(kind, kind)} ({error})",
-            remedy="install the extra that decodes it: pip install 'mosaicflow[images]'",
+            remedy=f"install the extra that decodes it: {install_extra('images')}",
         ) from error
     if pixels.shape[-1] > 1:
         return np.asarray(pixels[..., :3].mean(axis=-1, dtype=np.float32))

@@ -9,7 +9,7 @@ import tifffile
 
 from mosaicflow.acquisition.image_header import ImageHeader
 from mosaicflow.acquisition.image_sources import SourceTile
-from mosaicflow.errors import FormatError
+from mosaicflow.errors import FormatError, install_extra
 from mosaicflow.io.tiff_pages import count_series, describe_tiff, open_tiff, own_series
 
 if TYPE_CHECKING:
@@ -109,5 +109,5 @@ def _check_codec(file: tifffile.TiffFile) -> None:
             codec += " with the floating-point predictor"
         raise FormatError(
             f"is compressed with {codec}",
-            remedy="install the extra that decodes it: pip install 'mosaicflow[images]'",
+            remedy=f"install the extra that decodes it: {install_extra('images')}",
         )

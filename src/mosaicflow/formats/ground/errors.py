@@ -81,5 +81,5 @@ def library(name: str, *, extra: str = "formats", file: str = "this format") -> 
     except ImportError as error:
         raise MissingExtraError(
             f"{file} needs the library '{name.partition('.')[0]}', which is not installed",
-            remedy=f"install it with: pip install 'mosaicflow[{extra}]'",
+            remedy=f"install it with: {errors.install_extra(extra)}",
         ) from error

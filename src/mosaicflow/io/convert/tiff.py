@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.errors import FormatError
+from mosaicflow.errors import FormatError, install_extra
 from mosaicflow.io.convert.volume import (
     RawVoxels,
     VolumeSource,
@@ -163,7 +163,7 @@ def _pixels_of(file: tifffile.TiffFile, path: Path, stack: ExitStack) -> _Pixels
             is_missing = "requires the 'imagecodecs' package" in str(error)
             raise FormatError(
                 f"{path}: cannot decode {grid.show(region)} ({error})",
-                remedy="install the extra: pip install 'mosaicflow[images]'" if is_missing else "",
+                remedy=f"install the extra: {install_extra('images')}" if is_missing else "",
             ) from error
         return replace(layout, shape=part.shape).planes(part, ("grey",)).reshape(extent)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.errors import MissingExtraError, StoreError
+from mosaicflow.errors import MissingExtraError, StoreError, install_extra
 from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.lazy import lazy_image
 from mosaicflow.io.zarr.reader import StoreChoice
@@ -90,7 +90,7 @@ def neuroglancer_viewer(path: StorePath, url: str, choice: StoreChoice | None = 
     except ImportError as error:
         raise MissingExtraError(
             f"viewing needs napari or neuroglancer ({error})",
-            remedy="install one: pip install 'mosaicflow[view]', or pip install 'napari[all]'",
+            remedy=f"install one: {install_extra('view')}; or pip install 'napari[all]'",
         ) from error
     info = read_omezarr_info(path)
     _check_showable(info)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 from typing import TYPE_CHECKING, Any, cast
 
-from mosaicflow.errors import MissingExtraError, ParameterError, StoreError
+from mosaicflow.errors import MissingExtraError, ParameterError, StoreError, install_extra
 from mosaicflow.io.zarr.errors import reaching
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def filesystem_of(url: str, *, anonymous: bool = False) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url, **_storage_options(anonymous))
     except ImportError as error:
         raise MissingExtraError(
-            f"{url}: {error}", remedy="install the extra: pip install 'mosaicflow[cloud]'"
+            f"{url}: {error}", remedy=f"install the extra: {install_extra('cloud')}"
         ) from error
     except ValueError as error:
         raise ParameterError(
