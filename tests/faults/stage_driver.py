@@ -11,10 +11,12 @@ from pathlib import Path
 
 from tests.faults.shim_plan import Shim
 
-from mosaicflow.engine.ends import inspection_task
+from mosaicflow.engine.ends import inspection_task, report_task
+from mosaicflow.engine.finished import all_outputs
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
+from mosaicflow.engine.task import Task
 from mosaicflow.engine.tasks import _arguments, _existing_inputs
 from mosaicflow.errors import MosaicflowError
 from mosaicflow.stages._table import run_stage
@@ -27,6 +29,7 @@ def content(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and path.name[0] != "."
+        and path.name != "ro-crate-metadata.json"  # says when it was made
         and not path.name.endswith((".metrics.json", ".crc32c.json", "_failure.json"))
     } | {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -70,11 +73,21 @@ def attack(task, scratch, shim, kind, at, error):
     return said, count, fired, half
 
 
+def planned(root, raw, parameters):
+    """All tasks of a run, its report, and one that only runs with angles have."""
+    tasks = plan_run(raw, root, [0, 1], parameters, 1).tasks
+    facts = RunFolder(root).private / "run_facts.json"
+    parts = {name: f"3d_volume_c1{name[:3]}.ome.zarr" for name in ("cosine", "sine")}
+    return tasks | {
+        "inspect_acquisition": inspection_task(raw, root, parameters),
+        "report": report_task(root, facts, all_outputs(root), parameters),
+        "join_angle": Task("join_angle", "join_angle", root, parts, {}, "3d_volume_c1.ome.zarr"),
+    }
+
+
 def main(root, raw, params, names, options):
     shim = Shim(os.environ["FAULT_STATE"])
-    parameters = Parameters.read(Path(params), {})
-    tasks = plan_run(Path(raw), Path(root), [0, 1], parameters, 1).tasks
-    tasks["inspect_acquisition"] = inspection_task(Path(raw), Path(root), parameters)
+    tasks = planned(Path(root), Path(raw), Parameters.read(Path(params), {}))
     scratch = Path(os.environ["FAULT_ROOT"])
     tried = 0
     for name in names:

@@ -3,6 +3,7 @@
 The calls fail in the C library, below Python and the Rust codecs (tests/faults/shim.c).
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,8 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.unit.engine.test_resume import RECORDS
+
+from mosaicflow.engine.parameters import Parameters
+from mosaicflow.engine.run import run_pipeline
+from mosaicflow.optics.focal import curvature_terms
 
 FAULTS = Path(__file__).parents[2] / "faults"
 EIO, ENOSPC = 5, 28
@@ -32,7 +38,10 @@ STAGES = (
     "solve_alignment",
     "estimate_depth_profile",
     "stack",
+    "report",
 )
+# Of a run that takes places and curvature of another one, exports, and has angles as a channel.
+OTHER_STAGES = ("take_positions", "fix_focal_curvature z00", "export", "join_angle")
 
 pytestmark = pytest.mark.skipif(
     shutil.which("cc") is None or not sys.platform.startswith("linux"),
@@ -90,6 +99,36 @@ def test_every_write_rename_and_sync_of_a_stage_that_fails(
 ):
     options = {"kinds": ["write", "rename", "fsync"], "error": EIO, "only": []}
     assert attacked(shim, acquisition, finished_run, tmp_path, [name], **options) >= 3
+
+
+@pytest.fixture(scope="module")
+def other_run(acquisition, finished_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("other")
+    measured, root, params = folder / "measured", folder / "out", folder / "params.yml"
+    shutil.copytree(finished_run, measured)
+    terms = curvature_terms(np.full((40, 40), 12.0) * np.linspace(-1, 1, 40) ** 2)
+    (measured / "tables/focal_curvature.json").write_text(json.dumps({"terms_um": terms}))
+    params.write_text(
+        acquisition.params.read_text()
+        + f"positions_from: {measured}\n"
+        + "export_formats: [mrc, ome-tiff, placements, session]\n"
+    )
+    run_pipeline(acquisition.raw, root, Parameters.read(params, {}), 2)
+    for part in ("1cos", "1sin"):
+        copy = root / f"3d_volume_c{part}.ome.zarr"
+        shutil.copytree(root / "3d_volume.ome.zarr", copy)
+        attributes = json.loads((copy / ".zattrs").read_text())
+        attributes["mosaicflow"]["channel"] = part
+        (copy / ".zattrs").write_text(json.dumps(attributes))
+    return root, dataclasses.replace(acquisition, params=params)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHER_STAGES)
+def test_every_write_rename_and_sync_of_another_stage_that_fails(shim, other_run, tmp_path, name):
+    root, acquisition = other_run
+    options = {"kinds": ["write", "rename", "fsync"], "error": EIO, "only": []}
+    assert attacked(shim, acquisition, root, tmp_path, [name], **options) >= 3
 
 
 def tried(shim, acquisition, tmp_path, series):
