@@ -70,6 +70,11 @@ class Engine:
         found = (row for row in self.rows(name) if row["status"] == status)
         return {row["name"].split(":")[-1] for row in found}
 
+    def most_cpu(self, name: str) -> float:
+        """Read how many processors the busiest task of the last run kept busy."""
+        ended = (row for row in self.rows(name) if row["status"] == "COMPLETED")
+        return max(float(row["%cpu"].rstrip("%")) for row in ended) / 100
+
     def results(self, name: str) -> dict[str, bytes]:
         """Read what was published, without what holds times."""
         output = self.folder / name
