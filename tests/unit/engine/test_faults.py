@@ -108,6 +108,8 @@ def other_run(acquisition, finished_run, tmp_path_factory):
     shutil.copytree(finished_run, measured)
     terms = curvature_terms(np.full((40, 40), 12.0) * np.linspace(-1, 1, 40) ** 2)
     (measured / "tables/focal_curvature.json").write_text(json.dumps({"terms_um": terms}))
+    # What shows that the other run used it.
+    (measured / "metrics/mosaic_grid_3d_z00_focal_fix.metrics.json").write_text("{}")
     params.write_text(
         acquisition.params.read_text()
         + f"positions_from: {measured}\n"
