@@ -104,6 +104,24 @@ def test_every_input_is_made_by_a_task_that_ends_before(
     assert pairs(found) == {(a, b) for a in ids for b in ids if 0 < b - a <= span}
 
 
+def test_only_what_pools_all_slices_waits_for_more_than_two_of_them():
+    ids = (0, 1, 2, 3, 4)
+    found = plan(ids, export_formats=["placements"])
+    waits = set()
+    for name, task in found.tasks.items():
+        makers = {before for before in found.after[name] if before.split()[1:2]}
+        if len({before.split()[1] for before in makers}) > 2:
+            waits.add(task.stage)
+    assert waits == {
+        "estimate_illumination", "pool_tile_positions", "solve_alignment",
+        "estimate_depth_profile", "stack", "export",
+    }  # fmt: skip
+    # A pair starts as soon as both of its slices are there.
+    assert set(found.after["register_pairwise z02 z03"]) == {
+        "normalize z02", "normalize z03", "detect_rehoming",
+    }  # fmt: skip
+
+
 def test_pairs_count_by_id_so_that_gaps_stay_gaps():
     assert pairs(plan([3, 4, 7, 9, 100], graph_span=3)) == {(3, 4), (4, 7), (7, 9)}
     assert "transforms" in plan([1, 9]).tasks["solve_alignment"].optional
