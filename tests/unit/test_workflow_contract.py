@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
+import yaml
 
 from mosaicflow import __version__
 from mosaicflow.engine.declared import ENGINE_PARAMETERS, RUN_PARAMETERS
@@ -196,6 +197,20 @@ def test_one_stem_for_module_process_command_and_page(stage):
     assert command.stat().st_mode & stat.S_IXUSR
     assert f'stage_command("{stage}")' in command.read_text(encoding="utf-8")
     assert (MODULES / stage / "tests" / "main.nf.test").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(NO_STAGES))
+def test_a_module_of_no_stage_is_described_as_it_is(name):
+    module = (MODULES / name / "main.nf").read_text(encoding="utf-8")
+    told = yaml.safe_load((MODULES / name / "meta.yml").read_text(encoding="utf-8"))
+    assert told["name"] == name
+    takes = module.partition("input:")[2].partition("output:")[0]
+    assert {key for one in told["input"] for key in one} == set(
+        re.findall(r"(?:path|val)[ (](\w+)", takes)
+    )
+    assert [key for one in told["output"] for key in one] == re.findall(r"emit: (\w+)", module)
+    for tool in told["tools"]:
+        assert all((ROOT / one["documentation"]).is_file() for one in tool.values())
 
 
 def test_no_module_command_or_page_without_a_stage():
