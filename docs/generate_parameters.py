@@ -298,6 +298,7 @@ def render_tables() -> str:
         _function("presets", "What a preset settles, whatever else is said.", PRESETS),
         _function("optionNames", "Options of each stage; files are inputs.", options),
         _function("sliceChain", "What a stitched slice goes through.", slice_chain()),
+        _function("inputPatterns", "What a stage of a slice reads: the first there is.", _inputs()),
         _function("outputPatterns", "What each stage makes; {z} is a slice.", _outputs()),
         _function("placeRules", "Where outputs go: the first form that fits.", _places()),
         _function("outputFolders", "At the top of the output tree.", tuple(sorted(PUBLISHED))),
@@ -312,6 +313,14 @@ def render_tables() -> str:
 
 def _outputs() -> dict[str, tuple[str, ...]]:
     return {name: tuple(k.pattern for k in one.contract.makes) for name, one in STAGES.items()}
+
+
+def _inputs() -> dict[str, dict[str, tuple[str, ...]]]:
+    return {
+        name: {argument: tuple(k.pattern for k in kinds) for argument, kinds in one.reads.items()}
+        for name, one in STAGES.items()
+        if one.per == "slice"
+    }
 
 
 def _places() -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-include { outputPatterns ; sliceChain } from './contracts'
+include { inputPatterns ; outputPatterns ; sliceChain } from './contracts'
 include { optionsOf } from './settings'
 
 // The stages of one slice between two waits of the run, as one task takes them (--granularity slice).
@@ -6,21 +6,19 @@ include { optionsOf } from './settings'
 
 // Raw tiles -> grid, as it is and at working pitch.
 def gridSteps(id, settings) {
-    def made = step('create_mosaic_grid', [id], [tiles: "z${id}_tiles.json", raw: settings.create_mosaic_grid.address ?: 'raw'], settings)
-    return settings.resample_mosaic_grid.resolution_um > 0
-        ? [made, step('resample_mosaic_grid', [id], [grid: made.makes[0]], settings)]
-        : [made]
+    def stages = ['create_mosaic_grid'] + (settings.resample_mosaic_grid.resolution_um > 0 ? ['resample_mosaic_grid'] : [])
+    return stepsOf(stages, id, ["z${id}_tiles.json"], settings, [create_mosaic_grid: [raw: settings.create_mosaic_grid.address ?: 'raw']])
 }
 
 // Grids and what all tiles share -> evenly lit grid.
 def lightSteps(id, settings, is_curved) {
-    def lit = step('fix_illumination', [id], [grid: workingGrid(id, settings), illumination: 'illumination.npz'], settings)
-    return is_curved ? [lit] + flatSteps(id, settings, lit.makes[0]) : [lit]
+    def there = [workingGrid(id, settings), 'illumination.npz', 'focal_curvature.json']
+    return stepsOf(['fix_illumination'] + (is_curved ? ['fix_focal_curvature'] : []), id, there, settings, [:])
 }
 
 // Grid -> the same without the curvature of the field.
 def flatSteps(id, settings, grid) {
-    return [step('fix_focal_curvature', [id], [grid: grid, curvature: 'focal_curvature.json'], settings)]
+    return stepsOf(['fix_focal_curvature'], id, [grid, 'focal_curvature.json'], settings, [:])
 }
 
 def flatGrid(id) {
@@ -29,17 +27,26 @@ def flatGrid(id) {
 
 // Grid at native pitch -> links between its tiles.
 def linkSteps(id, settings, is_lit) {
-    def given = [grid: outputsOf('create_mosaic_grid', [id])[0]] + (is_lit ? [illumination: 'illumination.npz'] : [:])
-    return [step('estimate_tile_positions', [id], given, settings)]
+    def there = outputsOf('create_mosaic_grid', [id]) + (is_lit ? ['illumination.npz'] : [])
+    return stepsOf(['estimate_tile_positions'], id, there, settings, [:])
 }
 
 // Grid and places of its tiles -> slice; with the block face that another run has found, or [].
 def sliceSteps(id, settings, grid, has_psf, face) {
     def chain = sliceChain().findAll { stage -> has_psf || stage != 'correct_axial' }
-    def placed = [grid: grid, positions: "z${id}_tile_positions.csv", distortion: 'tile_distortion.csv']
-    return chain.inject([step('stitch_3d', [id], placed, settings)]) { steps, next ->
-        def given = ['slice-path': steps[-1].makes[0]] + (face && next == 'crop_interface' ? ['face-of': "other/${face.name}"] : [:])
-        steps + [step(next, [id], given, settings)]
+    def there = [grid, "z${id}_tile_positions.csv", 'tile_distortion.csv']
+    return stepsOf(['stitch_3d'] + chain, id, there, settings, face ? [crop_interface: [face_of: "other/${face.name}"]] : [:])
+}
+
+// Stages one after the other; each takes the first that is there of what its contract reads, and what is
+// known of it beside that.
+def stepsOf(stages, id, files, settings, known) {
+    return stages.inject([]) { steps, stage ->
+        def there = (files + steps.collectMany { one -> one.makes })*.toString()
+        def read = inputPatterns()[stage]
+            .collectEntries { name, patterns -> [(name): patterns.collect { pattern -> named(pattern, [id]) }.find { one -> one in there }] }
+            .findAll { _name, found -> found }
+        steps + [step(stage, [id], read + (known[stage] ?: [:]), settings)]
     }
 }
 
@@ -57,7 +64,11 @@ def workingGrid(id, settings) {
 
 // The names of what a stage makes of a slice or a pair.
 def outputsOf(stage, ids) {
-    return outputPatterns()[stage].collect { pattern -> ids.inject(pattern) { name, id -> name.replaceFirst(/\{z\}/, "z${id}") } }
+    return outputPatterns()[stage].collect { pattern -> named(pattern, ids) }
+}
+
+def named(pattern, ids) {
+    return ids.inject(pattern) { name, id -> name.replaceFirst(/\{z\}/, "z${id}") }
 }
 
 // With names as plain text: they are hashed.

@@ -1,4 +1,4 @@
-// Written by docs/generate_parameters.py from the contracts of the stages; crc32 of the rest: 7d54dc6a.
+// Written by docs/generate_parameters.py from the contracts of the stages; crc32 of the rest: 2b8c8c40.
 
 // What a preset settles, whatever else is said.
 def presets() {
@@ -79,6 +79,54 @@ def optionNames() {
 // What a stitched slice goes through.
 def sliceChain() {
     return ['correct_axial', 'crop_interface', 'normalize']
+}
+
+// What a stage of a slice reads: the first there is.
+def inputPatterns() {
+    return [
+        create_mosaic_grid: [
+            tiles: ['{z}_tiles.json'],
+        ],
+        resample_mosaic_grid: [
+            grid: ['mosaic_grid_3d_{z}.ome.zarr'],
+        ],
+        fix_illumination: [
+            grid: ['mosaic_grid_3d_{z}_resampled.ome.zarr', 'mosaic_grid_3d_{z}.ome.zarr'],
+            illumination: ['illumination.npz'],
+        ],
+        fix_focal_curvature: [
+            grid: [
+                'mosaic_grid_3d_{z}_illum_fix.ome.zarr', 'mosaic_grid_3d_{z}_resampled.ome.zarr',
+                'mosaic_grid_3d_{z}.ome.zarr'
+            ],
+            curvature: ['focal_curvature.json'],
+        ],
+        estimate_tile_positions: [
+            grid: ['mosaic_grid_3d_{z}.ome.zarr'],
+            illumination: ['illumination.npz'],
+        ],
+        stitch_3d: [
+            grid: [
+                'mosaic_grid_3d_{z}_focal_fix.ome.zarr', 'mosaic_grid_3d_{z}_illum_fix.ome.zarr',
+                'mosaic_grid_3d_{z}_resampled.ome.zarr', 'mosaic_grid_3d_{z}.ome.zarr'
+            ],
+            positions: ['{z}_tile_positions.csv'],
+            distortion: ['tile_distortion.csv'],
+        ],
+        correct_axial: [
+            slice_path: ['slice_{z}_stitch_3d.ome.zarr'],
+        ],
+        crop_interface: [
+            slice_path: ['slice_{z}_axial_corr.ome.zarr', 'slice_{z}_stitch_3d.ome.zarr'],
+            face_of: ['slice_{z}_crop_interface.ome.zarr'],
+        ],
+        normalize: [
+            slice_path: [
+                'slice_{z}_crop_interface.ome.zarr', 'slice_{z}_axial_corr.ome.zarr',
+                'slice_{z}_stitch_3d.ome.zarr'
+            ],
+        ],
+    ]
 }
 
 // What each stage makes; {z} is a slice.

@@ -1,15 +1,25 @@
-"""Which files each stage is handed: as the plan has it, and as the tasks of the workflow got them.
+"""Which files each stage is handed: as its contract says, and as tasks of the workflow got them.
 
-What waits for what stands twice, in `engine/plan.py` and in `workflows/`, in two languages. That
-both say the same is proven by what comes out of them: stage -> argument -> names of files.
+The embedded plan is made of the contracts; in `workflows/` what waits for what is written by hand.
+That it says what the contracts say is proven by what comes out of it: stage -> argument -> names of
+files. A stub has no arguments, so that of it all files of a task are compared at once::
+
+    python tests/wiring.py WORK '{"detect_rehoming": false}'    # exit code 1 where they differ
 """
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mosaicflow import names
+from mosaicflow.engine.parameters import Parameters
+from mosaicflow.engine.plan import plan_run
 from mosaicflow.stages._table import STAGES
 
 if TYPE_CHECKING:
@@ -18,9 +28,10 @@ if TYPE_CHECKING:
     from mosaicflow.engine.plan import Plan
     from mosaicflow.engine.task import Task
 
-__all__ = ["files_given", "files_planned"]
+__all__ = ["differences", "files_given", "files_planned", "files_staged"]
 
 Handed = tuple[str, tuple[tuple[str, frozenset[str]], ...]]
+Staged = tuple[str, frozenset[str]]
 # The first and the last stage of a run are no part of the plan.
 _OUTSIDE = frozenset({"inspect_acquisition", "report"})
 
@@ -87,3 +98,52 @@ def _inputs(task: Task, made: set[str]) -> dict[str, set[str]]:
         names = {chosen} if isinstance(chosen, str) else set(chosen)
         found[name] = names & made
     return found
+
+
+def files_staged(work: Path) -> set[Staged]:
+    """Read which files of others each task of a run of the workflow found in its folder."""
+    scripts = (path.read_text(encoding="utf-8") for path in work.glob("*/*/.command.run"))
+    found = {(_NAME.search(script)[1].lower(), tuple(_LINK.findall(script))) for script in scripts}
+    return {
+        (stage, frozenset(filter(_is_made, (Path(one).name for one in links))))
+        for stage, links in found
+        if stage in STAGES and stage not in _OUTSIDE
+    }
+
+
+_NAME = re.compile(r"^### name: '(?:\w+:)*(\w+)", re.M)
+_LINK = re.compile(r"^ +(?:mkdir -p \S+ && )?ln -s (\S+) ", re.M)
+
+
+def _is_made(name: str) -> bool:
+    return names.kind_of(name) is not None or name.endswith(".ome.zarr")
+
+
+def differences(work: Path, given: dict[str, Any]) -> list[str]:
+    """Compare what tasks of a run, or of its channels beside the measured one, were handed.
+
+    Parameters
+    ----------
+    work : Path
+        Work folder of a run, be it of stubs.
+    given : dict
+        Settings of the run; `channels`, of tests of those alone: part -> labels of its slices.
+    """
+    channels = given.pop("channels", {})
+    made = {path.name for path in work.glob("*/*/*")}
+    ids = sorted({one for name in made for one in names.TILES.ids(name) or ()})
+    plan = plan_run(Path("raw"), work, ids, Parameters(given, "test"), 2, channels=channels)
+    own = {n: task for n, task in plan.tasks.items() if not channels or re.search(r" c\d", n)}
+    planned = {
+        (stage, frozenset().union(*(values for _, values in inputs)))
+        for stage, inputs in files_planned(replace(plan, tasks=own), made)
+    }
+    staged = files_staged(work)
+    return [
+        *(f"{stage}: only the workflow hands on {sorted(n)}" for stage, n in staged - planned),
+        *(f"{stage}: only the contract asks for {sorted(n)}" for stage, n in planned - staged),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit("\n".join(differences(Path(sys.argv[1]), json.loads(sys.argv[2]))) or None)

@@ -146,6 +146,11 @@ class Kind:
             raise ValueError(f"{self.pattern}: found {len(labels)} labels")
         return "".join(part for pair in zip(parts, (*labels, ""), strict=True) for part in pair)
 
+    @property
+    def n_labels(self) -> int:
+        """How many slices a name of it speaks of."""
+        return self.pattern.count(_LABEL)
+
     def labels(self, name: str) -> tuple[str, ...] | None:
         """Read the labels in a name; None when it is of another kind."""
         found = self._expression.fullmatch(name)

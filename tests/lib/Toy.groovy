@@ -46,6 +46,12 @@ class Toy {
             .sort()
     }
 
+    /** Whether the tasks of a run got the files that the contracts of their stages ask for (tests/wiring.py). */
+    static boolean isWiredAsContractsSay(String work, Map settings) {
+        run('python', 'tests/wiring.py', work, groovy.json.JsonOutput.toJson(settings))
+        return true
+    }
+
     /** A raw folder in which a link leads back to the folder itself. */
     static String loop() {
         def folder = File.createTempDir('loop', '')

@@ -15,16 +15,16 @@ from mosaicflow.names import parse_slice_id, slice_label
 from mosaicflow.stages._table import STAGES, slice_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mosaicflow.engine.parameters import Parameters
+    from mosaicflow.names import Kind
 
 __all__ = ["Plan", "plan_run"]
 
 Inputs = dict[str, str | tuple[str, ...]]
-# What pool_tile_positions reads of a slice.
-_OF_TILES = {"links": names.LINKS, "stages": names.STAGE, "windows": names.WINDOWS}
+Choices = dict[str, list[str | tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,61 +79,77 @@ def plan_run(
     -------
     Plan
     """
-    planner = _Planner(raw, root, parameters, threads, min(len(slice_ids), threads))
-    planner.volumes_at = volumes_at
     digits = parameters.setting("inspect_acquisition", "slice_digits")
     ids = [slice_label(number, digits) for number in slice_ids]
+    planner = _Planner(raw, root, parameters, ids, threads)
+    planner.volumes_at = volumes_at
     for slice_id in ids:
         planner.grid(slice_id)
     if parameters.engine("fix_illum_enabled"):
-        planner.illumination(ids)
-    planner.positions(ids)
+        planner.add("estimate_illumination")
+    planner.positions()
     for slice_id in ids:
         planner.slice(slice_id)
-    planner.across(ids)
+    planner.across()
     for part, its_ids in (channels or {}).items():
         planner.carry(part, its_ids)
     return Plan(planner.tasks, planner.after, planner.maker)
 
 
 class _Planner:
+    """Adds tasks; what each reads and makes is found by the contract of its stage."""
+
     def __init__(
-        self, raw: Path, root: Path, parameters: Parameters, threads: int, side_by_side: int
+        self, raw: Path, root: Path, parameters: Parameters, ids: Sequence[str], threads: int
     ) -> None:
         self.raw = raw
         self.root = root
         self.volumes_at = ""
         self.parameters = parameters
+        self.ids = {"": ids}  # of each channel
+        self.pairs = _pairs(ids, parameters.engine("graph_span"))
         self.threads = threads
-        self.threads_each = max(1, threads // max(1, side_by_side))
+        self.threads_each = max(1, threads // max(1, min(len(ids), threads)))
         self.tasks: dict[str, Task] = {}
         self.after: dict[str, tuple[str, ...]] = {}
         self.maker: dict[str, str] = {}  # base name of an output -> task
+        # What is there before: tables of the inspection; and any task may leave a record.
+        kinds = (*STAGES["inspect_acquisition"].contract.makes, names.FAILURE, names.PAIR_FAILURE)
+        self.before = {name for kind in kinds for name in self.named(kind).values()}
+        # Output -> the file without which its task has nothing to do. One of itself: the curvature
+        # is written where there is one.
+        self.unless = {names.CURVATURE.of(): names.CURVATURE.of()}
         self.lit = bool(parameters.engine("fix_illum_enabled"))
-        # The curvature is measured with the flat field, and a file only where there is one.
+        self.straight = self.lit and parameters.engine("fix_curvature_enabled") == "auto"
         measured = parameters.engine("positions_channel")
         self.raw_settings = {"raw": raw, **({"channel": str(measured)} if measured else {})}
-        self.straight = self.lit and parameters.engine("fix_curvature_enabled") == "auto"
         run = parameters.engine("positions_from")
         self.taken = None if run is None else TakenRun(run)
 
     def add(
         self,
         stage: str,
-        of: str,
-        inputs: Inputs,
-        *,
+        *labels: str,
+        part: str = "",
+        given: Mapping[str, str | tuple[str, ...]] | None = None,
+        extra: Mapping[str, Any] | None = None,
         output: str = "",
-        makes: Sequence[str] = (),
-        record: str = "",
-        extra: dict[str, Any] | None = None,
-        optional: frozenset[str] = frozenset(),
-        unless: dict[str, tuple[str, str]] | None = None,
     ) -> None:
-        """Add a task; it waits for the makers of its inputs."""
-        name = f"{stage} {of}".strip()
+        """Add a task; it waits for the makers of its inputs.
+
+        `labels` are those of its slice or pair, `part` another channel than the measured one;
+        `given` are inputs that the contract does not tell, empty where it shall have none; `output`
+        is a name that users choose.
+        """
+        contract = STAGES[stage].contract
         settings = {**self.parameters.for_stage(stage), **(extra or {})}
-        threads = self.threads if STAGES[stage].per == "run" else self.threads_each
+        choices = self.choices(stage, labels, part)
+        choices |= {name: [value] for name, value in (given or {}).items()}
+        choices = {n: found for n, found in choices.items() if n not in settings and any(found)}
+        inputs = {name: found[0] for name, found in choices.items()}
+        makes = [n for kind in contract.makes for n in self.named(kind, labels, part).values()]
+        output = output or (makes[0] if "output" in contract.parameters else "")
+        name = " ".join([stage, *labels, *([f"c{part}"] if part else [])])
         self.tasks[name] = Task(
             name,
             stage,
@@ -141,76 +157,74 @@ class _Planner:
             inputs,
             settings,
             output,
-            record,
-            threads,
-            optional,
+            _record(labels, part),
+            self.threads if contract.per == "run" else self.threads_each,
+            frozenset(key for key, one in contract.parameters.items() if one.default == ()),
             thorough=self.parameters.setting("inspect_acquisition", "verify_content"),
-            unless=unless or {},
+            unless=self.otherwise(choices, output),
         )
-        needed = [
-            base
-            for value in inputs.values()
-            for base in ((value,) if isinstance(value, str) else value)
-        ]
         self.after[name] = tuple(
-            dict.fromkeys(self.maker[base] for base in needed if base in self.maker)
+            dict.fromkeys(self.maker[base] for base in _listed(inputs) if base in self.maker)
         )
-        for base in makes or [output]:
-            self.maker[base] = name
+        self.maker |= dict.fromkeys([output, *makes] if output else makes, name)
+
+    def choices(self, stage: str, labels: Sequence[str], part: str) -> Choices:
+        """Find what a stage may be handed of what is there by now, the best first."""
+        parameters = STAGES[stage].contract.parameters
+        found: Choices = {}
+        for name, kinds in STAGES[stage].reads.items():
+            # What another channel has not was measured on that one.
+            there = self.there(kinds, labels, part) or self.there(kinds, labels, "")
+            if "tuple" in str(parameters[name].annotation):
+                best: dict[tuple[str, ...], str] = {}
+                for row in there:
+                    best |= {key: n for key, n in row.items() if key not in best}
+                found[name] = [tuple(best.values())]
+            else:
+                found[name] = [n for row in there for n in row.values()]
+        return found
+
+    def there(
+        self, kinds: Sequence[Kind], labels: Sequence[str], part: str
+    ) -> list[dict[tuple[str, ...], str]]:
+        """List what there is of each kind by now, by the slice or pair."""
+        rows = [self.named(kind, labels, part) for kind in kinds]
+        known = (self.maker, self.before)
+        there = [{key: n for key, n in row.items() if any(n in k for k in known)} for row in rows]
+        return [row for row in there if row]
+
+    def named(
+        self, kind: Kind, labels: Sequence[str] = (), part: str = ""
+    ) -> dict[tuple[str, ...], str]:
+        """Name the files of a kind that a task is about: its own, or all for one of the run."""
+        all_of: list[Sequence[tuple[str, ...]]] = [[()], [(z,) for z in self.ids[part]], self.pairs]
+        subjects = [tuple(labels)[: kind.n_labels]] if labels else all_of[kind.n_labels]
+        return {one: names.channel_name(kind.of(*one), part) for one in subjects}
+
+    def otherwise(self, choices: Choices, output: str) -> dict[str, tuple[str, str]]:
+        """Say what is taken where the best may not be made; else the output may not be either."""
+        found = {}
+        for name, (best, *others) in choices.items():
+            if isinstance(best, str) and best in self.unless:
+                if others:
+                    found[name] = (self.unless[best], str(others[0]))
+                else:
+                    self.unless[output] = self.unless[best]
+        return found
 
     def grid(self, z: str, part: str = "") -> None:
         raw = {"raw": self.raw, "channel": part} if part else self.raw_settings
-        tiles = names.TILES.of(z)
-        native = self.of_slice("create_mosaic_grid", z, part, {"tiles": tiles}, extra=raw)
-        if self.is_coarser:
-            self.of_slice("resample_mosaic_grid", z, part, {"grid": native})
+        self.add("create_mosaic_grid", z, part=part, extra=raw)
+        if self.parameters.setting("resample_mosaic_grid", "resolution_um") > 0:
+            self.add("resample_mosaic_grid", z, part=part)
 
-    @property
-    def is_coarser(self) -> bool:
-        return bool(self.parameters.setting("resample_mosaic_grid", "resolution_um") > 0)
-
-    def illumination(self, ids: Sequence[str], part: str = "") -> None:
-        # At native pitch: coarser planes do not show how the field is curved.
-        grids = tuple(_named(names.GRID, z, part) for z in ids)
-        light = names.channel_name(names.ILLUMINATION.of(), part)
-        # The field is curved alike in all channels: the measured one tells.
-        measures = self.straight and not part and self.taken is None
-        makes = [light, *([names.CURVATURE.of()] if measures else [])]
-        of = f"c{part}" if part else ""
-        self.add("estimate_illumination", of, {"grids": grids}, output=light, makes=makes)
-
-    def light(self, part: str = "") -> Inputs:
-        is_corrected = self.lit and not is_angle(part)
-        light = names.channel_name(names.ILLUMINATION.of(), part)
-        return {"illumination": light} if is_corrected else {}
-
-    def positions(self, ids: Sequence[str]) -> None:
-        placed = [
-            *(names.STAGE_MODEL.of(), names.DISTORTION.of()),
-            *(names.POSITIONS.of(z) for z in ids),
-        ]
+    def positions(self) -> None:
         if self.taken is not None:
-            lists = tuple(names.TILES.of(z) for z in ids)
-            makes = [*placed[1:], *(names.STAGE.of(z) for z in ids), names.ALIGNMENT.of()]
-            tables = self.taken.tables()
-            self.add("take_positions", "", {"tiles": lists}, makes=makes, extra=tables)
+            self.add("take_positions", extra=self.taken.tables())
             return
-        for z in ids:
-            self.add(
-                "estimate_tile_positions",
-                z,
-                {"grid": names.GRID.of(z), **self.light()},
-                makes=[k.of(z) for k in STAGES["estimate_tile_positions"].contract.makes],
-                record=names.FAILURE.of(z),
-            )
-        kinds = {**_OF_TILES, "tiles": names.TILES}
-        self.add(
-            "pool_tile_positions",
-            "",
-            {key: tuple(kind.of(z) for z in ids) for key, kind in kinds.items()},
-            makes=placed,
-            extra=self.corrections_of_tiles(),
-        )
+        for z in self.ids[""]:
+            self.add("estimate_tile_positions", z)
+        self.add("pool_tile_positions", extra=self.corrections_of_tiles())
 
     def corrections_of_tiles(self) -> dict[str, Any]:
         """Keep a table of corrections from the tiles where all of it is about slices."""
@@ -225,39 +239,19 @@ class _Planner:
         Another channel than the measured one takes its places and face; angles are taken as they
         are recorded.
         """
-        grid = _named(names.RESAMPLED if self.is_coarser else names.GRID, z, part)
-        if light := self.light(part):
-            grid = self.of_slice("fix_illumination", z, part, {"grid": grid, **light})
-        grid, unless = self.flattened(grid, z, part)
-        placed: Inputs = {
-            "grid": grid,
-            "positions": names.POSITIONS.of(z),
-            "distortion": names.DISTORTION.of(),
-        }
-        current = self.of_slice("stitch_3d", z, part, placed, unless=unless)
+        if self.lit and not is_angle(part):
+            self.add("fix_illumination", z, part=part)
+        bowl = None if self.taken is None else self.taken.curvature()
+        if bowl is not None:
+            self.add("fix_focal_curvature", z, part=part, extra={"curvature": bowl})
+        elif self.straight and self.taken is None:
+            # The field is curved alike in all channels: the measured one tells.
+            given = {"curvature": names.CURVATURE.of()}
+            self.add("fix_focal_curvature", z, part=part, given=given)
+        self.add("stitch_3d", z, part=part)
         for stage in self.after_stitching(part):
-            inputs: Inputs = {"slice_path": current}
-            extra: dict[str, Any] = {}
-            if part and stage == "crop_interface":
-                inputs["face_of"] = names.CROPPED.of(z)
-            elif self.taken is not None and stage == "crop_interface":
-                extra = self.taken.face(z)
-            current = self.of_slice(stage, z, part, inputs, extra=extra)
-
-    def flattened(self, grid: str, z: str, part: str) -> tuple[str, dict[str, tuple[str, str]]]:
-        """Plan to take off the field's curvature; give the grid after it, and that without one."""
-        if self.taken is not None:
-            bowl = self.taken.curvature()
-            if bowl is None:
-                return grid, {}
-            extra = {"curvature": bowl}
-            return self.of_slice("fix_focal_curvature", z, part, {"grid": grid}, extra=extra), {}
-        if not self.straight:
-            return grid, {}
-        curvature = names.CURVATURE.of()
-        inputs: Inputs = {"grid": grid, "curvature": curvature}
-        flat = self.of_slice("fix_focal_curvature", z, part, inputs)
-        return flat, {"grid": (curvature, grid)}
+            other = self.taken if stage == "crop_interface" and not part else None
+            self.add(stage, z, part=part, extra={} if other is None else other.face(z))
 
     def after_stitching(self, part: str) -> list[str]:
         """List the stages of a stitched slice."""
@@ -266,135 +260,73 @@ class _Planner:
         is_axial = self.parameters.engine("compensate_psf_enabled")
         return [stage for stage in slice_chain() if is_axial or stage != "correct_axial"]
 
-    def of_slice(
-        self,
-        stage: str,
-        z: str,
-        part: str,
-        inputs: Inputs,
-        **more: Any,  # noqa: ANN401  # as for `add`
-    ) -> str:
-        """Add the task of a stage that makes one store of a slice, and name it."""
-        of = f"{z} c{part}" if part else z
-        output = _named(_output_of(stage), z, part)
-        self.add(stage, of, inputs, output=output, record=_named(names.FAILURE, z, part), **more)
-        return output
-
-    def across(self, ids: Sequence[str]) -> None:
+    def across(self) -> None:
         if self.taken is None:
-            self.alignment(ids)
-        slices = tuple(names.NORMALIZED.of(z) for z in ids)
-        profile, volume = names.PROFILE.of(), f"{self.volume}.ome.zarr"
-        placed: Inputs = {"slices": slices, "alignment": names.ALIGNMENT.of()}
-        self.add("estimate_depth_profile", "", placed, output=profile)
-        drawn: Inputs = {**placed, "depth_profile": profile}
-        self.add("stack", "", drawn, output=volume, extra=self.volume_place(volume))
-        self.exports(ids, volume, slices)
+            self.alignment()
+        self.add("estimate_depth_profile")
+        self.volume()
+        if wanted := self.parameters.setting("export", "export_formats"):
+            of_places = {} if "placements" in wanted else dict.fromkeys(STAGES["export"].reads, ())
+            self.add("export", given={"volume": self.volume_name(), **of_places})
 
-    def alignment(self, ids: Sequence[str]) -> None:
-        shifts = names.SHIFTS.of()
-        fragments: tuple[str, ...] = ()
+    def alignment(self) -> None:
         if self.parameters.engine("detect_rehoming"):
-            clean = names.CLEAN_SHIFTS.of()
-            fragments = (names.REHOMING_LEDGER.of(),)
-            self.add("detect_rehoming", "", {"shifts": shifts}, makes=[clean, *fragments])
-            shifts = clean
-        pairs = self.pairs(ids)
-        for pair in pairs:
-            self.pair(pair, shifts)
-        slices = tuple(names.NORMALIZED.of(z) for z in ids)
-        self.add(
-            "solve_alignment",
-            "",
-            {
-                "shifts": shifts,
-                "slice_config": names.LEDGER.of(),
-                "slices": slices,
-                "transforms": tuple(names.TRANSFORM.of(*pair) for pair in pairs),
-                "failures": (
-                    *(names.FAILURE.of(z) for z in ids),
-                    *(names.PAIR_FAILURE.of(*pair) for pair in pairs),
-                ),
-                "config_fragments": fragments,
-            },
-            makes=[names.ALIGNMENT.of()],
-            optional=frozenset({"transforms", "failures", "config_fragments"}),
-        )
-
-    def pair(self, pair: tuple[str, str], shifts: str) -> None:
-        fixed, moving = map(names.NORMALIZED.of, pair)
-        self.add(
-            "register_pairwise",
-            " ".join(pair),
-            {"fixed": fixed, "moving": moving, "shifts": shifts},
-            output=names.TRANSFORM.of(*pair),
-            record=names.PAIR_FAILURE.of(*pair),
-        )
-
-    def exports(self, ids: Sequence[str], volume: str, slices: tuple[str, ...]) -> None:
-        wanted = self.parameters.setting("export", "export_formats")
-        if not wanted:
-            return
-        inputs: Inputs = {"volume": volume}
-        if "placements" in wanted:
-            inputs["positions"] = tuple(names.POSITIONS.of(z) for z in ids)
-            inputs["stages"] = tuple(names.STAGE.of(z) for z in ids)
-            inputs["slices"] = slices
-        stem = volume.removesuffix(".ome.zarr")
-        self.add("export", "", inputs, makes=[f"{stem}_export.metrics.json"])
+            self.add("detect_rehoming")
+        for pair in self.pairs:
+            found = [self.choices("register_pairwise", (z,), "") for z in pair]
+            given = {"fixed": found[0]["fixed"][0], "moving": found[1]["moving"][0]}
+            self.add("register_pairwise", *pair, given=given)
+        self.add("solve_alignment")
 
     def carry(self, part: str, ids: Sequence[str]) -> None:
         """Bring another channel to where the measured one was found, and make its volume."""
+        self.ids[part] = ids
         for z in ids:
             self.grid(z, part)
-        if self.light(part):
-            self.illumination(ids, part)
+        if self.lit and not is_angle(part):
+            self.add("estimate_illumination", part=part)
         for z in ids:
             self.slice(z, part)
-        last = _output_of(self.after_stitching(part)[-1])
-        placed: Inputs = {
-            "slices": tuple(_named(last, z, part) for z in ids),
-            "alignment": names.ALIGNMENT.of(),
-        }
-        of, channel = f"c{part}", {"channel": part}
         if not is_angle(part):
-            profile = names.channel_name(names.PROFILE.of(), part)
-            self.add("estimate_depth_profile", of, placed, output=profile, extra=channel)
-            placed = {**placed, "depth_profile": profile}
-        volume = f"{self.volume}.ome.zarr"
-        drawn = names.channel_name(volume, part)
-        # Cosine and sine are read again, to make the angle.
-        place = {} if is_angle(part) else self.volume_place(drawn)
-        self.add("stack", of, placed, output=drawn, extra={**channel, **place})
+            self.add("estimate_depth_profile", part=part, extra={"channel": part})
+        self.volume(part)
         if part.endswith("sin"):
-            number = part.removesuffix("sin")
-            cosine = names.channel_name(volume, f"{number}cos")
-            joined = names.channel_name(volume, number)
-            both: Inputs = {"cosine": cosine, "sine": drawn}
-            self.add("join_angle", f"c{number}", both, output=joined)
+            self.angle(part.removesuffix("sin"))
 
-    def volume_place(self, volume: str) -> dict[str, str]:
-        """Say where a volume is written, where that is not here."""
-        return {"volume_at": f"{self.volumes_at}/{volume}"} if self.volumes_at else {}
+    def volume(self, part: str = "") -> None:
+        output = self.volume_name(part)
+        extra = {"channel": part} if part else {}
+        # Cosine and sine are read again, to make the angle.
+        if self.volumes_at and not is_angle(part):
+            extra["volume_at"] = f"{self.volumes_at}/{output}"
+        # They have no brightness, and so no profile of it.
+        given = {"depth_profile": ""} if is_angle(part) else {}
+        self.add("stack", part=part, given=given, extra=extra, output=output)
 
-    @property
-    def volume(self) -> str:
-        """Name of the volume."""
-        return str(self.parameters.engine("subject_name") or "3d_volume")
+    def angle(self, number: str) -> None:
+        both = {"cosine": f"{number}cos", "sine": f"{number}sin"}
+        given = {name: self.volume_name(part) for name, part in both.items()}
+        self.add("join_angle", part=number, given=given, output=self.volume_name(number))
 
-    def pairs(self, ids: Sequence[str]) -> list[tuple[str, str]]:
-        span = self.parameters.engine("graph_span")
-        return [
-            (first, second)
-            for first, second in combinations(ids, 2)
-            if parse_slice_id(second) - parse_slice_id(first) <= span
-        ]
+    def volume_name(self, part: str = "") -> str:
+        subject = self.parameters.engine("subject_name") or "3d_volume"
+        return names.channel_name(f"{subject}.ome.zarr", part)
 
 
-def _output_of(stage: str) -> names.Kind:
-    return STAGES[stage].contract.makes[0]
+def _pairs(ids: Sequence[str], span: int) -> list[tuple[str, ...]]:
+    return [
+        (first, second)
+        for first, second in combinations(ids, 2)
+        if parse_slice_id(second) - parse_slice_id(first) <= span
+    ]
 
 
-def _named(kind: names.Kind, z: str, part: str) -> str:
-    """Name what a slice has in a channel; without a part in the measured one."""
-    return names.channel_name(kind.of(z), part)
+def _record(labels: Sequence[str], part: str) -> str:
+    """Name the record of what goes wrong; none of a task whose failure stops the run."""
+    kinds = {1: names.FAILURE, 2: names.PAIR_FAILURE}
+    return names.channel_name(kinds[len(labels)].of(*labels), part) if labels else ""
+
+
+def _listed(inputs: Mapping[str, str | tuple[str, ...]]) -> Iterator[str]:
+    for value in inputs.values():
+        yield from (value,) if isinstance(value, str) else value

@@ -30,6 +30,7 @@ __all__ = [
     "ChosenTable",
     "Contract",
     "Option",
+    "Reads",
     "Wired",
     "chosen_of",
     "stage",
@@ -57,6 +58,23 @@ class Chosen:
 @dataclass(frozen=True, slots=True)
 class _Wired:
     """Marks a value that connects stages and is no setting."""
+
+
+class Reads:
+    """Marks files that other stages make.
+
+    Parameters
+    ----------
+    *kinds : Kind
+        Of those about one slice, pair or run the first that there is counts.
+    newest : str
+        In place of kinds: folder of the output tree; what the last stage before this one made of
+        those that go there counts.
+    """
+
+    def __init__(self, *kinds: Kind, newest: str = "") -> None:
+        self.kinds = kinds
+        self.newest = newest
 
 
 ChosenTable = Annotated[Path | None, Chosen()]
@@ -162,6 +180,12 @@ class Contract:
         bound = self.signature.bind(**flat)
         bound.apply_defaults()
         return dict(bound.arguments)
+
+    @property
+    def reads(self) -> dict[str, Reads]:
+        """The files that other stages make, by argument."""
+        marks = {name: _marked(one.annotation, Reads) for name, one in self.parameters.items()}
+        return {name: mark for name, mark in marks.items() if mark is not None}
 
     @property
     def arguments(self) -> tuple[str, ...]:

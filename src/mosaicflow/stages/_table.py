@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from mosaicflow.names import Kind
     from mosaicflow.stages._contract import Contract, Per
 
 __all__ = ["STAGES", "Stage", "lack_of", "run_stage", "slice_chain"]
@@ -62,6 +63,16 @@ class Stage:
     def per(self) -> Per:
         """What one task of it works on."""
         return self.contract.per
+
+    @property
+    def reads(self) -> dict[str, tuple[Kind, ...]]:
+        """The files that other stages make: argument -> kinds, of which the first there counts."""
+        before = _ORDER[: _ORDER.index(self.name)]
+        made = [kind for name in reversed(before) for kind in STAGES[name].contract.makes]
+        return {
+            name: one.kinds or tuple(kind for kind in made if kind.folder.startswith(one.newest))
+            for name, one in self.contract.reads.items()
+        }
 
     def _module(self) -> ModuleType:
         return importlib.import_module(f"mosaicflow.stages.{self.name}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
@@ -32,7 +32,7 @@ METRICS = (
 def correct_axial(
     report: StageReport,
     *,
-    slice_path: Path,
+    slice_path: Annotated[Path, Reads(newest=names.SLICE_STORES)],
     output: Path,
     store: StoreOptions = StoreOptions(),
     threads: int = 1,

@@ -9,7 +9,7 @@ from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import FRACTION
 from mosaicflow.measures import Measure, each
-from mosaicflow.stages._contract import Wired, stage
+from mosaicflow.stages._contract import Reads, Wired, stage
 
 if TYPE_CHECKING:
     from mosaicflow.acquisition.read.grid_build import GridBuild
@@ -47,7 +47,7 @@ METRICS = (
 def create_mosaic_grid(
     report: StageReport,
     *,
-    tiles: Path,
+    tiles: Annotated[Path, Reads(names.TILES)],
     raw: Path,
     output: Path,
     channel: Wired = "",

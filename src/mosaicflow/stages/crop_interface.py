@@ -9,7 +9,7 @@ from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import ABOVE_0
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,9 +51,9 @@ METRICS = (
 def crop_interface(
     report: StageReport,
     *,
-    slice_path: Path,
+    slice_path: Annotated[Path, Reads(newest=names.SLICE_STORES)],
     output: Path,
-    face_of: Path | None = None,
+    face_of: Annotated[Path | None, Reads(names.CROPPED)] = None,
     crop_depth_um: Annotated[float, ABOVE_0] = 600.0,
     surface: Literal["plane_waviness", "plane", "global"] = "plane_waviness",
     store: StoreOptions = StoreOptions(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FRACTION, Limit
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
@@ -39,7 +39,7 @@ METRICS = (
 def detect_rehoming(
     report: StageReport,
     *,
-    shifts: Path,
+    shifts: Annotated[Path, Reads(names.SHIFTS)],
     output_dir: Path,
     rehoming_max_shift_mm: Annotated[float, ABOVE_0] = 0.5,
     rehoming_return_fraction: Annotated[float, FRACTION] = 0.4,

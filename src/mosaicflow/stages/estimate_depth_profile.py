@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.measures import Measure, each
-from mosaicflow.stages._contract import Wired, stage
+from mosaicflow.stages._contract import Reads, Wired, stage
 
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
@@ -47,8 +47,8 @@ METRICS = (
 def estimate_depth_profile(
     report: StageReport,
     *,
-    slices: tuple[Path, ...],
-    alignment: Path,
+    slices: Annotated[tuple[Path, ...], Reads(newest=names.SLICE_STORES)],
+    alignment: Annotated[Path, Reads(names.ALIGNMENT)],
     output: Path,
     channel: Wired = "",
     threads: int = 1,

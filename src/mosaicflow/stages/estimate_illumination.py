@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from mosaicflow import names
 from mosaicflow.limits import FROM_0, FROM_1
 from mosaicflow.measures import Measure, each
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._options import Overlap, Percentile
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ METRICS = (
 def estimate_illumination(
     report: StageReport,
     *,
-    grids: tuple[Path, ...],
+    grids: Annotated[tuple[Path, ...], Reads(names.GRID)],
     output: Path,
     fit_max_samples: Annotated[int, FROM_1] = 2000,
     clip_percentile_upper: Percentile = 99.9,

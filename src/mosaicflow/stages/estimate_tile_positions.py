@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from mosaicflow import names
 from mosaicflow.limits import FROM_0
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._options import Overlap
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ METRICS = (
 def estimate_tile_positions(
     report: StageReport,
     *,
-    grid: Path,
+    grid: Annotated[Path, Reads(names.GRID)],
     output_dir: Path,
-    illumination: Path | None = None,
+    illumination: Annotated[Path | None, Reads(names.ILLUMINATION)] = None,
     use_motor_positions_for_stitching: bool = True,
     stitch_overlap_fraction: Overlap = 0.2,
     max_blend_refinement_px: Annotated[float | None, FROM_0] = None,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from mosaicflow import names
 from mosaicflow.export.kinds import ExportKind
 from mosaicflow.limits import FROM_0
 from mosaicflow.measures import Measure, each
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
@@ -36,9 +37,9 @@ def export(
     *,
     volume: Path,
     output_dir: Path,
-    positions: tuple[Path, ...] = (),
-    stages: tuple[Path, ...] = (),
-    slices: tuple[Path, ...] = (),
+    positions: Annotated[tuple[Path, ...], Reads(names.POSITIONS)] = (),
+    stages: Annotated[tuple[Path, ...], Reads(names.STAGE)] = (),
+    slices: Annotated[tuple[Path, ...], Reads(newest=names.SLICE_STORES)] = (),
     export_formats: tuple[ExportKind, ...] = (),
     export_level: Annotated[int, FROM_0] = 0,
     export_dtype: Literal["float32", "uint16"] = "float32",

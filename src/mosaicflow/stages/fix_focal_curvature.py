@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +30,8 @@ METRICS = (
 def fix_focal_curvature(
     report: StageReport,
     *,
-    grid: Path,
-    curvature: Path,
+    grid: Annotated[Path, Reads(newest=names.GRID_STORES)],
+    curvature: Annotated[Path, Reads(names.CURVATURE)],
     output: Path,
     store: StoreOptions = StoreOptions(),
     threads: int = 1,

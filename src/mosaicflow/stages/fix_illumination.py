@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +31,8 @@ METRICS = (
 def fix_illumination(
     report: StageReport,
     *,
-    grid: Path,
-    illumination: Path,
+    grid: Annotated[Path, Reads(newest=names.GRID_STORES)],
+    illumination: Annotated[Path, Reads(names.ILLUMINATION)],
     output: Path,
     store: StoreOptions = StoreOptions(),
     threads: int = 1,

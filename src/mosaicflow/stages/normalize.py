@@ -9,7 +9,7 @@ from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import FRACTION
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._metrics import TISSUE, report_coverage
 from mosaicflow.stages._options import Percentile
 
@@ -54,7 +54,7 @@ METRICS = (
 def normalize(
     report: StageReport,
     *,
-    slice_path: Path,
+    slice_path: Annotated[Path, Reads(newest=names.SLICE_STORES)],
     output: Path,
     normalize_enabled: bool = True,
     clip_percentile_upper: Percentile = 99.9,

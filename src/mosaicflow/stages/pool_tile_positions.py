@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from mosaicflow import names
 from mosaicflow.limits import Limit
 from mosaicflow.measures import Measure, each
-from mosaicflow.stages._contract import Chosen, ChosenTable, stage
+from mosaicflow.stages._contract import Chosen, ChosenTable, Reads, stage
 from mosaicflow.stages._options import ResolutionUm
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ METRICS = (
 def pool_tile_positions(
     report: StageReport,
     *,
-    links: tuple[Path, ...],
-    stages: tuple[Path, ...],
-    windows: tuple[Path, ...],
-    tiles: tuple[Path, ...],
+    links: Annotated[tuple[Path, ...], Reads(names.LINKS)],
+    stages: Annotated[tuple[Path, ...], Reads(names.STAGE)],
+    windows: Annotated[tuple[Path, ...], Reads(names.WINDOWS)],
+    tiles: Annotated[tuple[Path, ...], Reads(names.TILES)],
     output_dir: Path,
     distortion: Annotated[
         Literal["auto", "none"] | Path,

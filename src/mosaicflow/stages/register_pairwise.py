@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FROM_0
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._options import Turn
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ METRICS = (
 def register_pairwise(
     report: StageReport,
     *,
-    fixed: Path,
-    moving: Path,
+    fixed: Annotated[Path, Reads(newest=names.SLICE_STORES)],
+    moving: Annotated[Path, Reads(newest=names.SLICE_STORES)],
     output: Path,
-    shifts: Path | None = None,
+    shifts: Annotated[Path | None, Reads(names.CLEAN_SHIFTS, names.SHIFTS)] = None,
     slicing_interval_mm: Annotated[float, ABOVE_0] = 0.2,
     allowed_drift_mm: Annotated[float, FROM_0] = 0.1,
     moving_slice_first_index: Annotated[int, FROM_0] = 4,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.measures import Measure, each
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._options import ResolutionUm
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ METRICS = (
 def resample_mosaic_grid(
     report: StageReport,
     *,
-    grid: Path,
+    grid: Annotated[Path, Reads(newest=names.GRID_STORES)],
     output: Path,
     resolution_um: ResolutionUm = 10.0,
     store: StoreOptions = StoreOptions(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FRACTION, FROM_1, Limit
 from mosaicflow.measures import Measure, each
-from mosaicflow.stages._contract import ChosenTable, stage
+from mosaicflow.stages._contract import ChosenTable, Reads, stage
 from mosaicflow.stages._options import ResolutionUm, Turn
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ METRICS = (
 def solve_alignment(
     report: StageReport,
     *,
-    shifts: Path,
-    slice_config: Path,
-    slices: tuple[Path, ...],
-    transforms: tuple[Path, ...] = (),
-    failures: tuple[Path, ...] = (),
-    config_fragments: tuple[Path, ...] = (),
+    shifts: Annotated[Path, Reads(names.CLEAN_SHIFTS, names.SHIFTS)],
+    slice_config: Annotated[Path, Reads(names.LEDGER)],
+    slices: Annotated[tuple[Path, ...], Reads(newest=names.SLICE_STORES)],
+    transforms: Annotated[tuple[Path, ...], Reads(names.TRANSFORM)] = (),
+    failures: Annotated[tuple[Path, ...], Reads(names.FAILURE, names.PAIR_FAILURE)] = (),
+    config_fragments: Annotated[tuple[Path, ...], Reads(names.REHOMING_LEDGER)] = (),
     output_dir: Path,
     overrides: ChosenTable = None,
     alignment_preset: Literal["conservative", "standard", "aggressive", "minimal"] = "standard",

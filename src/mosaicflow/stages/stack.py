@@ -9,7 +9,7 @@ from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import ABOVE_0, FROM_0, LEVELS
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import Wired, stage
+from mosaicflow.stages._contract import Reads, Wired, stage
 from mosaicflow.stages._options import ResolutionUm
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ METRICS = (
 def stack(
     report: StageReport,
     *,
-    slices: tuple[Path, ...],
-    alignment: Path,
+    slices: Annotated[tuple[Path, ...], Reads(newest=names.SLICE_STORES)],
+    alignment: Annotated[Path, Reads(names.ALIGNMENT)],
     output: Path,
     channel: Wired = "",
     volume_at: Wired = "",
-    depth_profile: Path | None = None,
+    depth_profile: Annotated[Path | None, Reads(names.PROFILE)] = None,
     stack_blend_enabled: bool = True,
     stack_blend_depth_um: Annotated[float, FROM_0] = 50.0,
     stack_overlap_z_gain: bool = True,

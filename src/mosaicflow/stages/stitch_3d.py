@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.measures import Measure
 from mosaicflow.mosaic.blending import Blending
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._metrics import TISSUE, report_coverage
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ METRICS = (
 def stitch_3d(
     report: StageReport,
     *,
-    grid: Path,
-    positions: Path,
+    grid: Annotated[Path, Reads(newest=names.GRID_STORES)],
+    positions: Annotated[Path, Reads(names.POSITIONS)],
     output: Path,
-    distortion: Path | None = None,
+    distortion: Annotated[Path | None, Reads(names.DISTORTION)] = None,
     stitch_blending_method: Blending = "linear",
     stitch_gain_compensation: bool = True,
     stitch_preview: bool = True,

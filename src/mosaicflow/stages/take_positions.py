@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.measures import Measure
-from mosaicflow.stages._contract import stage
+from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
@@ -38,7 +38,7 @@ METRICS = (
 def take_positions(
     report: StageReport,
     *,
-    tiles: tuple[Path, ...],
+    tiles: Annotated[tuple[Path, ...], Reads(names.TILES)],
     run_tiles: tuple[Path, ...],
     run_positions: tuple[Path, ...],
     run_stages: tuple[Path, ...] = (),
