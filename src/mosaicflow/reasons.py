@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Doubt", "Reason", "Refusal", "Skip"]
+__all__ = ["Concern", "Doubt", "Reason", "Refusal", "Skip"]
 
 
 class Reason(StrEnum):
@@ -89,6 +89,73 @@ class Doubt(StrEnum):
     def is_of_registration(self) -> bool:
         """Whether registration itself gave up."""
         return self in _OF_REGISTRATION
+
+
+class Concern(StrEnum):
+    """A code of what a stage warns of, beside the sentence in its metrics file."""
+
+    NO_NUMBER = "no_number"
+    """A number came out as none."""
+    UNREPORTED_TILES = "unreported_tiles"
+    """Tiles without a reported position."""
+    NO_CONTRAST = "no_contrast"
+    """No tile shows anything that a flat field can be measured in."""
+    REPEATED_TILES = "repeated_tiles"
+    """Tiles that show the picture of another tile."""
+    NO_SHADING = "no_shading"
+    """No shading beyond its own error."""
+    LOOSE_TILES = "loose_tiles"
+    """Tiles that no measured overlap joins with the others."""
+    OFF_PITCH = "off_pitch"
+    """Steps between tiles are not as long as reported."""
+    OTHER_TILES = "other_tiles"
+    """A table is about tiles of another size."""
+    NOT_TAKEN = "not_taken"
+    """The other run has placed no tile of a slice."""
+    THIN = "thin"
+    """Too few planes for what the stage does."""
+    NO_BEAM_PROFILE = "no_beam_profile"
+    """The profile of the beam could not be measured, or makes nothing better."""
+    NO_WATER = "no_water"
+    """No water above the tissue: the block face is not known."""
+    SHALLOW = "shallow"
+    """Less was imaged below the face than is asked for."""
+    STEPS = "steps"
+    """The table of the stage's steps is not whole."""
+    LEDGER = "ledger"
+    """The ledger of slices and what was found do not agree."""
+    IDLE_OVERRIDE = "idle_override"
+    """A row of corrections that does nothing."""
+    GEL_ONLY = "gel_only"
+    """A pair of which one slice shows no tissue."""
+    NOT_REGISTERED = "not_registered"
+    """A pair that registration gave up."""
+    PAIR_FAILED = "pair_failed"
+    """A pair that could not be compared at all."""
+    TURNED_STAGE = "turned_stage"
+    """The stage runs in different directions on different slices."""
+    UNLIKE_KEPT = "unlike_kept"
+    """Slices that match nothing, and are too many to leave out."""
+    UNLIKE_LEFT_OUT = "unlike_left_out"
+    """Slices inside the stack that match nothing."""
+    LEFT_OUT = "left_out"
+    """A slice that is not in the volume."""
+    UNSEEN_GAP = "unseen_gap"
+    """Slices that no pair with common tissue joins."""
+    NO_COMMON_TISSUE = "no_common_tissue"
+    """Brightness along z cannot be told from the specimen's own."""
+    EMPTY_PLANES = "empty_planes"
+    """A placed slice without image in this channel or run."""
+    COARSE = "coarse"
+    """The volume is coarser than its slices."""
+    PYRAMID = "pyramid"
+    """A level of the pyramid is not as asked for."""
+    ROUNDED = "rounded"
+    """Whole numbers too large for float32."""
+    NO_SURFACE = "no_surface"
+    """Without tissue there is no surface to write."""
+    NOT_WRITTEN = "not_written"
+    """A file or row that a format cannot hold."""
 
 
 # Doubts that a pair itself tells: those up to the one without words.

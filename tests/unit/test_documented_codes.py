@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+import pytest
+
+from mosaicflow.reasons import Concern, Doubt
+
 ROOT = Path(__file__).parents[2]
 PAGES = ("docs/stages/inspect_acquisition.md", "docs/stages/create_mosaic_grid.md")
 CALLS = r'(?:\.(?:stop|skip|fail|repair|keep)\(\s*log,|log\.add\(|Problem\()\s*"([a-z0-9_]+)"'
@@ -28,10 +32,12 @@ def test_reasons_of_the_ledger_are_documented_as_the_report_has_them():
     assert {one for one, kind in rows.items() if kind == "excluded automatically"} == _AUTOMATIC
 
 
-def test_each_code_of_a_pair_is_documented():
-    from mosaicflow.reasons import Doubt
-
-    _, _, text = (ROOT / "docs/tables.md").read_text().partition("## Pairs that do not count")
+@pytest.mark.parametrize(
+    ("title", "codes"),
+    [("Pairs that do not count", Doubt), ("Reasons of warnings and errors", Concern)],
+)
+def test_each_code_of_a_pair_or_warning_is_documented(title, codes):
+    _, _, text = (ROOT / "docs/tables.md").read_text().partition(f"## {title}")
     table = text.partition("\n## ")[0]
     first_cells = "".join(re.findall(r"^\| (`.*?) \|", table, re.M))
-    assert set(re.findall(r"`(\w+)`", first_cells)) == set(Doubt)
+    assert set(re.findall(r"`(\w+)`", first_cells)) == set(codes)

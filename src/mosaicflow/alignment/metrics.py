@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.alignment.links import (
-    SliceLink,
-    unjoined,
-)
+from mosaicflow.alignment.links import SliceLink, unjoined
+from mosaicflow.reasons import Concern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["report_alignment"]
 
 
-def report_alignment(
-    report: StageReport, alignment: Alignment, links: Sequence[SliceLink], warnings: Sequence[str]
-) -> None:
+def report_alignment(report: StageReport, alignment: Alignment, links: Sequence[SliceLink]) -> None:
     """Tell who was left out and why, what placed the others, and how well the pairs agree."""
-    for text in warnings:
-        report.warn(text)
     for one in alignment.left_out:
-        report.warn(f"slice {one.slice_id} {one.status}: {one.reason}")
+        report.warn(f"slice {one.slice_id} {one.status}: {one.reason}", Concern.LEFT_OUT)
     sources = [one.source for one in alignment.slices]
     for name in ("graph", "manual", "stage", "previous"):
         report.metric(f"slices_by_{name}", sources.count(name))
@@ -75,7 +69,8 @@ def _report_links(report: StageReport, alignment: Alignment, links: Sequence[Sli
             deep = "" if gap.sigma_um is None else f" and {gap.sigma_um:.1f} um in depth"
             report.warn(
                 f"slices {gap.fixed_id}-{gap.moving_id} are joined by no pair that shows the same "
-                f"tissue: their places are known to {gap.sigma_px:.1f} px per axis{deep}"
+                f"tissue: their places are known to {gap.sigma_px:.1f} px per axis{deep}",
+                Concern.UNSEEN_GAP,
             )
     used = [link.held_out for link in links if link.counts]
     seen = [values for values in used if all(map(math.isfinite, values))]

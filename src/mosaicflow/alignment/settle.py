@@ -37,7 +37,7 @@ from mosaicflow.ledger.census import (
     take_census,
 )
 from mosaicflow.ledger.overrides import excluded_slices
-from mosaicflow.reasons import Reason
+from mosaicflow.reasons import Concern, Reason
 from mosaicflow.steps.table import place_slices
 
 if TYPE_CHECKING:
@@ -141,8 +141,13 @@ def _tell(
     inputs, census = told
     sigma_um = placed.settings.stage_sigma_px * alignment.pitch_um[1]
     report.metric("stage_sigma", sigma_um)
-    odd = [*inputs.warnings, *inputs.pair_failures, *census.warnings]
-    report_alignment(report, alignment, list(placed.links), odd)
+    for text in inputs.warnings:
+        report.warn(text, Concern.LEDGER)
+    for text in inputs.pair_failures:
+        report.warn(text, Concern.PAIR_FAILED)
+    for text in census.warnings:
+        report.warn(text, Concern.LEDGER)
+    report_alignment(report, alignment, list(placed.links))
 
 
 def _ledger(inputs: AlignmentInputs, used: Sequence[int]) -> list[LedgerRow]:
@@ -163,7 +168,9 @@ def _place(
     reference = used[len(used) // 2]
     signs = {inputs.slices[i].stage_sign for i in used}
     if len(signs) > 1:
-        report.warn("the stage runs in different directions on different slices")
+        report.warn(
+            "the stage runs in different directions on different slices", Concern.TURNED_STAGE
+        )
     # Slices that failed or were excluded before leave no store behind, but their steps stay.
     known = {i for step in inputs.steps.steps for i in (step.fixed_id, step.moving_id)}
     stage = place_slices(
@@ -177,7 +184,7 @@ def _place(
         strict=rules.strict,
     )
     for warning in (*inputs.steps.warnings, *stage.warnings):
-        report.warn(warning)
+        report.warn(warning, Concern.STEPS)
     frames, graph = {}, []
     for i in used:
         store = inputs.slices[i]
@@ -202,9 +209,13 @@ def _warn_of_unused(inputs: AlignmentInputs, used: Sequence[int], report: StageR
     arrived = set(inputs.slices)
     for i in sorted({row.slice_id for row in inputs.overrides if row.kind == "slice"}):
         if i not in arrived:
-            report.warn(f"overrides: slice {i} did not arrive; its row does nothing")
+            report.warn(
+                f"overrides: slice {i} did not arrive; its row does nothing", Concern.IDLE_OVERRIDE
+            )
         elif i not in used and i not in excluded_slices(inputs.overrides):
-            report.warn(f"overrides: slice {i} is not used; its row does nothing")
+            report.warn(
+                f"overrides: slice {i} is not used; its row does nothing", Concern.IDLE_OVERRIDE
+            )
 
 
 def _auto_exclude(
@@ -221,10 +232,16 @@ def _auto_exclude(
     }
     if len(found) > _MOST_EXCLUDED * len(used):
         names = ", ".join(str(i) for i in sorted(found))
-        report.warn(f"slices {names} match nothing, but are too many to leave out: all are kept")
+        report.warn(
+            f"slices {names} match nothing, but are too many to leave out: all are kept",
+            Concern.UNLIKE_KEPT,
+        )
         return {}
     if any(used[0] < one < used[-1] for one in runs):
-        report.error(f"slices {runs} inside the stack match nothing and were left out")
+        report.error(
+            f"slices {runs} inside the stack match nothing and were left out",
+            Concern.UNLIKE_LEFT_OUT,
+        )
     return dict(sorted(found.items()))
 
 

@@ -23,6 +23,7 @@ from mosaicflow.io.convert.tiff_pyramid import write_pyramidal_tiff
 from mosaicflow.io.exports import ExportedLevel, PlaneSpan, open_export
 from mosaicflow.io.overview import Overview, read_overview
 from mosaicflow.io.zarr.render import three_planes
+from mosaicflow.reasons import Concern
 from mosaicflow.stacking.tissue_surface import (
     TissueField,
     Triangles,
@@ -180,7 +181,8 @@ def _warn_of_rounding(
     if level.reader.dtype.kind in "iu" and max(map(abs, ends)) >= _LARGEST_EXACT:
         report.warn(
             f"whole numbers beyond {_LARGEST_EXACT} are rounded in float32: of labels some become"
-            " others"
+            " others",
+            Concern.ROUNDED,
         )
 
 
@@ -210,7 +212,7 @@ def _report_surface(report: StageReport, overview: Overview, surface: Triangles)
 
 def _write_surface(surface: Triangles, folder: Path, stem: str, report: StageReport) -> None:
     if not len(surface.faces):
-        report.warn("no tissue was found: there is no surface to write")
+        report.warn("no tissue was found: there is no surface to write", Concern.NO_SURFACE)
         return
     record = GeometryData(vertices=surface.vertices_um, faces=surface.faces)
     for suffix in _MESHES:

@@ -14,6 +14,7 @@ from mosaicflow.formats.placements import TilePosition, bdv_xml, tile_configurat
 from mosaicflow.io.blocks import VolumeBlock
 from mosaicflow.io.tables import parse_bool, read_csv, read_document, write_text
 from mosaicflow.names import parse_slice_id
+from mosaicflow.reasons import Concern
 from mosaicflow.slices.stored import SliceStore, open_slice
 
 if TYPE_CHECKING:
@@ -126,7 +127,10 @@ def write_placements(
         here, without = _tiles_of(one, tables_of[slice_id], stages_of[slice_id])
         tiles, nameless = [*tiles, *here], nameless + without
     if nameless:
-        report.warn(f"{nameless} tiles have no file in their table and are not among the positions")
+        report.warn(
+            f"{nameless} tiles have no file in their table and are not among the positions",
+            Concern.NOT_WRITTEN,
+        )
     slices = [_slice_position(one) for one in drawn.values()]
     report.metric("tiles_placed", len(tiles))
     report.metric("slices_placed", len(slices))
@@ -238,7 +242,7 @@ def _write_pair(start: Path, listed: Sequence[TilePosition], report: StageReport
         try:
             write_text(path, make())
         except FormatError as error:
-            report.warn(f"{path.name} was not written: {error}")
+            report.warn(f"{path.name} was not written: {error}", Concern.NOT_WRITTEN)
 
 
 def _counted_in(unit_um: tuple[float, ...], one: TilePosition) -> TilePosition:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from mosaicflow import __version__
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_document, write_document
+from mosaicflow.reasons import Concern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -99,6 +100,7 @@ class StageReport:
         self.metrics: dict[str, dict[str, Any]] = {}
         self.warnings: list[str] = []
         self.errors: list[str] = []
+        self.codes: dict[str, list[str]] = {"warnings": [], "errors": []}
         self.notes: list[str] = []
         self.is_used = True
         self.sections: dict[str, Any] = {}
@@ -189,7 +191,7 @@ class StageReport:
         limits = _Limits.of(declared, scale)
         if isinstance(value, float) and not math.isfinite(value):
             if self.is_used:
-                self.warn(f"{name} is {value}")
+                self.warn(f"{name} is {value}", Concern.NO_NUMBER)
             value = None
         status: Status = "ok"
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -211,13 +213,23 @@ class StageReport:
         """Add a sentence about something normal."""
         self.notes.append(text)
 
-    def warn(self, text: str) -> None:
-        """Add a sentence that a user should read."""
-        self.warnings.append(text)
+    def warn(self, text: str, code: str) -> None:
+        """Add a sentence that a user should read, with the code of its reason.
 
-    def error(self, text: str) -> None:
-        """Add a sentence about something wrong that did not stop the stage."""
+        Parameters
+        ----------
+        text : str
+            For people.
+        code : str
+            A `Concern`, or the code of a problem of the raw data.
+        """
+        self.warnings.append(text)
+        self.codes["warnings"].append(code)
+
+    def error(self, text: str, code: str) -> None:
+        """Add a sentence about something wrong that did not stop the stage, with its code."""
         self.errors.append(text)
+        self.codes["errors"].append(code)
 
     def section(self, name: str, value: object) -> None:
         """Add a table or an object of the stage's own beside the metrics."""
@@ -257,6 +269,7 @@ class StageReport:
                 "warnings": self.warnings,
                 "errors": self.errors,
                 "notes": self.notes,
+                "codes": self.codes,
                 "inputs": self.inputs,
                 "parameters": self.parameters,
                 "software": SOFTWARE,

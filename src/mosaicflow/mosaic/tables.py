@@ -12,6 +12,7 @@ from mosaicflow.mosaic.lattice import fit_lattice, neighbours
 from mosaicflow.mosaic.link import Link
 from mosaicflow.mosaic.stage_model import stage_model_error
 from mosaicflow.names import labels_in
+from mosaicflow.reasons import Concern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -272,7 +273,8 @@ def _report_model(
     if (np.abs(scales - 1) > most).any():
         report.warn(
             f"steps in the image are {scales[0]:.3f} (y) and {scales[1]:.3f} (x) of the reported "
-            "ones: the pixel pitch or the overlap may be declared wrong"
+            "ones: the pixel pitch or the overlap may be declared wrong",
+            Concern.OFF_PITCH,
         )
     theta = float(np.rad2deg(np.arctan2(placement.model[1, 0], placement.model[0, 0])))
     report.metric("theta", theta)
@@ -301,5 +303,6 @@ def _report_islands(report: StageReport, placement: Placement, n_tiles: int) -> 
     more = f" and {len(others) - _NAMED} more islands" if len(others) > _NAMED else ""
     report.warn(
         f"the overlaps of {apart} of {n_tiles} tiles could not be measured, or join no others: "
-        f"these tiles lie where the stage model puts them: (iy, ix) = {names}{more}"
+        f"these tiles lie where the stage model puts them: (iy, ix) = {names}{more}",
+        Concern.LOOSE_TILES,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mosaicflow.mosaic.sampling import TileWarp
 from mosaicflow.mosaic.straighten import read_distortion
 from mosaicflow.optics.focal import focal_planes
+from mosaicflow.reasons import Concern
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +62,8 @@ def _bend(source: MosaicGrid, path: Path, report: StageReport) -> NDArray[np.flo
     if not found.spans((round(shape[0] / scale[0]), round(shape[1] / scale[1]))):
         report.warn(
             f"{path.name} is of tiles of another size, and not used: the tiles of this slice are "
-            "placed as they are"
+            "placed as they are",
+            Concern.OTHER_TILES,
         )
         return None
     report.metric("distortion", found.largest_px)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
+from mosaicflow.reasons import Concern
 from mosaicflow.report.records import spelled_out, worst
 from mosaicflow.report.verdict import listed
 
@@ -33,7 +35,7 @@ class Advice:
     remedy: str
 
 
-# By metric; the stage's page (docs/stages/STAGE.md) says more.
+# By metric, or by the code of a sentence; the stage's page (docs/stages/STAGE.md) says more.
 _ADVICE = {
     "bin_truncated": Advice(
         "a file that ends early: an interrupted copy or acquisition",
@@ -136,20 +138,18 @@ _ADVICE = {
     "min_slice_coverage": Advice(
         "a slice fills almost nothing of the volume", "look at its preview and its place"
     ),
-}
-
-
-# The same by words of a sentence that has no code.
-_SENTENCES = {
-    "tiles could not be measured, or join no others": Advice(
+    Concern.LOOSE_TILES: Advice(
         "gel, blank or missing tiles: these overlaps show nothing to compare",
         "look at the slice's preview; mosaicflow align puts right what lies wrong",
     ),
-    "of the reported ones: the pixel pitch or the overlap": Advice(
+    Concern.OFF_PITCH: Advice(
         "the pixel size, or the steps of the stage, are declared wrong",
         "compare with the microscope's settings; mosaicflow inspect says what was taken",
     ),
 }
+
+
+_CONCERNS = frozenset(Concern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +184,7 @@ class Finding:
 class _Noticed:
     status: str
     text: str
+    code: str
     key: str
     source: Measured
     is_number: bool = False
@@ -233,18 +234,22 @@ def _noticed(source: Measured, lost: Collection[int]) -> Iterator[_Noticed]:
                 "note" if is_note else metric.status,
                 _judged(metric),
                 metric.name,
+                metric.name,
                 source,
                 is_number=True,
             )
-    named: tuple[tuple[str, tuple[str, ...]], ...] = (
-        ("error", source.errors),
-        ("warning", source.warnings),
-        ("note", source.notes),
+    named = (
+        ("error", source.errors, source.codes.get("errors", ())),
+        ("warning", source.warnings, source.codes.get("warnings", ())),
+        ("note", source.notes, ()),
     )
-    for status, sentences in named:
-        for sentence in sentences:
+    for status, sentences, codes in named:
+        for sentence, given in zip(sentences, chain(codes, repeat("")), strict=False):
+            code = given or _problem_in(sentence)
+            # What is about a slice may have several reasons: all are said.
+            key = _shape(sentence) if not code or code in _CONCERNS else code
             text = spelled_out(sentence)
-            yield _Noticed("note" if is_note else status, text, _shape(sentence), source)
+            yield _Noticed("note" if is_note else status, text, code, key, source)
 
 
 def _judged(metric: Metric) -> str:
@@ -255,10 +260,14 @@ def _judged(metric: Metric) -> str:
     return f"{metric.name}{value}{beyond}: {metric.description}"
 
 
+def _problem_in(sentence: str) -> str:
+    """Find the code that a problem of the raw data ends with, in files that list no codes."""
+    found = re.search(r"\[(\w+), \w+\]$", sentence)
+    return found[1] if found else ""
+
+
 def _shape(sentence: str) -> str:
-    """Give the code of a problem, or a sentence without its numbers and names."""
-    if code := re.search(r"\[(\w+), \w+\]$", sentence):
-        return code[1]
+    """Give a sentence without its numbers and names."""
     return re.sub(r"\S*\d[\w./-]*", "#", sentence)
 
 
@@ -269,13 +278,9 @@ def _finding(group: Sequence[_Noticed]) -> Finding:
         first.text,
         first.source.stage,
         _where(group),
-        _ADVICE.get(first.key) or _advice_on(first.text),
+        _ADVICE.get(first.code),
         len(group),
     )
-
-
-def _advice_on(sentence: str) -> Advice | None:
-    return next((advice for words, advice in _SENTENCES.items() if words in sentence), None)
 
 
 def _worst(statuses: Sequence[str]) -> str:

@@ -93,6 +93,8 @@ class Measured:
         By name.
     warnings, errors, notes : tuple of str
         Sentences.
+    codes : mapping
+        ``warnings`` or ``errors`` -> the code of each sentence; earlier versions wrote none.
     channel : str
         Channel that it is about, such as 1; empty for the one that was measured.
     """
@@ -104,6 +106,7 @@ class Measured:
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    codes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     channel: str = ""
 
     @property
@@ -217,6 +220,7 @@ def _measured(path: Path) -> Measured:
         status=str(found.get("overall_status", "ok")),
         metrics={name: Metric(name, **one) for name, one in found.get("metrics", {}).items()},
         **{key: tuple(found.get(key, ())) for key in ("warnings", "errors", "notes")},
+        codes=found.get("codes", {}),
         channel=_channel(stem, found),
     )
 

@@ -18,7 +18,7 @@ from mosaicflow.io.upload import address_file
 from mosaicflow.io.zarr import AnalysisOmeZarrWriter, check_distinct
 from mosaicflow.io.zarr.render import write_screenshot
 from mosaicflow.names import stem_of
-from mosaicflow.reasons import Skip
+from mosaicflow.reasons import Concern, Skip
 from mosaicflow.rigid import Rigid2D
 from mosaicflow.slices.stored import SliceStore, open_slice
 from mosaicflow.stacking.channel import of_channel
@@ -183,7 +183,8 @@ def _finalize(
     elif settings.n_levels is None and min(wanted) > 1.05 * native_um:
         report.warn(
             f"the finest level has {min(wanted):g} um but the slices {native_um:g} um: add it to "
-            "pyramid_resolutions to keep what they resolve"
+            "pyramid_resolutions to keep what they resolve",
+            Concern.COARSE,
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -195,7 +196,10 @@ def _finalize(
         )
     is_flat = solved.n_planes == 1
     for text in dict.fromkeys(str(warning.message) for warning in caught):
-        (report.note if is_flat else report.warn)(text)
+        if is_flat:
+            report.note(text)
+        else:
+            report.warn(text, Concern.PYRAMID)
 
 
 def _block(

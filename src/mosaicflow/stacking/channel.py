@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mosaicflow.reasons import Concern
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,5 +40,7 @@ def of_channel(
         return solved
     who = f"channel {channel}" if channel else "this run"
     named = ", ".join(map(str, lost))
-    report.warn(f"{who} has no image of slice {named}: their planes are empty")
+    report.warn(
+        f"{who} has no image of slice {named}: their planes are empty", Concern.EMPTY_PLANES
+    )
     return replace(solved, slices=tuple(one for one in solved.slices if one.slice_id in known))

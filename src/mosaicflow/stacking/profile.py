@@ -12,6 +12,7 @@ import numpy as np
 from mosaicflow.alignment.solution import Alignment
 from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_document
+from mosaicflow.reasons import Concern
 from mosaicflow.slices.depth_profile import (
     Comparisons,
     DepthProfile,
@@ -316,7 +317,8 @@ def _describe(
     if alone:
         report.warn(
             f"slices {', '.join(map(str, alone))} share no tissue with another: their brightness "
-            "is matched to that of the others, the specimen's own contrast with it"
+            "is matched to that of the others, the specimen's own contrast with it",
+            Concern.NO_COMMON_TISSUE,
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.measures import Measure
+from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
@@ -64,15 +65,21 @@ def correct_axial(
     n_z = source.shape[0]
     gain = np.ones(n_z, np.float32)
     if n_z < MIN_PLANES:
-        say = report.note if n_z == 1 else report.warn  # one plane is what it is
-        say(f"{n_z} plane(s) show no beam profile: the slice is passed through")
+        text = f"{n_z} plane(s) show no beam profile: the slice is passed through"
+        if n_z == 1:  # one plane is what it is
+            report.note(text)
+        else:
+            report.warn(text, Concern.THIN)
     else:
         thin = source.thinned(_COLUMNS, threads)
         gel = agarose_mask(thin.mean(axis=0))
         report.metric("agarose_coverage", float(gel.mean()))
         found = axial_gain(thin[:, gel])
         if found is None:
-            report.warn("too little gel, or a profile that touches zero: nothing is corrected")
+            report.warn(
+                "too little gel, or a profile that touches zero: nothing is corrected",
+                Concern.NO_BEAM_PROFILE,
+            )
         else:
             report.metric("psf_max", found.psf_max)
             report.metric("profile_quality", found.quality)
@@ -81,7 +88,10 @@ def correct_axial(
             if found.unevenness_after < found.unevenness_before:
                 gain = found.gain.astype(np.float32)
             else:
-                report.warn("the profile does not flatten held-out gel: nothing is corrected")
+                report.warn(
+                    "the profile does not flatten held-out gel: nothing is corrected",
+                    Concern.NO_BEAM_PROFILE,
+                )
     write_slice(
         source,
         output,

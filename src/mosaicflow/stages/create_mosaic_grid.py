@@ -221,7 +221,7 @@ def _report(report: StageReport, found: SliceTiles, build: GridBuild, galvo: Gal
         value = float(np.percentile(samples, percent)) if samples.size else None
         report.metric(f"intensity_p{percent}", value)
     for problem in [*found.problems, *build.problems]:
-        report.warn(problem.line())
+        report.warn(problem.line(), problem.code)
     report.section("n_problems", len(report.warnings))
     read = [row for index in sorted(build.raw_files) for row in build.raw_files[index]]
     report.section("raw_files", read)

@@ -9,6 +9,7 @@ from mosaicflow import names
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import ABOVE_0
 from mosaicflow.measures import Measure
+from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
@@ -93,8 +94,11 @@ def crop_interface(
     asked = n_z
     face = None if face_of is None else _face_of(face_of, source)
     if n_z < MIN_PLANES:
-        say = report.note if n_z == 1 else report.warn  # one plane is what it is
-        say(f"{n_z} plane(s) show no interface: the slice is passed through")
+        text = f"{n_z} plane(s) show no interface: the slice is passed through"
+        if n_z == 1:  # one plane is what it is
+            report.note(text)
+        else:
+            report.warn(text, Concern.THIN)
     else:
         asked = max(1, round(crop_depth_um / 1000 / source.pitch_mm[0]))
         if face_of is None:
@@ -214,7 +218,10 @@ def _describe(report: StageReport, source: SliceVolume, face: Surface | None, as
     n_z = source.shape[0]
     if face is None:
         if n_z > 1:
-            report.warn("no layer of water above the tissue was found: plane 0 stays where it is")
+            report.warn(
+                "no layer of water above the tissue was found: plane 0 stays where it is",
+                Concern.NO_WATER,
+            )
         report.metric("interface_depth", 0.0)
         return min(n_z, asked)
     mean, lowest, highest = _range(face, source)
@@ -230,6 +237,7 @@ def _describe(report: StageReport, source: SliceVolume, face: Surface | None, as
     if usable < asked:
         report.warn(
             f"only {usable} of {asked} planes lie below the face in every column; "
-            "the rest is zero: lower crop_depth_um or image deeper"
+            "the rest is zero: lower crop_depth_um or image deeper",
+            Concern.SHALLOW,
         )
     return usable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FRACTION, Limit
 from mosaicflow.measures import Measure
+from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def detect_rehoming(
 
 def _report(report: StageReport, table: StepTable, found: RehomingResult) -> None:
     for warning in table.warnings:
-        report.warn(warning)
+        report.warn(warning, Concern.STEPS)
     lengths = sorted(step.length_mm for step in found.steps)
     if lengths:
         report.metric("max_step", lengths[-1])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.measures import Measure, each
+from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Reads, Wired, stage
 
 if TYPE_CHECKING:
@@ -75,10 +76,13 @@ def estimate_depth_profile(
     profile = find_profile(slices, alignment, report, channel=channel, threads=threads)
     report.metric("profile_source", profile.source)
     if profile.source == "per-slice":
-        say = report.note if len(slices) == 1 else report.warn
-        say(
+        text = (
             f"brightness along z is set slice by slice: {profile.reason}; contrast of the "
             "specimen along z is not measurable in the volume"
         )
+        if len(slices) == 1:
+            report.note(text)
+        else:
+            report.warn(text, Concern.NO_COMMON_TISSUE)
     write_document(output, profile.to_json())
     report.write(output)

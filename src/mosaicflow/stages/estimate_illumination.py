@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from mosaicflow import names
 from mosaicflow.limits import FROM_0, FROM_1
 from mosaicflow.measures import Measure, each
+from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._options import Overlap, Percentile
 
@@ -157,7 +158,8 @@ def _leave_as_is(
     save_flat_field(output, FlatField(zeros + 1, zeros, zeros, zeros), n_tiles=0)
     report.warn(
         f"none of {n_chosen} tiles in {len(sources)} grids has contrast without saturation: "
-        "no shading could be measured, the tiles stay as they are"
+        "no shading could be measured, the tiles stay as they are",
+        Concern.NO_CONTRAST,
     )
     report.metric("n_tiles", 0)
     report.metric("method", "none")
@@ -270,14 +272,18 @@ def _each_picture_once(samples: list[TileSample], report: StageReport) -> list[T
     if repeated := len(samples) - len(first):
         report.warn(
             f"{repeated} of {len(samples)} tiles show exactly the picture of another tile: each "
-            "picture counts once for the flat field"
+            "picture counts once for the flat field",
+            Concern.REPEATED_TILES,
         )
     return list(first.values())
 
 
 def _describe(report: StageReport, field: FlatField, choice: FlatFieldChoice) -> None:
     if not choice.accepted:
-        report.warn("no shading was found beyond twice its own error: the tiles stay as they are")
+        report.warn(
+            "no shading was found beyond twice its own error: the tiles stay as they are",
+            Concern.NO_SHADING,
+        )
     report.metric("method", choice.method)
     report.metric("peak_to_valley", float(field.gain.max() - field.gain.min()))
     report.metric("offset_range", float(field.offset.max() - field.offset.min()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from mosaicflow import names
 from mosaicflow.limits import FROM_0
 from mosaicflow.measures import Measure
+from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._options import Overlap
 
@@ -123,9 +124,13 @@ def _slice_name(grid: Path, slice_id: int) -> str:
 
 def _warn_of_unreported(report: StageReport, tiles: list[tuple[int, int]], n_tiles: int) -> None:
     if len(tiles) == n_tiles:
-        report.warn("the tiles have no reported positions: an even lattice is the starting point")
+        report.warn(
+            "the tiles have no reported positions: an even lattice is the starting point",
+            Concern.UNREPORTED_TILES,
+        )
     elif tiles:
         report.warn(
             f"{len(tiles)} of {n_tiles} tiles have no reported position, the first is (iy, ix) = "
-            f"{tiles[0]}: they start where the lattice of the others puts them"
+            f"{tiles[0]}: they start where the lattice of the others puts them",
+            Concern.UNREPORTED_TILES,
         )

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FRACTION, FROM_0, FROM_1, Limit
 from mosaicflow.measures import Measure
+from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Chosen, ChosenTable, stage
 from mosaicflow.stages._options import Overlap
 
@@ -242,7 +243,7 @@ def _write_outputs(
         name = slice_config.name.removeprefix("edited_")
         rows, warnings = merge_config(rows, read_config(slice_config), name)
         for warning in warnings:
-            report.warn(warning)
+            report.warn(warning, Concern.LEDGER)
     steps = steps_of(found.slices)
     write_steps(output_dir / names.SHIFTS.of(), steps)
     write_rows(output_dir / names.LEDGER.of(), rows)
@@ -272,7 +273,7 @@ def _report(report: StageReport, found: Acquisition, steps: Sequence[StageStep])
     share = unreliable / len(steps) if steps else 0.0
     report.metric("unreliable_shifts", share)
     for problem in found.problems:
-        report.warn(problem.line())
+        report.warn(problem.line(), problem.code)
     report.section("problems_by_code", dict(Counter(p.code for p in found.problems)))
 
 

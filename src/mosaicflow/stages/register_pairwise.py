@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FROM_0
 from mosaicflow.measures import Measure
+from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._options import Turn
 
@@ -121,14 +122,19 @@ def _report(report: StageReport, record: dict[str, Any]) -> None:
     from mosaicflow.reasons import Doubt
 
     if record["failure"] == Doubt.NO_TISSUE:
-        report.warn(f"{record['reason']}: the stage alone places it against the other")
+        report.warn(
+            f"{record['reason']}: the stage alone places it against the other", Concern.GEL_ONLY
+        )
         return
     if record["distance_planes"]:
         apart = f"planes {record['distance_planes']:.1f} apart were compared"
         report.set_aside(f"the slices share no tissue: {apart}")
     if record["status"] == "error":
-        say = report.error if report.is_used else report.note
-        say(f"registration not usable: {record['reason']}")
+        text = f"registration not usable: {record['reason']}"
+        if report.is_used:
+            report.error(text, Concern.NOT_REGISTERED)
+        else:
+            report.note(text)
     report.metric("registration_error", 1 - record["correlation"])
     report.metric("correlation", record["correlation"])
     report.metric("correlation_before", record["correlation_before"])

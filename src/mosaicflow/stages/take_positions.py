@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.measures import Measure
+from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Reads, stage
 
 if TYPE_CHECKING:
@@ -105,7 +106,10 @@ def take_positions(
         )
     if lost:
         named = ", ".join(map(str, lost))
-        report.warn(f"the other run has placed no tile of slice {named}: it is left out here")
+        report.warn(
+            f"the other run has placed no tile of slice {named}: it is left out here",
+            Concern.NOT_TAKEN,
+        )
     write_text(output_dir / names.DISTORTION.of(), distortion.read_text(encoding="utf-8"))
     found = Alignment.from_json(read_document(alignment), alignment.name)
     write_document(output_dir / names.ALIGNMENT.of(), replace(found, is_taken=True).to_json())

@@ -149,10 +149,11 @@ def test_a_number_that_is_none_becomes_null_with_a_warning(report, value):
 
 def test_sentences_count_too(report):
     assert report.overall_status == "ok"
-    report.warn("look at this")
+    report.warn("look at this", "ledger")
     assert report.overall_status == "warning"
-    report.error("this is wrong")
+    report.error("this is wrong", "not_registered")
     assert report.overall_status == "error"
+    assert report.codes == {"warnings": ["ledger"], "errors": ["not_registered"]}
 
 
 def test_the_written_envelope_has_the_keys_of_the_format(report, tmp_path):
@@ -175,6 +176,7 @@ def test_the_written_envelope_has_the_keys_of_the_format(report, tmp_path):
         "warnings": [],
         "errors": [],
         "notes": [],
+        "codes": {"warnings": [], "errors": []},
         "inputs": {"grid": "abc"},
         "parameters": {"blend": "linear"},
         "software": f"mosaicflow {__version__}",

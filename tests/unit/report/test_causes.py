@@ -2,27 +2,77 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mosaicflow.engine.parameters import Parameters
+from mosaicflow.reasons import Concern
 from mosaicflow.report import causes, joints
+from mosaicflow.report.records import Measured, spelled_out
 from mosaicflow.stages._table import STAGES
 
 ROOT = Path(__file__).parents[3]
 MEASURED = {one.name for stage in STAGES.values() for one in stage.contract.metrics}
 SETTINGS = set(Parameters({}).effective())
-ADVICE = {**causes._ADVICE, **causes._SENTENCES, **joints._ADVICE}
+ADVICE = {**causes._ADVICE, **joints._ADVICE}
+PAGES = [ROOT / f"docs/stages/{one}.md" for one in ("inspect_acquisition", "create_mosaic_grid")]
+
+
+def is_problem(code):
+    return any(f"`{code}`" in page.read_text("utf-8") for page in PAGES)
 
 
 @pytest.mark.parametrize("key", causes._ADVICE)
-def test_advice_is_about_a_number_that_is_measured_or_a_documented_code(key):
-    pages = [
-        ROOT / f"docs/stages/{one}.md" for one in ("inspect_acquisition", "create_mosaic_grid")
+def test_advice_is_about_a_number_that_is_measured_or_a_code(key):
+    assert key in MEASURED | set(Concern) or is_problem(key)
+
+
+def test_a_code_means_one_thing():
+    assert set(Concern).isdisjoint(MEASURED)
+    assert not [code for code in Concern if is_problem(code)]
+
+
+def test_whoever_warns_gives_a_code():
+    """And every code is used: of a sentence without one the report knows no cause."""
+    calls = [
+        call
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("warn", "error")
+        and ast.unparse(call.func.value) in ("report", "self", "told")
+        and path.parts[-2] != "ground"  # tables of text have errors of their own
     ]
-    assert key in MEASURED or any(f"`{key}`" in page.read_text("utf-8") for page in pages)
+    codes = {ast.unparse(call.args[1]) for call in calls if len(call.args) == 2}
+    assert len(calls) > 30
+    assert all(len(call.args) == 2 for call in calls)
+    assert codes == {f"Concern.{one.name}" for one in Concern} | {"problem.code"}
+
+
+def measured(sentences, codes):
+    return Measured("slice_z01", "stitch_3d", "warning", {}, sentences, codes={"warnings": codes})
+
+
+@given(
+    words=st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True),
+    code=st.sampled_from(Concern),
+)
+def test_advice_follows_the_code_whatever_the_words(words, code):
+    found = causes.findings([measured(tuple(words), [code] * len(words))], ())
+    assert sum(one.count for one in found) == len(set(map(spelled_out, words)))
+    assert {one.advice for one in found} == {causes._ADVICE.get(code)}
+
+
+def test_files_of_earlier_versions_have_codes_of_problems_alone():
+    told = "z1/a.tif: all samples are 0 [blank_tile, keep]", "the overlaps of 2 tiles"
+    found = {one.text: one.advice for one in causes.findings([measured(told, [])], ())}
+    assert found == {told[0]: causes._ADVICE["blank_tile"], told[1]: None}
 
 
 @pytest.mark.parametrize("key", ADVICE)

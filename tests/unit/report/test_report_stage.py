@@ -70,7 +70,9 @@ def test_one_lost_slice_is_a_loud_warning_and_no_failure(sound_run):
 
 def test_what_a_lost_slice_brings_with_it_is_no_further_error(lossy_run):
     lossy_run.pair(0, 1, 0.1)
-    lossy_run.metrics("alignment", "solve_alignment", warnings=["slice 1: matches_no_neighbour"])
+    lossy_run.metrics(
+        "alignment", "solve_alignment", warnings=[("slice 1: matches_no_neighbour", "left_out")]
+    )
     record, page = lossy_run.make()
     assert (
         "warning: solve_alignment: slice 1: it matches none of its neighbours" in record["closing"]
@@ -131,13 +133,17 @@ def holed(run, moves):
     """Half of slice 3 has no image, and nothing joins the two tiles that have."""
     counts = {"tiles_found": 4, "tiles_placed": 2, "tiles_unusable": 2, "tiles_unplaced": 0}
     told = "z03/tile_x01_y00: all samples are 0: no fit uses the tile [blank_tile, keep]"
-    run.metrics("mosaic_grid_3d_z03", "create_mosaic_grid", warnings=[told], **counts)
+    run.metrics(
+        "mosaic_grid_3d_z03", "create_mosaic_grid", warnings=[(told, "blank_tile")], **counts
+    )
     told = (
         "the overlaps of 2 of 2 tiles could not be measured, or join no others: these tiles lie"
         " where the stage model puts them: (iy, ix) = (0, 0) +- 0.0 px, (1, 1) +- 2.8 px"
     )
     placed = {"links_used": 0, "links_possible": 0, "tiles_without_link": 2, "island_sigma": 2.8}
-    run.metrics("z03_tile_positions", "pool_tile_positions", warnings=[told], **placed)
+    run.metrics(
+        "z03_tile_positions", "pool_tile_positions", warnings=[(told, "loose_tiles")], **placed
+    )
     alignment = json.loads((run.folder / "alignment.json").read_text())
     alignment["slices"][3]["island_moves_yx"] = moves
     write_json(run.folder / "alignment.json", alignment)
@@ -221,7 +227,9 @@ def test_time_and_memory_by_stage_and_what_was_not_measured(sound_run):
 
 
 def test_names_in_the_files_of_a_run_cannot_change_the_page(sound_run):
-    sound_run.metrics("acquisition", "inspect_acquisition", warnings=["<b onload=x>z1</b>"])
+    sound_run.metrics(
+        "acquisition", "inspect_acquisition", warnings=[("<b onload=x>z1</b>", "ledger")]
+    )
     _, page = sound_run.make()
     assert "<b onload" not in page
     assert "&lt;b onload" in page
