@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """Write what the workflow engine needs of each stage: its command, its module, and meta.yml.
 
-All of it comes from the stage's contract. The module of a stage that works on the whole run is
-written by hand: which of its files a later task waits for, what there is one of for each slice and
-how a stub makes those is known to the workflow alone, and a contract that said so would be the
-module in other words. tests/unit/test_workflow_contract.py compares its files, read and made, its
-options and its resources with the contract::
+All of it comes from the stage's contract, but for seven modules, which say at `BY_HAND` what a
+contract does not: tests/unit/test_workflow_contract.py compares their files, read and made, their
+options and their resources with the contract::
 
     python docs/generate_modules.py            # write all
     python docs/generate_modules.py --check    # exit code 1 when one of them is out of date
@@ -39,10 +37,22 @@ VERSIONS = (
 MODULE_HEAD = f"// Written by docs/generate_modules.py from the contract of the stage; {SEAL}."
 COMMAND_HEAD = f"# Written by docs/generate_modules.py from the list of stages; {SEAL}."
 HEAD = f"# Written by docs/generate_modules.py from the stage and its module; {SEAL}.\n"
+_EMPTY = inspect.Parameter.empty
 # What a workflow gives every stage is no input of its own.
 _COMMON = frozenset({"threads", "store", "options", "output", "output_dir"})
 _OUTPUT = re.compile(r"^    ((?:tuple|path)\b.*?)\b(?:emit|topic): (\w+)$", re.M | re.S)
 _PATTERN = re.compile(r"""path[ (]["'](.*?)["'](?=[,)])""")
+# Modules of stages on the whole run that hold what no contract says. Of each the generator would
+# need a case of its own, as long as what it replaces.
+BY_HAND = {
+    "inspect_acquisition": "knows the raw folder by a list of its files, and a table in it by name",
+    "pool_tile_positions": "has metrics of each slice beside those of the run",
+    "take_positions": "reads files of another run, which are called like its own",
+    "stack": "its volume has a name of the user's, or an address",
+    "join_angle": "its volume has a name of the user's",
+    "export": "its files are called by the volume and by the formats that are asked for",
+    "report": "reads what all others wrote",
+}
 _WORKS_ON = {"run": "the whole run", "slice": "one slice", "pair": "two slices"}
 
 
@@ -105,7 +115,7 @@ def render_all() -> dict[Path, str]:
     for stage in STAGES:
         found[ROOT / "bin" / f"{stage}.py"] = render_command(stage)
         module = ROOT / "modules" / stage / "main.nf"
-        if STAGES[stage].per != "run":
+        if stage not in BY_HAND:
             found[module] = render_module(STAGES[stage].contract)
         text = found[module] if module in found else module.read_text(encoding="utf-8")
         about = yaml.safe_dump(
@@ -123,18 +133,13 @@ def render_command(stage: str) -> str:
 
 
 def render_module(contract: Contract) -> str:
-    """Write the module of a stage that works on one slice, or on two."""
-    ids = ["id"] if contract.per == "slice" else ["fixed_id", "moving_id"]
-    main, *others = (_file(kind.pattern, ids) for kind in contract.makes)
-    pictures = [name for name in others if name.endswith(".png")]
-    stem = names.stem_of(main)
-    made = [main, *(name for name in others if name not in pictures)]
-    made += [f"{stem}.metrics.json", f"{stem}.crc32c.json"]
-    record = _file((names.FAILURE if len(ids) == 1 else names.PAIR_FAILURE).pattern, ids)
-    whom = ", ".join(f"val({one})" for one in ids)
+    """Write the module of a stage."""
+    ids = {"run": [], "slice": ["id"], "pair": ["fixed_id", "moving_id"]}[contract.per]
     given, common, options, optional = _given(contract)
     options += ["${optionsOf(given)}" if optional else "${optionsOf(settings)}"]
-    options += [f"--failure-record {record}", "--threads ${task.cpus}"]
+    options += [f"--failure-record {_record(ids)}"] if ids else []
+    main = _file(contract.makes[0].pattern, ids)
+    options += ["--threads ${task.cpus}"]
     options += [f"--output {main}" if "output" in contract.parameters else "--output-dir ."]
     functions = ["optionsOf", *(["quoted"] if "raw" in contract.parameters else []), "suffixOf"]
     lines = [
@@ -143,21 +148,17 @@ def render_module(contract: Contract) -> str:
         "",
         f"// {contract.summary}",
         f"process {contract.name.upper()} {{",
-        f'    tag "{"-".join(f"z${{{one}}}" for one in ids)}"',
+        *([f'    tag "{"-".join(f"z${{{one}}}" for one in ids)}"'] if ids else []),
         f"    label '{contract.label}'",
         "    cache 'deep'",
         "",
         "    input:",
-        f"    tuple {', '.join([whom, *given])}",
+        *([f"    tuple {', '.join([_whom(ids), *given])}"] if ids else []),
         *(f"    path {one}" for one in common),
         "    val settings",
         "",
         "    output:",
-        f"    tuple {whom},",
-        *(f'        path("{name}"{_kind_of(name)}),' for name in made),
-        "        optional: true, emit: made",
-        f'    tuple {whom}, path("{record}"), optional: true, emit: failure',
-        *(f'    path "{name}", optional: true, emit: preview' for name in pictures),
+        *(_made_of_one(contract, ids) if ids else _made_of_all(contract)),
         VERSIONS,
         "",
         "    script:",
@@ -172,11 +173,73 @@ def render_module(contract: Contract) -> str:
         "",
         "    stub:",
         '    """',
-        *(f"    {_stub(name)}" for name in (*made, *pictures)),
+        *(
+            f"    {_stub(_file(kind.pattern, ids))}"
+            for kind in contract.makes
+            if not _is_picture(kind)
+        ),
+        *(f"    {_stub(name)}" for name in _beside(contract, ids)),
+        *(f"    {_stub(_file(kind.pattern, ids))}" for kind in contract.makes if _is_picture(kind)),
         '    """',
         "}",
     ]
     return seal("\n".join(lines) + "\n")
+
+
+def _made_of_one(contract: Contract, ids: list[str]) -> list[str]:
+    """List the outputs of one slice or pair: all of them or a record, and pictures."""
+    kinds = contract.makes
+    made = [_file(kind.pattern, ids) for kind in kinds if not _is_picture(kind)]
+    return [
+        f"    tuple {_whom(ids)},",
+        *(f'        path("{name}"{_kind_of(name)}),' for name in made + _beside(contract, ids)),
+        "        optional: true, emit: made",
+        f'    tuple {_whom(ids)}, path("{_record(ids)}"), optional: true, emit: failure',
+        *(
+            f'    path "{_file(kind.pattern, ids)}", optional: true, emit: preview'
+            for kind in filter(_is_picture, kinds)
+        ),
+    ]
+
+
+def _made_of_all(contract: Contract) -> list[str]:
+    """List the outputs of the whole run: alone what another stage reads, then all the others."""
+    read = {kind for one in STAGES.values() for kinds in one.reads.values() for kind in kinds}
+    alone = [kind for kind in contract.makes if kind in read]
+    words = {kind: "optional: true" if kind.sometimes else "arity: '1'" for kind in contract.makes}
+    others = [_file(kind.pattern, []) for kind in contract.makes if kind not in read]
+    beside = [f"""path("{name}", arity: '1'),""" for name in _beside(contract, []) + others]
+    return [
+        *(
+            f'    path "{_file(kind.pattern, [])}", {words[kind]}, emit: {_called(kind)}'
+            for kind in alone
+        ),
+        f"    tuple {beside[0]}",
+        *(f"        {one}" for one in beside[1:]),
+        "        emit: files",
+    ]
+
+
+def _called(kind: names.Kind) -> str:
+    """Call a kind as the list of names does."""
+    return next(name.lower() for name, one in vars(names).items() if one is kind)
+
+
+def _beside(contract: Contract, ids: list[str]) -> list[str]:
+    stem = names.stem_of(_file(contract.makes[0].pattern, ids))
+    return [f"{stem}.metrics.json", f"{stem}.crc32c.json"]
+
+
+def _is_picture(kind: names.Kind) -> bool:
+    return kind.pattern.endswith(".png")
+
+
+def _whom(ids: list[str]) -> str:
+    return ", ".join(f"val({one})" for one in ids)
+
+
+def _record(ids: list[str]) -> str:
+    return _file((names.FAILURE if len(ids) == 1 else names.PAIR_FAILURE).pattern, ids)
 
 
 def _given(contract: Contract) -> tuple[list[str], list[str], list[str], str]:
@@ -190,21 +253,25 @@ def _given(contract: Contract) -> tuple[list[str], list[str], list[str], str]:
         Options of what must be there.
     optional : str
         Entries of what need not be there: such files are staged apart, so that no two are called
-        the same.
+        the same; but for those that are several, which no stage makes under one name.
     """
     given, common, options, optional = [], [], [], []
-    for name in _files(contract):
+    for name in [*_files(contract), *(n for n, one in contract.options.items() if one.is_staged)]:
         own, option = name.removesuffix("_path"), f"--{name.replace('_', '-')}"
-        words = f"{own}, arity: '1'"
+        several = name in contract.arguments and "tuple" in str(
+            contract.parameters[name].annotation
+        )
+        is_needed = name in contract.arguments and contract.parameters[name].default is _EMPTY
+        words = f"{own}, arity: '1..*'" if several else f"{own}, arity: '1'"
         if name == "raw":
             words = "entries, stageAs: 'raw/*'"
             options.append(f"{option} ${{quoted(settings.address ?: 'raw')}}")  # or a bucket's
-        elif contract.parameters[name].default is inspect.Parameter.empty:
+        elif is_needed:
             options.append(f"{option} ${{{own}}}")
         else:
-            words = f"{own}, stageAs: '{own}/*'"
+            words = own if several else f"{own}, stageAs: '{own}/*'"
             optional.append(f"{name}: {own}")
-        is_common = contract.per == "pair" and name not in ("fixed", "moving")
+        is_common = contract.per != "slice" and name not in ("fixed", "moving")
         (common if is_common else given).append(words if is_common else f"path({words})")
     return given, common, options, ", ".join(optional)
 

@@ -41,9 +41,9 @@ workflow READ_ACQUISITION {
     fragments = []
     if( has_rehoming ) {
         cleaned = DETECT_REHOMING(inspected.shifts, settings.detect_rehoming)
-        shifts = cleaned.shifts
-        fragments = cleaned.fragment
-        files_ch = files_ch.mix(cleaned.shifts, cleaned.fragment, cleaned.files)
+        shifts = cleaned.clean_shifts
+        fragments = cleaned.rehoming_ledger
+        files_ch = files_ch.mix(cleaned.clean_shifts, cleaned.rehoming_ledger, cleaned.files)
     }
 
     emit:

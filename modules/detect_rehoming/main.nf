@@ -1,6 +1,7 @@
-include { optionsOf } from '../../functions/settings'
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: 580055af.
+include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Tell jumps of the stage from genuine moves between slices.
+// Tell spikes of the stage from genuine moves, and write steps that can be summed.
 process DETECT_REHOMING {
     label 'table'
     cache 'deep'
@@ -10,12 +11,12 @@ process DETECT_REHOMING {
     val settings
 
     output:
-    path 'shifts_xy_clean.csv', arity: '1', emit: shifts
-    tuple path('shifts_xy_clean.metrics.json', arity: '1'),
-        path('shifts_xy_clean.crc32c.json', arity: '1'),
-        path('rehoming_report.json', arity: '1'),
+    path "shifts_xy_clean${suffixOf(settings)}.csv", arity: '1', emit: clean_shifts
+    path "rehoming_config${suffixOf(settings)}.csv", arity: '1', emit: rehoming_ledger
+    tuple path("shifts_xy_clean${suffixOf(settings)}.metrics.json", arity: '1'),
+        path("shifts_xy_clean${suffixOf(settings)}.crc32c.json", arity: '1'),
+        path("rehoming_report${suffixOf(settings)}.json", arity: '1'),
         emit: files
-    path 'rehoming_config.csv', arity: '1', emit: fragment
     tuple val(task.process), val('mosaicflow'), eval('mosaicflow --version'), topic: versions
 
     script:
@@ -23,14 +24,16 @@ process DETECT_REHOMING {
     detect_rehoming.py \\
         --shifts ${shifts} \\
         ${optionsOf(settings)} \\
+        --threads ${task.cpus} \\
         --output-dir .
     """
 
     stub:
     """
-    touch shifts_xy_clean.csv rehoming_config.csv
-    echo '{}' > rehoming_report.json
-    echo '{}' > shifts_xy_clean.metrics.json
-    echo '{}' > shifts_xy_clean.crc32c.json
+    touch shifts_xy_clean${suffixOf(settings)}.csv
+    echo '{}' > rehoming_report${suffixOf(settings)}.json
+    touch rehoming_config${suffixOf(settings)}.csv
+    echo '{}' > shifts_xy_clean${suffixOf(settings)}.metrics.json
+    echo '{}' > shifts_xy_clean${suffixOf(settings)}.crc32c.json
     """
 }

@@ -1,6 +1,7 @@
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: bf620ae5.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Tell how brightness falls with depth from the specimen's own contrast, one profile for all slices.
+// Tell how the instrument's brightness falls with depth from the specimen's own contrast.
 process ESTIMATE_DEPTH_PROFILE {
     label 'volume'
     cache 'deep'
@@ -29,7 +30,7 @@ process ESTIMATE_DEPTH_PROFILE {
 
     stub:
     """
-    echo '{"source": "off", "reason": "stub"}' > depth_profile${suffixOf(settings)}.json
+    echo '{}' > depth_profile${suffixOf(settings)}.json
     echo '{}' > depth_profile${suffixOf(settings)}.metrics.json
     echo '{}' > depth_profile${suffixOf(settings)}.crc32c.json
     """

@@ -1,6 +1,7 @@
+// Written by docs/generate_modules.py from the contract of the stage; crc32 of the rest: b5467a4d.
 include { optionsOf ; suffixOf } from '../../functions/settings'
 
-// Estimate the lateral shading that all tiles share.
+// Estimate the static shading that all tiles share, and the curvature of their depth scale.
 process ESTIMATE_ILLUMINATION {
     label 'pool'
     cache 'deep'
@@ -11,7 +12,6 @@ process ESTIMATE_ILLUMINATION {
 
     output:
     path "illumination${suffixOf(settings)}.npz", arity: '1', emit: illumination
-    // Only where overlaps show one beyond doubt.
     path "focal_curvature${suffixOf(settings)}.json", optional: true, emit: curvature
     tuple path("illumination${suffixOf(settings)}.metrics.json", arity: '1'),
         path("illumination${suffixOf(settings)}.crc32c.json", arity: '1'),

@@ -128,10 +128,13 @@ class Kind:
         Its name; ``{z}`` stands for the label of a slice, twice in what is about a pair.
     folder : str
         Where it is published, below the output folder; empty for its top.
+    sometimes : bool
+        Whether a sound run may be without it: where the data show nothing that it could say.
     """
 
     pattern: str
     folder: str
+    sometimes: bool = False
 
     def of(self, *labels: str) -> str:
         """Make the name of a slice's, a pair's or a run's file.
@@ -180,7 +183,7 @@ FINAL_LEDGER = Kind("slice_config_final.csv", "tables")
 REHOMING_LEDGER = Kind("rehoming_config.csv", "tables")
 REHOMING = Kind("rehoming_report.json", "tables")
 ILLUMINATION = Kind("illumination.npz", "tables")
-CURVATURE = Kind("focal_curvature.json", "tables")
+CURVATURE = Kind("focal_curvature.json", "tables", sometimes=True)
 STAGE_MODEL = Kind("stage_model.json", "tables")
 DISTORTION = Kind("tile_distortion.csv", "tables")
 DISTORTION_PICTURE = Kind("tile_distortion.png", "previews")

@@ -18,7 +18,7 @@ from typing import Annotated
 import pytest
 import yaml
 
-from mosaicflow import __version__
+from mosaicflow import __version__, names
 from mosaicflow.engine.declared import ENGINE_PARAMETERS, RUN_PARAMETERS
 from mosaicflow.engine.parameters import stage_settings
 from mosaicflow.limits import Limit, choices_of, plain_type
@@ -109,7 +109,7 @@ def test_the_schema_describes_exactly_the_settings_of_the_stages():
 
 
 def test_types_of_workflow_and_schema_agree():
-    names = {
+    words = {
         "String": "string",
         "Path": "string",
         "Integer": "integer",
@@ -119,7 +119,7 @@ def test_types_of_workflow_and_schema_agree():
         "List<String>": "array",
     }
     for name, (kind, _) in _params_block().items():
-        expected = names[kind.removesuffix("?")]
+        expected = words[kind.removesuffix("?")]
         assert _schema()[name]["type"] == ([expected, "null"] if kind.endswith("?") else expected)
 
 
@@ -312,6 +312,11 @@ def test_a_module_and_its_description_follow_a_contract():
     assert "process BLUR {" in changed
     assert "    label 'tiles'" in changed
     assert "mkdir blur_z${id}${suffixOf(settings)}.ome.zarr" in changed
+    of_all = replace(STAGES["solve_alignment"].contract, name="settle", makes=(names.CURVATURE,))
+    settled = generator.render_module(of_all)
+    assert "    path slices, arity: '1..*'\n    path transforms\n" in settled
+    assert """json", optional: true, emit: curvature\n    tuple path("focal_""" in settled
+    assert "--output-dir ." in settled
     found = generator.describe("stitch_3d", (MODULES / "stitch_3d" / "main.nf").read_text("utf-8"))
     assert [name for one in found["input"] for name in one] == ["grid", "positions", "distortion"]
     assert found["output"][0]["made"]["pattern"][0] == "slice_z${id}_stitch_3d.ome.zarr"
@@ -359,6 +364,7 @@ EDITS = {
     "generate_modules": (
         ("bin/stack.py", 'stage_command("stack")', 'stage_command("export")'),
         ("modules/correct_axial/main.nf", "label 'slice'", "label 'volume'"),
+        ("modules/solve_alignment/main.nf", "emit: alignment", "emit: places"),
         ("modules/stack/meta.yml", "per run", "per slice"),
     ),
     "generate_pages": (

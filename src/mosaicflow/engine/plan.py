@@ -116,9 +116,8 @@ class _Planner:
         # What is there before: tables of the inspection; and any task may leave a record.
         kinds = (*STAGES["inspect_acquisition"].contract.makes, names.FAILURE, names.PAIR_FAILURE)
         self.before = {name for kind in kinds for name in self.named(kind).values()}
-        # Output -> the file without which its task has nothing to do. One of itself: the curvature
-        # is written where there is one.
-        self.unless = {names.CURVATURE.of(): names.CURVATURE.of()}
+        # Output -> the file without which its task has nothing to do, which may be itself.
+        self.unless = {kind.of(): kind.of() for kind in names.KINDS if kind.sometimes}
         self.lit = bool(parameters.engine("fix_illum_enabled"))
         self.straight = self.lit and parameters.engine("fix_curvature_enabled") == "auto"
         measured = parameters.engine("positions_channel")
