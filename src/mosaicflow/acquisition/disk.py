@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
+
 from mosaicflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,10 +18,9 @@ if TYPE_CHECKING:
 
     from mosaicflow.acquisition.tiles import SliceTiles
 
-__all__ = ["check_free_space", "check_writable", "grid_bytes", "readable_size"]
+__all__ = ["check_free_space", "check_writable", "grid_bytes"]
 
 _FLOAT_BYTES = 4  # of a float32 voxel, as every grid holds them
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def grid_bytes(slices: Sequence[SliceTiles]) -> int:
@@ -65,8 +66,8 @@ def check_free_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
-            f"{_disk_of(folder)}: not enough disk, {readable_size(free)} are free and the mosaic "
-            f"grids need up to {readable_size(needed)}",
+            f"{_disk_of(folder)}: not enough disk, {decimal(free)} are free and the mosaic "
+            f"grids need up to {decimal(needed)}",
             remedy="free some, choose another disk, or run fewer slices (--debug_slices)",
         )
 
@@ -75,9 +76,3 @@ def _disk_of(folder: Path) -> Path:
     """Name what is full: the folder is one that an engine made for this task."""
     whole = folder.resolve()
     return next((path for path in (whole, *whole.parents) if os.path.ismount(path)), whole)
-
-
-def readable_size(n_bytes: int) -> str:
-    """Write bytes for people: 1.4 GiB."""
-    power = min(max(n_bytes.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
-    return f"{n_bytes / 1024**power:.{1 if power else 0}f} {_UNITS[power]}"

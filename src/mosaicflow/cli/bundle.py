@@ -8,6 +8,8 @@ from importlib.resources import as_file, files
 from io import BytesIO
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from mosaicflow import __version__
 from mosaicflow.errors import InputError
 
@@ -70,7 +72,7 @@ def bundle(output: Path, /, *, image: Path | None = None, pipeline: Path = Path(
         entry.size = len(text)
         tar.addfile(entry, BytesIO(text))
     partial.replace(output)
-    sys.stdout.write(f"{output}: {output.stat().st_size / 2**20:.1f} MiB; see README.txt in it\n")
+    sys.stdout.write(f"{output}: {decimal(output.stat().st_size)}; see README.txt in it\n")
 
 
 def _check_version(pipeline: Path) -> None:

@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from mosaicflow.acquisition.disk import readable_size
+from rich.filesize import decimal
+
 from mosaicflow.engine.memory import tree_bytes
 from mosaicflow.engine.needs import readable_span
 
@@ -124,10 +125,10 @@ class Live:
             self._used, self._looked_s = tree_bytes() or 0, now
             self._most = max(self._most, self._used)
         if sum(map(Counter.total, self._states.values())) == self._totals.total():
-            return f"memory up to {readable_size(self._most)}" if self._most else ""
+            return f"memory up to {decimal(self._most)}" if self._most else ""
         left = self._remaining.seconds(now)
         parts = [] if left is None else [f"~{readable_span(left)} left"]
-        parts += [f"memory {readable_size(self._used)}"] if self._used else []
+        parts += [f"memory {decimal(self._used)}"] if self._used else []
         return ", ".join(parts)
 
 

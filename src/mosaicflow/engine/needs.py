@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mosaicflow.acquisition.disk import readable_size
+from rich.filesize import decimal
+
 from mosaicflow.engine.costs import COSTS, Amounts
 from mosaicflow.engine.sizes import MIB, VOXEL_BYTES, slice_size, volume_size
 from mosaicflow.errors import InputError
@@ -253,7 +254,7 @@ def need_lines(needs: Sequence[Need], threads: int) -> list[str]:
         Of the run.
     """
     lines = [
-        f"  {one.stage:<27} {readable_size(int(one.memory_bytes)):>10}"
+        f"  {one.stage:<27} {decimal(int(one.memory_bytes)):>10}"
         f" {readable_span(one.all_seconds):>10}"
         for one in needs
     ]
@@ -318,8 +319,8 @@ def refuse_too_little_memory(needs: Sequence[Need], side_by_side: int, memory: i
     fitting = int(_DOUBT * memory / worst.memory_bytes)
     found = (
         f"not enough memory: a task of {worst.stage} takes about"
-        f" {readable_size(int(worst.memory_bytes))}, {together(worst)} run at the same time, and"
-        f" {readable_size(memory)} are there"
+        f" {decimal(int(worst.memory_bytes))}, {together(worst)} run at the same time, and"
+        f" {decimal(memory)} are there"
     )
     remedy = f"run with --threads {fitting}" if fitting else "take a coarser resolution_um"
     raise InputError(found, remedy=f"{remedy}, or a machine with more memory")

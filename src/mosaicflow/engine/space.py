@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.filesize import decimal
 
-from mosaicflow.acquisition.disk import readable_size
 from mosaicflow.acquisition.read.reading import read_tile, tile_here
 from mosaicflow.engine.sizes import (
     VOXEL_BYTES,
@@ -190,8 +190,8 @@ def space_lines(spaces: Sequence[Space]) -> list[str]:
     spaces : sequence of Space
         As `predict_space` gives them.
     """
-    lines = [f"  {one.stage:<27} {readable_size(one.n_bytes):>10}" for one in spaces]
-    whole = readable_size(sum(one.n_bytes for one in spaces))
+    lines = [f"  {one.stage:<27} {decimal(one.n_bytes):>10}" for one in spaces]
+    whole = decimal(sum(one.n_bytes for one in spaces))
     return ["disk, by the compression of a few tiles:", *lines, f"  {'in all':<27} {whole:>10}"]
 
 
@@ -221,8 +221,8 @@ def refuse_too_little_space(root: Path, spaces: Sequence[Space], *, there: int =
     needed, free = sum(one.n_bytes for one in spaces), shutil.disk_usage(folder).free
     if needed > _DOUBT * (free + there):
         raise InputError(
-            f"{root}: not enough disk, {readable_size(free)} are free and the run takes about "
-            f"{readable_size(needed)}",
+            f"{root}: not enough disk, {decimal(free)} are free and the run takes about "
+            f"{decimal(needed)}",
             remedy="free some, choose another --output, a coarser resolution_um, or run fewer"
             " slices (debug_slices)",
         )

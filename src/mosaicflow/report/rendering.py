@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from rich.filesize import decimal
+
 from mosaicflow import __version__
 from mosaicflow.report.verdict import listed
 
@@ -11,7 +13,6 @@ __all__ = ["NOT_MEASURED", "fill", "number", "share", "size"]
 
 _DOCS = "https://github.com/mosaicflow/mosaicflow/blob/main/docs"
 NOT_MEASURED = "not measured"
-_MIB = 2**20  # bytes, by its definition
 
 
 def fill(template: str, /, **values: object) -> str:
@@ -80,5 +81,5 @@ def share(value: float | None) -> str:
 
 
 def size(n_bytes: int | None) -> str:
-    """Write bytes for people, in MiB."""
-    return NOT_MEASURED if n_bytes is None else f"{number(round(n_bytes / _MIB))} MiB"
+    """Write bytes for people."""
+    return NOT_MEASURED if n_bytes is None else decimal(n_bytes)

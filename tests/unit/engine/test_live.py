@@ -76,8 +76,8 @@ def screen():
 def test_one_bar_counts_all_tasks_with_the_time_left_and_memory(screen):
     whole = rows(screen, "all")
     assert "9/9" in whole[-1]
-    assert any(re.search(r"~\d+ s left, memory [\d.]+ MiB$", row) for row in whole)
-    assert re.search(r"memory up to [\d.]+ MiB$", whole[-1])
+    assert any(re.search(r"~\d+ s left, memory [\d.]+ MB$", row) for row in whole)
+    assert re.search(r"memory up to [\d.]+ MB$", whole[-1])
 
 
 def test_kept_stages_look_kept(screen):

@@ -149,12 +149,10 @@ def need(stage, gib):
 def test_what_cannot_fit_is_refused_with_both_numbers_and_what_to_do():
     each = [need("stitch_3d", 4), need("stack", 2)]
     refuse_too_little_memory(each, 2, 8 * 2**30)
-    with pytest.raises(
-        InputError, match=r"stitch_3d takes about 4\.0 GiB, 8 run at the same"
-    ) as no:
+    with pytest.raises(InputError, match=r"stitch_3d takes about 4\.3 GB, 8 run at the same") as no:
         refuse_too_little_memory(each, 8, 8 * 2**30)
     assert no.value.remedy.startswith("run with --threads 3")
-    with pytest.raises(InputError, match=r"stack takes about 20\.0 GiB, 1 run") as no:
+    with pytest.raises(InputError, match=r"stack takes about 21\.5 GB, 1 run") as no:
         refuse_too_little_memory([need("stack", 20)], 8, 8 * 2**30)
     assert no.value.remedy.startswith("take a coarser resolution_um")
 
@@ -173,7 +171,7 @@ def test_a_run_and_its_inspection_are_refused_alike(acquisition, monkeypatch, tm
 
 def test_it_is_said_in_few_lines():
     lines = need_lines([need("stitch_3d", 4), need("stack", 2)], 4)
-    assert lines[1].split() == ["stitch_3d", "4.0", "GiB", "10", "min"]
+    assert lines[1].split() == ["stitch_3d", "4.3", "GB", "10", "min"]
     assert lines[-1].split()[:4] == ["in", "all", "20", "min,"]
     assert lines[-1].endswith("at best 5 min on 4 threads")
 

@@ -97,10 +97,10 @@ def test_fractions_made_of_whole_numbers_compress_worse():
 def test_what_cannot_fit_is_refused_with_both_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10 << 30))
     spaces = [Space("stitch_3d", 9 << 30), Space("stack", 4 << 30)]
-    with pytest.raises(InputError, match=r"10\.0 GiB are free and the run takes about 13\.0 GiB"):
+    with pytest.raises(InputError, match=r"10\.7 GB are free and the run takes about 14\.0 GB"):
         refuse_too_little_space(tmp_path / "not" / "there", spaces)
     refuse_too_little_space(tmp_path, spaces, there=2 << 30)  # what is there counts
-    assert space_lines(spaces)[-1].split() == ["in", "all", "13.0", "GiB"]
+    assert space_lines(spaces)[-1].split() == ["in", "all", "14.0", "GB"]
 
 
 def test_a_run_that_cannot_fit_ends_before_the_first_grid(acquisition, tmp_path, monkeypatch):

@@ -222,7 +222,7 @@ def test_the_page_needs_nothing_else_and_is_small(long_run):
 def test_time_and_memory_by_stage_and_what_was_not_measured(sound_run):
     _, page = sound_run.make()
     text = text_of(page)
-    assert "stack 1 done 3.25 300 MiB" in text
+    assert "stack 1 done 3.25 314.6 MB" in text
     assert "normalize 5 kept 0.500 not measured" in text
 
 

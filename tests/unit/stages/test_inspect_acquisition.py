@@ -99,7 +99,7 @@ def test_a_full_disk_is_noticed_before_work_starts(raw, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
 
-    with pytest.raises(InputError, match=r"not enough disk, 1000 bytes are free .* to 2\.9 MiB"):
+    with pytest.raises(InputError, match=r"not enough disk, 1\.0 kB are free .* to 3\.\d MB"):
         inspect_acquisition(raw=raw, output_dir=tmp_path)
 
 

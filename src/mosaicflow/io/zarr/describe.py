@@ -6,6 +6,8 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from rich.filesize import decimal
+
 from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.location import Location, StorePath, locate
 from mosaicflow.io.zarr.validate import StoreProblem, are_lengths, validate_omezarr
@@ -47,7 +49,7 @@ def describe_store(
         f"name       {info.name}",
         f"format     NGFF {info.ngff_version or 'none'}, Zarr v{info.zarr_format}",
         f"axes       {', '.join(map(_axis_label, info.axes))}",
-        f"size       {_stored(location)} stored, {_bytes(_memory(info))} in memory",
+        f"size       {_stored(location)} stored, {decimal(_memory(info))} in memory",
         *_level_lines(info),
         *_lattice_lines(info.mosaicflow),
     ]
@@ -111,7 +113,7 @@ def _axis_label(axis: Axis) -> str:
 
 def _stored(location: Location) -> str:
     size = location.total_bytes
-    return "unknown" if size is None else _bytes(size)
+    return "unknown" if size is None else decimal(size)
 
 
 def _memory(info: OmeZarrInfo) -> int:
@@ -124,12 +126,3 @@ def _sizes(values: Sequence[int]) -> str:
 
 def _numbers(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
-
-
-def _bytes(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
