@@ -9,18 +9,24 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MEDIAN", "RAYLEIGH_MEDIAN", "robust_spread", "spread_about"]
+__all__ = ["RAYLEIGH_MEDIAN", "robust_spread", "spread_about", "spreads_about"]
 
 # Median length of a vector whose two parts are normal with a standard deviation of 1.
 RAYLEIGH_MEDIAN = 1.1774
 
 # Standard deviations of a normal distribution within which half of it lies, and 65 % of it.
-MEDIAN, _MOST = 0.6745, 0.9346
+_MEDIAN, _MOST = 0.6745, 0.9346
 
 
 def spread_about(values: NDArray[np.float64], middle: float | NDArray[np.float64]) -> float:
     """Return the standard deviation of normal values about their middle, by their median."""
-    return float(np.median(np.abs(values - middle))) / MEDIAN
+    return float(np.median(np.abs(values - middle))) / _MEDIAN
+
+
+def spreads_about(values: NDArray[np.float64], middles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the same of each column, about a middle of its own."""
+    found: NDArray[np.float64] = np.median(np.abs(values - middles), axis=0) / _MEDIAN
+    return found
 
 
 def robust_spread(departures: NDArray[np.float64]) -> float:
@@ -32,4 +38,4 @@ def robust_spread(departures: NDArray[np.float64]) -> float:
     if not departures.size:
         return 0.0
     half, most = np.percentile(np.abs(departures), (50, 65))
-    return max(float(half) / MEDIAN, float(most) / _MOST)
+    return max(float(half) / _MEDIAN, float(most) / _MOST)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.spread import MEDIAN
+from mosaicflow.spread import spreads_about
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -118,7 +118,7 @@ def _robust_mean(tiles: F64) -> tuple[F64, F64]:
     mean = np.median(tiles, axis=0)
     spread = np.full(tiles.shape[1], np.inf)
     for _ in range(10):
-        spread = np.median(np.abs(tiles - mean), axis=0) / MEDIAN + 1e-9
+        spread = spreads_about(tiles, mean) + 1e-9
         weights = 1 / np.maximum(1, np.abs(tiles - mean) / (1.5 * spread))
         mean = (weights * tiles).sum(axis=0) / weights.sum(axis=0)
     return mean, spread

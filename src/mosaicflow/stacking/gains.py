@@ -22,7 +22,7 @@ _SEAM_SIGMA = 0.01
 # Spread of the slices' own log gains where there are too few seams to measure it, and of the part
 # that all seams share.
 _GAIN_SIGMA, _COMMON_SIGMA = 0.2, 0.05
-# Standard deviation of normal values in their median departure. `spread.MEDIAN` says it with one
+# Standard deviation of normal values in their median departure. `spread` says it with one
 # digit more, which moves extreme gains by 2.4e-4 (allowed: 1e-4). Doubled, outliers decide.
 _SIGMA_OF_MEDIAN = 1.4826
 # Seams whose products tell gains from shadow, by judgement. Doubled, short stacks keep their
