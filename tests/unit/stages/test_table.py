@@ -171,4 +171,5 @@ def test_a_full_disk_stops_the_run_in_one_line(tmp_path, monkeypatch, error):
 def test_store_options_are_what_the_writer_takes():
     assert StoreOptions(ngff_version="0.5", sharding_factor=2).writer_options() == {
         "ngff_version": "0.5", "compressor": "blosc", "sharding_factor": 2, "checksums": True,
+        "find_contrast": True,
     }  # fmt: skip
