@@ -45,6 +45,10 @@ _ADVICE = {
         "the light was off, or the file was written without an image",
         "look at the slice's preview; image or copy the tile again, or correct its file",
     ),
+    "no_positions": Advice(
+        "the files carry no stage positions",
+        "tiles are placed by what they show; a tile table, or stitch_overlap_fraction, says more",
+    ),
     "correlation": Advice(
         "one of the two slices is damaged, or they share little tissue",
         "look at both previews; set use to false in slice_config.csv",
