@@ -106,6 +106,7 @@ class _Planner:
         self.root = root
         self.volumes_at = ""
         self.parameters = parameters
+        self.reads = {name: stage.reads for name, stage in STAGES.items()}
         self.ids = {"": ids}  # of each channel
         self.pairs = _pairs(ids, parameters.engine("graph_span"))
         self.threads = threads
@@ -171,7 +172,7 @@ class _Planner:
         """Find what a stage may be handed of what is there by now, the best first."""
         parameters = STAGES[stage].contract.parameters
         found: Choices = {}
-        for name, kinds in STAGES[stage].reads.items():
+        for name, kinds in self.reads[stage].items():
             # What another channel has not was measured on that one.
             there = self.there(kinds, labels, part) or self.there(kinds, labels, "")
             if "tuple" in str(parameters[name].annotation):
@@ -196,8 +197,10 @@ class _Planner:
         self, kind: Kind, labels: Sequence[str] = (), part: str = ""
     ) -> dict[tuple[str, ...], str]:
         """Name the files of a kind that a task is about: its own, or all for one of the run."""
-        all_of: list[Sequence[tuple[str, ...]]] = [[()], [(z,) for z in self.ids[part]], self.pairs]
-        subjects = [tuple(labels)[: kind.n_labels]] if labels else all_of[kind.n_labels]
+        if labels or not kind.n_labels:
+            subjects: Sequence[tuple[str, ...]] = [tuple(labels)[: kind.n_labels]]
+        else:
+            subjects = [(z,) for z in self.ids[part]] if kind.n_labels == 1 else self.pairs
         return {one: names.channel_name(kind.of(*one), part) for one in subjects}
 
     def otherwise(self, choices: Choices, output: str) -> dict[str, tuple[str, str]]:
