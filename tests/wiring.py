@@ -130,7 +130,9 @@ def differences(work: Path, given: dict[str, Any]) -> list[str]:
         Settings of the run; `channels`, of tests of those alone: part -> labels of its slices.
     """
     channels = given.pop("channels", {})
-    made = {path.name for path in work.glob("*/*/*")}
+    staged = files_staged(work)
+    # What a test of channels alone brings along no task makes.
+    made = {path.name for path in work.glob("*/*/*")} | {n for _, files in staged for n in files}
     ids = sorted({one for name in made for one in names.TILES.ids(name) or ()})
     plan = plan_run(Path("raw"), work, ids, Parameters(given, "test"), 2, channels=channels)
     own = {n: task for n, task in plan.tasks.items() if not channels or re.search(r" c\d", n)}
@@ -138,7 +140,6 @@ def differences(work: Path, given: dict[str, Any]) -> list[str]:
         (stage, frozenset().union(*(values for _, values in inputs)))
         for stage, inputs in files_planned(replace(plan, tasks=own), made)
     }
-    staged = files_staged(work)
     return [
         *(f"{stage}: only the workflow hands on {sorted(n)}" for stage, n in staged - planned),
         *(f"{stage}: only the contract asks for {sorted(n)}" for stage, n in planned - staged),
