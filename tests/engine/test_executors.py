@@ -100,7 +100,7 @@ def test_slurm_with_a_task_that_is_killed_by_its_time_limit(engine, embedded, gr
 )
 def test_podman_with_a_task_that_is_killed_by_its_memory_limit(engine, embedded):
     tight = site(engine, "podman", """
-        process.withName:'.*:NORMALIZE'.memory = { task.attempt == 1 ? 24.MB : 2.GB }
+        process { withName: '.*:NORMALIZE' { memory = { task.attempt == 1 ? 24.MB : 2.GB } } }
         """)  # fmt: skip
     engine.run("podman", "-profile", "podman,test", "-c", tight)
     assert_same(engine, "podman", embedded, killed=["NORMALIZE (z00)", "NORMALIZE (z01)"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,18 +47,22 @@ def save_flat_field(path: Path, field: FlatField, *, n_tiles: int) -> None:
     """Write an illumination file (.npz); the same field gives the same bytes.
 
     What it was made from is in its metrics, not here: then a field that comes out the same has no
-    stage run again that used it.
+    stage run again that used it. `numpy.savez` would write other bytes in other versions of Python.
     """
+    arrays = {
+        "flatfield": field.gain,
+        "darkfield": field.offset,
+        "depth_change": field.change,
+        "curvature_um": field.curvature_um,
+        "n_tiles": np.int64(n_tiles),
+        "per_z": np.bool_(field.change.any()),
+    }
     partial = path.with_name(f".{path.name}.tmp.npz")
-    np.savez(
-        partial,
-        flatfield=field.gain,
-        darkfield=field.offset,
-        depth_change=field.change,
-        curvature_um=field.curvature_um,
-        n_tiles=np.int64(n_tiles),
-        per_z=np.bool_(field.change.any()),
-    )
+    with zipfile.ZipFile(partial, "w") as archive:
+        for name, values in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asanyarray(values), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
     partial.replace(path)
 
 
