@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
@@ -21,6 +22,11 @@ pytestmark = [
 OPTIONS = ("--ngff_version", "0.5")
 # Of the folder's files and of its name.
 TOLD = {"tables/acquisition.json", "tables/z00_tiles.json", "tables/z01_tiles.json"}
+
+
+def plain(content: bytes) -> bytes:
+    """Leave out what tells inputs apart: raw files in a bucket have other times."""
+    return re.sub(rb'"[0-9a-f]{32}"', b'""', content)
 
 
 @pytest.mark.parametrize("granularity", ["stage", "slice"])
@@ -48,7 +54,8 @@ def test_a_bucket_gets_what_a_folder_does(engine, granularity, monkeypatch):
     kept = {n: one for n, one in found.items() if n in expected}
     assert sorted(kept) == sorted(expected)
     volume = {n for n in expected if n.startswith("3d_volume.ome.zarr/")}
-    assert [n for n in expected if kept[n] != expected[n] and n not in TOLD | volume] == []
+    compared = expected.keys() - TOLD - volume
+    assert [n for n in compared if plain(kept[n]) != plain(expected[n])] == []
     here, _ = read_omezarr(engine.folder / f"folder_{granularity}" / "3d_volume.ome.zarr")
     np.testing.assert_array_equal(there, here.compute())
     assert "pipeline_info/run.json" in found

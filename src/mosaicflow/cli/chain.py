@@ -58,6 +58,7 @@ def _run_beside_record(command: list[str]) -> None:
 
 def _run(command: Sequence[str], record: str) -> None:
     from mosaicflow.cli.app import stage_app
+    from mosaicflow.io.upload import ADDRESS_SUFFIX
     from mosaicflow.stages._table import STAGES
 
     name, *options = command
@@ -65,7 +66,9 @@ def _run(command: Sequence[str], record: str) -> None:
         raise ParameterError(f"{name} is no stage", remedy=f"expected one of {', '.join(STAGES)}")
     stage_app(name)(options, exit_on_error=True, result_action="return_value")
     output = _option(command, "--output")
-    if output and not Path(output).exists() and not Path(record).is_file():
+    # A volume that was written straight to its place leaves its address.
+    places = (output, output + ADDRESS_SUFFIX, record)
+    if output and not any(place and Path(place).exists() for place in places):
         raise StoreError(f"{name}: left neither {output} nor a record")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mosaicflow.cli.chain import run_stages
-from mosaicflow.errors import ParameterError
+from mosaicflow.errors import ParameterError, StoreError
 from mosaicflow.io.flatfields import FlatField, save_flat_field
 
 RECORD = "z01_failure.json"
@@ -51,6 +51,19 @@ def test_of_two_branches_that_fail_the_first_record_stays(here):
     run_stages([*other, "--then", *fix(grid, "mosaic_grid_3d_z01_illum_fix.ome.zarr")])
     assert json.loads((here / RECORD).read_text())["stage"] == "fix_illumination"
     assert [path.name for path in here.glob(".*")] == []
+
+
+@pytest.mark.parametrize("left", ["v.ome.zarr", "v.ome.zarr.address", "record.json", "other"])
+def test_a_volume_written_to_its_place_leaves_its_address(here, monkeypatch, left):
+    monkeypatch.setattr(
+        "mosaicflow.cli.app.stage_app", lambda _name: lambda *_words, **_how: (here / left).touch()
+    )
+    line = ["stack", "--output=v.ome.zarr", "--failure-record=record.json"]
+    if left == "other":
+        with pytest.raises(StoreError, match=r"stack: left neither v\.ome\.zarr nor a record"):
+            run_stages(line)
+    else:
+        run_stages(line)
 
 
 @pytest.mark.parametrize("line", [[], ["--then"], ["report", "--then"], ["no_stage", "--a", "1"]])
