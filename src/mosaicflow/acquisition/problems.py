@@ -96,11 +96,11 @@ class ProblemLog:
 
     strict: bool = False
     problems: list[Problem] = field(default_factory=list)
-    _by_slice: dict[int | None, list[Problem]] = field(default_factory=dict, init=False)
+    _first: dict[tuple[int | None, Action], Problem] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for problem in self.problems:
-            self._by_slice.setdefault(problem.slice_id, []).append(problem)
+            self._first.setdefault((problem.slice_id, problem.action), problem)
 
     def add(
         self,
@@ -119,12 +119,11 @@ class ProblemLog:
             message += " (strict)"
         problem = Problem(code, action, message, slice_id, tile, path, remedy)
         self.problems.append(problem)
-        self._by_slice.setdefault(slice_id, []).append(problem)
+        self._first.setdefault((slice_id, action), problem)
 
     def first_of(self, slice_id: int, action: Action) -> Problem | None:
         """Return what a slice met first of a kind."""
-        found = (p for p in self._by_slice.get(slice_id, ()) if p.action == action)
-        return next(found, None)
+        return self._first.get((slice_id, action))
 
     @property
     def stops(self) -> list[Problem]:

@@ -16,7 +16,7 @@ from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 
 from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr._compat import default_buffer_prototype, sync
-from mosaicflow.io.zarr.whole_blosc import WholeBlosc
+from mosaicflow.io.zarr.whole_blosc import WholeBlosc, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,10 +141,7 @@ def _steps_v2(array: zarr.Array[Any], metadata: ArrayV2Metadata) -> Steps | None
     if metadata.filters or metadata.order != "C" or dtype.kind not in "biufc":
         return None
     compressor: Any = metadata.compressor
-    if compressor is None:
-        return dtype, ()
-    is_blosc = compressor.codec_id == "blosc"
-    return dtype, (WholeBlosc().decode if is_blosc else compressor.decode,)
+    return dtype, () if compressor is None else (whole(compressor).decode,)
 
 
 def _steps_v3(array: zarr.Array[Any], metadata: ArrayV3Metadata) -> Steps | None:

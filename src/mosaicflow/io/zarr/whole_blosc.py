@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from zarr.abc.codec import Codec
 
-__all__ = ["WholeBlosc", "with_whole_blosc"]
+__all__ = ["WholeBlosc", "whole", "with_whole_blosc"]
 
 # Of a chunk: the whole header, and where in it the length of header and content stands (c-blosc 1,
 # README_CHUNK_FORMAT).
@@ -30,12 +30,6 @@ _LENGTH = slice(12, 16)
 
 class WholeBlosc(Blosc):  # type: ignore[misc]  # untyped library
     """numcodecs' codec, which raises where a chunk is not as long as it says."""
-
-    @classmethod
-    def like(cls, codec: Blosc) -> WholeBlosc:
-        """Return the codec with the settings of another."""
-        config = codec.get_config()
-        return cls(**{name: value for name, value in config.items() if name != "id"})
 
     def decode(self, buf: Any, out: Any = None) -> Any:  # noqa: ANN401  # buffers of any kind
         """Decompress a whole chunk (called by numcodecs and zarr).
@@ -52,12 +46,19 @@ class WholeBlosc(Blosc):  # type: ignore[misc]  # untyped library
         return super().decode(buf, out)
 
 
+def whole(codec: Any) -> Any:  # noqa: ANN401  # untyped library
+    """Return a codec of numcodecs that notices a truncated chunk; others do by themselves."""
+    if not isinstance(codec, Blosc):
+        return codec
+    return WholeBlosc(**{name: value for name, value in codec.get_config().items() if name != "id"})
+
+
 class _WholeBloscV3(BloscCodec):
     """zarr's codec around numcodecs' one."""
 
     @cached_property
-    def _blosc_codec(self) -> WholeBlosc:
-        return WholeBlosc.like(super()._blosc_codec)
+    def _blosc_codec(self) -> Blosc:
+        return whole(super()._blosc_codec)
 
 
 def with_whole_blosc(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
@@ -67,8 +68,8 @@ def with_whole_blosc(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
 
 def _whole(codec: Codec) -> Codec:
     match codec:
-        case V2Codec(compressor=Blosc() as blosc):
-            return dataclasses.replace(codec, compressor=WholeBlosc.like(blosc))
+        case V2Codec():
+            return dataclasses.replace(codec, compressor=whole(codec.compressor))
         case BloscCodec():
             return _WholeBloscV3.from_dict(codec.to_dict())
         case ShardingCodec():
