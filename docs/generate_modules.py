@@ -83,14 +83,15 @@ def describe(stage: str, module: str) -> dict[str, Any]:
                 }
             }
         ],
-        "input": [{name: _input(hints[name], texts[name])} for name in given],
+        "input": [
+            {name: _input(hints[name], texts[name], name in contract.several)} for name in given
+        ],
         "settings": sorted(settings),
         "output": _outputs(module),
     }
 
 
-def _input(hint: Any, text: str) -> dict[str, Any]:  # noqa: ANN401  # a type
-    several = "tuple" in str(hint) or "Sequence" in str(hint)
+def _input(hint: Any, text: str, several: bool) -> dict[str, Any]:  # noqa: ANN401  # a type
     return {
         "type": "file or store" if "Path" in str(hint) else "value",
         "several": several,
@@ -258,9 +259,7 @@ def _given(contract: Contract) -> tuple[list[str], list[str], list[str], str]:
     given, common, options, optional = [], [], [], []
     for name in [*_files(contract), *(n for n, one in contract.options.items() if one.is_staged)]:
         own, option = name.removesuffix("_path"), f"--{name.replace('_', '-')}"
-        several = name in contract.arguments and "tuple" in str(
-            contract.parameters[name].annotation
-        )
+        several = name in contract.several
         is_needed = name in contract.arguments and contract.parameters[name].default is _EMPTY
         words = f"{own}, arity: '1..*'" if several else f"{own}, arity: '1'"
         if name == "raw":

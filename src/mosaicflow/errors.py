@@ -96,9 +96,10 @@ def install_extra(extra: str) -> str:
     checkout = Path(unquote(source.path))
     what = f"mosaicflow[{extra}]"
     if source.scheme == "file" and checkout.is_dir():
-        what = f"{checkout}[{extra}]"
-    edit = " -e" if what.startswith("/") else ""
-    return f"{shlex.quote(sys.executable)} -m pip install{edit} '{what}'"
+        what = f"-e {shlex.quote(f'{checkout}[{extra}]')}"
+    else:
+        what = shlex.quote(what)
+    return f"{shlex.quote(sys.executable)} -m pip install {what}"
 
 
 # What the machine is short of, whatever file is read: no fault of that file.

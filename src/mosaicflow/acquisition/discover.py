@@ -183,8 +183,8 @@ def _check_ids(drafts: Sequence[Draft]) -> None:
 def _context(
     root: Path, root_name: str, slice_id: int, drafts: Sequence[Draft], settings: InspectSettings
 ) -> SliceContext:
-    layouts = Counter(draft.layout for draft in drafts)
-    layout = max(sorted(layouts), key=lambda name: layouts[name])
+    layouts = [draft.layout for draft in drafts]
+    layout = max(sorted(set(layouts)), key=layouts.count)
     if layout == "tiff" or any(has_source(n) for d in drafts for n in _names(d)):
         reader = Reader("tiff", "", settings.image_orientation)
     else:
@@ -226,11 +226,11 @@ def _share_signs(slices: Sequence[SliceTiles]) -> list[SliceTiles]:
 
 
 def _with_lattice_index(problems: Sequence[Problem], slices: Sequence[SliceTiles]) -> list[Problem]:
-    origins = {tiles.slice_id: tiles.index_origin for tiles in slices}
+    origins: dict[int | None, tuple[int, int]] = {t.slice_id: t.index_origin for t in slices}
     moved = []
     for problem in problems:
-        if problem.tile is not None and problem.slice_id in origins:
-            iy, ix = origins[problem.slice_id]
+        iy, ix = origins.get(problem.slice_id, (0, 0))
+        if problem.tile is not None and (iy, ix) != (0, 0):
             tile = (problem.tile[0] - iy, problem.tile[1] - ix)
             problem = dataclasses.replace(problem, tile=tile)
         moved.append(problem)

@@ -170,12 +170,12 @@ class _Planner:
 
     def choices(self, stage: str, labels: Sequence[str], part: str) -> Choices:
         """Find what a stage may be handed of what is there by now, the best first."""
-        parameters = STAGES[stage].contract.parameters
+        several = STAGES[stage].contract.several
         found: Choices = {}
         for name, kinds in self.reads[stage].items():
             # What another channel has not was measured on that one.
             there = self.there(kinds, labels, part) or self.there(kinds, labels, "")
-            if "tuple" in str(parameters[name].annotation):
+            if name in several:
                 best: dict[tuple[str, ...], str] = {}
                 for row in there:
                     best |= {key: n for key, n in row.items() if key not in best}

@@ -226,6 +226,13 @@ class StageReport:
         self.warnings.append(text)
         self.codes["warnings"].append(code)
 
+    def warn_unless(self, expected: bool, text: str, code: str) -> None:
+        """Warn, or take it as a note where these data can be no other."""
+        if expected:
+            self.note(text)
+        else:
+            self.warn(text, code)
+
     def error(self, text: str, code: str) -> None:
         """Add a sentence about something wrong that did not stop the stage, with its code."""
         self.errors.append(text)

@@ -194,12 +194,8 @@ def _finalize(
             n_levels=settings.n_levels,
             make_isotropic=settings.isotropic,
         )
-    is_flat = solved.n_planes == 1
     for text in dict.fromkeys(str(warning.message) for warning in caught):
-        if is_flat:
-            report.note(text)
-        else:
-            report.warn(text, Concern.PYRAMID)
+        report.warn_unless(solved.n_planes == 1, text, Concern.PYRAMID)
 
 
 def _block(

@@ -9,9 +9,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    get_origin,
+    get_type_hints,
+)
 
 from mosaicflow.limits import check_limit, checked, plain_type
 
@@ -102,7 +112,7 @@ class Option:
         return plain_type(self.hint) is Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is made of the parameters is made once
 class Contract:
     """What one stage reads, makes and can be told.
 
@@ -158,7 +168,7 @@ class Contract:
             for item in _document_of(doc).params
         }
 
-    @property
+    @functools.cached_property
     def options(self) -> dict[str, Option]:
         """The settings: what neither connects stages nor says where, or how fast."""
         return _options(self.parameters.values())
@@ -181,7 +191,7 @@ class Contract:
         bound.apply_defaults()
         return dict(bound.arguments)
 
-    @property
+    @functools.cached_property
     def reads(self) -> dict[str, Reads]:
         """The files that other stages make, by argument."""
         marks = {name: _marked(one.annotation, Reads) for name, one in self.parameters.items()}
@@ -190,8 +200,15 @@ class Contract:
     @property
     def arguments(self) -> tuple[str, ...]:
         """All other arguments: what it reads and where the output goes."""
-        options = self.options
-        return tuple(name for name in self.parameters if name not in options)
+        return tuple(name for name in self.parameters if name not in self.options)
+
+    @functools.cached_property
+    def several(self) -> frozenset[str]:
+        """Those of them that are lists: of one file for each slice, channel or pair."""
+        types = {name: plain_type(self.parameters[name].annotation) for name in self.arguments}
+        return frozenset(
+            name for name, one in types.items() if get_origin(one) in (tuple, Sequence)
+        )
 
 
 CONTRACTS: dict[str, Contract] = {}

@@ -66,10 +66,7 @@ def correct_axial(
     gain = np.ones(n_z, np.float32)
     if n_z < MIN_PLANES:
         text = f"{n_z} plane(s) show no beam profile: the slice is passed through"
-        if n_z == 1:  # one plane is what it is
-            report.note(text)
-        else:
-            report.warn(text, Concern.THIN)
+        report.warn_unless(n_z == 1, text, Concern.THIN)  # one plane is what it is
     else:
         thin = source.thinned(_COLUMNS, threads)
         gel = agarose_mask(thin.mean(axis=0))

@@ -95,10 +95,7 @@ def crop_interface(
     face = None if face_of is None else _face_of(face_of, source)
     if n_z < MIN_PLANES:
         text = f"{n_z} plane(s) show no interface: the slice is passed through"
-        if n_z == 1:  # one plane is what it is
-            report.note(text)
-        else:
-            report.warn(text, Concern.THIN)
+        report.warn_unless(n_z == 1, text, Concern.THIN)  # one plane is what it is
     else:
         asked = max(1, round(crop_depth_um / 1000 / source.pitch_mm[0]))
         if face_of is None:

@@ -80,9 +80,6 @@ def estimate_depth_profile(
             f"brightness along z is set slice by slice: {profile.reason}; contrast of the "
             "specimen along z is not measurable in the volume"
         )
-        if len(slices) == 1:
-            report.note(text)
-        else:
-            report.warn(text, Concern.NO_COMMON_TISSUE)
+        report.warn_unless(len(slices) == 1, text, Concern.NO_COMMON_TISSUE)
     write_document(output, profile.to_json())
     report.write(output)

@@ -63,6 +63,18 @@ def test_a_tile_configuration_of_a_hundred_thousand_lines_is_read(tmp_path, ther
         found(tmp_path, pixel_size_um=10.0)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tiles_each", [100_000, 100, 1])
+def test_a_table_of_a_hundred_thousand_tiles_that_are_not_there_is_read(tmp_path, tiles_each):
+    places = ((n, *divmod(n % tiles_each, 320)) for n in range(100_000))
+    rows = [f"t_{n:06d}.tif,{n // tiles_each},{iy},{ix}" for n, iy, ix in places]
+    (tmp_path / "tile_table.csv").write_text("\n".join(["path,slice,iy,ix", *rows]))
+    for n in range(2):
+        image(tmp_path, f"t_{n:06d}.tif")
+    with within(LIMIT_S), contextlib.suppress(MosaicflowError):
+        found(tmp_path, pixel_size_um=10.0).raise_on_stop()
+
+
 def test_a_stage_position_far_off_is_taken_back_to_the_lattice(raw):
     raw.lattice(2, 2)
     raw.tile(2, 1, 0, stage_x_pos_mm=2000.0)
