@@ -6,6 +6,10 @@ files behind a record, and syncs left out. The two take turns in being first, an
 to be written is on the disk before the other starts, so that a loaded machine hits both alike::
 
     python benchmarks/trust.py benchmark --folder /tmp/trust --passes 2
+
+With ``--whole`` it is whole runs that take turns, as users start them::
+
+    python benchmarks/trust.py benchmark --folder /tmp/trust --passes 5 --threads 2 --whole
 """
 
 from __future__ import annotations
@@ -15,60 +19,33 @@ import json
 import os
 import resource
 import shutil
+import statistics
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resources import load_all  # beside this file
+from left_out import LEFT_OUT, leave_out  # beside this file
+from resources import load_all
 
-from mosaicflow.acquisition.read import grid_build
 from mosaicflow.acquisition.tiles import read_slice_tiles
-from mosaicflow.engine import publish, tasks
+from mosaicflow.engine import tasks
 from mosaicflow.engine.ends import inspection_task
 from mosaicflow.engine.layout import RunFolder
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.engine.plan import plan_run
-from mosaicflow.io.store_options import StoreOptions
-from mosaicflow.io.zarr import checking
 from mosaicflow.names import TILES
 from mosaicflow.simulation import preset, simulate
-from mosaicflow.stages import _table
 from mosaicflow.threads import limit_threads
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from mosaicflow.engine.task import Task
 
 WITH, WITHOUT = "with", "without"
 Cost = tuple[float, float]  # CPU and wall [s]
-
-
-def leave_out() -> None:
-    """Have this process write and read as if nobody could lose or change anything."""
-    options = StoreOptions.writer_options
-
-    def unlisted(self: StoreOptions) -> dict[str, Any]:
-        return {**options(self), "checksums": False}
-
-    def unsealed(_root: Path, _tile: object, before: list[Any], **_more: object) -> list[Any]:
-        return [{**state, "crc32c": ""} for state in before]
-
-    for place, name, instead in (
-        (StoreOptions, "writer_options", unlisted),
-        (checking.ChunkChecks, "of", lambda *_: None),
-        (grid_build, "seal_tile", unsealed),
-        (_table, "check_inputs", lambda *_: {}),
-        (_table, "see_folder", lambda *_: {}),
-        (_table, "list_outputs", lambda *_: None),
-        (publish, "sync", lambda *_: None),
-        (publish, "extent", lambda *_: [0, 0]),
-    ):
-        if not hasattr(place, name):
-            raise SystemExit(f"{place.__name__} has no {name} any more: this script is to follow")
-        setattr(place, name, instead)
 
 
 def measured(task: Task, how: str) -> Cost:
@@ -130,6 +107,42 @@ def show(taken: dict[str, dict[str, Cost]]) -> None:
         print(f"{stage:<26} {cpu:>13.2f} {more[0]:>6.2f}% {wall:>14.2f} {more[1]:>6.2f}%")
 
 
+_RUN = """
+import left_out
+from mosaicflow.cli.main import main
+from mosaicflow.engine import workers
+workers._PRELOADED.append("left_out")
+if __name__ == "__main__":
+    main()
+"""
+
+
+def whole_runs(params: Path, folder: Path, passes: int, threads: int) -> None:
+    """Time whole runs with and without in turn; print each, and the middle of their ratios."""
+    here = str(Path(__file__).parent)
+    took: dict[str, list[float]] = {WITH: [], WITHOUT: []}
+    order = [WITH, WITHOUT]
+    for _ in range(passes):
+        for how in order:
+            output = folder / how
+            shutil.rmtree(output, ignore_errors=True)
+            os.sync()
+            environment = {**os.environ, "PYTHONPATH": here, LEFT_OUT: "1" * (how == WITHOUT)}
+            words = ["run", "--params-file", str(params), "--output", str(output)]
+            words += ["--threads", str(threads), "--json"]
+            start = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-c", _RUN, *words],
+                env=environment, check=True, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            took[how].append(time.perf_counter() - start)
+            print(f"{how}: wall {took[how][-1]:.2f} s", flush=True)
+        order.reverse()
+    more = [100 * (a / b - 1) for a, b in zip(took[WITH], took[WITHOUT], strict=True)]
+    each = " ".join(f"{one:.2f}" for one in more)
+    print(f"wall: {statistics.median(more):.2f} % more in the middle of {each}")
+
+
 def main() -> None:
     """Compare both ways to run one acquisition."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -138,6 +151,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, help="so many, not all of the preset")
     parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--whole", action="store_true", help="time whole runs")
     given = parser.parse_args()
     limit_threads(given.threads)
     load_all()
@@ -145,6 +159,9 @@ def main() -> None:
     if not (data / "params.yml").exists():
         fewer = {} if given.slices is None else {"n_slices": given.slices}
         simulate(data, settings=preset(given.name, truth_volume=False, **fewer), threads=1)
+    if given.whole:
+        whole_runs(data / "params.yml", given.folder, given.passes, given.threads)
+        return
     for _ in range(given.passes):
         taken = one_pass((data / "raw").resolve(), data / "params.yml", given.folder, given.threads)
         show(taken)
