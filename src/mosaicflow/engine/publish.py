@@ -1,4 +1,4 @@
-"""What a task made in its private folder goes to its place under final names, metrics last."""
+"""What a task made goes to its place under final names, metrics last; then it is recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mosaicflow.engine.changes import extent
@@ -21,31 +22,53 @@ from mosaicflow.io.disk import lock_file, sync
 from mosaicflow.stages._table import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from mosaicflow.engine.changes import Extent
     from mosaicflow.engine.finished import Finished
     from mosaicflow.engine.layout import RunFolder
     from mosaicflow.engine.task import Task
 
-__all__ = ["publish", "reclaim"]
+__all__ = ["Published", "publish", "reclaim", "record"]
 
 
-def publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a task put at its place, and nothing counts yet.
+
+    Parameters
+    ----------
+    record : Path
+        Where it is recorded.
+    key : str or None
+        What decided the result; None of a failure.
+    extents : mapping
+        Path below the output folder -> what it looks like.
+    scratch : Path
+        The task's private folder.
+    """
+
+    record: Path
+    key: str | None
+    extents: Mapping[str, Extent | None]
+    scratch: Path
+
+
+def publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> Published:
     """Move everything a stage made to its place, metrics last.
 
     The outputs are listed before the first one moves, and the key that makes them count is added
-    after the last: whenever a run is killed, the next one knows what to remove. A failure has no
-    key.
+    after the last, by `record`: whenever a run is killed, the next one knows what to remove.
     """
     failure = scratch / task.record if task.record else None
     made = [path for path in scratch.iterdir() if path.name[0] != "." and path != failure]
     made.sort(key=lambda path: (path.name.endswith(".metrics.json"), path.name))
     outputs = [folder.place(path.name) for path in made]
-    record = record_file(task, folder)
-    before = read_finished(record, folder).outputs
+    listed = record_file(task, folder)
+    before = read_finished(listed, folder).outputs
     replaced = [name for name in before if name not in outputs]
-    expect(record, [*outputs, *replaced])
+    expect(listed, [*outputs, *replaced])
     for name in replaced:
         remove_output(folder.root / name, folder)
     for path, place in zip(made, outputs, strict=True):
@@ -57,9 +80,21 @@ def publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> No
     if failure is not None and failure.is_file():
         _publish_failure(failure, folder)
     extents = {name: extent(folder.root / name) for name in outputs}
-    sync(folder.root)  # the data first, then the record that makes it count
-    write_finished(record, folder, key, extents)
-    shutil.rmtree(scratch)  # last: journals of stores that are not recorded lie there
+    return Published(listed, key, extents, scratch)
+
+
+def record(folder: RunFolder, published: Sequence[Published]) -> None:
+    """Make what tasks published count, once it is on the disk.
+
+    Raises
+    ------
+    OSError
+        The disk has not taken it.
+    """
+    sync(folder.root)  # the data first, then the records that make it count
+    for one in published:
+        write_finished(one.record, folder, one.key, one.extents)
+        shutil.rmtree(one.scratch)  # last: journals of stores that are not recorded lie there
 
 
 def _publish_failure(failure: Path, folder: RunFolder) -> None:

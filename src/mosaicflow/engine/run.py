@@ -26,6 +26,7 @@ from mosaicflow.engine.finished import (
 from mosaicflow.engine.hold import hold
 from mosaicflow.engine.layout import LEDGER, RunFolder, is_kept
 from mosaicflow.engine.plan import plan_run
+from mosaicflow.engine.recorder import Recorder
 from mosaicflow.engine.remote import check_remote, send_results, split_output, told_outputs
 from mosaicflow.engine.result import RunResult
 from mosaicflow.engine.running import running
@@ -101,9 +102,10 @@ def open_run(
         locked(folder),
         running(folder),
         Workers(threads, threads) as workers,
+        Recorder(folder) as recorder,
     ):
         workers.warm_up()  # their libraries load while the inspection runs
-        yield OpenRun(raw, folder, workers, threads, telling, start, address)
+        yield OpenRun(raw, folder, workers, recorder, threads, telling, start, address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class OpenRun:
         The output folder.
     workers : Workers
         Where tasks run.
+    recorder : Recorder
+        Who records what they publish.
     threads : int
         Threads to use in all.
     telling : {'all', 'failed', 'events'}
@@ -131,6 +135,7 @@ class OpenRun:
     raw: Path
     folder: RunFolder
     workers: Workers
+    recorder: Recorder
     threads: int
     telling: Telling
     start_s: float
@@ -165,7 +170,7 @@ class OpenRun:
         gone = forget_others(root, [inspection, *plan.tasks.values()])
         side_by_side = max(1, min(len(ids), self.threads))
         expected_s = _expected_s(list(slices.values()), parameters)
-        done = run_plan(plan, self.workers, side_by_side, self.telling, expected_s)
+        done = run_plan(plan, self.workers, self.recorder, side_by_side, self.telling, expected_s)
         outcomes = (first, *done)
         notes = (*_notes(inspection, outcomes, gone), *_lost_channels(folder))
         failures, unmatched = _failures(folder)
@@ -217,6 +222,8 @@ class OpenRun:
         outputs = told_outputs([n for n in made if is_kept(n.rpartition("/")[2], keep)])
         told = write_facts(self.folder, volume, outputs, parameters, facts)
         page = self.workers.run(report_task(root, told, made, parameters))
+        self.recorder.take(page.published)
+        self.recorder.settle()
         drop_outputs(root, keep)
         return outputs, page
 

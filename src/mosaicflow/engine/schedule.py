@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from mosaicflow.engine.plan import Plan
     from mosaicflow.engine.progress import Progress, Telling
-    from mosaicflow.engine.task import Outcome
+    from mosaicflow.engine.recorder import Recorder
+    from mosaicflow.engine.task import Outcome, Task
     from mosaicflow.engine.workers import Workers
 
 __all__ = ["run_plan"]
@@ -29,6 +30,7 @@ _MOST_DAMAGES = 8
 def run_plan(
     plan: Plan,
     workers: Workers,
+    recorder: Recorder,
     side_by_side: int,
     telling: Telling = "all",
     expected_s: Mapping[str, float] = MappingProxyType({}),
@@ -41,6 +43,8 @@ def run_plan(
         The tasks.
     workers : Workers
         Where they run.
+    recorder : Recorder
+        Who records what they publish.
     side_by_side : int
         Tasks at the same time.
     telling : {'all', 'failed', 'events'}
@@ -51,30 +55,34 @@ def run_plan(
     Returns
     -------
     list of Outcome
-        One per task.
+        One per task; all are recorded.
     """
     from dask.threaded import get
 
     stages = [task.stage for task in plan.tasks.values()]
     with open_progress(stages, telling, expected_s) as progress:
-        walk = _Walk(plan, workers, progress)
+        walk = _Walk(plan, workers, recorder, progress)
         graph: dict[str, Any] = {
             f"task {name}": (walk.run, name, [f"task {before}" for before in plan.after[name]])
             for name in plan.tasks
         }
         found = get(graph, list(graph), num_workers=side_by_side)
+        recorder.settle()
     return list(found)
 
 
 class _Walk:
-    def __init__(self, plan: Plan, workers: Workers, progress: Progress) -> None:
+    def __init__(
+        self, plan: Plan, workers: Workers, recorder: Recorder, progress: Progress
+    ) -> None:
         self._plan = plan
         self._workers = workers
+        self._recorder = recorder
         self._progress = progress
         self._mending = threading.Lock()
 
     def run(self, name: str, _before: list[Outcome]) -> Outcome:
-        outcome = self._workers.run(self._plan.tasks[name])
+        outcome = self._published(self._plan.tasks[name])
         if outcome.state == "damaged":
             with self._mending:  # two tasks that read the same damage mend it once
                 outcome = self._mended(name)
@@ -83,17 +91,23 @@ class _Walk:
             say(f"note: {note}\n")
         return outcome
 
+    def _published(self, task: Task) -> Outcome:
+        outcome = self._workers.run(task)
+        self._recorder.take(outcome.published)
+        return outcome
+
     def _mended(self, name: str) -> Outcome:
         """Run a task until none of its inputs is damaged, making those again that are."""
         task = self._plan.tasks[name]
         for _ in range(_MOST_DAMAGES):
-            outcome = self._workers.run(task)
+            outcome = self._published(task)
             if outcome.state != "damaged":
                 return outcome
             maker = self._plan.maker.get(outcome.damaged)
             if maker is None:
                 break
             say(f"note: {outcome.reason}; it is made again\n")
+            self._recorder.settle()  # its maker may have ended just now
             forget_key(self._plan.tasks[maker])
             self._mended(maker)
         raise StoreError(

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from mosaicflow.engine.publish import Published
+
 __all__ = ["Outcome", "Task"]
 
 State = Literal["done", "kept", "failed", "absent", "damaged"]
@@ -84,6 +86,8 @@ class Outcome:
         The other version of this program whose results were made again, or empty.
     peak_bytes : int or None
         The most memory that was resident of its process meanwhile; None is "not measured".
+    published : Published or None
+        What is still to be recorded.
     """
 
     name: str
@@ -95,3 +99,4 @@ class Outcome:
     damaged: str = ""
     replaced: str = ""
     peak_bytes: int | None = None
+    published: Published | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.engine.changes import Change, keep_edit
@@ -18,6 +19,7 @@ from mosaicflow.engine.finished import (
 )
 from mosaicflow.engine.layout import LEDGER, RunFolder
 from mosaicflow.engine.publish import publish, reclaim
+from mosaicflow.engine.publish import record as record_published
 from mosaicflow.engine.raw import raw_changes
 from mosaicflow.engine.task import Outcome, Task
 from mosaicflow.errors import ParameterError
@@ -29,10 +31,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["execute"]
+__all__ = ["execute", "perform"]
 
 
 def execute(task: Task) -> Outcome:
+    """Run a task as `perform` does, and record what it published."""
+    outcome = perform(task)
+    if outcome.published is None:
+        return outcome
+    with in_one_line(task.root):
+        record_published(RunFolder(task.root), [outcome.published])
+    return replace(outcome, published=None)
+
+
+def perform(task: Task) -> Outcome:
     """Run a task unless its published outputs are those that it would make.
 
     Parameters
@@ -43,6 +55,7 @@ def execute(task: Task) -> Outcome:
     Returns
     -------
     Outcome
+        What it published is still to be recorded.
 
     Raises
     ------
@@ -50,10 +63,10 @@ def execute(task: Task) -> Outcome:
         When a failure stops the run, also one of the disk or for want of memory.
     """
     with in_one_line(task.root):
-        return _execute(task)
+        return _perform(task)
 
 
-def _execute(task: Task) -> Outcome:
+def _perform(task: Task) -> Outcome:
     from mosaicflow.io.zarr.journal import kept_until_recorded
 
     start = time.perf_counter()
@@ -87,7 +100,7 @@ def _execute(task: Task) -> Outcome:
             task.name, task.stage, "damaged", seconds, str(error.args[0]), notes, error.output
         )
     reason = "" if record is None or succeeded else _reason(record)
-    publish(task, scratch, folder, key if succeeded else None)
+    published = publish(task, scratch, folder, key if succeeded else None)
     seconds = time.perf_counter() - start
     return Outcome(
         task.name,
@@ -97,6 +110,7 @@ def _execute(task: Task) -> Outcome:
         reason,
         notes,
         replaced=_other_version(finished.key, key),
+        published=published,
     )
 
 

@@ -18,7 +18,7 @@ from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING
 
 from mosaicflow.engine.memory import forget_peak, peak_bytes
-from mosaicflow.engine.tasks import execute
+from mosaicflow.engine.tasks import perform
 from mosaicflow.errors import MosaicflowError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Workers:
             self._pool.submit(os.getpid)
 
     def run(self, task: Task) -> Outcome:
-        """Run one task in a worker and wait for it.
+        """Run one task in a worker and wait for it; what it published is still to be recorded.
 
         Raises
         ------
@@ -118,7 +118,7 @@ def _alive(while_: str) -> Iterator[None]:
 def _measured(task: Task) -> Outcome:
     """Run a task in this process, and say how much memory that took at most."""
     is_known = forget_peak()
-    outcome = execute(task)
+    outcome = perform(task)
     has_run = is_known and outcome.state in ("done", "failed")
     return replace(outcome, peak_bytes=peak_bytes()) if has_run else outcome
 
