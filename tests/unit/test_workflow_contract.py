@@ -347,7 +347,7 @@ def test_everything_that_lists_parameters_follows_a_contract(monkeypatch):
     )
 
 
-_OPTIONS, _TEXTS = Contract.options.fget, Contract.texts
+_OPTIONS, _TEXTS = Contract.options.func, Contract.texts
 
 
 def _of(one: Contract, changed: Contract, options: dict[str, Option]) -> dict[str, Option]:
