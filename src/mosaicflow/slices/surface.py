@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 
     Volume = NDArray[np.float32]
 
-__all__ = ["Surface", "SurfaceModel", "detect_surface", "fit_surface", "rise"]
+__all__ = ["Surface", "SurfaceModel", "detect_surface", "fit_surface", "rise", "sharpened"]
 
 SurfaceModel = Literal["plane_waviness", "plane", "global"]
 
-# Standard deviation of the edge filter [planes], by judgement. Doubled, thin layers of water
-# vanish.
+# Standard deviation of the edge filter that finds the face [planes], by judgement. Doubled, thin
+# layers of water vanish.
 _SIGMA_PLANES = 2.0
+# Of the one that says where in a plane it lies. Tissue that gets brighter or darker below the face
+# moves the steepest place by the square of it: with 2 planes the faces of 16 slices were 0.3-0.9 um
+# off against each other, with this half of that.
+_FINE_PLANES = 1.0
+# How far the finer edge is looked for from the one that was found [planes]: what the two differ by.
+_NEAR_PLANES = 2
 # A column of water must be this much darker than the tissue below to count as an interface.
 _LEAST_CONTRAST = 1.3
 # Cost of a step of one plane between neighbouring columns, in heights of the edge; by judgement.
@@ -37,6 +43,9 @@ _WAVINESS_ORDER = 4
 # Share by which the wavy face must explain left-out columns better, by judgement. Doubled, slight
 # waves stay.
 _LEAST_GAIN = 0.05
+# And by how much [planes]: where a sharp face crosses planes the steepest place ripples, which a
+# wavy face follows by 0.003. Doubled, waves of 0.1 um stay in planes of 10 um.
+_LEAST_WAVE_PLANES = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +97,15 @@ class Surface:
         return np.asarray(y @ self.coefficients @ x.T)
 
 
-def rise(volume: Volume) -> Volume:
+def rise(volume: Volume, sigma_planes: float = _SIGMA_PLANES) -> Volume:
     """Measure how steeply each column rises with depth, relative to its own brightness.
 
     Parameters
     ----------
     volume : ndarray, shape (z, y, x), float32
         Laterally reduced slice.
+    sigma_planes : float
+        Standard deviation of the Gaussian along z.
 
     Returns
     -------
@@ -103,12 +114,12 @@ def rise(volume: Volume) -> Volume:
         column holds no data.
     """
     smooth = gaussian_filter(volume, (0, 1, 1), mode="nearest")
-    slope = gaussian_filter1d(smooth, _SIGMA_PLANES, axis=0, order=1, mode="nearest")
+    slope = gaussian_filter1d(smooth, sigma_planes, axis=0, order=1, mode="nearest")
     bright = np.percentile(smooth, 90, axis=0)
     return np.where(bright > 0, slope / np.where(bright > 0, bright, 1), 0).astype(np.float32)
 
 
-def detect_surface(steepness: Volume) -> NDArray[np.float64]:
+def detect_surface(steepness: Volume) -> NDArray[np.int64]:
     """Trace the steepest rise so that neighbouring columns agree.
 
     Parameters
@@ -118,8 +129,8 @@ def detect_surface(steepness: Volume) -> NDArray[np.float64]:
 
     Returns
     -------
-    ndarray, shape (y, x), float64
-        Depth of the face [planes], to a fraction of a plane.
+    ndarray, shape (y, x), int64
+        Plane of the face.
 
     Notes
     -----
@@ -132,14 +143,37 @@ def detect_surface(steepness: Volume) -> NDArray[np.float64]:
     for axis in (1, 2):
         for reverse in (False, True):
             total += _aggregated(cost, axis, reverse=reverse)
-    best = total.argmin(axis=0)
-    inner = np.clip(best, 1, len(cost) - 2)
+    return np.asarray(total.argmin(axis=0), np.int64)
+
+
+def sharpened(surface: NDArray[np.int64], steepness: Volume) -> NDArray[np.float64]:
+    """Say where between planes a face lies.
+
+    Parameters
+    ----------
+    surface : ndarray, shape (y, x), int64
+        Plane of the face, from `detect_surface`.
+    steepness : ndarray, shape (z, y, x), float32
+        From `rise`, with a narrow filter.
+
+    Returns
+    -------
+    ndarray, shape (y, x), float64
+        Depth of the steepest place near to it [planes].
+    """
+    last = len(steepness) - 1
+    near = [
+        np.take_along_axis(steepness, np.clip(surface + d, 0, last)[None], axis=0)[0]
+        for d in range(-_NEAR_PLANES, _NEAR_PLANES + 1)
+    ]
+    best = surface + np.argmax(near, axis=0) - _NEAR_PLANES
+    inner = np.clip(best, 1, last - 1)
     low, mid, high = (
         np.take_along_axis(steepness, (inner + d)[None], axis=0)[0] for d in (-1, 0, 1)
     )
     bend = low - 2 * mid + high
     fraction = np.where(bend < 0, 0.5 * (low - high) / np.where(bend < 0, bend, 1), 0)
-    refined = np.where(best == inner, inner + np.clip(fraction, -0.5, 0.5), best)
+    refined = np.where(best == inner, inner + np.clip(fraction, -0.5, 0.5), np.clip(best, 0, last))
     return np.asarray(refined, dtype=np.float64)
 
 
@@ -204,7 +238,7 @@ def fit_surface(
     coefficients[0, 0] = start
     if model == "global":
         return Surface(coefficients, shape_yx, 0.0, "global")
-    depth = detect_surface(steepness)
+    depth = sharpened(detect_surface(steepness), rise(volume, _FINE_PLANES))
     weight = np.where(known, np.maximum(steepness.max(axis=0), 0), 0)
     # What is far from the bulk of the columns is a bubble, a vessel or a reflection.
     depth_plane, weight = _fitted(depth, weight, 1)
@@ -212,7 +246,7 @@ def fit_surface(
     if model == "plane":
         return Surface(depth_plane, shape_yx, residual, "plane")
     tested = [_held_out(depth, weight, order) for order in (1, _WAVINESS_ORDER)]
-    if not tested[1] < (1 - _LEAST_GAIN) * tested[0]:
+    if not tested[1] < min((1 - _LEAST_GAIN) * tested[0], tested[0] - _LEAST_WAVE_PLANES):
         return Surface(depth_plane, shape_yx, residual, "plane")
     wavy, weight = _fitted(depth, weight, _WAVINESS_ORDER)
     return Surface(wavy, shape_yx, _median_residual(depth, weight, wavy), "plane_waviness")
