@@ -309,6 +309,7 @@ def injuries(draw):
 @pytest.mark.parametrize("extension", SOUND)
 @QUICK
 @given(damage=st.lists(injuries(), min_size=1, max_size=4), pack=st.booleans())
+@example(damage=[("replace", 0.75, "1e300")], pack=False)  # a normal beyond float32
 def test_damaged_text_is_read_or_refused(tmp_path, extension, damage, pack):
     words = SOUND[extension].replace("\n", " \n ").split(" ")
     for kind, place, extra in damage:

@@ -100,7 +100,8 @@ def mesh_container(
     Raises
     ------
     FormatError
-        If there is no vertex, one is not finite, or a face refers to one that is not there.
+        If there is no vertex, one is not finite, a face refers to one that is not there, or a
+        normal or property is no number of its type.
     """
     if len(vertices) == 0:
         raise FormatError(path, "the file has no vertices")
@@ -116,9 +117,12 @@ def mesh_container(
             f"triangle {face} refers to vertices {faces[face].tolist()}, "
             f"there are {len(vertices)} (0-based)",
         )
-    return GeometryDataContainer(
-        vertices=[vertices],
-        normals=None if normals is None else [normals],
-        faces=[faces],
-        vertex_properties=[VertexPropertyContainer(properties)],
-    )
+    try:
+        return GeometryDataContainer(
+            vertices=[vertices],
+            normals=None if normals is None else [normals],
+            faces=[faces],
+            vertex_properties=[VertexPropertyContainer(properties)],
+        )
+    except ValueError as error:
+        raise FormatError(path, str(error)) from error
