@@ -35,6 +35,8 @@ _SPECIMEN, _FULL = 0.25, 0.9
 _FEWEST_TILES = 12
 # Random offsets that chance is learnt from: their median is then known to a few percent.
 _CONTROLS = 100
+# Share of them that a residual must pass to be told from chance: of 15 tiles a fifth is usual.
+_SURE = 0.99
 
 
 class BinnedImage:
@@ -89,12 +91,15 @@ class LatticeShading:
         Standard deviation, over the tile, of the mean log brightness about the trend.
     chance : float
         The same for tiles at random places: what the specimen leaves by itself.
+    chance_at_most : float
+        What the specimen leaves by itself at 99 of 100 such places.
     n_tiles : int
         Tiles full of specimen that were laid over each other.
     """
 
     residual: float
     chance: float
+    chance_at_most: float
     n_tiles: int
 
 
@@ -143,7 +148,8 @@ def lattice_shading(
     chance = [one[0] for one in controls if one is not None and one[1] >= _FEWEST_TILES // 2]
     if not chance:
         return None
-    return LatticeShading(found[0], float(np.median(chance)), found[1])
+    usual, most = np.quantile(chance, [0.5, _SURE])
+    return LatticeShading(found[0], float(usual), float(most), found[1])
 
 
 def _without_trend(small: F64, sigma: list[float]) -> F64:

@@ -40,13 +40,21 @@ def test_shading_that_repeats_with_the_tiles_is_measured(size):
     assert found.n_tiles >= 30
     # The smoothing takes a tenth of the bowl.
     assert found.residual == pytest.approx(size, rel=0.35)
-    assert found.residual > 1.3 * found.chance
+    assert found.residual > max(1.3 * found.chance, found.chance_at_most)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_tissue_alone_leaves_what_chance_leaves(seed):
     found = measured(slice_of(0.0, seed))
     assert found.residual < 1.5 * found.chance
+    assert found.chance < found.chance_at_most
+
+
+def test_of_few_tiles_what_the_specimen_leaves_by_chance_is_no_shading():
+    few = {tile: corner for tile, corner in CORNERS.items() if max(tile) < 4}
+    found = [measured(slice_of(0.0, seed), few) for seed in range(8)]
+    assert all(one.residual <= one.chance_at_most for one in found)
+    assert all(one.chance_at_most > 1.3 * one.chance for one in found)
 
 
 def test_too_few_full_tiles_say_nothing():
