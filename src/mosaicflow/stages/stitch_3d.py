@@ -48,7 +48,7 @@ METRICS = (
         "%",
         warning=_LATTICE_WARNING,
         error=3 * _LATTICE_WARNING,
-        scaled="at least 1.3 and 3.9 times lattice_shading_chance, and as much as 99 of 100 show",
+        scaled="at least 1.3 and 3.9 times lattice_shading_chance, and what chance hardly leaves",
     ),
     Measure("lattice_shading_chance", "the same of tiles at random places", "%"),
     Measure("distortion", "longest displacement taken off", "native px"),
