@@ -35,8 +35,8 @@ _SPECIMEN, _FULL = 0.25, 0.9
 _FEWEST_TILES = 12
 # Random offsets that chance is learnt from: their median is then known to a few percent.
 _CONTROLS = 100
-# Standard deviations of them by which a residual passes for more than chance: they are a fifth of 15
-# tiles' median, and slices of one specimen stray alike (two of five sound runs passed 2.3 of them).
+# Standard deviations of them by which a residual is more than chance; of 15 tiles one is a fifth of
+# the median. Slices of one specimen stray alike: one of five sound runs passed 2.3 of them.
 _SURE = 3.5
 
 
