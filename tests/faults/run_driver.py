@@ -22,6 +22,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ from mosaicflow.stages._table import run_stage
 from mosaicflow.threads import limit_threads
 
 ERRORS = {"write": (28, 5), "rename": (28, 5), "fsync": (5, 28), "alloc": (12,)}
+_TURNS = 200  # of 10 ms: a worker that nobody waits for may stay as a zombie
 WAIT_S = 1800  # a run takes 4 s of one free core; nothing but a hang takes this long
 AFTER, BEFORE = "after this record", "before the next"
 
@@ -150,8 +152,11 @@ class Toy:
         signal.alarm(WAIT_S)
         _, status = os.waitpid(child, 0)
         signal.alarm(0)
+        # Workers end by themselves, a moment later; until then they hold the output folder.
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # workers end by themselves, a moment later
+            for _ in range(_TURNS):
+                os.killpg(child, signal.SIGKILL)
+                time.sleep(0.01)
         return os.waitstatus_to_exitcode(status)
 
     def _become(self, words, prepare):

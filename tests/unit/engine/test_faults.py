@@ -176,4 +176,5 @@ def test_every_drawn_fault_or_kill_of_a_run_leaves_a_clean_run_s_result_or_one_l
     trials = tried(shim, acquisition, tmp_path, {kind: DRAWN[kind]})
     expected = 2 * RECORDS if kind == "kill" else DRAWN[kind]["count"]
     assert len(trials) == expected
-    assert [one for one in trials if one["wrong"]] == []
+    wrong = [one for one in trials if one["wrong"]]
+    assert not wrong, json.dumps(wrong, indent=1)
