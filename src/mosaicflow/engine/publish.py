@@ -6,7 +6,6 @@ import contextlib
 import json
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mosaicflow.engine.changes import extent
@@ -18,41 +17,19 @@ from mosaicflow.engine.finished import (
     remove_output,
     write_finished,
 )
+from mosaicflow.engine.task import Published
 from mosaicflow.io.disk import lock_file, sync
 from mosaicflow.stages._table import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from mosaicflow.engine.changes import Extent
     from mosaicflow.engine.finished import Finished
     from mosaicflow.engine.layout import RunFolder
     from mosaicflow.engine.task import Task
 
-__all__ = ["Published", "publish", "reclaim", "record"]
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What a task put at its place, and nothing counts yet.
-
-    Parameters
-    ----------
-    record : Path
-        Where it is recorded.
-    key : str or None
-        What decided the result; None of a failure.
-    extents : mapping
-        Path below the output folder -> what it looks like.
-    scratch : Path
-        The task's private folder.
-    """
-
-    record: Path
-    key: str | None
-    extents: Mapping[str, Extent | None]
-    scratch: Path
+__all__ = ["publish", "reclaim", "record"]
 
 
 def publish(task: Task, scratch: Path, folder: RunFolder, key: str | None) -> Published:

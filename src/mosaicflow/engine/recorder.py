@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from mosaicflow.engine.layout import RunFolder
-    from mosaicflow.engine.publish import Published
+    from mosaicflow.engine.task import Published
 
 __all__ = ["Recorder"]
 

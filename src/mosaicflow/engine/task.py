@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from mosaicflow.engine.publish import Published
+    from mosaicflow.engine.changes import Extent
 
-__all__ = ["Outcome", "Task"]
+__all__ = ["Outcome", "Published", "Task"]
 
 State = Literal["done", "kept", "failed", "absent", "damaged"]
 
@@ -61,6 +61,28 @@ class Task:
     thorough: bool = False
     unless: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a task put at its place, and nothing counts yet.
+
+    Parameters
+    ----------
+    record : Path
+        Where it is recorded.
+    key : str or None
+        What decided the result; None of a failure.
+    extents : mapping
+        Path below the output folder -> what it looks like.
+    scratch : Path
+        The task's private folder.
+    """
+
+    record: Path
+    key: str | None
+    extents: Mapping[str, Extent | None]
+    scratch: Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import pytest
 
 from mosaicflow.engine import publish
 from mosaicflow.engine.layout import RunFolder
-from mosaicflow.engine.publish import Published
 from mosaicflow.engine.recorder import Recorder
+from mosaicflow.engine.task import Published
 
 
 @pytest.fixture
