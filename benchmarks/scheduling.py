@@ -1,9 +1,9 @@
-"""How the workflow schedules: waits in a queue, and runs of many slices; tasks are stubs.
+"""How the workflow schedules: waits in a queue, and runs of many slices.
 
 ``queue``: the same slices as one task per stage and as one task per slice between two waits, on a
 SLURM whose jobs may not start before `delay` seconds after they were submitted. ``size``: many
 slices of many tiles on this machine: memory of Nextflow, and how much of the time its slots stood
-idle.
+idle. The tasks of both are stubs; ``toy`` is ``size`` with simulated slices of four real tiles.
 """
 
 from __future__ import annotations
@@ -37,17 +37,21 @@ def make_raw(folder: Path, slices: int, tiles: int) -> Path:
 
 
 def run(
-    folder: Path, slices: int, tiles: int, granularity: str, config: str, profile: str
-) -> tuple[float, int, list[dict[str, str]]]:
-    """Run stubs; give wall seconds, peak memory of Nextflow in bytes and the trace."""
+    folder: Path, slices: int, tiles: int, granularity: str, config: str, profile: str,
+    params: Path | None = None,
+) -> tuple[float, int, list[dict[str, str]]]:  # fmt: skip
+    """Run stubs, or what `params` says; give wall seconds, Nextflow's peak [bytes], the trace."""
     here = folder / granularity
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir(parents=True)
-    raw = make_raw(here, slices, tiles)
     (here / "site.config").write_text(SMALL + TRACE + config)
-    words = ["nextflow", "run", str(ROOT), "-stub-run", "-profile", profile, "-c", "site.config"]
-    words += ["--input", str(raw), "--output", "out", "--granularity", granularity]
-    words += ["--debug_slices", f"0-{slices - 1}", "-ansi-log", "false"]
+    words = ["nextflow", "run", str(ROOT), "-profile", profile, "-c", "site.config"]
+    words += ["--output", "out", "--granularity", granularity, "-ansi-log", "false"]
+    if params is None:
+        words += ["-stub-run", "--input", str(make_raw(here, slices, tiles))]
+        words += ["--debug_slices", f"0-{slices - 1}"]
+    else:
+        words += ["-params-file", str(params)]
     began = time.monotonic()
     with (here / "log").open("w") as log:
         driver = subprocess.Popen(words, cwd=here, stdout=log, stderr=subprocess.STDOUT)
@@ -84,12 +88,19 @@ def queue(arguments: argparse.Namespace) -> None:
         print(f"{say}, Nextflow {peak / 1e6:.0f} MB", flush=True)
 
 
-def size(arguments: argparse.Namespace) -> None:
+def toy(arguments: argparse.Namespace) -> None:
+    """Run simulated slices here."""
+    from mosaicflow.simulation import preset, simulate
+
+    settings = preset("toy", n_slices=arguments.slices, truth_volume=False)
+    size(arguments, simulate(arguments.folder / "toy", settings=settings, threads=1).params)
+
+
+def size(arguments: argparse.Namespace, params: Path | None = None) -> None:
     """Run many slices here."""
     for granularity in arguments.granularity:
-        wall, peak, rows = run(
-            arguments.folder, arguments.slices, arguments.tiles, granularity, "", "standard"
-        )
+        counts = (arguments.slices, arguments.tiles)
+        wall, peak, rows = run(arguments.folder, *counts, granularity, "", "standard", params)
         idle = idle_share(rows, os.cpu_count() or 1)
         say = f"{granularity}: {arguments.slices * arguments.tiles} tiles, {len(rows)} tasks"
         say += f" in {wall:.0f} s, Nextflow {peak / 1e6:.0f} MB, idle {idle:.3f} of the slots"
@@ -115,14 +126,14 @@ def idle_share(rows: list[dict[str, str]], slots: int) -> float:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["queue", "size"])
+    parser.add_argument("what", choices=["queue", "size", "toy"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--slices", type=int, default=20)
     parser.add_argument("--tiles", type=int, default=4)
     parser.add_argument("--delay", type=int, default=60, help="of a job, in seconds")
     parser.add_argument("--granularity", nargs="+", default=["stage", "slice"])
     arguments = parser.parse_args()
-    (queue if arguments.what == "queue" else size)(arguments)
+    {"queue": queue, "size": size, "toy": toy}[arguments.what](arguments)
 
 
 if __name__ == "__main__":
