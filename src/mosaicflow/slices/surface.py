@@ -97,26 +97,27 @@ class Surface:
         return np.asarray(y @ self.coefficients @ x.T)
 
 
-def rise(volume: Volume, sigma_planes: float = _SIGMA_PLANES) -> Volume:
+def rise(volume: Volume, *sigmas_planes: float) -> tuple[Volume, ...]:
     """Measure how steeply each column rises with depth, relative to its own brightness.
 
     Parameters
     ----------
     volume : ndarray, shape (z, y, x), float32
         Laterally reduced slice.
-    sigma_planes : float
-        Standard deviation of the Gaussian along z.
+    *sigmas_planes : float
+        Standard deviations of the Gaussian along z.
 
     Returns
     -------
-    ndarray, shape (z, y, x), float32
-        Derivative of a Gaussian along z, scaled by the column's 90th percentile; zero where the
-        column holds no data.
+    tuple of ndarray, shape (z, y, x), float32
+        For each the derivative of a Gaussian along z, scaled by the column's 90th percentile; zero
+        where the column holds no data.
     """
     smooth = gaussian_filter(volume, (0, 1, 1), mode="nearest")
-    slope = gaussian_filter1d(smooth, sigma_planes, axis=0, order=1, mode="nearest")
     bright = np.percentile(smooth, 90, axis=0)
-    return np.where(bright > 0, slope / np.where(bright > 0, bright, 1), 0).astype(np.float32)
+    slopes = (gaussian_filter1d(smooth, s, axis=0, order=1, mode="nearest") for s in sigmas_planes)
+    scale = np.where(bright > 0, bright, 1)
+    return tuple(np.where(bright > 0, s / scale, 0).astype(np.float32) for s in slopes)
 
 
 def detect_surface(steepness: Volume) -> NDArray[np.int64]:
@@ -223,7 +224,7 @@ def fit_surface(
     if not known.any():
         return None
     mean = volume[:, known].mean(axis=1)
-    steepness = rise(volume)
+    steepness, fine = rise(volume, _SIGMA_PLANES, _FINE_PLANES)
     start = int(np.argmax(steepness[:, known].mean(axis=1)))
     above, below = mean[: max(1, start - 2)].mean(), mean[start + 2 :].max(initial=0.0)
     if below < _LEAST_CONTRAST * above:
@@ -238,7 +239,7 @@ def fit_surface(
     coefficients[0, 0] = start
     if model == "global":
         return Surface(coefficients, shape_yx, 0.0, "global")
-    depth = sharpened(detect_surface(steepness), rise(volume, _FINE_PLANES))
+    depth = sharpened(detect_surface(steepness), fine)
     weight = np.where(known, np.maximum(steepness.max(axis=0), 0), 0)
     # What is far from the bulk of the columns is a bubble, a vessel or a reflection.
     depth_plane, weight = _fitted(depth, weight, 1)

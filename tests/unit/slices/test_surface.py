@@ -121,11 +121,13 @@ def test_a_block_of_the_surface_is_a_part_of_the_whole(y, x):
 def test_steepness_does_not_depend_on_how_bright_a_column_is():
     volume = block(tilted(), noise=0.01)
     bright = volume * np.linspace(1, 4, SHAPE[2], dtype=np.float32)
-    np.testing.assert_allclose(rise(bright).max(axis=0), rise(volume).max(axis=0), rtol=0.05)
+    np.testing.assert_allclose(
+        rise(bright, 2.0)[0].max(axis=0), rise(volume, 2.0)[0].max(axis=0), rtol=0.05
+    )
 
 
 def test_neighbouring_columns_agree_where_one_of_them_is_blind():
-    steep = rise(block(tilted(), noise=0.02))
+    (steep,) = rise(block(tilted(), noise=0.02), 2.0)
     blind = steep.copy()
     blind[:, 15:18, 20:23] = 0
     assert np.abs(detect_surface(blind) - detect_surface(steep)).max() <= 1.5
