@@ -163,11 +163,16 @@ def _weigh(
     loops: Sequence[LoopError],
     links: Sequence[SliceLink],
 ) -> dict[str, Any]:
-    """Gather what speaks for the graph and what for the stage."""
+    """Gather what speaks for the graph and what for the stage.
+
+    Across a gap the graph without the link in question is the stage itself.
+    """
     mine = [
         (link, loop)
         for link, loop in zip(usable, loops, strict=True)
-        if slice_id in (link.fixed_id, link.moving_id) and loop.redundancy >= _MIN_REDUNDANCY
+        if slice_id in (link.fixed_id, link.moving_id)
+        and loop.redundancy >= _MIN_REDUNDANCY
+        and not link.distance_planes
     ]
     advantage = sum(
         (loop.by_stage_px**2 - loop.by_graph_px**2) / max(link.sigma_px, _LEAST_SIGMA_PX) ** 2

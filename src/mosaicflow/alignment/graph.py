@@ -231,7 +231,9 @@ class _Problem:
                 3 * j + 2: d_j[axis] * scale,
                 3 * i + 2: -d_i[axis] * scale,
             }
-            rows.add(value * scale, terms, "shift", joined=axis == 1)
+            # Nothing else joins the two sides of a gap: forgiving it would be to believe the stage.
+            kind = "bridge" if link.distance_planes else "shift"
+            rows.add(value * scale, terms, kind, joined=axis == 1)
 
     def _add_stage(self, rows: Rows, state: NDArray[np.float64]) -> None:
         scale = 1 / self.settings.stage_sigma_px

@@ -199,6 +199,20 @@ def test_few_steps_do_not_say_how_far_a_stage_may_be_off(known, source):
     assert placed.slices[known + 1].source == source
 
 
+def test_across_a_gap_a_stage_that_slipped_does_not_outvote_likeness():
+    """Many slices hang on either side, each of which the stage put where the others are."""
+    slip, upper = (4.0, -9.0), 6
+    at = [(100.0, 90.0)] * upper + [(100.0 + slip[0], 90.0 + slip[1])] * 10
+    truth = {i: Pose(0.0, CENTER, place) for i, place in enumerate(at)}
+    links = chain(truth, span=1)
+    bridge = links[upper - 1]
+    links[upper - 1] = replace(bridge, distance_planes=22.0, sigma_px=1.0, sigma_deg=5.0)
+    stage = np.random.default_rng(2).normal(0, 1.5, (len(at), 2)) + at[0]
+    found = place_by_evidence(slices_at(stage), links, upper, SETTINGS).slices
+    step = np.subtract(found[upper].pose.at_yx, found[upper - 1].pose.at_yx)
+    assert math.dist(step, slip) < 5.0  # px, of 9.8: most of it is what likeness says
+
+
 @given(st.integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
 def test_one_wrong_shift_in_ten_moves_no_neighbour_far(seed):
