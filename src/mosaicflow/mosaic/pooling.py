@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaicflow.mosaic.jumps import with_doubt_of_islands
 from mosaicflow.mosaic.placement import held_out_residuals, solve_placement
 from mosaicflow.mosaic.stage_model import StagePrior, fit_stage_model
 from mosaicflow.spread import RAYLEIGH_MEDIAN, robust_spread, spread_about
@@ -148,6 +149,7 @@ def place_slice(
     stage_px: Mapping[Tile, Position],
     pooled: PooledStage,
     fixed_px: Mapping[Tile, tuple[float, float, float]],
+    tile_yx: tuple[int, int],
 ) -> tuple[Placement, dict[str, Any]]:
     """Place the tiles of one slice; keep that only if it explains left-out links as well.
 
@@ -162,6 +164,8 @@ def place_slice(
     fixed_px : mapping
         Tile -> (y, x, standard deviation) in px where somebody said that it lies, relative to
         where the stage alone puts it.
+    tile_yx : (int, int)
+        Lateral shape of a tile.
 
     Returns
     -------
@@ -200,6 +204,8 @@ def place_slice(
             links=unused,
         )
         source = "lattice" if known else source
+    if not said:
+        placement = with_doubt_of_islands(placement, moved, tile_yx)
     return placement, _decision(source, residuals, links)
 
 

@@ -151,7 +151,8 @@ def pool_tile_positions(
     drawn = []
     for one in found:
         said = tile_places(one, rows, resolution_um)
-        placement, decision = place_slice(one.links, one.stage_px, pooled, said)
+        tile_yx = one.tile_shape[1:]
+        placement, decision = place_slice(one.links, one.stage_px, pooled, said, tile_yx)
         table = output_dir / names.POSITIONS.of(one.name)
         _write_slice(table, one, placement, (str(decision["source"]), file_of.get(one.name, {})))
         drawn.append((one.name, placement, str(decision["source"])))
