@@ -37,6 +37,9 @@ __all__ = ["TileLinker", "search_bins"]
 _SEARCH_FRACTION = 0.15
 # Share of a tile that an overlap found by the search of whole tiles has, about.
 _WHOLE_SHARE = 0.2
+# Of a step found by it, the part ahead against that sideways: a jump of a stage may be the larger.
+# Doubled, a step of a third of a tile sideways is lost; a quarter only lets chance reach higher.
+_LEAST_AHEAD = 0.5
 # Longest side of a tile in the search round the stage, and in that of whole tiles [px]. Doubled,
 # a pair takes four times as long and is found no more often.
 _SEARCH_PX, _WHOLE_PX = 640, 192
@@ -290,7 +293,7 @@ class TileLinker:
         share = [np.abs(p) / length for p, length in zip(at, n, strict=True)]
         sign = np.sign(np.subtract(self.stage_px[b], self.stage_px[a])[along]) or 1.0
         ahead = (at[along] * sign > 0.15 * n[along])[:, None]
-        allowed = ahead & (share[along][:, None] > share[1 - along][None, :])
+        allowed = ahead & (share[along][:, None] > _LEAST_AHEAD * share[1 - along][None, :])
         allowed = allowed if along == 0 else allowed.T
         return replace(found, height=np.where(allowed, found.height, -np.inf))
 

@@ -122,3 +122,19 @@ def test_tiles_that_do_not_overlap_give_no_links(slice_of, make_lattice):
     reported = make_lattice(3, 3, TILE)
     tiles = slice_of(reported)
     assert linker(tiles, reported).links(np.random.default_rng(0)).links == ()
+
+
+@pytest.mark.parametrize("jump", [(-60.0, 50.0), (-22.0, 8.0), (10.0, 22.0)])
+def test_rows_before_which_the_stage_jumped_are_found_where_it_went(
+    make_texture, cut_tile, make_lattice, jump
+):
+    """More sideways than ahead, or beyond the first search."""
+    reported = make_lattice(4, 4, (96, 96))
+    truth = {t: np.add(p, jump if t[0] > 1 else (0, 0)) + 40 for t, p in reported.items()}
+    scene = make_texture((2, 500, 500), 1)
+    tiles = {tile: cut_tile(scene, at, (128, 128)) for tile, at in truth.items()}
+    links = linker(tiles, reported).links(np.random.default_rng(0)).links
+    across = [link for link in links if (link.a[0], link.b[0]) == (1, 2)]
+    assert len(across) == 4
+    for link in across:
+        np.testing.assert_allclose(link.shift_px, truth[link.b] - truth[link.a], atol=0.3)  # px
