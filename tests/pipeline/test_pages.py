@@ -125,10 +125,10 @@ def own(tmp_path_factory):
     """What pages call RAW, params.yml, OUT and so on: an acquisition of the reader's, and a run."""
     folder = tmp_path_factory.mktemp("own")
     made = simulate(folder, settings=preset("toy", n_slices=2), threads=2)
+    raw = made.raw.rename(folder / "RAW")  # where `align apply --run` looks for it again
     given = Parameters.read(folder / "params.yml", {})
-    run_pipeline(made.raw, folder / "OUT", given, 2)
-    shutil.move(made.raw, folder / "RAW")
-    (folder / "RAW/FINISHED").touch()  # the microscope has ended: `--watch` does not wait
+    run_pipeline(raw, folder / "OUT", given, 2)
+    (raw / "FINISHED").touch()  # the microscope has ended: `--watch` does not wait
     parameters = (folder / "params.yml").read_text()
     (folder / "params.yml").write_text(re.sub(r"^input:.*\n", "", parameters, flags=re.M))
     for other in ("OUT_A", "OUT_B"):
