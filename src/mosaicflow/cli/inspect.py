@@ -45,18 +45,19 @@ def inspect(
     *,
     params_file: Annotated[Path | None, Parameter(name=["--params-file", "-p"])] = None,
     suggest: Path | None = None,
+    draw: Path | None = None,
     verbose: Annotated[bool, Parameter(negative=())] = False,
     settings: StageOptions = {},  # noqa: B006  # nobody writes to it
 ) -> int:
     """Print per slice what RAW holds, and every problem found.
 
-    Nothing is written but the file that `suggest` names. A few tiles are read to see how well they
-    compress, and the pace of this machine is measured: the last lines say how much disk, memory
-    and time a run takes, stage by stage. The exit code is 0 when a run can start (there may be
-    warnings), 1 when a problem, or the memory of this machine, forbids it.
+    Nothing is written but the files that `suggest` and `draw` name. A few tiles are read to see
+    how well they compress, and the pace of this machine is measured: the last lines say how much
+    disk, memory and time a run takes, stage by stage. The exit code is 0 when a run can start
+    (there may be warnings), 1 when a problem, or the memory of this machine, forbids it.
 
     Examples: ``mosaicflow inspect RAW``; ``mosaicflow inspect RAW -p params.yml --verbose``;
-    ``mosaicflow inspect RAW --suggest params.yml``.
+    ``mosaicflow inspect RAW --suggest params.yml --draw layout.png``.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ def inspect(
         Parameters of the run to come; options given here win.
     suggest : Path, optional
         YAML file to write with the parameters that these data ask for, each with its reason.
+    draw : Path, optional
+        PNG to write: where the tiles of each slice lie, and which cannot be used.
     verbose : bool
         Print each problem, not one line per kind.
     settings : mapping
@@ -79,6 +82,8 @@ def inspect(
     sys.stdout.write(_text(found, verbose=verbose))
     if suggest is not None:
         _write_suggestions(suggest, found)
+    if draw is not None:
+        _draw(draw, found)
     if found.stops:
         return 1
     threads = len(os.sched_getaffinity(0))
@@ -131,13 +136,26 @@ def disk_lines(
 
 def _write_suggestions(path: Path, found: Acquisition) -> None:
     from mosaicflow.acquisition.suggest import suggested_parameters
-    from mosaicflow.errors import InputError
     from mosaicflow.io.tables import write_text
 
-    if path.exists():
-        raise InputError(f"--suggest {path}: is there already; it is not overwritten")
+    _refuse_existing("--suggest", path)
     write_text(path, suggested_parameters(found))
     sys.stdout.write(f"suggestions in {path}\n")
+
+
+def _draw(path: Path, found: Acquisition) -> None:
+    from mosaicflow.acquisition.place.layout_image import draw_layout
+
+    _refuse_existing("--draw", path)
+    draw_layout(found.slices).save(path, format="PNG")
+    sys.stdout.write(f"layout in {path}\n")
+
+
+def _refuse_existing(option: str, path: Path) -> None:
+    from mosaicflow.errors import InputError
+
+    if path.exists():
+        raise InputError(f"{option} {path}: is there already; it is not overwritten")
 
 
 def _text(found: Acquisition, *, verbose: bool) -> str:
@@ -149,7 +167,8 @@ def _text(found: Acquisition, *, verbose: bool) -> str:
     else:
         lines += _grouped(found.problems)
     verdict = f"{len(found.stops)} stop a run" if found.stops else "a run can start"
-    lines.append(f"{len(found.problems)} problems, {verdict}")
+    n_problems = len(found.problems)
+    lines.append(f"{n_problems} problem{'' if n_problems == 1 else 's'}, {verdict}")
     return "\n".join(lines) + "\n"
 
 

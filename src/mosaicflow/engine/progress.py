@@ -100,8 +100,9 @@ class _ProgressLines:
     ) -> None:
         if self._quiet:
             return
-        counts = ", ".join(f"{number} {state}" for state, number in sorted(self._states.items()))
-        say(f"tasks: {counts or 'none'} of {self._total}\n")
+        words = {"absent": "with nothing to do"}
+        counts = (f"{number} {words.get(one, one)}" for one, number in self._states.most_common())
+        say(f"{self._total} tasks: {', '.join(counts) or 'none ended'}\n")
 
     def ended(self, outcome: Outcome) -> None:
         self._states[outcome.state] += 1

@@ -149,4 +149,21 @@ def test_the_layout_picture_shows_each_tile(raw):
     blue = (picture == (70, 130, 180)).all(axis=-1)
     assert blue[20:, :].any()
     # The fourth quarter of the panel belongs to the tile that is not there.
-    assert not blue[16 + 12 + 150 :, 12 + 150 :].any()
+    assert not blue[16 + 12 + 150 : 16 + 220, 12 + 150 :].any()
+
+
+def test_the_layout_picture_tells_tiles_that_are_unlike_the_others(raw):
+    """A cut tile in the corner is drawn over its neighbours, and its colour is explained."""
+    raw.lattice(2, 2, 0)
+    data = min(raw.folder(0, 0, 0).glob("*.bin"))
+    data.write_bytes(data.read_bytes()[:-1])
+
+    slices = found(raw).slices
+    picture = np.asarray(draw_layout(slices))
+
+    kinds = {tile.status for tile in slices[0].tiles}
+    assert kinds == {"ok", "repaired"}
+    assert picture.shape[0] == 16 + 220 + 16 * len(kinds)
+    orange = (picture == (230, 160, 40)).all(axis=-1)
+    assert orange[: 16 + 220].any(axis=1).sum() > 100  # every line of its tile, unbroken
+    assert orange[16 + 220 :].any()

@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 import yaml
+from PIL import Image
 
 from mosaicflow.cli.main import main
 from mosaicflow.engine.parameters import Parameters
@@ -79,6 +80,15 @@ def test_problems_of_one_kind_are_one_line_unless_all_are_asked_for(holed, invok
 def test_holes_of_the_lattice_are_named(holed, invoke):
     printed = invoke(main, "inspect", holed, "--max_missing_fraction", "0.9").stdout
     assert "3 of 4 places have no tile: (iy, ix) = (0, 0), (" in printed
+
+
+def test_the_layout_is_drawn_where_asked_and_over_nothing(holed, invoke, tmp_path):
+    path, most = tmp_path / "layout.png", ("--max_missing_fraction", "0.9")
+    assert f"layout in {path}" in invoke(main, "inspect", holed, *most, "--draw", path).stdout
+    with Image.open(path) as picture:
+        assert picture.size[0] == 220  # one slice
+    ended = invoke(main, "inspect", holed, *most, "--draw", path, code=1)
+    assert f"--draw {path}: is there already" in ended.stderr
 
 
 def test_suggestions_are_a_parameters_file_that_a_run_takes(raw, invoke, tmp_path):

@@ -145,6 +145,17 @@ def test_a_quiet_run_prints_only_its_record(mosaicflow, acquisition, tmp_path):
     assert events[-1]["ended"] == events[-1]["tasks"]
 
 
+def test_what_became_of_all_tasks_is_told_in_words(capsys):
+    from mosaicflow.engine.progress import open_progress
+    from mosaicflow.engine.task import Outcome
+
+    with open_progress(["stitch_3d"] * 4) as progress:
+        progress.ended(Outcome("stitch_3d z00", "stitch_3d", "absent"))
+        for z in (1, 2):
+            progress.ended(Outcome(f"stitch_3d z0{z}", "stitch_3d", "kept"))
+    assert capsys.readouterr().err == "4 tasks: 2 kept, 1 with nothing to do\n"
+
+
 def test_events_are_one_object_per_line(capsys):
     from mosaicflow.engine.progress import open_progress
     from mosaicflow.engine.task import Outcome

@@ -26,19 +26,20 @@ _MOST_PANELS = 48
 # Colours (red, green, blue), of 255.
 _BACKGROUND = (255, 255, 255)
 _TEXT = (40, 40, 40)
-_COLOURS = {
-    "ok": (70, 130, 180),
-    "repaired": (230, 160, 40),
-    "skipped": (200, 50, 50),
-    "unplaced": (150, 150, 150),
+# Status -> colour and what it means; those that matter most are drawn last, over the others.
+_STATUSES = {
+    "ok": ((70, 130, 180), "used"),
+    "repaired": ((230, 160, 40), "repaired and used"),
+    "unplaced": ((150, 150, 150), "belongs to no place"),
+    "skipped": ((200, 50, 50), "cannot be used"),
 }
 
 
 def draw_layout(slices: Sequence[SliceTiles]) -> Image.Image:
     """Draw each slice's fields of view as rectangles, at one scale.
 
-    Used tiles are blue, repaired ones orange, unusable ones red. Of many slices only evenly chosen
-    ones are drawn.
+    Each tile bears its lattice index where there is room, and the lines at the bottom say what its
+    colour means. Of many slices only evenly chosen ones are drawn.
 
     Parameters
     ----------
@@ -49,14 +50,27 @@ def draw_layout(slices: Sequence[SliceTiles]) -> Image.Image:
     chosen = slices[::step]
     columns = math.ceil(math.sqrt(len(chosen)))
     rows = math.ceil(len(chosen) / columns)
-    size = (columns * _PANEL, rows * (_PANEL + _TITLE))
+    statuses = [one for one in _STATUSES if any(one in _statuses(tiles) for tiles in chosen)]
+    size = (columns * _PANEL, rows * (_PANEL + _TITLE) + len(statuses) * _TITLE)
     image = Image.new("RGB", size, _BACKGROUND)
     draw = ImageDraw.Draw(image)
     extent_mm = max(max(_extent(tiles)) for tiles in chosen)
     for number, tiles in enumerate(chosen):
         corner = ((number % columns) * _PANEL, (number // columns) * (_PANEL + _TITLE))
         _draw_slice(draw, tiles, corner, (_PANEL - 2 * _MARGIN) / (extent_mm or 1.0))
+    for line, status in enumerate(reversed(statuses), start=1):
+        _draw_meaning(draw, status, size[1] - line * _TITLE)
     return image
+
+
+def _statuses(tiles: SliceTiles) -> set[str]:
+    return {tile.status for tile in tiles.tiles}
+
+
+def _draw_meaning(draw: ImageDraw.ImageDraw, status: str, top: int) -> None:
+    colour, meaning = _STATUSES[status]
+    draw.rectangle((_MARGIN, top + 4, _MARGIN + 8, top + 12), outline=colour, width=2)
+    draw.text((_MARGIN + 14, top + 2), meaning, fill=_TEXT)
 
 
 def _extent(tiles: SliceTiles) -> tuple[float, float]:
@@ -70,18 +84,25 @@ def _draw_slice(
     title = f"z{format_slice_id(tiles.slice_id)}: {len(tiles.used)} of {len(tiles.tiles)} tiles"
     draw.text((corner[0] + _MARGIN, corner[1] + 2), title, fill=_TEXT)
     left, top = corner[0] + _MARGIN, corner[1] + _TITLE + _MARGIN
-    for tile in tiles.tiles:
+    order = list(_STATUSES)
+    for tile in sorted(tiles.tiles, key=lambda one: order.index(one.status)):
         if tile.centre_mm is None:
             continue
         y, x = _corner_mm(tiles, tile)
-        height, width = tiles.fov_mm
-        box = (
-            left + x * px_per_mm,
-            top + y * px_per_mm,
-            left + (x + width) * px_per_mm,
-            top + (y + height) * px_per_mm,
-        )
-        draw.rectangle(box, outline=_COLOURS[tile.status], width=1)
+        height, width = (length * px_per_mm for length in tiles.fov_mm)
+        _draw_tile(draw, tile, (left + x * px_per_mm, top + y * px_per_mm), (width, height))
+
+
+def _draw_tile(
+    draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[float, float], size: tuple[float, float]
+) -> None:
+    (left, top), (width, height) = corner, size
+    colour, _ = _STATUSES[tile.status]
+    line = 1 if tile.status == "ok" else 2
+    draw.rectangle((left, top, left + width, top + height), outline=colour, width=line)
+    index = ",".join(map(str, tile.index or ()))
+    if draw.textlength(index) < width / 2:
+        draw.text((left + width / 2, top + height / 2), index, fill=_TEXT, anchor="mm")
 
 
 def _corner_mm(tiles: SliceTiles, tile: Tile) -> tuple[float, float]:
