@@ -152,7 +152,8 @@ def _trend(title: str, unit: str, values: dict[int, float]) -> Plot:
         axes.annotate(
             str(one), (one, values[one]), (5, 3), textcoords="offset points", color=_BAD, fontsize=8
         )
-    axes.set_ylabel(unit)
+    # Beside the axis the numbers would cover it, which are as wide as they have digits.
+    figure.text(0.02, 0.98, unit, color=_INK, fontsize=8, va="top")
     axes.set_xlabel("slice")
     _whole_numbers(axes)
     few = "too few slices to say which stands out"
@@ -243,7 +244,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(width, height))
     # Room for ticks and names in inches; a layout engine would draw everything twice.
-    left, right, below, above = 0.62, 0.12, 0.42, 0.12
+    left, right, below, above = 0.62, 0.12, 0.42, 0.2
     axes = figure.add_axes(
         (
             left / width,

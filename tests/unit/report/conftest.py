@@ -125,6 +125,7 @@ class Run:
             "stages": {
                 "stack": {"seconds": 3.25, "done": 1, "peak_bytes": 300 * 2**20},
                 "normalize": {"seconds": 0.5, "kept": 5},
+                "fix_focal_curvature": {"seconds": 0.0, "absent": 5},
             },
         }  # fmt: skip
         write_json(

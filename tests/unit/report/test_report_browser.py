@@ -74,6 +74,23 @@ def test_the_length_of_each_scale_bar_can_be_read(browser, sound_run):
     assert all(left > 0 and right > 0 and width > 10 for left, right, width in bars), bars
 
 
+def test_every_word_and_number_of_a_plot_is_inside_it(browser, long_run):
+    opened(browser, long_run)
+    cut = browser.execute_script(
+        "return [...document.querySelectorAll('.plots svg')].flatMap(plot => {"
+        "    const whole = plot.getBoundingClientRect();"
+        "    return [...plot.querySelectorAll('text')].filter(word => {"
+        "        const box = word.getBoundingClientRect();"
+        "        return box.left < whole.left || box.right > whole.right + 1"
+        "            || box.top < whole.top - 1 || box.bottom > whole.bottom + 1"
+        "    }).map(word => word.textContent)})"
+    )
+    assert cut == []
+    assert {"µm", "deg", "share"} <= {
+        one.text for one in browser.find_elements("css selector", ".plots svg text")
+    }
+
+
 def test_every_link_leads_somewhere_on_the_page_or_to_the_docs(browser, lossy_run):
     opened(browser, lossy_run)
     anchors = [one.get_attribute("href") for one in browser.find_elements("tag name", "a")]

@@ -224,6 +224,7 @@ def test_time_and_memory_by_stage_and_what_was_not_measured(sound_run):
     text = text_of(page)
     assert "stack 1 done 3.25 314.6 MB" in text
     assert "normalize 5 kept 0.500 not measured" in text
+    assert "fix_focal_curvature 5 with nothing to do 0.00" in text
 
 
 def test_names_in_the_files_of_a_run_cannot_change_the_page(sound_run):
