@@ -56,7 +56,7 @@ FAULTS = {
     "noisy": ("3d_volume:gain_min", "smallest brightness factor of a slice (slice 2)"),
     "blurred": (None, "look at slice 2 first"),
     "half_empty": ("mosaic_grid_3d_z02:sentence", "2 of 4 tiles of slice 2 have no image"),
-    "frozen": ("z02_tile_positions:sentence", "look at slice 2 first"),
+    "frozen": ("z02_tile_positions:sentence", "within slice 2 most tiles lie where the stage"),
     "duplicated": ("z01_z02_transform:correlation", "slice 2 is doubtful"),
     "shifted": ("alignment:max_correction", "largest departure from the stage (slice 2)"),
 }

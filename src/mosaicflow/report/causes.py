@@ -260,7 +260,7 @@ def _judged(metric: Metric) -> str:
     limit = metric.error_at if metric.status == "error" else metric.warning_at
     side = "below" if metric.direction == "high" else "above"
     value = "" if metric.number is None else f" {metric.number:.3g} {metric.unit}".rstrip()
-    beyond = "" if limit is None else f", {side} {limit:g}"
+    beyond = "" if limit is None else f", {side} {limit:.4g}"
     return f"{metric.name}{value}{beyond}: {metric.description}"
 
 

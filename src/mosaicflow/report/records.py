@@ -76,6 +76,12 @@ class Metric:
         is_number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
         return float(self.value) if is_number else None  # type: ignore[arg-type]
 
+    @property
+    def slice_id(self) -> int | None:
+        """The slice that a number about the whole run was found on, as its description ends."""
+        found = re.search(r"\(slice (\d+)\)$", self.description)
+        return int(found[1]) if found else None
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:

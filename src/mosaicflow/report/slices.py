@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ class SliceRow:
     slice_id : int
         Its number.
     status : str
-        The worst of all that was measured on it; ``error`` for a slice that failed.
+        The worst of all that was measured on it, and of numbers about the whole run that were
+        found on it; ``error`` for a slice that failed.
     lost : Lost or None
         Why it has no image in the volume.
     tiles, tiles_found : int or None
@@ -115,13 +117,14 @@ def slice_rows(
     for one in measured:
         if one.slice_id is not None:
             of_slice.setdefault(one.slice_id, []).append(one)
+    extremes = _extremes(measured)
     placed = {one["slice_id"]: one for one in files.json(names.ALIGNMENT.of()).get("slices", ())}
     gone = {one.slice_id: one for one in lost}
     onward = _correlations(measured, gone)
     return tuple(
         SliceRow(
             slice_id,
-            _status(of_slice.get(slice_id, ()), gone.get(slice_id)),
+            worst([_status(of_slice.get(slice_id, ()), gone.get(slice_id)), *extremes[slice_id]]),
             gone.get(slice_id),
             correlation=onward.get(slice_id),
             **_of_tiles(of_slice.get(slice_id, ())),
@@ -129,6 +132,16 @@ def slice_rows(
         )
         for slice_id in sorted({*of_slice, *placed, *gone})
     )
+
+
+def _extremes(measured: Sequence[Measured]) -> dict[int, list[str]]:
+    """Give each slice the verdicts on numbers about the whole run that were found on it."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for one in measured:
+        for metric in one.metrics.values():
+            if metric.slice_id is not None and metric.status in ("warning", "error"):
+                found[metric.slice_id].append(metric.status)
+    return found
 
 
 def _status(measured: Sequence[Measured], lost: Lost | None) -> str:

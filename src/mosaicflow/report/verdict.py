@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from mosaicflow.report.records import Lost, Measured, Metric
     from mosaicflow.report.slices import SliceRow
@@ -44,12 +44,15 @@ class Caveat:
         Where, and how far it is known.
     is_hint : bool
         Whether it limits nothing and only says where to look.
+    slices : tuple of int
+        Ids of slices that it names and that are its cause.
     """
 
     status: str
     what: str
     where: str
     is_hint: bool = False
+    slices: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,10 @@ def judge(
         *_joins(alignment),
         *_depths(rows),
         *(_brightness(measured) if len(rows) - len(lost) > 1 else ()),
-        *_suspects(rows),
+        *_doubtful(rows),
     )
+    blamed = [limit for limit in limits if limit.status != "note"]
+    limits += _odd(rows, {one for limit in blamed for one in limit.slices})
     found = {limit.status for limit in limits}
     status = "error" if "error" in found else "warning" if "warning" in found else "ok"
     sentence = _sentence(status, limits, [row for row in rows if row.lost is None])
@@ -148,7 +153,8 @@ def _lost(lost: Sequence[Lost], n_slices: int) -> list[Caveat]:
         if spoiled and kind in ("failed", "excluded automatically"):
             status = "error"
         why = next(iter(reasons)) if len(reasons) == 1 else f"{len(reasons)} reasons, listed below"
-        found.append(Caveat(status, f"{listed(ids)} {_is(ids)} not in it", f"({kind}: {why})"))
+        what = f"{listed(ids)} {_is(ids)} not in it"
+        found.append(Caveat(status, what, f"({kind}: {why})", slices=tuple(ids)))
     return found
 
 
@@ -162,7 +168,8 @@ def _whole(measured: Sequence[Measured]) -> list[Caveat]:
             if metric.status in ("warning", "error"):
                 what = metric.description or metric.name
                 is_hint = metric.status == "warning"
-                found.append(Caveat(metric.status, f"{what} is", _value(metric), is_hint))
+                ids = () if metric.slice_id is None else (metric.slice_id,)
+                found.append(Caveat(metric.status, f"{what} is", _value(metric), is_hint, ids))
         found += [Caveat("error", sentence, "") for sentence in one.errors]
     return found
 
@@ -170,7 +177,7 @@ def _whole(measured: Sequence[Measured]) -> list[Caveat]:
 def _value(metric: Metric) -> str:
     limit = metric.error_at if metric.status == "error" else metric.warning_at
     value = f"{metric.number:.3g} {metric.unit}".rstrip()
-    return value if limit is None else f"{value} (bad from {limit:g})"
+    return value if limit is None else f"{value} (bad from {limit:.4g})"
 
 
 def _without_image(rows: Sequence[SliceRow]) -> list[Caveat]:
@@ -189,6 +196,7 @@ def _without_image(rows: Sequence[SliceRow]) -> list[Caveat]:
             f"{(row.tiles_found or 0) - (row.tiles or 0)} of {row.tiles_found} tiles of slice"
             f" {row.slice_id} have no image",
             "",
+            slices=(row.slice_id,),
         )
         for row in holed[:_NAMED]
     ] + ([Caveat("warning", "and tiles of further slices", "")] if len(holed) > _NAMED else [])
@@ -206,7 +214,7 @@ def _tiles(rows: Sequence[SliceRow]) -> list[Caveat]:
         and row.tiles - row.by_evidence > _STAGE_SHARE * row.tiles
     ]
     text = "most tiles lie where the stage reported them, not where images show them"
-    return [Caveat("warning", f"within {listed(weak)}", text)] if weak else []
+    return [Caveat("warning", f"within {listed(weak)}", text, slices=tuple(weak))] if weak else []
 
 
 def _joins(alignment: Mapping[str, Any]) -> list[Caveat]:
@@ -238,20 +246,28 @@ def _brightness(measured: Sequence[Measured]) -> list[Caveat]:
     return [Caveat("note", f"brightness along z {why} and cannot be compared between slices", "")]
 
 
-def _suspects(rows: Sequence[SliceRow]) -> list[Caveat]:
-    """Name slices in the volume on which something is beyond its threshold."""
-    doubtful = [row.slice_id for row in rows if row.lost is None and row.status == "error"]
+def _doubtful(rows: Sequence[SliceRow]) -> list[Caveat]:
+    """Name slices in the volume on which something is beyond its error."""
+    ids = [row.slice_id for row in rows if row.lost is None and row.status == "error"]
+    if not ids:
+        return []
+    return [
+        Caveat("warning", f"{listed(ids)} {_is(ids)} doubtful", "(see below)", slices=tuple(ids))
+    ]
+
+
+def _odd(rows: Sequence[SliceRow], named: Collection[int]) -> tuple[Caveat, ...]:
+    """Say at which slices to look, of those on which something is beyond its warning.
+
+    Those that the sentence has named for a reason are the first to look at: no word more of them.
+    """
     odd = [row.slice_id for row in rows if row.lost is None and row.status == "warning"]
-    found = []
-    if doubtful:
-        found.append(
-            Caveat("warning", f"{listed(doubtful)} {_is(doubtful)} doubtful", "(see below)")
-        )
-    if odd:
-        # Of one slice nobody asks which.
-        text = f"look at {listed(odd)} first" if len(rows) > 1 else "see below what was noticed"
-        found.append(Caveat("warning", text, "", is_hint=True))
-    return found
+    ids = [one for one in odd if one not in named]
+    if len(rows) == 1:  # of one slice nobody asks which
+        text = "see below what was noticed" if odd else ""
+    else:
+        text = f"look at {listed(ids)}{', too' if named else ' first'}" if ids else ""
+    return (Caveat("warning", text, "", is_hint=True),) if text else ()
 
 
 def _is(ids: Sequence[int]) -> str:

@@ -36,14 +36,14 @@ class Run:
 
     folder: Path
 
-    def metrics(self, stem, stage, *, warnings=(), apart="", **values):
+    def metrics(self, stem, stage, *, warnings=(), apart="", of="", **values):
         """Write a metrics file; a value may be (value, warning, error), a warning has a code."""
         numbers = {n: v if isinstance(v, tuple) else (v,) for n, v in values.items()}
         told = StageReport(stage, {}, {}, [_declared(n, *v[1:]) for n, v in numbers.items()])
         if apart:
             told.set_aside(apart)
         for name, (number, *_) in numbers.items():
-            told.metric(name, number)
+            told.metric(name, number, of=of)
         for sentence, code in warnings:
             told.warn(sentence, code)
         told.write(self.folder / f"{stem}.ome.zarr")

@@ -107,6 +107,29 @@ def test_a_number_about_the_whole_run_is_in_the_verdict(sound_run, value, status
     assert record["verdict"]["sentence"].endswith(words)
 
 
+def test_a_slice_that_the_sentence_blames_comes_before_others_that_are_odd(sound_run):
+    sound_run.metrics("3d_volume", "stack", of="slice 4", gain_max=(6.6, 1.5))
+    record, page = sound_run.make()
+    blamed = (
+        "In this volume lengths, areas and volumes can be measured everywhere; meaning of"
+        " gain_max (slice 4) is 6.6 (bad from 1.5)"
+    )
+    assert record["verdict"]["sentence"] == f"{blamed}."
+    table = page.partition('id="slice-table"')[2]
+    assert re.findall(r'id="slice-(\d)"', table) == ["4", "0", "1", "2", "3"]
+    sound_run.slice(1, seam=1.4)
+    record, _ = sound_run.make()
+    assert record["verdict"]["sentence"] == f"{blamed}; look at slice 1, too."
+
+
+def test_a_slice_that_a_person_left_out_is_nobody_s_fault(sound_run):
+    left_out = [{"slice_id": 2, "status": "excluded", "reason": "torn"}]
+    sound_run.align([0, 1, 3, 4], left_out=left_out)
+    sound_run.slice(3, seam=1.4)
+    record, _ = sound_run.make()
+    assert record["verdict"]["sentence"].endswith("; look at slice 3 first.")
+
+
 def test_of_one_slice_nothing_is_compared_between_slices_or_looked_at_first(empty_run):
     empty_run.slice(0, seam=1.4)
     empty_run.align([0])
@@ -154,7 +177,7 @@ def test_what_has_no_image_is_named_and_tiles_that_neighbours_place_are_not_the_
     record, page = holed(sound_run, [[0.5, 1.0], [-0.5, -1.0]])
     assert record["verdict"]["sentence"] == (
         "In this volume lengths, areas and volumes can be measured, except: 2 of 4 tiles of slice 3"
-        " have no image; look at slice 3 first."
+        " have no image."
     )
     text = text_of(page)
     assert (
