@@ -151,6 +151,7 @@ def place_by_evidence(
             skip=_skip(i, source, links, worse),
             evidence={
                 **evidence[i],
+                **({"note": given[i].note} if i in given else {}),
                 "moved_from_stage_px": [round(float(value), 4) for value in move],
             },
         )

@@ -39,6 +39,8 @@ class GivenPose:
         Standard deviation of what is said, at a typical point of the slice.
     lock : bool
         Whether the pose is fixed; what is None then is 0.
+    note : str
+        Why, in the words of whoever said it.
     """
 
     slice_id: int
@@ -46,6 +48,7 @@ class GivenPose:
     angle_deg: float | None
     sigma_px: float
     lock: bool = False
+    note: str = ""
 
     @property
     def error_px(self) -> float:
@@ -172,6 +175,6 @@ def slice_poses(rows: Sequence[Override]) -> dict[int, GivenPose]:
                 remedy="keep the one that is right",
             )
         poses[row.slice_id] = GivenPose(
-            row.slice_id, row.shift_px, row.angle_deg, row.sigma_px or GIVEN_PX, row.lock
+            row.slice_id, row.shift_px, row.angle_deg, row.sigma_px or GIVEN_PX, row.lock, row.note
         )
     return poses

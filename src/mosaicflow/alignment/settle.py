@@ -90,8 +90,10 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     counts = {i: one.islands.count for i, one in inputs.slices.items() if one.islands is not None}
     links = as_sure_as_islands(_graded_links(inputs, rules, pitch[1]), counts)
     by_images = _auto_exclude(census.used, links, rules.exclude, report)
-    by_hand = sorted(excluded_slices(inputs.overrides) & set(census.used))
-    dropped = by_images | dict.fromkeys(by_hand, Reason.BY_HAND)
+    notes = excluded_slices(inputs.overrides)
+    by_hand = sorted(notes.keys() & set(census.used))
+    why_by_hand = {i: ": ".join(filter(None, (Reason.BY_HAND, notes[i]))) for i in by_hand}
+    dropped = by_images | why_by_hand
     used = [i for i in census.used if i not in dropped]
     if not used:
         raise QualityError("overrides leave no slice to align", remedy="exclude fewer slices")

@@ -230,8 +230,8 @@ def final_rows(
             row = row.with_note(f"{one.stage} failed: {one.reason}")
         elif one.status == "missing" and not row.exclude_reason:
             row = replace(row, exclude_reason=Reason.NO_TILES)
-        elif one.reason == Reason.BY_HAND:
-            row = replace(row, use=False, exclude_reason=Reason.BY_HAND)
+        elif one.reason.startswith(Reason.BY_HAND):
+            row = replace(row, use=False, exclude_reason=one.reason)
         rows[one.slice_id] = row
     for i, reason in auto_excluded.items():
         rows[i] = replace(rows[i], auto_excluded=True, auto_exclude_reason=reason)

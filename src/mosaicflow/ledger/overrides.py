@@ -41,6 +41,8 @@ class Override:
         Standard deviation of that; None when it is not said.
     lock, exclude : bool
         Whether it is fixed; whether it is to be left out.
+    note : str
+        Why, in the words of whoever wrote it.
     """
 
     kind: str
@@ -51,6 +53,7 @@ class Override:
     sigma_px: float | None
     lock: bool
     exclude: bool
+    note: str = ""
 
 
 def read_overrides(path: Path) -> tuple[Override, ...]:
@@ -108,6 +111,7 @@ def _row(row: dict[str, str], where: str) -> Override:
         sigma,
         parse_bool(row.get("lock") or "false", where),
         parse_bool(row.get("exclude") or "false", where),
+        (row.get("note") or "").strip(),
     )
     said = found.shift_px is not None or found.angle_deg is not None
     if kind == "slice" and not (said or found.lock or found.exclude):
@@ -118,6 +122,6 @@ def _row(row: dict[str, str], where: str) -> Override:
     return found
 
 
-def excluded_slices(rows: Sequence[Override]) -> set[int]:
-    """List the slices whose images rows leave out."""
-    return {row.slice_id for row in rows if row.kind == "slice" and row.exclude}
+def excluded_slices(rows: Sequence[Override]) -> dict[int, str]:
+    """List the slices whose images rows leave out, each with its note."""
+    return {row.slice_id: row.note for row in rows if row.kind == "slice" and row.exclude}

@@ -63,6 +63,8 @@ class SliceRow:
         Shares of tissue voxels outside the display range.
     confidence : float or None
         Trust in its place.
+    hand_note : str or None
+        Why somebody placed it by hand, in their words; empty where they gave none.
     """
 
     slice_id: int
@@ -92,6 +94,7 @@ class SliceRow:
     below_display: float | None = None
     above_display: float | None = None
     confidence: float | None = None
+    hand_note: str | None = None
 
 
 def slice_rows(
@@ -211,4 +214,5 @@ def _of_place(placed: Mapping[str, Any]) -> dict[str, Any]:
         "thickness_sigma_um": placed.get("thickness_sigma_um"),
         "thickness_source": placed.get("thickness_source") or "",
         "confidence": placed.get("confidence"),
+        "hand_note": evidence.get("note"),
     }

@@ -130,6 +130,24 @@ def test_a_slice_that_a_person_left_out_is_nobody_s_fault(sound_run):
     assert record["verdict"]["sentence"].endswith("; look at slice 3 first.")
 
 
+def test_a_slice_that_somebody_placed_or_left_out_is_told_with_their_words(sound_run):
+    code = "manually_excluded: torn"
+    left_out = [{"slice_id": 2, "status": "excluded", "reason": code}]
+    sound_run.align([0, 1, 3, 4], left_out=left_out)
+    alignment = json.loads((sound_run.folder / "alignment.json").read_text())
+    alignment["slices"][0]["evidence"]["note"] = "by eye"
+    alignment["slices"][1]["evidence"]["note"] = ""
+    write_json(sound_run.folder / "alignment.json", alignment)
+    record, page = sound_run.make()
+    text = text_of(page)
+    assert "placed by hand slice 0 a row of overrides says where it lies: by eye" in text
+    assert "placed by hand slice 1 a row of overrides says where it lies" in text
+    assert "placed by hand slice 3" not in text
+    why = "slice excluded by you slice 2 a row of overrides.csv leaves it out: torn"
+    assert why in text
+    assert record["slices"]["excluded"] == {"2": code}
+
+
 def test_of_one_slice_nothing_is_compared_between_slices_or_looked_at_first(empty_run):
     empty_run.slice(0, seam=1.4)
     empty_run.align([0])

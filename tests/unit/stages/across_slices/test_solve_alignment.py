@@ -262,13 +262,16 @@ def test_rows_of_overrides_place_and_exclude_slices(cut_block, transforms, tmp_p
     placed = {one.slice_id: one for one in found.slices}
     assert placed[1].source == "manual"
     assert placed[1].confidence == 1.0
+    assert placed[1].evidence["note"] == "by eye"
+    assert "note" not in placed[0].evidence
     assert placed[1].evidence["moved_from_stage_px"] == pytest.approx([4, -3], abs=0.01)
     assert placed[1].transform.angle_deg == pytest.approx(1.5, abs=0.01)
     assert [(one.slice_id, one.status, one.reason) for one in found.left_out] == [
-        (3, "excluded", "manually_excluded")
+        (3, "excluded", "manually_excluded: torn")
     ]
     final = {row["slice_id"]: row for row in read_csv(tmp_path / "slice_config_final.csv")}
-    assert (final["03"]["use"], final["03"]["exclude_reason"]) == ("false", "manually_excluded")
+    assert final["03"]["use"] == "false"
+    assert final["03"]["exclude_reason"] == "manually_excluded: torn"
     metrics = json.loads((tmp_path / "alignment.metrics.json").read_text())
     assert any("slice 9 did not arrive" in text for text in metrics["warnings"])
     assert metrics["metrics"]["slices_by_manual"]["value"] == 1
