@@ -15,6 +15,7 @@ import json
 import os
 import pkgutil
 import resource
+import sys
 from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -132,6 +133,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
+    if os.environ.get("OMP_NUM_THREADS") != "1":  # numpy read it when it was loaded, as workers do
+        limit_threads(given.threads)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     limit_threads(given.threads)
     load_all()
     near = [compare(name, given.folder, given.threads) for name in given.names]

@@ -150,6 +150,106 @@ _ADVICE = {
         "the pixel size, or the steps of the stage, are declared wrong",
         "compare with the microscope's settings; mosaicflow inspect says what was taken",
     ),
+    Concern.NO_NUMBER: Advice(
+        "there was nothing to measure it on", "report it with the metrics folder"
+    ),
+    Concern.UNREPORTED_TILES: Advice(
+        "the files carry no stage positions",
+        "tiles are placed by what they show; a tile table, or stitch_overlap_fraction, says more",
+    ),
+    Concern.NO_CONTRAST: Advice(
+        "every tile is empty or saturated", "look at the previews; check lamp and exposure"
+    ),
+    Concern.REPEATED_TILES: Advice(
+        "the camera stood still, or a slice was copied under a second name",
+        "compare the files of these slices; set use to false for one that is none",
+    ),
+    Concern.NO_SHADING: Advice(
+        "the light is even, or there are too few tiles to tell",
+        "compare with fix_illum_enabled: false; image more tiles",
+    ),
+    Concern.OTHER_TILES: Advice(
+        "the table was made of another acquisition", "leave it out, or make it of these tiles"
+    ),
+    Concern.NOT_TAKEN: Advice(
+        "that run lost the slice", "look at that run's report; place this slice by its images"
+    ),
+    Concern.THIN: Advice(
+        "the slice is too few planes deep for this stage", "nothing, where so few were imaged"
+    ),
+    Concern.NO_BEAM_PROFILE: Advice(
+        "little gel beside the tissue, or its light is no profile of depth",
+        "image more gel; compensate_psf_enabled: false",
+    ),
+    Concern.NO_WATER: Advice(
+        "the block face lies above the imaged depth, or nothing was imaged below it",
+        "image with more water above it, or give surface",
+    ),
+    Concern.SHALLOW: Advice(
+        "the face is tilted, or lies deep in the image", "lower crop_depth_um, or image deeper"
+    ),
+    Concern.STEPS: Advice(
+        "steps between slices are missing or contradict each other", "look at shifts_xy.csv"
+    ),
+    Concern.LEDGER: Advice(
+        "the table is of another run, or was edited", "compare slice_config.csv with the raw folder"
+    ),
+    Concern.IDLE_OVERRIDE: Advice(
+        "the slice has another id, or is not in the volume", "correct the id in the table"
+    ),
+    Concern.GEL_ONLY: Advice(
+        "the slice lies beyond the specimen, or was imaged beside it",
+        "look at its preview; set use to false in slice_config.csv",
+    ),
+    Concern.NOT_REGISTERED: Advice(
+        "one of the two slices is damaged, or they share little tissue",
+        "look at both previews; mosaicflow align puts right what lies wrong",
+    ),
+    Concern.PAIR_FAILED: Advice(
+        "a slice of another pitch, or a bug", "look at the reason; resolution_um makes pitches one"
+    ),
+    Concern.TURNED_STAGE: Advice(
+        "the acquisition was set up anew in between",
+        "run mosaicflow check-orientation; give orientation",
+    ),
+    Concern.UNLIKE_KEPT: Advice(
+        "the order of slices is wrong, or many are damaged",
+        "look at their previews; correct the numbering",
+    ),
+    Concern.UNLIKE_LEFT_OUT: Advice(
+        "these slices are damaged, or out of order",
+        "look at their previews; set use to true in slice_config.csv for those that are sound",
+    ),
+    Concern.LEFT_OUT: Advice(
+        "its image is damaged or lost, or it shows other tissue than its neighbours",
+        "look at its preview and at the notes on it below; image it again, or correct its file",
+    ),
+    Concern.UNSEEN_GAP: Advice(
+        "a slice between them is lost, or sections are thicker than what is imaged",
+        "image deeper than slicing_interval_mm; mosaicflow align says where they lie",
+    ),
+    Concern.NO_COMMON_TISSUE: Advice(
+        "sections are thicker than what is imaged, or slices are lost between",
+        "compare brightness within a slice only; image deeper than slicing_interval_mm",
+    ),
+    Concern.EMPTY_PLANES: Advice(
+        "the slice has no such channel, or failed in this run", "look at what was left out"
+    ),
+    Concern.COARSE: Advice(
+        "pyramid_resolutions begins above resolution_um", "add the slices' pitch to it"
+    ),
+    Concern.PYRAMID: Advice(
+        "a level is no multiple of the finest, or larger than the volume", "pyramid_resolutions"
+    ),
+    Concern.ROUNDED: Advice(
+        "labels, or counts beyond what float32 tells apart", "read them from the OME-Zarr store"
+    ),
+    Concern.NO_SURFACE: Advice(
+        "the volume is empty, or shows gel alone", "look at the volume's picture"
+    ),
+    Concern.NOT_WRITTEN: Advice(
+        "the format has no place for it", "look at the reason; choose another format"
+    ),
 }
 
 
@@ -174,6 +274,8 @@ class Finding:
         Likely cause and switch, where they are known.
     count : int
         How often.
+    is_loss : bool
+        Whether a slice is not in the volume for it.
     """
 
     status: str
@@ -182,6 +284,7 @@ class Finding:
     where: str
     advice: Advice | None
     count: int
+    is_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +310,7 @@ def findings(measured: Sequence[Measured], lost: Collection[int]) -> tuple[Findi
     Returns
     -------
     tuple of Finding
-        Errors, warnings, notes; of each the most frequent first.
+        Errors, warnings, notes; of each losses first, then the most frequent.
     """
     groups: dict[tuple[str, str], list[_Noticed]] = {}
     told = set()
@@ -222,11 +325,13 @@ def findings(measured: Sequence[Measured], lost: Collection[int]) -> tuple[Findi
 
 
 def by_severity(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Order findings: errors, warnings, notes; of each the most frequent first."""
+    """Order findings: errors, warnings, notes; of each losses first, then the most frequent."""
     order = {"error": 0, "warning": 1, "note": 2}
-    return tuple(
-        sorted(found, key=lambda one: (order[one.status], -one.count, one.stage, one.text))
-    )
+
+    def rank(one: Finding) -> tuple[int, bool, int, str, str]:
+        return order[one.status], not one.is_loss, -one.count, one.stage, one.text
+
+    return tuple(sorted(found, key=rank))
 
 
 def _noticed(source: Measured, lost: Collection[int]) -> Iterator[_Noticed]:
@@ -284,6 +389,7 @@ def _finding(group: Sequence[_Noticed]) -> Finding:
         _where(group),
         _ADVICE.get(first.code),
         len(group),
+        first.code == Concern.LEFT_OUT,
     )
 
 
@@ -298,6 +404,14 @@ def _where(group: Sequence[_Noticed]) -> str:
         more = f" and {len(pairs) - 6} more" if len(pairs) > 6 else ""
         return f"{len(pairs)} pair{'s' * (len(pairs) > 1)}: {names}{more}"
     ids = sorted({one.source.slice_id for one in group if one.source.slice_id is not None})
-    return (
-        f"{len(ids)} of the slices: {listed(ids)}" if len(ids) > 1 else listed(ids) if ids else ""
+    if not ids:
+        return ", ".join(dict.fromkeys(filter(None, map(_slices_in, group))))
+    return f"{len(ids)} of the slices: {listed(ids)}" if len(ids) > 1 else listed(ids)
+
+
+def _slices_in(one: _Noticed) -> str:
+    """Give the slices that a sentence about the whole run begins with, or a number ends with."""
+    found = re.match(r"slices? \d+(?:(?:-|, )\d+)*", one.text) or re.search(
+        r"slice \d+(?=\)$)", one.text
     )
+    return found[0] if found else ""

@@ -89,6 +89,36 @@ def test_each_number_that_can_be_raised_has_a_cause_and_a_switch(stage):
     assert {one.name for one in judged} <= set(causes._ADVICE)
 
 
+@pytest.mark.parametrize("code", Concern)
+def test_each_code_that_stages_warn_of_has_a_cause_and_a_remedy(code):
+    advice = causes._ADVICE[code]
+    assert advice.cause
+    assert advice.remedy
+
+
+@pytest.mark.parametrize(
+    ("sentences", "where"),
+    [
+        (["slice 4 excluded: it matches none of its neighbours"], "slice 4"),
+        (["slices 3-5 are joined by no pair", "slices 5-6 are joined by no pair"],
+         "slices 3-5, slices 5-6"),
+        (["slices 1, 2-4 inside the stack match nothing"], "slices 1, 2-4"),
+        (["the stage runs in different directions on different slices"], ""),
+        (["overrides: slice 9 did not arrive; its row does nothing"], ""),
+    ],
+)  # fmt: skip
+def test_what_the_whole_run_says_of_slices_is_said_of_them(sentences, where):
+    told = Measured("alignment", "solve_alignment", "warning", {}, tuple(sentences))
+    assert [one.where for one in causes.findings([told], ())] == [where]
+
+
+def test_a_lost_slice_is_looked_at_before_what_was_met_more_often():
+    codes = {"warnings": [Concern.OFF_PITCH, Concern.OFF_PITCH, Concern.LEFT_OUT]}
+    told = ("steps of 2 um", "steps of 3 um", "slice 4 excluded: torn")
+    found = causes.findings([Measured("a", "s", "warning", {}, told, codes=codes)], ())
+    assert [one.text for one in found] == [told[2], told[0]]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_finding_leads_to_a_page(stage):
     assert (ROOT / f"docs/stages/{stage}.md").is_file()
