@@ -47,7 +47,7 @@ def closing_lines(contents: Contents) -> list[str]:
 
 
 def _line(one: Finding) -> str:
-    where = f" [{one.where}]" if one.where else ""
+    where = f" [{one.where}]" if one.where not in one.text else ""
     times = f" ({one.count} times)" if one.count > 1 else ""
     return f"{one.status}: {one.stage}: {one.text}{times}{where}"
 

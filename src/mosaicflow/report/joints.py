@@ -6,7 +6,8 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
-from mosaicflow.report.causes import Advice, Finding
+from mosaicflow.report.advice import Advice
+from mosaicflow.report.causes import Finding
 from mosaicflow.report.verdict import listed
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from mosaicflow.engine.parameters import Parameters
 from mosaicflow.reasons import Concern
 from mosaicflow.report import causes, joints
+from mosaicflow.report.advice import ADVICE
 from mosaicflow.report.records import Measured, spelled_out
 from mosaicflow.stages._table import STAGES
 
 ROOT = Path(__file__).parents[3]
 MEASURED = {one.name for stage in STAGES.values() for one in stage.contract.metrics}
 SETTINGS = set(Parameters({}).effective())
-ADVICE = {**causes._ADVICE, **joints._ADVICE}
+SAID = {**ADVICE, **joints._ADVICE}
 PAGES = [ROOT / f"docs/stages/{one}.md" for one in ("inspect_acquisition", "create_mosaic_grid")]
 
 
@@ -27,7 +28,7 @@ def is_problem(code):
     return any(f"`{code}`" in page.read_text("utf-8") for page in PAGES)
 
 
-@pytest.mark.parametrize("key", causes._ADVICE)
+@pytest.mark.parametrize("key", ADVICE)
 def test_advice_is_about_a_number_that_is_measured_or_a_code(key):
     assert key in MEASURED | set(Concern) or is_problem(key)
 
@@ -67,18 +68,18 @@ def measured(sentences, codes):
 def test_advice_follows_the_code_whatever_the_words(words, code):
     found = causes.findings([measured(tuple(words), [code] * len(words))], ())
     assert sum(one.count for one in found) == len(set(map(spelled_out, words)))
-    assert {one.advice for one in found} == {causes._ADVICE.get(code)}
+    assert {one.advice for one in found} == {ADVICE.get(code)}
 
 
 def test_files_of_earlier_versions_have_codes_of_problems_alone():
     told = "z1/a.tif: all samples are 0 [blank_tile, keep]", "the overlaps of 2 tiles"
     found = {one.text: one.advice for one in causes.findings([measured(told, [])], ())}
-    assert found == {told[0]: causes._ADVICE["blank_tile"], told[1]: None}
+    assert found == {told[0]: ADVICE["blank_tile"], told[1]: None}
 
 
-@pytest.mark.parametrize("key", ADVICE)
+@pytest.mark.parametrize("key", SAID)
 def test_each_switch_and_number_that_is_advised_exists(key):
-    said = re.sub(r"\w+\.(csv|json|png)", "", f"{ADVICE[key].cause} {ADVICE[key].remedy}")
+    said = re.sub(r"\w+\.(csv|json|png)", "", f"{SAID[key].cause} {SAID[key].remedy}")
     named = set(re.findall(r"[a-z]+(?:_[a-z0-9]+)+", said))
     assert named <= SETTINGS | MEASURED
 
@@ -86,12 +87,12 @@ def test_each_switch_and_number_that_is_advised_exists(key):
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_number_that_can_be_raised_has_a_cause_and_a_switch(stage):
     judged = [one for one in STAGES[stage].contract.metrics if one.warning or one.error]
-    assert {one.name for one in judged} <= set(causes._ADVICE)
+    assert {one.name for one in judged} <= set(ADVICE)
 
 
 @pytest.mark.parametrize("code", Concern)
 def test_each_code_that_stages_warn_of_has_a_cause_and_a_remedy(code):
-    advice = causes._ADVICE[code]
+    advice = ADVICE[code]
     assert advice.cause
     assert advice.remedy
 
