@@ -22,6 +22,8 @@ from pathlib import Path
 from shutil import copytree
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 import mosaicflow
 from mosaicflow.acquisition.tiles import read_slice_tiles
 from mosaicflow.engine.costs import COSTS
@@ -67,10 +69,13 @@ def acquisition(name: str, folder: Path) -> tuple[Path, Path]:
 
 def load_all() -> None:
     """Import everything that stages import, so that no task's time holds it."""
-    for room in ("acquisition", "io", "mosaic", "optics", "slices", "alignment", "stacking"):
+    rooms = ("acquisition", "io", "mosaic", "optics", "slices", "steps", "alignment", "stacking")
+    for room in rooms:
         package = importlib.import_module(f"mosaicflow.{room}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
+    importlib.import_module("scipy.cluster.hierarchy")
+    Image.preinit()
 
 
 def status_mib(key: str) -> float:
