@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 from mosaicflow.io.tables import SCHEMA
@@ -15,6 +18,9 @@ __all__ = ["Suggestion", "suggested_parameters"]
 
 # Working pitch and finest level without a setting [um].
 _USUAL_UM = 10.0
+# Slices that a pair spans at most without a setting, and the longest step of the stage from slice
+# to slice that is not looked at as a jump [mm].
+_SPAN, _STEP_MM = 3, 0.5
 # Levels of the volume, each about twice as coarse as the one before [um].
 _LEVELS_UM = (25, 50, 100)
 
@@ -69,7 +75,10 @@ def suggested_parameters(found: Acquisition) -> str:
 
 def _suggestions(slices: list[SliceTiles]) -> list[Suggestion]:
     first = slices[0]
-    return [*_depth(first), *_sections(slices), *_pitch(first), *_overlap(first)]
+    return [
+        *_depth(first), *_sections(slices), *_gaps(slices), *_steps(slices),
+        *_pitch(first), *_overlap(first),
+    ]  # fmt: skip
 
 
 def _depth(first: SliceTiles) -> list[Suggestion]:
@@ -88,6 +97,35 @@ def _sections(slices: list[SliceTiles]) -> list[Suggestion]:
         " imaged in depth"
     )
     return [Suggestion("slicing_interval_mm", "0.2", reason, is_known=False)]
+
+
+def _gaps(slices: list[SliceTiles]) -> list[Suggestion]:
+    """Say how far pairs have to reach where several slices in a row are absent."""
+    ids = [one.slice_id for one in slices]
+    span, last = max(((b - a, a) for a, b in pairwise(ids)), default=(1, 0))
+    if span <= _SPAN:
+        return []
+    reason = (
+        f"no slice {last + 1} to {last + span - 1}: only pairs that reach {span} slices join what"
+        " lies above and below"
+    )
+    return [Suggestion("graph_span", str(span), reason)]
+
+
+def _steps(slices: list[SliceTiles]) -> list[Suggestion]:
+    """Say where the stage steps farther from slice to slice than the search for jumps allows."""
+    steps = [
+        math.dist(a.stage.min_mm, b.stage.min_mm)
+        for a, b in pairwise(slices)
+        if a.positions == b.positions == "stage" and a.grid_shape == b.grid_shape
+    ]
+    if not steps or (usual := median(steps)) <= _STEP_MM:
+        return []
+    reason = (
+        f"the stage steps by {usual:.2f} mm from slice to slice (median): beyond"
+        f" {_STEP_MM:g} mm a step is looked at as a jump"
+    )
+    return [Suggestion("rehoming_max_shift_mm", f"{2 * usual:.2g}", reason, is_known=False)]
 
 
 def _pitch(first: SliceTiles) -> list[Suggestion]:
