@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
+from tests.browser import headless
 
 from mosaicflow.corrections.package import page_of, take_table
 from mosaicflow.io.tables import read_csv
@@ -24,21 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of the 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory) -> Iterator:
-    selenium = pytest.importorskip("selenium.webdriver", reason="needs: pip install selenium")
-    driver, program = shutil.which("chromedriver"), shutil.which("chromium")
-    if not (driver and program):
-        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
-    options = selenium.ChromeOptions()
-    options.binary_location = program
-    profile = tmp_path_factory.mktemp("profile")
-    for option in (
-        "headless=new", "no-sandbox", "disable-gpu", "disable-background-networking",
-        "window-size=1400,950", f"user-data-dir={profile}",
-    ):  # fmt: skip
-        options.add_argument(f"--{option}")
-    window = selenium.Chrome(options, selenium.ChromeService(driver))
-    yield window
-    window.quit()
+    with headless(tmp_path_factory.mktemp("profile"), 1400, 950, "disable-gpu") as window:
+        yield window
 
 
 class Page:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.browser import headless
 
 from mosaicflow.io.viewing.server import StoreServer
 from mosaicflow.io.zarr import AnalysisOmeZarrWriter, save_omezarr
@@ -24,33 +24,15 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of the other packages
 
-SIZE = (1000, 800)
 PATIENCE_S = 40
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory) -> Iterator:
     pytest.importorskip("neuroglancer")
-    selenium = pytest.importorskip("selenium.webdriver", reason="needs: pip install selenium")
-    driver, program = shutil.which("chromedriver"), shutil.which("chromium")
-    if not (driver and program):
-        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
-    options = selenium.ChromeOptions()
-    options.binary_location = program
-    for option in (
-        "headless=new",
-        "no-sandbox",
-        "disable-background-networking",
-        "use-gl=angle",
-        "use-angle=swiftshader",
-        "enable-unsafe-swiftshader",
-        f"window-size={SIZE[0]},{SIZE[1]}",
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(f"--{option}")
-    window = selenium.Chrome(options, selenium.ChromeService(driver))
-    yield window
-    window.quit()
+    drawing = ("use-gl=angle", "use-angle=swiftshader", "enable-unsafe-swiftshader")
+    with headless(tmp_path_factory.mktemp("profile"), 1000, 800, *drawing) as window:
+        yield window
 
 
 def first_panel(browser) -> NDArray[np.float64]:

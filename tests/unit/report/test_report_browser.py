@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.browser import headless
 from tests.unit.report.test_comparison import finished, move
 
 from mosaicflow.cli.compare import compare
@@ -23,21 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of the 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory) -> Iterator:
-    selenium = pytest.importorskip("selenium.webdriver", reason="needs: pip install selenium")
-    driver, program = shutil.which("chromedriver"), shutil.which("chromium")
-    if not (driver and program):
-        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
-    options = selenium.ChromeOptions()
-    options.binary_location = program
-    profile = tmp_path_factory.mktemp("profile")
-    for option in (
-        "headless=new", "no-sandbox", "disable-gpu", "disable-background-networking",
-        "window-size=1200,900", f"user-data-dir={profile}",
-    ):  # fmt: skip
-        options.add_argument(f"--{option}")
-    window = selenium.Chrome(options, selenium.ChromeService(driver))
-    yield window
-    window.quit()
+    with headless(tmp_path_factory.mktemp("profile"), 1200, 900, "disable-gpu") as window:
+        yield window
 
 
 def opened(browser, run):
