@@ -8,21 +8,14 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("hearing")
+
 RECORDS = 25  # of a finished toy run
 NOISE = ("Traceback", "resource_tracker", "Exception ignored", "KeyboardInterrupt", "Fatal")
 SAID = {
     signal.SIGINT: "error: interrupted; nothing unfinished was left under a final name",
     signal.SIGTERM: "error: stopped by signal 15; what is finished is kept",
 }
-
-
-@pytest.fixture(autouse=True)
-def hearing():
-    """What a deaf process starts is deaf: a job in the background, or one that ran a command."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in SAID}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def start(acquisition, root):

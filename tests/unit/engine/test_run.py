@@ -285,6 +285,7 @@ def stop(acquisition, root, how):
     return run
 
 
+@pytest.mark.usefixtures("hearing")
 @pytest.mark.parametrize(
     "how",
     [

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of the other packages
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # of the other packages
+    pytest.mark.usefixtures("hearing"),
+]
 
 PATIENCE_S = 40
 
@@ -52,10 +56,13 @@ def viewed(path) -> Iterator[str]:
         [*command, "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         page = process.stdout.readline().strip()
-        assert page.startswith("http://127.0.0.1:"), process.stderr.read()
-        yield page
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        try:
+            assert page.startswith("http://127.0.0.1:"), process.stderr.read()
+            yield page
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()  # whatever failed: nobody waits for it
 
 
 def test_a_store_is_drawn_with_contrast(tmp_path, browser, flavour):
