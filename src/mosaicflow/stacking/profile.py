@@ -316,8 +316,9 @@ def _describe(
     alone = [note.slice_id for note in profile.slices if not note.shares_tissue]
     if alone:
         report.warn(
-            f"slices {', '.join(map(str, alone))} share no tissue with another: their brightness "
-            "is matched to that of the others, the specimen's own contrast with it",
+            f"slice{'s' * (len(alone) > 1)} {', '.join(map(str, alone))} without tissue in common "
+            "with another: brightness there is matched to that of the others, the specimen's own "
+            "contrast with it",
             Concern.NO_COMMON_TISSUE,
         )
 

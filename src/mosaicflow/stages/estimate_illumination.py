@@ -111,7 +111,8 @@ def estimate_illumination(
     from mosaicflow.optics.illumination_samples import choose_tiles, neighbour_pairs
     from mosaicflow.threads import map_threads
 
-    sources = [MosaicGrid(path) for path in sorted(grids, key=lambda p: natural_order(p.name))]
+    paths = sorted(grids, key=lambda p: natural_order(p.name))
+    sources = [MosaicGrid(path) for path in paths]
     tiles = {number: grid.tiles for number, grid in enumerate(sources)}
     most = max(8, min(_TILES, fit_max_samples // 3))
     chosen = choose_tiles(tiles, most, np.random.default_rng(seed))
@@ -126,7 +127,8 @@ def estimate_illumination(
     if not samples:
         _leave_as_is(output, sources, len(chosen), report)
         return
-    samples = _each_picture_once(_of_usual_shape(samples), report)
+    ids = [names.parse_slice_id(path.name) for path in paths]
+    samples = _each_picture_once(_of_usual_shape(samples), ids, report)
     pairs = neighbour_pairs(
         samples, fractions, lambda function, items: map_threads(function, items, threads)
     )
@@ -264,15 +266,18 @@ def _of_usual_shape(samples: list[TileSample]) -> list[TileSample]:
     return [sample for sample in samples if sample.images.shape[1:] == usual]
 
 
-def _each_picture_once(samples: list[TileSample], report: StageReport) -> list[TileSample]:
+def _each_picture_once(
+    samples: list[TileSample], ids: list[int], report: StageReport
+) -> list[TileSample]:
     """Leave out tiles of a camera that stood still: their tissue would pass for the light's."""
     first: dict[bytes, TileSample] = {}
-    for sample in samples:
-        first.setdefault(sample.images.tobytes(), sample)
-    if repeated := len(samples) - len(first):
+    again = [one for one in samples if first.setdefault(one.images.tobytes(), one) is not one]
+    if again:
+        where = sorted({ids[one.grid] for one in again})
         report.warn(
-            f"{repeated} of {len(samples)} tiles show exactly the picture of another tile: each "
-            "picture counts once for the flat field",
+            f"slice{'s' * (len(where) > 1)} {', '.join(map(str, where))}: {len(again)} of all "
+            f"{len(samples)} tiles show exactly the picture of another tile: each picture counts "
+            "once for the flat field",
             Concern.REPEATED_TILES,
         )
     return list(first.values())

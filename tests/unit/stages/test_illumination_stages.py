@@ -105,8 +105,8 @@ def test_a_camera_that_stood_still_tells_its_picture_once(shaded_grids, write_gr
     assert np.sqrt(np.mean((gain / lens() - 1) ** 2)) <= 0.01
     report = read_metrics(metrics_path(output))
     assert report["warnings"] == [
-        "16 of 32 tiles show exactly the picture of another tile: each picture counts once for "
-        "the flat field"
+        "slice 5: 16 of all 32 tiles show exactly the picture of another tile: each picture counts"
+        " once for the flat field"
     ]
 
 
