@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.links import SliceLink, unjoined
-from mosaicflow.reasons import Concern
+from mosaicflow.reasons import Concern, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,11 @@ __all__ = ["report_alignment"]
 
 def report_alignment(report: StageReport, alignment: Alignment, links: Sequence[SliceLink]) -> None:
     """Tell who was left out and why, what placed the others, and how well the pairs agree."""
+    by_images = {reason for reason in Reason if reason.is_automatic}
     for one in alignment.left_out:
-        report.warn(f"slice {one.slice_id} {one.status}: {one.reason}", Concern.LEFT_OUT)
+        is_wish = one.status == "excluded" and by_images.isdisjoint(one.reason.split("; "))
+        text = f"slice {one.slice_id} {one.status}: {one.reason}"
+        report.warn_unless(is_wish, text, Concern.LEFT_OUT)
     sources = [one.source for one in alignment.slices]
     for name in ("graph", "manual", "stage", "previous"):
         report.metric(f"slices_by_{name}", sources.count(name))

@@ -325,5 +325,10 @@ def test_a_slice_left_out_by_hand_is_counted(acquisition, run_copy):
     assert list(result.excluded) == [1]
     counts = read_json(run_copy / "pipeline_info/run.json")["slices"]
     assert counts["found"] == counts["placed"] + len(counts["excluded"]) + len(counts["failed"])
-    told = read_json(run_copy / "metrics/alignment.metrics.json")["warnings"]
-    assert any(text.startswith("slice 1 excluded") for text in told)
+    told = read_json(run_copy / "metrics/alignment.metrics.json")
+    assert any(text.startswith("slice 1 excluded") for text in told["notes"])
+    assert not any(text.startswith("slice 1") for text in told["warnings"])
+    last_words = [
+        line for line in result.closing if line.startswith("slice 1 is not in the volume")
+    ]
+    assert "(excluded by you)" in last_words[0]

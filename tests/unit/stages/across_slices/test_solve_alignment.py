@@ -274,6 +274,7 @@ def test_rows_of_overrides_place_and_exclude_slices(cut_block, transforms, tmp_p
     assert final["03"]["exclude_reason"] == "manually_excluded: torn"
     metrics = json.loads((tmp_path / "alignment.metrics.json").read_text())
     assert any("slice 9 did not arrive" in text for text in metrics["warnings"])
+    assert "slice 3 excluded: manually_excluded: torn" in metrics["notes"]  # as it was asked for
     assert metrics["metrics"]["slices_by_manual"]["value"] == 1
 
 
