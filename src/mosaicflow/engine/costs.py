@@ -205,7 +205,7 @@ COSTS: dict[str, Cost] = {
     "estimate_illumination": Cost(
         88,
         lambda a: 0.25 + 0.052 * a.n_samples + 31e-9 * a.n_samples * math.prod(a.size.native),
-        lambda a: 5 + 32 * min(1.0, a.n_samples / 40) + 3.5 * a.tile_mib,
+        lambda a: 5 + 32 * min(1.0, a.n_samples / 40) + 2 * a.tile_mib,
         lambda a: 5 * a.tile_mib,
     ),
     "estimate_tile_positions": Cost(
