@@ -149,7 +149,7 @@ def test_the_layout_picture_shows_each_tile(raw):
     blue = (picture == (70, 130, 180)).all(axis=-1)
     assert blue[20:, :].any()
     # The fourth quarter of the panel belongs to the tile that is not there.
-    assert not blue[16 + 12 + 150 : 16 + 220, 12 + 150 :].any()
+    assert not blue[16 + 12 + 450 : 16 + 660, 12 + 450 :].any()
 
 
 def test_the_layout_picture_tells_tiles_that_are_unlike_the_others(raw):
@@ -163,7 +163,7 @@ def test_the_layout_picture_tells_tiles_that_are_unlike_the_others(raw):
 
     kinds = {tile.status for tile in slices[0].tiles}
     assert kinds == {"ok", "repaired"}
-    assert picture.shape[0] == 16 + 220 + 16 * len(kinds)
+    assert picture.shape[0] == 16 + 660 + 16 * len(kinds)
     orange = (picture == (230, 160, 40)).all(axis=-1)
-    assert orange[: 16 + 220].any(axis=1).sum() > 100  # every line of its tile, unbroken
-    assert orange[16 + 220 :].any()
+    assert orange[: 16 + 660].any(axis=1).sum() > 300  # every line of its tile, unbroken
+    assert orange[16 + 660 :].any()

@@ -86,7 +86,7 @@ def test_the_layout_is_drawn_where_asked_and_over_nothing(holed, invoke, tmp_pat
     path, most = tmp_path / "layout.png", ("--max_missing_fraction", "0.9")
     assert f"layout in {path}" in invoke(main, "inspect", holed, *most, "--draw", path).stdout
     with Image.open(path) as picture:
-        assert picture.size[0] == 220  # one slice
+        assert picture.size[0] == 660
     ended = invoke(main, "inspect", holed, *most, "--draw", path, code=1)
     assert f"--draw {path}: is there already" in ended.stderr
 

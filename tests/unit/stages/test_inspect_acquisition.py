@@ -31,7 +31,7 @@ def test_all_outputs_are_written(raw, tmp_path):
         "02",
     ]
     with Image.open(tmp_path / "layout.png") as picture:
-        assert picture.size == (440, 488)
+        assert picture.size == (660, 708)
 
 
 def test_slices_are_numbered_as_wide_as_asked(raw, tmp_path):

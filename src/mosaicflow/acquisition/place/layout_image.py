@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_layout"]
 
-# Sizes in pixels, by eye: a slice, the space around it, its title. Doubled, the picture of many
-# slices is wider than a screen.
+# Sizes in pixels, by eye: a slice of many, all of few, the space around each, its title. Doubled,
+# the picture of many slices is wider than a screen.
 _PANEL = 220
+_WIDTH = 660
 _MARGIN = 12
 _TITLE = 16
 # Slices shown, evenly chosen: six rows of eight. Doubled, the picture is no overview any more.
@@ -50,14 +51,15 @@ def draw_layout(slices: Sequence[SliceTiles]) -> Image.Image:
     chosen = slices[::step]
     columns = math.ceil(math.sqrt(len(chosen)))
     rows = math.ceil(len(chosen) / columns)
+    panel = max(_PANEL, _WIDTH // columns)
     statuses = [one for one in _STATUSES if any(one in _statuses(tiles) for tiles in chosen)]
-    size = (columns * _PANEL, rows * (_PANEL + _TITLE) + len(statuses) * _TITLE)
+    size = (columns * panel, rows * (panel + _TITLE) + len(statuses) * _TITLE)
     image = Image.new("RGB", size, _BACKGROUND)
     draw = ImageDraw.Draw(image)
     extent_mm = max(max(_extent(tiles)) for tiles in chosen)
     for number, tiles in enumerate(chosen):
-        corner = ((number % columns) * _PANEL, (number // columns) * (_PANEL + _TITLE))
-        _draw_slice(draw, tiles, corner, (_PANEL - 2 * _MARGIN) / (extent_mm or 1.0))
+        corner = ((number % columns) * panel, (number // columns) * (panel + _TITLE))
+        _draw_slice(draw, tiles, corner, (panel - 2 * _MARGIN) / (extent_mm or 1.0))
     for line, status in enumerate(reversed(statuses), start=1):
         _draw_meaning(draw, status, size[1] - line * _TITLE)
     return image
