@@ -191,51 +191,51 @@ COSTS: dict[str, Cost] = {
     "inspect_acquisition": Cost(100, lambda a: 0.2 + 0.001 * a.n_tiles, lambda _: 9, _none),
     "create_mosaic_grid": Cost(
         86,
-        lambda a: 0.1 + 0.0125 * a.size.n_tiles + 25e-9 * a.native_voxels,
+        lambda a: 0.05 + 0.015 * a.size.n_tiles + 50e-9 * a.native_voxels,
         lambda a: 5 + 1.5 * a.tile_mib,
         lambda a: 2 * a.tile_mib,
     ),
     "resample_mosaic_grid": Cost(
         64,
-        lambda a: 0.05 + 0.012 * a.size.n_tiles + 17e-9 * a.native_voxels,
+        lambda a: 0.025 + 0.0234 * a.size.n_tiles + 33e-9 * a.native_voxels,
         lambda a: 6 + 2 * a.tile_mib,
         lambda a: 2 * a.tile_mib,
     ),
-    "detect_rehoming": Cost(44, lambda _: 0.045, lambda _: 4, _none),
+    "detect_rehoming": Cost(44, lambda _: 0.065, lambda _: 4, _none),
     "estimate_illumination": Cost(
         88,
-        lambda a: 0.25 + 0.052 * a.n_samples + 31e-9 * a.n_samples * math.prod(a.size.native),
+        lambda a: 0.08 + 0.06 * a.n_samples + 36e-9 * a.n_samples * math.prod(a.size.native),
         lambda a: 5 + 32 * min(1.0, a.n_samples / 40) + 2 * a.tile_mib,
         lambda a: 5 * a.tile_mib,
     ),
     "estimate_tile_positions": Cost(
         105,
-        lambda a: 0.1 + 0.0755 * a.size.n_tiles + 33e-9 * a.native_voxels,
+        lambda a: 0.03 + 0.083 * a.size.n_tiles + 36e-9 * a.native_voxels,
         lambda a: 10 + a.views_mib + 4 * a.tile_mib,
         lambda a: 1.5 * a.tile_mib,
     ),
     "fix_illumination": Cost(
         82,
-        lambda a: 0.1 + 0.0078 * a.size.n_tiles + 22e-9 * a.working_voxels,
+        lambda a: 0.1 + 0.012 * a.size.n_tiles + 45e-9 * a.working_voxels,
         lambda _: 8,
         lambda a: 4 * a.small_tile_mib,
     ),
     "pool_tile_positions": Cost(
-        92, lambda a: 0.05 + 0.3 * (a.n_slices - 1) + 0.012 * a.n_tiles, lambda _: 14, _none
+        92, lambda a: 0.015 + 0.3 * (a.n_slices - 1) + 0.012 * a.n_tiles, lambda _: 14, _none
     ),
     "stitch_3d": Cost(
         112,
-        lambda a: 0.3 + 75e-9 * a.stitched_voxels + 570e-9 * a.canvas_px,
+        lambda a: 0.3 + 120e-9 * a.stitched_voxels + 600e-9 * a.canvas_px,
         lambda a: 14 + a.cached_mib + min(14, a.canvas_px / 1e5),
         lambda a: 1.6 * a.block_mib,
     ),
     "correct_axial": Cost(
         88,
         lambda a: (
-            0.15
-            + 73e-9 * a.thinned_px(2e5) * a.size.working[0]
-            + 24e-9 * a.stitched_voxels
-            + 116e-9 * a.canvas_px
+            0.05
+            + 120e-9 * a.thinned_px(2e5) * a.size.working[0]
+            + 40e-9 * a.stitched_voxels
+            + 190e-9 * a.canvas_px
         ),
         lambda a: 8 + a.columns_mib(2e5, a.size.working[0]),
         lambda a: 4.5 * a.block_mib,
@@ -243,9 +243,9 @@ COSTS: dict[str, Cost] = {
     "crop_interface": Cost(
         86,
         lambda a: (
-            0.14
-            + 40e-9 * a.thinned_px(2e5) * a.size.working[0]
-            + 50e-9 * a.stitched_voxels
+            0.04
+            + 76e-9 * a.thinned_px(2e5) * a.size.working[0]
+            + 95e-9 * a.stitched_voxels
             + 130e-9 * a.canvas_px
         ),
         lambda _: 8,
@@ -254,34 +254,34 @@ COSTS: dict[str, Cost] = {
     "normalize": Cost(
         90,
         lambda a: (
-            0.2
-            + 95e-9 * a.thinned_px(3e5) * a.size.kept_planes
-            + 36e-9 * a.kept_voxels
-            + 230e-9 * a.canvas_px
+            0.06
+            + 138e-9 * a.thinned_px(3e5) * a.size.kept_planes
+            + 52e-9 * a.kept_voxels
+            + 330e-9 * a.canvas_px
         ),
         lambda a: 8 + 2 * a.columns_mib(3e5, a.size.kept_planes),
         lambda a: 3.2 * a.kept_block_mib,
     ),
     "register_pairwise": Cost(
         98,
-        lambda a: 0.95 + 260e-9 * a.kept_voxels,
+        lambda a: 0.9 + 430e-9 * a.kept_voxels,
         lambda a: 3.9 * a.planes_mib,
         lambda a: 12 * a.kept_block_mib,
     ),
-    "solve_alignment": Cost(90, lambda a: 0.07 + 0.022 * a.n_slices, lambda _: 9, _none),
+    "solve_alignment": Cost(90, lambda a: 0.02 + 0.05 * a.n_slices, lambda _: 9, _none),
     "estimate_depth_profile": Cost(
         86,
         lambda a: (
-            0.1
-            + 40e-9 * a.n_slices * a.canvas_px
-            + (a.n_slices - 1) * (2.8e-6 * a.canvas_px + 194e-6 * min(a.canvas_px / 64, 2000))
+            0.05
+            + 54e-9 * a.n_slices * a.canvas_px
+            + (a.n_slices - 1) * (3.8e-6 * a.canvas_px + 262e-6 * min(a.canvas_px / 64, 2000))
         ),
         lambda _: 10,
         lambda a: 4.5 * a.block_mib,
     ),
     "stack": Cost(
         98,
-        lambda a: 0.03 + 7.6e-3 * a.volume.planes + 134e-9 * a.volume_voxels + 846e-9 * a.canvas_px,
+        lambda a: 0.01 + 9.9e-3 * a.volume.planes + 174e-9 * a.volume_voxels + 1.1e-6 * a.canvas_px,
         lambda a: 3.5 * a.chunk_mib + a.part_mib,
         _none,
     ),
