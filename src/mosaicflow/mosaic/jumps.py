@@ -10,11 +10,11 @@ import numpy as np
 from mosaicflow.mosaic.lattice import neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from mosaicflow.mosaic.link import Tile
+    from mosaicflow.mosaic.link import Link, Tile
     from mosaicflow.mosaic.placement import Placement
 
     Position = tuple[float, float]
@@ -55,23 +55,28 @@ def with_doubt_of_islands(
     if not used:
         return placement
     place = {tile: placement.model @ at for tile, at in stage_px.items()}
-    off = np.array([np.subtract(k.shift_px, place[k.b] - place[k.a]) for k in used])
-    far = np.linalg.norm(off, axis=1)
-    jumps = far[far > _JUMP_STEPS * placement.step_sigma_px]
-    share = max(len(jumps) / len(used), _LEAST_JUMPS)
-    jump_px = float(np.sqrt(np.mean(jumps**2))) if jumps.size else 0.0
-    linked = {tile for link in used for tile in (link.a, link.b)}
-    pairs = neighbours(linked)
+    share, jump_px = _jumps(placement, place, used)
+    pairs = neighbours({tile for link in used for tile in (link.a, link.b)})
     unseen = 1 - len(used) / max(len(pairs), len(used))
     sigma = dict(placement.sigma_px)
     for part in placement.islands[1:]:
         missed = [pair for pair in pairs if len(set(pair) & set(part)) == 1]
-        steps = [place[b] - place[a] for a, b in missed]
-        least = max((_overlap_px(step, tile_yx) for step in steps), default=0.0)
+        overlaps = [_overlap_px(place[b] - place[a], tile_yx) for a, b in missed]
         chance = share / (share + (1 - share) * unseen ** len(missed))
-        doubt = np.sqrt(chance / 2) * max(jump_px, least)
+        doubt = np.sqrt(chance / 2) * max(jump_px, *overlaps, 0.0)
         sigma |= {tile: float(np.hypot(sigma[tile], doubt)) for tile in part}
     return replace(placement, sigma_px=sigma)
+
+
+def _jumps(
+    placement: Placement, place: Mapping[Tile, NDArray[np.float64]], used: Sequence[Link]
+) -> tuple[float, float]:
+    """Give the share of the stage's steps that links show to be jumps, and their length [px]."""
+    off = [np.subtract(k.shift_px, place[k.b] - place[k.a]) for k in used]
+    far = np.linalg.norm(off, axis=1)
+    jumps = far[far > _JUMP_STEPS * placement.step_sigma_px]
+    length = float(np.sqrt(np.mean(jumps**2))) if jumps.size else 0.0
+    return max(len(jumps) / len(used), _LEAST_JUMPS), length
 
 
 def _overlap_px(step: NDArray[np.float64], tile_yx: tuple[int, int]) -> float:
