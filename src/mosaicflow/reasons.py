@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Concern", "Doubt", "Reason", "Refusal", "Skip"]
+__all__ = ["Concern", "Doubt", "Reason", "Refusal", "Skip", "decided_by_images"]
 
 
 class Reason(StrEnum):
@@ -30,6 +30,12 @@ class Reason(StrEnum):
     def is_automatic(self) -> bool:
         """Whether the images decided it, and not a person."""
         return self in (Reason.CALIBRATION, Reason.LONE, Reason.WEAK_RUN)
+
+
+def decided_by_images(told: str) -> bool:
+    """Whether one of the reasons that a slice is left out for, as told, is not a person's."""
+    automatic = (reason for reason in Reason if reason.is_automatic)
+    return not frozenset(automatic).isdisjoint(told.split("; "))
 
 
 class Skip(StrEnum):

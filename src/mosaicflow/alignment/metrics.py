@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.links import SliceLink, unjoined
-from mosaicflow.reasons import Concern, Reason
+from mosaicflow.reasons import Concern, decided_by_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,8 @@ __all__ = ["report_alignment"]
 
 def report_alignment(report: StageReport, alignment: Alignment, links: Sequence[SliceLink]) -> None:
     """Tell who was left out and why, what placed the others, and how well the pairs agree."""
-    by_images = {reason for reason in Reason if reason.is_automatic}
     for one in alignment.left_out:
-        is_wish = one.status == "excluded" and by_images.isdisjoint(one.reason.split("; "))
+        is_wish = one.status == "excluded" and not decided_by_images(one.reason)
         text = f"slice {one.slice_id} {one.status}: {one.reason}"
         report.warn_unless(is_wish, text, Concern.LEFT_OUT)
     sources = [one.source for one in alignment.slices]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.mosaic.lattice import neighbours
+from mosaicflow.mosaic.stage_model import departures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,8 +55,8 @@ def with_doubt_of_islands(
     used = [link for link in placement.links if link.used]
     if not used:
         return placement
+    share, jump_px = _jumps(placement, stage_px, used)
     place = {tile: placement.model @ at for tile, at in stage_px.items()}
-    share, jump_px = _jumps(placement, place, used)
     pairs = neighbours({tile for link in used for tile in (link.a, link.b)})
     unseen = 1 - len(used) / max(len(pairs), len(used))
     sigma = dict(placement.sigma_px)
@@ -69,11 +70,10 @@ def with_doubt_of_islands(
 
 
 def _jumps(
-    placement: Placement, place: Mapping[Tile, NDArray[np.float64]], used: Sequence[Link]
+    placement: Placement, stage_px: Mapping[Tile, Position], used: Sequence[Link]
 ) -> tuple[float, float]:
     """Give the share of the stage's steps that links show to be jumps, and their length [px]."""
-    off = [np.subtract(k.shift_px, place[k.b] - place[k.a]) for k in used]
-    far = np.linalg.norm(off, axis=1)
+    far = np.linalg.norm(departures(used, stage_px, placement.model), axis=1)
     jumps = far[far > _JUMP_STEPS * placement.step_sigma_px]
     length = float(np.sqrt(np.mean(jumps**2))) if jumps.size else 0.0
     return max(len(jumps) / len(used), _LEAST_JUMPS), length

@@ -9,7 +9,7 @@ import numpy as np
 
 from mosaicflow.mosaic.jumps import with_doubt_of_islands
 from mosaicflow.mosaic.placement import held_out_residuals, solve_placement
-from mosaicflow.mosaic.stage_model import StagePrior, fit_stage_model
+from mosaicflow.mosaic.stage_model import StagePrior, departures, fit_stage_model
 from mosaicflow.spread import RAYLEIGH_MEDIAN, robust_spread, spread_about
 
 if TYPE_CHECKING:
@@ -96,22 +96,12 @@ def pool_stage(
     for _ in range(_PLAY_ROUNDS):
         straight = _without_play(links, play)
         model = fit_stage_model(straight, stage_px)
-        off = _departures(straight, stage_px, model)
+        off = departures(straight, stage_px, model)
         play = play + _backlash(links, off)
     known = _TYPICAL_STEP_PX**2
     spread = np.sqrt((len(off) * robust_spread(off) ** 2 + known) / (len(off) + 1))
     y, x = play.tolist()
     return PooledStage(model, float(spread), (y, x), len(links))
-
-
-def _departures(
-    links: Sequence[Link], stage_px: Mapping[Tile, Position], model: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """How far links lie from a stage model, shape (n, 2) [px]."""
-    off = [
-        np.subtract(k.shift_px, model @ np.subtract(stage_px[k.b], stage_px[k.a])) for k in links
-    ]
-    return np.reshape(off, (-1, 2))
 
 
 def _row_sign(link: Link) -> int:
@@ -246,9 +236,7 @@ def _jumped(placement: Placement, stage_px: Mapping[Tile, Position], left_out_px
     if left_out_px > _AGREE_PX:
         return False
     used = [k for k in placement.links if k.used]
-    steps = {t: placement.model @ at for t, at in stage_px.items()}
-    off = [np.subtract(k.shift_px, steps[k.b] - steps[k.a]) for k in used]
-    far = np.linalg.norm(np.reshape(off, (-1, 2)), axis=1)
+    far = np.linalg.norm(departures(used, stage_px, placement.model), axis=1)
     return bool((far > np.maximum(_AGREE_PX, [_JUMP_ERRORS * k.sigma_px for k in used])).any())
 
 

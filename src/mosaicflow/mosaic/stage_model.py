@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Tile = tuple[int, int]
     Vector = NDArray[np.float64]
 
-__all__ = ["StagePrior", "fit_stage_model", "stage_model_error"]
+__all__ = ["StagePrior", "departures", "fit_stage_model", "stage_model_error"]
 
 # How far turn, scale and shear of a stage depart from none, and how far a stage misses [px], as
 # long as there are no links to tell.
@@ -101,6 +101,16 @@ def fit_stage_model(
         # A wrong pitch or overlap is rare and large: many links that agree on it are believed.
         pull /= np.sqrt(1 + (np.abs(model - np.eye(2)).max() / (3 * _MODEL_SIGMA)) ** 2)
     return _least_squares(steps, shifts, trust, pull)
+
+
+def departures(
+    links: Sequence[Link], stage_px: Mapping[Tile, tuple[float, float]], model: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Say how far links lie from a stage model, shape (n, 2) [px]."""
+    off = [
+        np.subtract(k.shift_px, model @ np.subtract(stage_px[k.b], stage_px[k.a])) for k in links
+    ]
+    return np.reshape(off, (-1, 2))
 
 
 def stage_model_error(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mosaicflow.reasons import Concern
 from mosaicflow.report.advice import ADVICE
-from mosaicflow.report.records import spelled_out, worst
+from mosaicflow.report.records import slice_at_end, spelled_out, worst
 from mosaicflow.report.verdict import listed
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _where(group: Sequence[_Noticed]) -> str:
 
 def _slices_in(one: _Noticed) -> str:
     """Give the slices that a sentence about the whole run begins with, or a number ends with."""
-    found = re.match(r"slices? \d+(?:(?:-|, )\d+)*", one.text) or re.search(
-        r"slice \d+(?=\)$)", one.text
-    )
-    return found[0] if found else ""
+    if found := re.match(r"slices? \d+(?:(?:-|, )\d+)*", one.text):
+        return found[0]
+    last = slice_at_end(one.text)
+    return "" if last is None else listed([last])

@@ -10,7 +10,7 @@ from mosaicflow import names
 from mosaicflow.io.failures import read_failure
 from mosaicflow.io.ledger_rows import LedgerRow
 from mosaicflow.io.tables import read_csv, read_document
-from mosaicflow.reasons import Reason
+from mosaicflow.reasons import Reason, decided_by_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +23,7 @@ __all__ = [
     "RunFiles",
     "lost_slices",
     "read_measured",
+    "slice_at_end",
     "spelled_out",
     "worst",
 ]
@@ -30,7 +31,6 @@ __all__ = [
 _SUFFIX = ".metrics.json"
 
 Kind = Literal["failed", "excluded automatically", "excluded by you", "missing"]
-_AUTOMATIC = frozenset(reason for reason in Reason if reason.is_automatic)
 # Reason codes of the tables, for people.
 _WORDS: dict[str, str] = {
     Reason.CALIBRATION: "its face is far deeper than the others: taken for a calibration",
@@ -79,8 +79,7 @@ class Metric:
     @property
     def slice_id(self) -> int | None:
         """The slice that a number about the whole run was found on, as its description ends."""
-        found = re.search(r"\(slice (\d+)\)$", self.description)
-        return int(found[1]) if found else None
+        return slice_at_end(self.description)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,9 +277,15 @@ def _left_out(one: Mapping[str, Any], *, is_automatic: bool) -> Lost:
     if one["status"] == "failed":
         kind = "failed"
     elif one["status"] == "excluded":
-        automatic = is_automatic or not _AUTOMATIC.isdisjoint(reason.split("; "))
+        automatic = is_automatic or decided_by_images(reason)
         kind = "excluded automatically" if automatic else "excluded by you"
     return Lost(int(one["slice_id"]), kind, reason, str(one.get("stage", "")))
+
+
+def slice_at_end(text: str) -> int | None:
+    """Give the slice that a number about the whole run was found on, as its text ends."""
+    found = re.search(r"\(slice (\d+)\)$", text)
+    return int(found[1]) if found else None
 
 
 def spelled_out(text: str) -> str:

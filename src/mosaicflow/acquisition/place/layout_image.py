@@ -52,7 +52,8 @@ def draw_layout(slices: Sequence[SliceTiles]) -> Image.Image:
     columns = math.ceil(math.sqrt(len(chosen)))
     rows = math.ceil(len(chosen) / columns)
     panel = max(_PANEL, _WIDTH // columns)
-    statuses = [one for one in _STATUSES if any(one in _statuses(tiles) for tiles in chosen)]
+    met = {tile.status for tiles in chosen for tile in tiles.tiles}
+    statuses = [one for one in _STATUSES if one in met]
     size = (columns * panel, rows * (panel + _TITLE) + len(statuses) * _TITLE)
     image = Image.new("RGB", size, _BACKGROUND)
     draw = ImageDraw.Draw(image)
@@ -63,10 +64,6 @@ def draw_layout(slices: Sequence[SliceTiles]) -> Image.Image:
     for line, status in enumerate(reversed(statuses), start=1):
         _draw_meaning(draw, status, size[1] - line * _TITLE)
     return image
-
-
-def _statuses(tiles: SliceTiles) -> set[str]:
-    return {tile.status for tile in tiles.tiles}
 
 
 def _draw_meaning(draw: ImageDraw.ImageDraw, status: str, top: int) -> None:
