@@ -1,4 +1,4 @@
-// Written by docs/generate_parameters.py from the contracts of the stages; crc32 of the rest: 2b8c8c40.
+// Written by docs/generate_parameters.py from the contracts of the stages; crc32 of the rest: a8424f8e.
 
 // What a preset settles, whatever else is said.
 def presets() {
@@ -59,7 +59,9 @@ def optionNames() {
         solve_alignment: [
             'alignment_preset', 'resolution_um', 'slicing_interval_mm', 'skip_error_transforms',
             'max_rotation_deg', 'load_transform_min_zcorr', 'stage_sigma_um',
-            'use_expected_z_overlap', 'common_space_excluded_slice_mode',
+            'use_expected_z_overlap', 'moving_slice_first_index', 'registration_transform',
+            'registration_max_translation', 'registration_max_rotation',
+            'registration_initial_alignment', 'common_space_excluded_slice_mode',
             'common_space_excluded_slice_window', 'auto_exclude_enabled', 'auto_exclude_consecutive',
             'auto_exclude_z_corr', 'strict'
         ],

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from mosaicflow.alignment.coarse import correlate_masked
-from mosaicflow.alignment.levels import tissue_correlation
+from mosaicflow.alignment.levels import Pyramid, tissue_correlation
 from mosaicflow.alignment.pair_fit import SHARED, HeldOut, PairFit
 from mosaicflow.alignment.refine import Motion
 from mosaicflow.alignment.register import register_images
@@ -151,7 +151,7 @@ def _shares_inside(pair: SlicePair, near: PairFit) -> bool:
         stage.at_yx[1] + near.transform.translation_yx[1],
     )
     motion = Motion(near.transform.angle_deg, at)
-    return tissue_correlation(pair, motion, _LOOK_BIN) >= SHARED
+    return tissue_correlation(Pyramid(pair), motion, _LOOK_BIN) >= SHARED
 
 
 def _drift_px(

@@ -10,7 +10,7 @@ import numpy as np
 
 from mosaicflow.alignment.coarse import correlate_masked
 from mosaicflow.alignment.island_point import IslandPoint
-from mosaicflow.alignment.levels import overlap, shape_of
+from mosaicflow.alignment.levels import overlap
 from mosaicflow.alignment.refine import CORRELATED_PX, Motion, refine, warp
 from mosaicflow.rigid import rotation
 from mosaicflow.slices.images import used_span
@@ -84,7 +84,7 @@ def fit_islands(
     if islands is None:
         return None
     factor, scaled = level.factor, motion.scaled(level.factor)
-    shape = shape_of(level.fixed)
+    shape = level.shape
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
     if not is_fixed:
         y, x = np.moveaxis(scaled.on(shape).apply(np.stack([y, x], axis=-1)), -1, 0)
@@ -140,7 +140,7 @@ def _turned(
 
 def _step(level: Level, motion: Motion, part: NDArray[np.float32]) -> NDArray[np.float64] | None:
     """Find by whole pixels how far an island lies off; None where that is beyond reach."""
-    shape = shape_of(level.fixed)
+    shape = level.shape
     there = warp(level.valid[1].astype(np.float32), motion, shape) > 0.99
     moved = np.where(there, warp(level.moving, motion, shape), np.float32(0))
     (top, bottom), (left, right) = (used_span(part, axis) for axis in (0, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COARSEST_PX",
     "Level",
-    "level_of",
+    "Pyramid",
     "overlap",
     "shape_of",
     "tissue_correlation",
@@ -64,39 +64,87 @@ class Level:
     tissue: tuple[NDArray[np.bool_], NDArray[np.bool_]]
     plain: tuple[NDArray[np.float32], NDArray[np.float32]]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (y, x) of the fixed image."""
+        return shape_of(self.fixed)
 
-def level_of(pair: SlicePair, factor: int, motion: Motion, band_px: int = COARSEST_PX) -> Level:
-    """Bin and filter both images, each where the other has data if `motion` is right."""
-    plain = bin_mean(pair.fixed, factor), bin_mean(pair.moving, factor)
-    valid = (
-        bin_mean(pair.fixed_valid.astype(np.float32), factor) > 0.999,
-        bin_mean(pair.moving_valid.astype(np.float32), factor) > 0.999,
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Both images binned, and what does not depend on how they lie on each other."""
+
+    factor: int
+    plain: tuple[NDArray[np.float32], NDArray[np.float32]]
+    valid: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    tissue: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+    @classmethod
+    def of(cls, pair: SlicePair, factor: int) -> _Step:
+        """Bin the images of a pair, and find their tissue."""
+        plain = bin_mean(pair.fixed, factor), bin_mean(pair.moving, factor)
+        valid = (
+            bin_mean(pair.fixed_valid.astype(np.float32), factor) > 0.999,
+            bin_mean(pair.moving_valid.astype(np.float32), factor) > 0.999,
+        )
+        tissue = _tissue(plain[0], valid[0], factor), _tissue(plain[1], valid[1], factor)
+        return cls(factor, plain, valid, tissue)
+
+
+def _tissue(image: NDArray[np.float32], valid: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
+    """Find tissue; what is smoothed this much needs no fine pixels."""
+    coarse = max(1, _TISSUE_PX // (2 * factor))
+    small = tissue_mask(
+        bin_mean(image, coarse),
+        bin_mean(valid.astype(np.float32), coarse) > 0.999,
+        max(1.0, _TISSUE_PX / (coarse * factor)),
     )
-    start = motion.scaled(factor)
-    # Both background filters must see the same tissue: where only one image has data, its
-    # background would differ and pull the images apart.
-    shared = (
-        valid[0] & warp_mask(valid[1], start, valid[0]),
-        valid[1] & warp_mask(valid[0], _inverse(start, valid), valid[1]),
-    )
-    low = max(1.0, _SPECKLE_PX / factor)
-    high = max(2 * low, band_px / factor)
-    fixed, moving = (
-        band_pass(image, mask, low, high) for image, mask in zip(plain, shared, strict=True)
-    )
-    tissue = (
-        tissue_mask(plain[0], valid[0], max(1.0, _TISSUE_PX / factor)),
-        tissue_mask(plain[1], valid[1], max(1.0, _TISSUE_PX / factor)),
-    )
-    # Filters see only half their neighbourhood where the data ends: keep away from there.
-    border = max(3 * low, min(high, _WIDEST_BORDER_PX))
-    inner = inner_part(valid[0], border), inner_part(valid[1], border)
-    return Level(factor, fixed, moving, valid, inner, tissue, plain)
+    large = small.repeat(coarse, axis=0).repeat(coarse, axis=1)
+    rest = [(0, n - own) for n, own in zip(image.shape, large.shape, strict=True)]
+    return np.pad(large, rest, mode="edge") & valid
+
+
+@dataclass(frozen=True, slots=True)
+class Pyramid:
+    """Both images of a pair at all steps; each step is made when it is first asked for.
+
+    Parameters
+    ----------
+    pair : SlicePair
+        The two projections.
+    """
+
+    pair: SlicePair
+    _steps: dict[int, _Step] = field(default_factory=dict, init=False)
+
+    def level(self, factor: int, motion: Motion, band_px: int = COARSEST_PX) -> Level:
+        """Filter both images of a step, each where the other has data if `motion` is right."""
+        if factor not in self._steps:
+            self._steps[factor] = _Step.of(self.pair, factor)
+        step = self._steps[factor]
+        valid = step.valid
+        start = motion.scaled(factor)
+        # Both background filters must see the same tissue: where only one image has data, its
+        # background would differ and pull the images apart.
+        shared = (
+            valid[0] & warp_mask(valid[1], start, valid[0]),
+            valid[1] & warp_mask(valid[0], _inverse(start, valid), valid[1]),
+        )
+        low = max(1.0, _SPECKLE_PX / factor)
+        high = max(2 * low, band_px / factor)
+        fixed, moving = (
+            band_pass(image, mask, low, high)
+            for image, mask in zip(step.plain, shared, strict=True)
+        )
+        # Filters see only half their neighbourhood where the data ends: keep away from there.
+        border = max(3 * low, min(high, _WIDEST_BORDER_PX))
+        inner = inner_part(valid[0], border), inner_part(valid[1], border)
+        return Level(factor, fixed, moving, valid, inner, step.tissue, step.plain)
 
 
 def overlap(level: Level, motion: Motion) -> NDArray[np.float32]:
     """Give 1 where both images hold data and either tissue, shape (y, x) of the fixed, float32."""
-    shape = shape_of(level.fixed)
+    shape = level.shape
     # One warp for both masks of the moving image: 2 where there is tissue, 1 where only data.
     marks = level.inner[1].astype(np.float32) + (level.tissue[1] & level.inner[1])
     moved = warp(marks.astype(np.float32), motion, shape)
@@ -105,12 +153,12 @@ def overlap(level: Level, motion: Motion) -> NDArray[np.float32]:
     return weight
 
 
-def tissue_correlation(pair: SlicePair, motion: Motion, factor: int = 1) -> float:
+def tissue_correlation(pyramid: Pyramid, motion: Motion, factor: int = 1) -> float:
     """Correlate the fine structure inside the tissue of both slices; their outline has no say.
 
     Parameters
     ----------
-    pair : SlicePair
+    pyramid : Pyramid
         The two projections.
     motion : Motion
         Where they are compared.
@@ -122,7 +170,7 @@ def tissue_correlation(pair: SlicePair, motion: Motion, factor: int = 1) -> floa
     float
         0 where they have no tissue in common.
     """
-    level = level_of(pair, factor, motion)
+    level = pyramid.level(factor, motion)
     scaled, shape = motion.scaled(factor), shape_of(level.fixed)
     inside = level.tissue[0] & warp_mask(level.tissue[1], scaled, level.tissue[0])
     inside = inner_part(inside, _OUTLINE_PX / factor)

@@ -21,9 +21,12 @@ __all__ = [
     "Preset",
     "SliceLink",
     "grade_link",
+    "link_of",
     "low_runs",
     "mismatches",
     "parse_link",
+    "shared_tissue",
+    "sides_of",
     "unjoined",
     "without_detours",
 ]
@@ -110,6 +113,11 @@ class SliceLink:
             return ""
         return f"status_error: {self.refusal.sentence}" if self.failed else self.refusal.sentence
 
+    @property
+    def is_put_off(self) -> bool:
+        """Whether its slices were not compared, or in vain, as others join them."""
+        return self.refusal is not None and self.refusal.code == Doubt.DETOUR
+
     def judged(self, refusal: Refusal | None) -> SliceLink:
         """Let it count no more, where there is a reason."""
         return self if refusal is None else replace(self, refusal=refusal)
@@ -147,6 +155,24 @@ def parse_link(
         everything is optional, so that a person can write one.
     where : str
         Its name, for messages.
+    canvas_um, skip_error
+        As of `link_of`.
+
+    Raises
+    ------
+    FormatError
+        When a needed entry is missing.
+    """
+    return link_of(PairRecord.from_json(record, where), canvas_um=canvas_um, skip_error=skip_error)
+
+
+def link_of(pair: PairRecord, *, canvas_um: float, skip_error: bool = True) -> SliceLink:
+    """Express what was measured of a pair in pixels of the canvas.
+
+    Parameters
+    ----------
+    pair : PairRecord
+        Content of ``zII_zJJ_transform.json``.
     canvas_um : float
         Pitch of the canvas.
     skip_error : bool
@@ -156,13 +182,7 @@ def parse_link(
     -------
     SliceLink
         It does not count where registration failed.
-
-    Raises
-    ------
-    FormatError
-        When a needed entry is missing.
     """
-    pair = PairRecord.from_json(record, where)
     pair = pair if skip_error else pair.with_rejected()
     pitch, motion, numbers = pair.pitch_um, pair.transform, pair.numbers
     scale = pitch[1] / canvas_um, pitch[2] / canvas_um
@@ -235,17 +255,17 @@ def without_detours(links: Sequence[SliceLink]) -> list[SliceLink]:
     list of SliceLink
         All of them, with `refusal` set.
     """
-    group = _shared_tissue(links)
+    group = shared_tissue(links)
     nearest: dict[tuple[int, int], float] = {}
     for link in links:
         if link.counts and link.distance_planes:
-            sides = _sides(link, group)
+            sides = sides_of(link, group)
             nearest[sides] = min(nearest.get(sides, math.inf), link.distance_planes)
 
     def objection(link: SliceLink) -> Refusal | None:
         if not link.counts or not link.distance_planes:
             return None
-        sides = _sides(link, group)
+        sides = sides_of(link, group)
         if sides[0] == sides[1]:
             return Refusal.of(Doubt.DETOUR)
         is_farther = link.distance_planes > _DETOUR * nearest[sides]
@@ -254,8 +274,11 @@ def without_detours(links: Sequence[SliceLink]) -> list[SliceLink]:
     return [link.judged(objection(link)) for link in links]
 
 
-def _sides(link: SliceLink, group: Mapping[int, int]) -> tuple[int, int]:
-    """Name what a link joins; a slice that no shared tissue joins to another is its own side."""
+def sides_of(link: SliceLink, group: Mapping[int, int]) -> tuple[int, int]:
+    """Name what a link joins, by the groups of `shared_tissue`.
+
+    A slice that no shared tissue joins to another is a side of its own.
+    """
     one, other = (group.get(i, -1 - i) for i in (link.fixed_id, link.moving_id))
     return min(one, other), max(one, other)
 
@@ -276,7 +299,7 @@ def unjoined(links: Sequence[SliceLink], ids: Sequence[int]) -> list[tuple[int, 
         Pairs of consecutive slices that no chain of links between shared tissue joins: only the
         stage and the likeness of different tissue say how they lie on each other.
     """
-    group = _shared_tissue(links)
+    group = shared_tissue(links)
     return [
         (one, other)
         for one, other in itertools.pairwise(ids)
@@ -284,7 +307,7 @@ def unjoined(links: Sequence[SliceLink], ids: Sequence[int]) -> list[tuple[int, 
     ]
 
 
-def _shared_tissue(links: Sequence[SliceLink]) -> dict[int, int]:
+def shared_tissue(links: Sequence[SliceLink]) -> dict[int, int]:
     """Group the slices that links between shared tissue join; slice -> its group."""
     shared = (link for link in links if link.counts and not link.distance_planes)
     return joined((link.fixed_id, link.moving_id) for link in shared)

@@ -23,27 +23,23 @@ YX = tuple[float, float]
 _DEFORMS_PX = 0.1
 
 
-def as_sure_as_islands(links: Sequence[SliceLink], counts: Mapping[int, int]) -> list[SliceLink]:
-    """Let pairs that show every island of a slice count by the errors of these.
+def as_sure_as_islands(link: SliceLink, counts: Mapping[int, int]) -> SliceLink:
+    """Let a pair that shows every island of a slice count by the errors of these.
 
     The mean of loose tiles says little of where a slice lies, but all its pairs that show the same
     tiles mean the same place by it, and each tile is moved to where they show it.
 
     Parameters
     ----------
-    links : sequence of SliceLink
-        Pairs of slices.
+    link : SliceLink
+        A pair of slices.
     counts : mapping
         Number of islands of each slice that has more than one.
 
     Returns
     -------
-    list of SliceLink
+    SliceLink
     """
-    return [_by_islands(link, counts) for link in links]
-
-
-def _by_islands(link: SliceLink, counts: Mapping[int, int]) -> SliceLink:
     if not link.islands:
         return link
     own = link.fixed_id if link.islands[0].is_fixed else link.moving_id

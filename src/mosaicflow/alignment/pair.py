@@ -13,6 +13,7 @@ from mosaicflow.alignment.depth import (
     NOT_MEASURED,
     DepthMatch,
     DriftFit,
+    deepest_needed,
     match_planes,
     measure_drift,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.slices.islands import Islands
+    from mosaicflow.steps.table import StepTable
 
 __all__ = ["DepthLimits", "measure_pair"]
 
@@ -41,6 +43,7 @@ _LONGEST_PX = 2048  # registration images are binned to this, which bounds memor
 _LOOKED_AT = 12  # planes that are averaged to see whether there is tissue
 _PLANES_BYTES = 2e8  # planes of one slice kept in memory; more are read again where needed
 _DEPTH_PX = 512  # planes compared along depth: coarser ones lose what changes from plane to plane
+_WHOLE = 0.999  # a binned pixel counts where all it is made from does
 # A depth off by more changes which planes show the same tissue enough to compare them again.
 _OTHER_PLANES = 0.5
 
@@ -64,8 +67,8 @@ class DepthLimits:
     """
 
     interval_um: float
-    allowed_um: float
-    first_index: int
+    allowed_um: float = 0.0
+    first_index: int = 0
     contact_um: float = 170.0
 
 
@@ -155,9 +158,13 @@ def measure_pair(
     settings: RegistrationSettings,
     depth: DepthLimits,
     *,
+    at_once: bool = False,
     threads: int = 1,
 ) -> MeasuredPair:
     """Register two slices at physically matching planes.
+
+    Slices that share no tissue, and between which another lies, are told apart from that and put
+    off: they are compared only where the others do not join them.
 
     Parameters
     ----------
@@ -169,6 +176,8 @@ def measure_pair(
         Lateral limits.
     depth : DepthLimits
         Expected depth and its limits.
+    at_once : bool
+        Whether no pair is put off.
     threads : int
         Blocks read at the same time.
 
@@ -186,21 +195,25 @@ def measure_pair(
             f"fixed slice {fixed.slice_id} does not come before moving slice {moving.slice_id}",
             remedy="swap --fixed and --moving",
         )
-    job = _Job(fixed, moving, _stage_offset(fixed, moving, shifts), settings, depth, threads)
+    steps = None if shifts is None else read_steps(shifts)
+    job = _Job(fixed, moving, _stage_offset(fixed, moving, steps), settings, depth, threads)
     lag = (moving.slice_id - fixed.slice_id) * depth.interval_um / fixed.pitch_um[0]
     match = job.match(lag)
-    none = np.zeros((0, 0, 0), np.float32)
-    sides = (fixed, moving)
-    planes = (none, none) if match.distance_planes else (job.planes(fixed), job.planes(moving))
-    seen = zip(sides, planes, strict=True)
-    if bare := [one.slice_id for one, its in seen if not _has_tissue(job, one, its)]:
-        fit, drift = _bare(job, bare), NOT_MEASURED
+    drift = NOT_MEASURED
+    if match.distance_planes and not at_once and _have_others_between(fixed, moving, steps):
+        fit = _left_to_stage(job, Refusal.of(Doubt.DETOUR))
     elif match.distance_planes:
-        fit, drift = _bridge(job, match), NOT_MEASURED
+        fit = _bridge(job, match)
     else:
-        fit, match, drift = _compare(job, planes, match, lag)
+        fit, match, drift = _compare(job, match, lag)
     transform = full_size(fit, job.image_bin)
     return MeasuredPair(fixed, moving, job.offset_yx, transform, match, fit, drift, job.image_bin)
+
+
+def _have_others_between(fixed: SliceStore, moving: SliceStore, steps: StepTable | None) -> bool:
+    """Say whether slices were imaged between two, which may join them."""
+    ids = {i for step in (steps.steps if steps else ()) for i in (step.fixed_id, step.moving_id)}
+    return any(fixed.slice_id < i < moving.slice_id for i in ids)
 
 
 def _has_tissue(job: _Job, one: SliceStore, planes: NDArray[np.float32]) -> bool:
@@ -216,26 +229,35 @@ def _has_tissue(job: _Job, one: SliceStore, planes: NDArray[np.float32]) -> bool
         gel = float(rows[0] @ scale.background)
         image = image * np.float32(rows[0] @ scale.span) + np.float32(gel)
         gel = gel if scale.has_gel else None
-    return shows_tissue(image, found.valid, gel)
+    coarse = _power_of_two(max(image.shape) / _DEPTH_PX)
+    whole = bin_mean(found.valid.astype(np.float32), coarse) > _WHOLE
+    return shows_tissue(bin_mean(image, coarse), whole, gel)
 
 
-def _bare(job: _Job, ids: list[int]) -> PairFit:
-    """Leave a pair to the stage of which one slice or both show gel only."""
+def _without_tissue(
+    job: _Job, planes: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> PairFit | None:
+    """Leave a pair to the stage of which one slice or both show gel only; None of others."""
+    seen = zip((job.fixed, job.moving), planes, strict=True)
+    bare = [one.slice_id for one, its in seen if not _has_tissue(job, one, its)]
+    if not bare:
+        return None
+    names = " and ".join(str(i) for i in bare)
+    return _left_to_stage(job, Refusal.of(Doubt.NO_TISSUE, f"slice{'s' * (len(bare) > 1)} {names}"))
+
+
+def _left_to_stage(job: _Job, why: Refusal) -> PairFit:
     y, x = ((n // job.image_bin - 1) / 2 for n in job.fixed.shape[1:])
-    names = " and ".join(str(i) for i in ids)
-    why = Refusal.of(Doubt.NO_TISSUE, f"slice{'s' * (len(ids) > 1)} {names}")
     unknown = HeldOut(math.nan, math.nan, math.inf, math.inf)
     still = Rigid2D(0.0, (y, x), (0.0, 0.0))
     return PairFit(still, math.nan, math.nan, 0.0, unknown, math.inf, math.inf, why)
 
 
-def _compare(
-    job: _Job,
-    planes: tuple[NDArray[np.float32], NDArray[np.float32]],
-    match: DepthMatch,
-    lag: float,
-) -> tuple[PairFit, DepthMatch, DriftFit]:
+def _compare(job: _Job, match: DepthMatch, lag: float) -> tuple[PairFit, DepthMatch, DriftFit]:
     """Register the tissue that both slices show, and measure how deep it lies."""
+    planes = job.planes(job.fixed), job.planes(job.moving)
+    if bare := _without_tissue(job, planes):
+        return bare, match, NOT_MEASURED
     fit = job.register(planes, match)
     drift = _measure_drift(job, planes, fit, lag)
     if math.isfinite(drift.sigma_planes) and abs(drift.drift_planes) >= _OTHER_PLANES:
@@ -251,6 +273,8 @@ def _compare(
 def _bridge(job: _Job, match: DepthMatch) -> PairFit:
     """Compare the nearest planes of slices that share no tissue."""
     none = np.zeros((0, 0, 0), np.float32)
+    if bare := _without_tissue(job, (none, none)):
+        return bare
     sides = []
     for one in (job.fixed, job.moving):
         n_planes = int(np.median(one.filled_planes()))
@@ -306,7 +330,10 @@ def _measure_drift(
     """Slide the slices along depth, aligned as found or else as the stage has them."""
     longest = max(job.plane_bin * max(one.shape[1:]) for one in planes)
     coarse = max(job.plane_bin, _power_of_two(longest / _DEPTH_PX))
-    upper, lower = (bin_mean(one, coarse // job.plane_bin) for one in planes)
+    first, farthest = job.depth.first_index, int(job.depth.allowed_um // job.fixed.pitch_um[0])
+    needed = deepest_needed(len(planes[0]), lag_planes, first, farthest)
+    parts = planes[0], planes[1][:needed]
+    upper, lower = (bin_mean(one, coarse // job.plane_bin) for one in parts)
     transform = full_size(fit, job.image_bin)
     center = (np.array(upper.shape[1:]) - 1) / 2
     at = transform.apply((center + 0.5) * coarse - 0.5) - np.array(job.offset_yx)
@@ -317,19 +344,19 @@ def _measure_drift(
         upper,
         np.stack([warp(plane, motion, shape) for plane in lower]),
         lag_planes=lag_planes,
-        first_index=job.depth.first_index,
-        max_drift_planes=int(job.depth.allowed_um // job.fixed.pitch_um[0]),
+        first_index=first,
+        max_drift_planes=farthest,
     )
 
 
 def _stage_offset(
-    fixed: SliceStore, moving: SliceStore, shifts: Path | None
+    fixed: SliceStore, moving: SliceStore, steps: StepTable | None
 ) -> tuple[float, float]:
     """Say where the stage puts the moving slice's pixel (0, 0) in the fixed slice [px]."""
     step = (0.0, 0.0)
-    if shifts is not None:
+    if steps is not None:
         ids = (fixed.slice_id, moving.slice_id)
-        placed = place_slices(read_steps(shifts), ids, ids[0], sign_yx=fixed.stage_sign)
+        placed = place_slices(steps, ids, ids[0], sign_yx=fixed.stage_sign)
         step = placed.position_mm[ids[1]]
     elif fixed.stage_corner_mm is not None and moving.stage_corner_mm is not None:
         signs, corners = fixed.stage_sign, (fixed.stage_corner_mm, moving.stage_corner_mm)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["PairNumbers", "PairRecord", "RejectedMotion"]
 
 YX = tuple[float, float]
+# Status of a pair that is compared only where other pairs do not join its slices.
+_PUT_OFF = "put_off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ class PairRecord:
     fixed_z, moving_z : int
         Planes compared.
     failure : Refusal or None
-        Why the stage's own motion is given; None when registration found one.
+        Why the stage's own motion is given; None when registration found one. `Doubt.DETOUR`: the
+        pair was put off.
     rejected : RejectedMotion or None
         What it found then.
     islands : tuple of IslandPoint
@@ -149,13 +152,24 @@ class PairRecord:
             "moving_z": self.moving_z,
             "pitch_um": [round(value, 6) for value in pitch],
             "stage_offset_yx": [round(value, 6) for value in self.stage_offset_yx],
-            "status": "ok" if self.failure is None else "error",
+            "status": self._status,
             "failure": "" if self.failure is None else self.failure.code,
             "reason": "" if self.failure is None else self.failure.sentence,
             **self.numbers.to_json(),
             "rejected": None if self.rejected is None else self.rejected.to_json(),
             **({"islands": [one.to_json() for one in self.islands]} if self.islands else {}),
         }
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether the slices were not compared, as others may join them."""
+        return self.failure is not None and self.failure.code == Doubt.DETOUR
+
+    @property
+    def _status(self) -> str:
+        if self.failure is None:
+            return "ok"
+        return _PUT_OFF if self.is_put_off else "error"
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], where: str) -> PairRecord:
@@ -211,7 +225,7 @@ class PairRecord:
 
 def _failure(record: Mapping[str, Any]) -> Refusal | None:
     """Read why registration gave up; a record without a code says it in words alone."""
-    if record.get("status") != "error":
+    if record.get("status") not in ("error", _PUT_OFF):
         return None
     return Refusal(Doubt(record.get("failure") or Doubt.UNTOLD), str(record.get("reason", "")))
 

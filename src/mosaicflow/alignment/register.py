@@ -13,15 +13,14 @@ from mosaicflow.alignment.island_fit import IslandsFit, fit_islands
 from mosaicflow.alignment.levels import (
     COARSEST_PX,
     Level,
-    level_of,
+    Pyramid,
     overlap,
-    shape_of,
     tissue_correlation,
     warp_mask,
 )
 from mosaicflow.alignment.loose import find_loose_tiles
 from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
-from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, warp
+from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, settled, warp
 from mosaicflow.likeness import pearson
 from mosaicflow.reasons import Doubt, Refusal
 from mosaicflow.rigid import Rigid2D
@@ -53,6 +52,9 @@ _BANDS_PX = 4, 8, 16, COARSEST_PX
 # They move a fit by this times the square of the band [px]: 0.6 px with 32 and 0.02 with 4 between
 # simulated slices.
 _COARSE_ERROR = 0.0006
+# A start that is off by 0.3 px leaves a bias of 0.05 px, as background filters see another overlap;
+# nearer than this [px at full resolution] it is within `_LEAST_SIGMA_PX`. Doubled, it is not.
+_SEEN_RIGHT_PX = 0.07
 # Fields of the chequerboard whose spread says anything of the error of their mean.
 _FEWEST_FIELDS = 6
 # Independent numbers behind what parts of a fit say of its error (3 x 3 of them); the two halves of
@@ -87,27 +89,28 @@ def register_images(pair: SlicePair, settings: RegistrationSettings) -> PairFit:
     factors = _pyramid(pair, settings.finest_bin)
     if min(*pair.fixed.shape, *pair.moving.shape) < 8 * factors[0]:
         return _rejected(pair, Refusal.of(Doubt.NARROW), 0.0)
-    pair = _in_whole_blocks(pair, factors[0])
-    guess = _first_guess(level_of(pair, factors[0], pair.stage_motion), pair, settings)
-    found = _descend(pair, factors[:-1] or factors, guess, settings, _BANDS_PX[-1])
+    pyramid = Pyramid(_in_whole_blocks(pair, factors[0]))
+    guess = _first_guess(pyramid, factors[0], settings)
+    found = _descend(pyramid, factors[:-1] or factors, guess, settings, _BANDS_PX[-1])
     if found is not None:
-        found = _best_band(pair, factors[-1], found.motion, settings)
+        found = _best_band(pyramid, factors[-1], found.motion, settings)
     if found is None:
-        return _rejected(pair, Refusal.of(Doubt.FEW_PIXELS), 0.0)
-    return _judge(pair, found, settings)
+        return _rejected(pyramid.pair, Refusal.of(Doubt.FEW_PIXELS), 0.0)
+    return _judge(pyramid, found, settings)
 
 
 def _best_band(
-    pair: SlicePair, factor: int, start: Motion, settings: RegistrationSettings
+    pyramid: Pyramid, factor: int, start: Motion, settings: RegistrationSettings
 ) -> _Descent | None:
     """Refine on the finest level with the structures that leave the least error."""
     best: _Descent | None = None
     for band in _BANDS_PX:
         if best is not None and best.sigma_px <= _COARSE_ERROR * band**2:
             break
-        # Twice, as background filters must see the overlap as it really is: a start that is off
-        # by 0.3 px leaves a bias of 0.05 px.
-        found = _descend(pair, [factor, factor], start, settings, band)
+        found = _descend(pyramid, [factor], start, settings, band)
+        # Background filters must see the overlap as it really is.
+        if found is not None and found.moved_px > _SEEN_RIGHT_PX:
+            found = _descend(pyramid, [factor], found.motion, settings, band)
         if found is None:
             return None
         if best is None or found.sigma_px < best.sigma_px:
@@ -123,12 +126,20 @@ def _in_whole_blocks(pair: SlicePair, factor: int) -> SlicePair:
 
 @dataclass(frozen=True, slots=True)
 class _Descent:
-    """Where the refinement ended: on which level, with which motion of the full images."""
+    """Where the refinement began and ended: on which level, by motions of the full images."""
 
     level: Level
     motion: Motion
     refined: RefinedMotion
     band_px: int
+    start: Motion
+
+    @property
+    def moved_px(self) -> float:
+        """How far the last refinement moved the worst corner [px of the full images]."""
+        reach = self.level.factor * math.hypot(*self.level.shape) / 2
+        turn = math.radians(abs(self.motion.angle_deg - self.start.angle_deg))
+        return math.dist(self.motion.at_yx, self.start.at_yx) + turn * reach
 
     @property
     def sigma_px(self) -> float:
@@ -142,7 +153,7 @@ class _Descent:
 
 
 def _descend(
-    pair: SlicePair,
+    pyramid: Pyramid,
     factors: Sequence[int],
     start: Motion,
     settings: RegistrationSettings,
@@ -152,7 +163,7 @@ def _descend(
     found = None
     motion = start
     for factor in factors:
-        level = level_of(pair, factor, motion, band_px)
+        level = pyramid.level(factor, motion, band_px)
         scaled = motion.scaled(factor)
         weight = overlap(level, scaled)
         if weight.sum() < 64:
@@ -160,8 +171,8 @@ def _descend(
         refined = refine(
             level.fixed, level.moving, weight, scaled, rotate=settings.transform == "euler"
         )
-        motion = refined.motion.scaled(1 / factor)
-        found = _Descent(level, motion, refined, band_px)
+        found = _Descent(level, refined.motion.scaled(1 / factor), refined, band_px, motion)
+        motion = found.motion
     return found
 
 
@@ -175,9 +186,10 @@ def _pyramid(pair: SlicePair, finest_bin: int) -> list[int]:
     return [2**k for k in exponents if k != coarsest - 1 or k <= 1]
 
 
-def _first_guess(level: Level, pair: SlicePair, settings: RegistrationSettings) -> Motion:
+def _first_guess(pyramid: Pyramid, factor: int, settings: RegistrationSettings) -> Motion:
     """Try all starting points on the coarsest level and keep the one that ends best."""
-    stage = pair.stage_motion.scaled(level.factor)
+    level = pyramid.level(factor, pyramid.pair.stage_motion)
+    stage = pyramid.pair.stage_motion.scaled(factor)
     candidates = [stage]
     if settings.initial in ("com", "both"):
         candidates.append(_by_centre_of_mass(level, stage))
@@ -194,16 +206,17 @@ def _first_guess(level: Level, pair: SlicePair, settings: RegistrationSettings) 
         weight = overlap(level, start)
         if weight.sum() < 16:
             continue
-        found = refine(
+        found = settled(
             level.fixed, level.moving, weight, start, rotate=settings.transform == "euler",
             max_steps=20,
         )  # fmt: skip
         # A result is compared over one area only: a shift must not win by leaving the tissue.
-        score = found.correlation * math.sqrt(float(weight.mean()))
-        inside = math.dist(found.motion.at_yx, stage.at_yx) <= limit
-        inside &= abs(found.motion.angle_deg) <= settings.max_rotation_deg + 1
+        moved = warp(level.moving, found, level.shape)
+        score = pearson(level.fixed, moved, weight) * math.sqrt(float(weight.mean()))
+        inside = math.dist(found.at_yx, stage.at_yx) <= limit
+        inside &= abs(found.angle_deg) <= settings.max_rotation_deg + 1
         if inside and score > best_score:
-            best, best_score = found.motion, score
+            best, best_score = found, score
     return best.scaled(1 / level.factor)
 
 
@@ -237,29 +250,27 @@ def _by_search(
     return Motion(found.angle_deg, (float(at[0]), float(at[1])))
 
 
-def _hold_out(level: Level, motion: Motion, stage: Motion, rotate: bool) -> HeldOut:
+def _hold_out(there: _Compared, stage: _Compared, rotate: bool) -> HeldOut:
     """Register each colour of a chequerboard and judge it on the other."""
-    start, at_stage = motion.scaled(level.factor), stage.scaled(level.factor)
-    weight = overlap(level, start)
-    colour, field = chequerboard(weight)
-    parts = [weight * colour, weight * (1 - colour)]
-    shape = shape_of(level.fixed)
+    level = there.level
+    fields = chequerboard(there.weight)
+    colour = fields.colour
+    parts = [there.weight * colour, there.weight * (1 - colour)]
     if min(float(part.sum()) for part in parts) < 32:
         return HeldOut(math.nan, math.nan, math.inf, math.inf)
-    fits = [refine(level.fixed, level.moving, part, start, rotate=rotate) for part in parts]
-    unmoved = warp(level.moving, at_stage, shape)
-    stage_weight = overlap(level, at_stage)
+    fits = [settled(level.fixed, level.moving, part, there.motion, rotate=rotate) for part in parts]
+    unmoved = stage.moved
     refined, by_stage, gains = [], [], []
     for fit, part in zip(fits, reversed(parts), strict=True):
-        moved, both = warp(level.moving, fit.motion, shape), part * stage_weight
+        moved, both = warp(level.moving, fit, level.shape), part * stage.weight
         refined.append(pearson(level.fixed, moved, part))
         by_stage.append(pearson(level.fixed, unmoved, both))
         gains.append(
-            field_correlations(level.fixed, moved, both, field)
-            - field_correlations(level.fixed, unmoved, both, field)
+            field_correlations(level.fixed, moved, both, fields)
+            - field_correlations(level.fixed, unmoved, both, fields)
         )
-    split = math.dist(fits[0].motion.at_yx, fits[1].motion.at_yx) * level.factor
-    turn = abs(fits[0].motion.angle_deg - fits[1].motion.angle_deg)
+    split = math.dist(fits[0].at_yx, fits[1].at_yx) * level.factor
+    turn = abs(fits[0].angle_deg - fits[1].angle_deg)
     means = float(np.mean(by_stage)), float(np.mean(refined))
     return HeldOut(*means, split, turn, _in_standard_errors(np.concatenate(gains)))
 
@@ -273,26 +284,48 @@ def _in_standard_errors(gains: NDArray[np.float64]) -> float:
     return float(known.mean()) / max(error, 1e-6)
 
 
-def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> PairFit:
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Both images where a motion [px of the level] lays them on each other, and what counts."""
+
+    level: Level
+    motion: Motion
+    weight: NDArray[np.float32]
+
+    @classmethod
+    def at(cls, level: Level, motion: Motion) -> _Compared:
+        """Compare them under a motion of the full images."""
+        scaled = motion.scaled(level.factor)
+        return cls(level, scaled, overlap(level, scaled))
+
+    @property
+    def moved(self) -> NDArray[np.float32]:
+        """The moving image, band-passed, on the fixed one."""
+        return warp(self.level.moving, self.motion, self.level.shape)
+
+    def correlation(self, fixed: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
+        """Say how alike two versions of the images are."""
+        return pearson(fixed, warp(moving, self.motion, self.level.shape), self.weight)
+
+
+def _judge(pyramid: Pyramid, found: _Descent, settings: RegistrationSettings) -> PairFit:
     """Compare the result with the stage's position, inside and outside of what was fitted."""
-    level, motion = found.level, found.motion
+    pair, level, motion = pyramid.pair, found.level, found.motion
     rotate = settings.transform == "euler"
     apart = fit_islands(level, motion, pair, rotate=rotate)
     if apart is not None:
         motion = apart.motion
-    held_out = _hold_out(level, motion, pair.stage_motion, rotate)
-    shape = shape_of(level.fixed)
-    scaled, at_stage = motion.scaled(level.factor), pair.stage_motion.scaled(level.factor)
-    fixed, moving = (
+    there, stage = _Compared.at(level, motion), _Compared.at(level, pair.stage_motion)
+    held_out = _hold_out(there, stage, rotate)
+    plain = [
         smooth_valid(image, mask.astype(np.float32), 1.0)
         for image, mask in zip(level.plain, level.valid, strict=True)
-    )
-    before = pearson(fixed, warp(moving, at_stage, shape), overlap(level, at_stage))
-    after = pearson(fixed, warp(moving, scaled, shape), overlap(level, scaled))
+    ]
+    before, after = stage.correlation(*plain), there.correlation(*plain)
     transform = _as_transform(pair, motion)
     size = math.hypot(*transform.translation_yx)
     own_px, own_deg = _own_errors(found, held_out)
-    loose = _loose(level, scaled, apart)
+    loose = _loose(there, apart)
     fit = PairFit(
         transform,
         after,
@@ -304,9 +337,11 @@ def _judge(pair: SlicePair, found: _Descent, settings: RegistrationSettings) -> 
         islands=() if apart is None else apart.points,
     )
     failure = _why_not(fit, settings)
-    if failure and _confirms_stage(fit) and tissue_correlation(pair, pair.stage_motion) >= _ALIKE:
+    if not failure:
+        return fit
+    if _confirms_stage(fit) and tissue_correlation(pyramid, pair.stage_motion) >= _ALIKE:
         return _at_stage(pair, fit, settings)
-    return _rejected(pair, failure, before, fit) if failure else fit
+    return _rejected(pair, failure, before, fit)
 
 
 def _confirms_stage(fit: PairFit) -> bool:
@@ -344,14 +379,13 @@ def _own_errors(found: _Descent, held_out: HeldOut) -> tuple[float, float]:
     return px, deg
 
 
-def _loose(level: Level, motion: Motion, apart: IslandsFit | None) -> tuple[float, float]:
+def _loose(there: _Compared, apart: IslandsFit | None) -> tuple[float, float]:
     """Give the errors of shift [px] and rotation [deg] of a slice whose tiles lie loose."""
     if apart is not None:
         return apart.loose_px, 0.0
-    shape = shape_of(level.fixed)
-    there = warp_mask(level.valid[1], motion, level.valid[0])
-    moved = warp(level.moving, motion, shape)
-    found = find_loose_tiles(level.fixed, moved, overlap(level, motion), there)
+    level = there.level
+    known = warp_mask(level.valid[1], there.motion, level.valid[0])
+    found = find_loose_tiles(level.fixed, there.moved, there.weight, known)
     return (0.0, 0.0) if found is None else (found.sigma_px * level.factor, found.sigma_deg)
 
 

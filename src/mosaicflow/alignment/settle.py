@@ -13,14 +13,16 @@ from mosaicflow.alignment.graph import GraphSettings
 from mosaicflow.alignment.links import (
     SliceLink,
     grade_link,
+    link_of,
     low_runs,
     mismatches,
-    parse_link,
     without_detours,
 )
 from mosaicflow.alignment.metrics import report_alignment
 from mosaicflow.alignment.moves import as_sure_as_islands, island_moves
+from mosaicflow.alignment.pair_record import PairRecord
 from mosaicflow.alignment.poses import GraphSlice
+from mosaicflow.alignment.put_off import compare_put_off
 from mosaicflow.alignment.sections import DepthRules, solve_depths
 from mosaicflow.alignment.solution import (
     Alignment,
@@ -41,13 +43,15 @@ from mosaicflow.reasons import Concern, Reason
 from mosaicflow.steps.table import place_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mosaicflow.alignment.inputs import AlignmentInputs
     from mosaicflow.alignment.rules import AlignmentRules, ExcludeRules
     from mosaicflow.io.report import StageReport
     from mosaicflow.ledger.census import Census
+
+    Compare = Callable[[int, int], PairRecord]
 
 __all__ = ["align_slices", "write_alignment"]
 
@@ -63,18 +67,54 @@ class Solved:
     config: list[LedgerRow]
 
 
-def _graded_links(
-    inputs: AlignmentInputs, rules: AlignmentRules, canvas_um: float
-) -> list[SliceLink]:
-    records = [
-        parse_link(record, name, canvas_um=canvas_um, skip_error=rules.skip_error)
-        for name, record in inputs.transforms
-    ]
-    return [grade_link(record, rules.links) for record in records]
+class _Links:
+    """All pairs of a run; those that were put off are compared when they are asked for."""
+
+    def __init__(
+        self, inputs: AlignmentInputs, rules: AlignmentRules, canvas_um: float, compare: Compare
+    ) -> None:
+        self._rules, self._canvas_um, self._compare = rules, canvas_um, compare
+        self.islands = {
+            i: one.islands.count for i, one in inputs.slices.items() if one.islands is not None
+        }
+        records = [PairRecord.from_json(record, name) for name, record in inputs.transforms]
+        self._links = [self._graded(record) for record in records]
+        self.compared: list[PairRecord] = []
+
+    def _graded(self, record: PairRecord) -> SliceLink:
+        """Say how far a pair counts."""
+        rules = self._rules
+        link = link_of(record, canvas_um=self._canvas_um, skip_error=rules.skip_error)
+        return as_sure_as_islands(grade_link(link, rules.links), self.islands)
+
+    def between(self, used: Sequence[int]) -> list[SliceLink]:
+        """Give the pairs of some slices, compared where nothing else joins them."""
+        exclude = self._rules.exclude
+        least = exclude.correlation if exclude.enabled else -1.0
+        self._links = compare_put_off(self._links, used, self._rules.links, least, self._look)
+        return [link for link in self._links if {link.fixed_id, link.moving_id} <= set(used)]
+
+    def _look(self, fixed_id: int, moving_id: int) -> SliceLink:
+        record = self._compare(fixed_id, moving_id)
+        self.compared.append(record)
+        return self._graded(record)
 
 
-def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageReport) -> Solved:
+def align_slices(
+    inputs: AlignmentInputs, rules: AlignmentRules, compare: Compare, report: StageReport
+) -> Solved:
     """Settle who is used, where they go, and prove that nobody is lost.
+
+    Parameters
+    ----------
+    inputs : AlignmentInputs
+        Everything read from disk.
+    rules : AlignmentRules
+        Settings of the stage.
+    compare : callable
+        Takes the ids of two slices that were not compared yet, and says how they lie.
+    report : StageReport
+        Takes metrics and warnings.
 
     Raises
     ------
@@ -87,9 +127,8 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
             "no slice is left to align", remedy="see the failure records and slice_config.csv"
         )
     pitch = canvas_pitch(inputs.slices[census.used[0]], rules.resolution_um, rules.interval_um)
-    counts = {i: one.islands.count for i, one in inputs.slices.items() if one.islands is not None}
-    links = as_sure_as_islands(_graded_links(inputs, rules, pitch[1]), counts)
-    by_images = _auto_exclude(census.used, links, rules.exclude, report)
+    pairs = _Links(inputs, rules, pitch[1], compare)
+    by_images = _auto_exclude(census.used, pairs.between(census.used), rules.exclude, report)
     notes = excluded_slices(inputs.overrides)
     by_hand = sorted(notes.keys() & set(census.used))
     why_by_hand = {i: ": ".join(filter(None, (Reason.BY_HAND, notes[i]))) for i in by_hand}
@@ -97,7 +136,7 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     used = [i for i in census.used if i not in dropped]
     if not used:
         raise QualityError("overrides leave no slice to align", remedy="exclude fewer slices")
-    links = [link for link in links if {link.fixed_id, link.moving_id} <= set(used)]
+    links = pairs.between(used)
     if rules.links.preset != "aggressive":
         links = without_detours(links)
     placed, frames = _place(used, links, inputs, rules, pitch, report)
@@ -107,7 +146,8 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
     faces = solve_depths(used, measured, depths)
     reference = used[len(used) // 2]
     drawn = to_aligned(placed.slices, frames, faces, pitch[0])
-    moves = island_moves({one.slice_id: one.transform for one in drawn}, measured, counts)
+    poses = {one.slice_id: one.transform for one in drawn}
+    moves = island_moves(poses, measured, pairs.islands)
     drawn = [replace(one, island_moves_yx=moves.get(one.slice_id, ())) for one in drawn]
     aligned, canvas = fit_canvas(drawn, frames, reference)
     n_planes = max(
@@ -125,6 +165,7 @@ def align_slices(inputs: AlignmentInputs, rules: AlignmentRules, report: StageRe
         left_out=tuple(sorted(left_out, key=lambda one: one.slice_id)),
         gaps=find_gaps(aligned, inputs.slices, pitch[0], placed.step_sigma_px, links),
         depths="expected" if rules.expected_depths else "measured",
+        bridges=tuple(record.to_json() for record in pairs.compared),
     )
     _check_counts(inputs, alignment)
     _tell(report, alignment, placed, (inputs, census))

@@ -291,6 +291,9 @@ class Alignment:
         ``expected`` or ``measured``: where the face planes come from.
     is_taken : bool
         Whether it was solved in another run, on slices of the same tiles.
+    bridges : tuple of mapping
+        Pairs that were compared for this alone, as no other joins their slices: what else stands in
+        their transform files.
     """
 
     reference_id: int
@@ -303,6 +306,7 @@ class Alignment:
     gaps: tuple[Gap, ...] = ()
     depths: str = "expected"
     is_taken: bool = False
+    bridges: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the whole document."""
@@ -318,6 +322,7 @@ class Alignment:
             "slices": [one.to_json() for one in self.slices],
             "left_out": [one.to_json() for one in self.left_out],
             "gaps": [gap.to_json() for gap in self.gaps],
+            "bridges": [dict(one) for one in self.bridges],
             "synthetic": [],
             **({"taken": True} if self.is_taken else {}),
         }
@@ -347,6 +352,7 @@ class Alignment:
                 gaps=tuple(Gap(**gap) for gap in record.get("gaps", ())),
                 depths=str(record.get("depths", "expected")),
                 is_taken=bool(record.get("taken", False)),
+                bridges=tuple(dict(one) for one in record.get("bridges", ())),
             )
         except _UNREADABLE as error:
             raise FormatError(

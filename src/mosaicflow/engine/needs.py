@@ -56,9 +56,6 @@ _LATE = 4
 _LEAST_MIB = 512
 # Tiles that the flat field is estimated from, at most [1], and the stage that does it.
 _SAMPLES, _LIGHT = 160, "estimate_illumination"
-# What a pair of slices that are no neighbours costs, as a part of one that are: they share little
-# [1]. On the demo 0.55; doubled, the pairs of a run would be said to take a third longer.
-_FAR_PAIR = 0.55
 # What a workflow runs as one task with `granularity: slice`: the task's name -> its stages. Without
 # a flat field links between tiles are looked for with the grids.
 _CHAINS = {
@@ -133,7 +130,7 @@ def predict_needs(
     if not whole:
         return []
     amounts = _amounts(whole, parameters)
-    counts = dict(_counts(whole, parameters))
+    counts = dict(_counts(whole, parameters, amounts[0].volume.open_slices))
     return [_need(stage, count, amounts, pace, threads) for stage, count in counts.items()]
 
 
@@ -148,7 +145,9 @@ def _amounts(slices: Sequence[SliceTiles], parameters: Parameters) -> list[Amoun
     return sorted(found, key=lambda one: -one.native_voxels)
 
 
-def _counts(slices: Sequence[SliceTiles], parameters: Parameters) -> Iterator[tuple[str, float]]:
+def _counts(
+    slices: Sequence[SliceTiles], parameters: Parameters, open_slices: int
+) -> Iterator[tuple[str, float]]:
     """Say how often each stage of a run does its work, in tasks of full size."""
     n = len(slices)
     yield "inspect_acquisition", 1
@@ -167,9 +166,10 @@ def _counts(slices: Sequence[SliceTiles], parameters: Parameters) -> Iterator[tu
     yield "crop_interface", n
     yield "normalize", n
     span = int(parameters.engine("graph_span"))
-    pairs = [max(0, n - step) for step in range(1, span + 1)]
     if n > 1 and span:
-        yield "register_pairwise", pairs[0] + _FAR_PAIR * sum(pairs[1:])
+        # Pairs that share no tissue are put off, but for neighbours.
+        farthest = min(span, max(1, open_slices - 2))
+        yield "register_pairwise", sum(max(0, n - step) for step in range(1, farthest + 1))
     yield "solve_alignment", 1
     yield "estimate_depth_profile", 1
     yield "stack", 1

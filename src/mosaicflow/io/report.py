@@ -149,7 +149,7 @@ class StageReport:
         """The worst of all metrics, warnings and errors."""
         status = [metric["status"] for metric in self.metrics.values()]
         status += ["warning"] * bool(self.warnings) + ["error"] * bool(self.errors)
-        return max(status, key=_RANK.index, default="ok")
+        return max(status, key=_RANK.index, default="ok" if self.is_used else "not_used")
 
     def metric(
         self,

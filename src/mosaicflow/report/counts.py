@@ -118,7 +118,7 @@ def _sum(measured: Sequence[Measured], name: str) -> int | None:
 
 
 def _is_apart(one: Measured) -> bool:
-    return any(metric.status == "not_used" for metric in one.metrics.values())
+    return "not_used" in (one.status, *(metric.status for metric in one.metrics.values()))
 
 
 def check_counts(files: RunFiles) -> list[int]:

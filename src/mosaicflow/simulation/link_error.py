@@ -79,7 +79,7 @@ class LinkErrors:
 def link_errors(
     files: PublishedFiles, known: Mapping[str, Any], frames: Mapping[int, ToSlice]
 ) -> LinkErrors | None:
-    """Compare every ``zII_zJJ_transform.json`` of a run with the truth.
+    """Compare every pair of a run that was registered with the truth.
 
     Parameters
     ----------
@@ -99,12 +99,14 @@ def link_errors(
     seen = frames.keys() - without_image(known)
     interval_um = 1000 * known["settings"]["lattice"]["slicing_interval_mm"]
     pairs = []
-    for path in files.of(names.TRANSFORM):
-        record = read_document(path)
+    records = [(str(path), read_document(path)) for path in files.of(names.TRANSFORM)]
+    for path in files.of(names.ALIGNMENT):
+        records += [(str(path), one) for one in read_document(path).get("bridges", ())]
+    for where, record in records:
         ids = int(record["fixed_id"]), int(record["moving_id"])
-        if record.get("status") != "error" and seen.issuperset(ids):
+        if record.get("status", "ok") == "ok" and seen.issuperset(ids):
             sides = [(truths[i], frames[i]) for i in ids]
-            pairs.append(_miss(record, str(path), sides, interval_um))
+            pairs.append(_miss(record, where, sides, interval_um))
     if not pairs:
         return None
     shared = [one for one in pairs if one.shares_tissue]

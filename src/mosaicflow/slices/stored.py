@@ -15,7 +15,6 @@ from mosaicflow.io.tables import check_schema
 from mosaicflow.io.zarr import LevelReader, open_level
 from mosaicflow.names import parse_slice_id
 from mosaicflow.slices.face import settle_face
-from mosaicflow.slices.images import filled_depth
 from mosaicflow.slices.intensity import PlaneScale
 from mosaicflow.slices.islands import Islands
 from mosaicflow.slices.surface import Surface
@@ -94,7 +93,7 @@ class SliceStore:
         With `recorded` the values are those from before `normalize`; with `sunk_planes` (-0.5 to
         0.5) the face lies that much below plane 0.
         """
-        data = np.array(self.level[:, rows, columns], dtype=np.float32)
+        data = np.require(self.level[:, rows, columns], np.float32, ["W", "O"])
         if recorded and self.scale is not None:
             data = self.scale.undo(data)
         if len(data) == 1 or (self.face is None and not sunk_planes):
@@ -205,16 +204,22 @@ class Projection:
 
 def averaged(planes: NDArray[np.float32], weights: NDArray[np.float64]) -> Projection:
     """Average planes that are in memory, (z, y, x), by rows of weights, (n, z)."""
-    table = weights.astype(np.float32)
-    images = (table @ planes.reshape(len(planes), -1)).reshape(-1, *planes.shape[1:])
+    used = _used_planes(weights)
+    table, part = weights[:, used].astype(np.float32), planes[used]
+    images = (table @ part.reshape(len(part), -1)).reshape(-1, *planes.shape[1:])
     return Projection(images, _is_deep(planes, weights), planes[:0])
 
 
-def _is_deep(planes: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _used_planes(weights: NDArray[np.float64]) -> slice:
+    """Give the planes from the first to the last that any row of weights uses."""
     used = np.flatnonzero(weights.any(axis=0))
-    deepest = int(used[-1]) if used.size else 0
+    return slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 1)
+
+
+def _is_deep(planes: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+    deepest = _used_planes(weights).stop - 1
     # A plane less: the last of a column may be zero for lack of light.
-    deep: NDArray[np.bool_] = filled_depth(planes[: deepest + 1]) >= max(deepest, 1)
+    deep: NDArray[np.bool_] = (planes[max(deepest, 1) - 1 : deepest + 1] != 0).any(axis=0)
     return deep
 
 

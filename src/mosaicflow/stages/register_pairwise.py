@@ -61,6 +61,9 @@ def register_pairwise(
 ) -> None:
     """Register a slice on one a few cuts above it, by the tissue that both show.
 
+    Two that share none, with others between them, are put off: `solve_alignment` compares them
+    where the others do not join them.
+
     Parameters
     ----------
     fixed : Path
@@ -125,6 +128,9 @@ def _report(report: StageReport, record: dict[str, Any]) -> None:
         report.warn(
             f"{record['reason']}: the stage alone places it against the other", Concern.GEL_ONLY
         )
+        return
+    if record["status"] == "put_off":
+        report.set_aside(record["reason"])
         return
     if record["distance_planes"]:
         apart = f"planes {record['distance_planes']:.1f} apart were compared"

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from mosaicflow import names
-from mosaicflow.limits import ABOVE_0, FRACTION, FROM_1, Limit
+from mosaicflow.limits import ABOVE_0, FRACTION, FROM_0, FROM_1, Limit
 from mosaicflow.measures import Measure, each
 from mosaicflow.stages._contract import ChosenTable, Reads, stage
 from mosaicflow.stages._options import ResolutionUm, Turn
 
 if TYPE_CHECKING:
+    from mosaicflow.alignment.pair_record import PairRecord
     from mosaicflow.io.report import StageReport
 
 __all__ = ["solve_alignment"]
@@ -80,6 +81,11 @@ def solve_alignment(
     load_transform_min_zcorr: Annotated[float, FRACTION] = 0.0,
     stage_sigma_um: Annotated[float, ABOVE_0] = 15.0,
     use_expected_z_overlap: bool = False,
+    moving_slice_first_index: Annotated[int, FROM_0] = 4,
+    registration_transform: Literal["translation", "euler"] = "euler",
+    registration_max_translation: Annotated[float, ABOVE_0] = 200.0,
+    registration_max_rotation: Turn = 5.0,
+    registration_initial_alignment: Literal["none", "gradient", "com", "both"] = "both",
     common_space_excluded_slice_mode: Literal[
         "auto", "keep", "local_median", "median", "zero"
     ] = "auto",
@@ -91,6 +97,8 @@ def solve_alignment(
     threads: int = 1,
 ) -> None:
     """Weigh the stage's positions and the registered pairs, and decide where every slice goes.
+
+    Slices on either side of a gap, whose pairs were put off, are compared here.
 
     Parameters
     ----------
@@ -133,6 +141,17 @@ def solve_alignment(
     use_expected_z_overlap : bool
         Place the faces by slice number and interval; otherwise by the measured depths, fitted
         jointly.
+    moving_slice_first_index : int
+        First plane of the lower slice that the knife has left intact.
+    registration_transform : {'translation', 'euler'}
+        Whether the slice may turn.
+    registration_max_translation : float
+        Largest departure from the expected position [px].
+    registration_max_rotation : float
+        Largest rotation [deg].
+    registration_initial_alignment : {'none', 'gradient', 'com', 'both'}
+        Where the first guess comes from, besides the expected position: a search over all shifts
+        and angles, the centres of mass, or both.
     common_space_excluded_slice_mode : {'auto', 'keep', 'local_median', 'median', 'zero'}
         What a stage step at an excluded slice counts: itself, a median of others, or nothing; auto
         keeps reliable stage readings and takes the local median for others.
@@ -147,12 +166,14 @@ def solve_alignment(
     strict : bool
         Refuse incomplete tables instead of assuming.
     threads : int
-        Not used: the problem is small.
+        Number of blocks of slices read at the same time.
     """
     from dataclasses import replace
 
     from mosaicflow.alignment.inputs import AlignmentInputs
     from mosaicflow.alignment.links import LinkRules
+    from mosaicflow.alignment.pair import DepthLimits, measure_pair
+    from mosaicflow.alignment.pair_fit import RegistrationSettings
     from mosaicflow.alignment.rules import AlignmentRules, ExcludeRules, StepRules
     from mosaicflow.alignment.settle import align_slices, write_alignment
     from mosaicflow.ledger.overrides import read_overrides
@@ -177,6 +198,19 @@ def solve_alignment(
     )
     if overrides is not None:
         inputs = replace(inputs, overrides=read_overrides(overrides))
-    result = align_slices(inputs, rules, report)
+    registration = RegistrationSettings(
+        registration_transform,
+        registration_max_translation,
+        registration_max_rotation,
+        registration_initial_alignment,
+    )
+    depth = DepthLimits(rules.interval_um, first_index=moving_slice_first_index)
+
+    def compare(fixed_id: int, moving_id: int) -> PairRecord:
+        pair = inputs.slices[fixed_id], inputs.slices[moving_id]
+        found = measure_pair(*pair, shifts, registration, depth, at_once=True, threads=threads)
+        return found.record()
+
+    result = align_slices(inputs, rules, compare, report)
     write_alignment(result, inputs, output_dir)
     report.write(output_dir / names.ALIGNMENT.of())

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, shift
 
 from mosaicflow.alignment.depth import (
+    PlaneProducts,
     expected_plane,
     fit_drift,
     match_planes,
@@ -65,7 +66,8 @@ def test_drift_is_found_to_a_fraction_of_a_plane(drift):
     fixed = tissue[:60] + 0.05 * rng.standard_normal((60, 400)).astype(np.float32)
     start = 20 + drift
     moving = tissue[start : start + 60] + 0.05 * rng.standard_normal((60, 400)).astype(np.float32)
-    found = fit_drift(fixed, moving, lag_planes=20, first_index=4, max_drift_planes=10)
+    products = PlaneProducts.of(fixed, moving)
+    found = fit_drift(products, lag_planes=20, first_index=4, max_drift_planes=10)
     assert found.drift_planes == pytest.approx(drift, abs=0.2)  # planes
     assert found.sigma_planes < 0.2
 
@@ -73,14 +75,16 @@ def test_drift_is_found_to_a_fraction_of_a_plane(drift):
 def test_a_measured_plane_25_for_expected_24_is_a_drift_of_one():
     rng = np.random.default_rng(5)
     tissue = column(rng, 100)
-    found = fit_drift(tissue[:60], tissue[21:81], lag_planes=20, first_index=4, max_drift_planes=10)
+    products = PlaneProducts.of(tissue[:60], tissue[21:81])
+    found = fit_drift(products, lag_planes=20, first_index=4, max_drift_planes=10)
     assert round(expected_plane(1, 20, 4) + found.drift_planes) == 25
 
 
 def test_too_little_common_tissue_measures_nothing():
     rng = np.random.default_rng(1)
     planes = column(rng, 24)
-    found = fit_drift(planes, planes, lag_planes=40, first_index=4, max_drift_planes=10)
+    products = PlaneProducts.of(planes, planes)
+    found = fit_drift(products, lag_planes=40, first_index=4, max_drift_planes=10)
     assert found.sigma_planes == np.inf
 
 
@@ -118,7 +122,7 @@ def test_the_shadow_of_what_was_cut_off_is_measured(strength):
             above += true
         return part
 
-    found = shadow_strength(under(0, 24), under(12, 24), 12.0)
+    found = shadow_strength(PlaneProducts.of(under(0, 24), under(12, 24)), 12.0)
     assert found == pytest.approx(strength, abs=0.01)
 
 

@@ -84,6 +84,6 @@ def test_islands_go_where_their_neighbours_show_them():
 
 def test_a_pair_that_shows_all_islands_counts_by_their_errors():
     points = tuple(IslandPoint(False, k, (0.0, 0.0), (0.0, 0.0), 0.06) for k in range(4))
-    every, some = as_sure_as_islands([link(0, 1, points), link(0, 1, points[:3])], {1: 4})
+    every, some = (as_sure_as_islands(link(0, 1, shown), {1: 4}) for shown in (points, points[:3]))
     assert every.sigma_px == pytest.approx(0.03)
     assert some.sigma_px == 0.9  # another pair may mean another place by the mean of others

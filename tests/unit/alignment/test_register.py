@@ -8,7 +8,7 @@ import pytest
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from mosaicflow.alignment.coarse import correlate_masked
-from mosaicflow.alignment.levels import tissue_correlation
+from mosaicflow.alignment.levels import Pyramid, tissue_correlation
 from mosaicflow.alignment.pair_fit import RegistrationSettings, SlicePair, confidence
 from mosaicflow.alignment.register import register_images
 from mosaicflow.reasons import Doubt, Refusal
@@ -120,8 +120,10 @@ def test_a_registration_says_by_how_much_it_beats_the_stage(scene):
     gained = register_images(pair_of(scene, moved, noise=0.3), SETTINGS).held_out
     assert gained.advantage > 3
     still = Rigid2D(0.0, CENTER, (0.0, 0.0))
-    kept = register_images(pair_of(scene, still, noise=0.3), SETTINGS)
-    assert (kept.rejected or kept).held_out.advantage < 3
+    for seed in range(4):
+        kept = register_images(pair_of(scene, still, noise=0.3, seed=seed), SETTINGS)
+        # Interpolation smooths the speckle of what is moved, which alone looks like a gain.
+        assert (kept.rejected or kept).held_out.advantage < gained.advantage / 2
 
 
 def test_an_exact_stage_is_a_link_though_nothing_is_gained(scene):
@@ -142,8 +144,8 @@ def test_different_tissue_of_one_outline_confirms_no_stage(scene):
     unlike = replace(pair, moving=other.moving)
     found = register_images(unlike, SETTINGS)
     assert found.failure or found.transform.translation_yx != (0.0, 0.0)
-    assert tissue_correlation(pair, pair.stage_motion) > 0.6
-    assert abs(tissue_correlation(unlike, pair.stage_motion)) < 0.3
+    assert tissue_correlation(Pyramid(pair), pair.stage_motion) > 0.6
+    assert abs(tissue_correlation(Pyramid(unlike), pair.stage_motion)) < 0.3
 
 
 def test_a_pair_that_only_shifts_is_not_turned(scene):

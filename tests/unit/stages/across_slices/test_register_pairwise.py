@@ -65,6 +65,19 @@ def test_slices_without_common_tissue_say_so(cut_block, tmp_path):
     assert any("share no tissue" in text for text in metrics["notes"])
 
 
+def test_slices_without_common_tissue_are_put_off_where_others_lie_between_them(
+    cut_block, tmp_path
+):
+    shifts = cut_block.root / "shifts_xy.csv"
+    record = register(cut_block, 0, 3, tmp_path / "t.json", shifts=shifts)
+    assert (record["status"], record["failure"]) == ("put_off", "across_unseen_tissue")
+    assert record["distance_planes"] > 0
+    assert record["correlation"] is None
+    metrics = json.loads((tmp_path / "t.metrics.json").read_text())
+    assert metrics["overall_status"] == "not_used"
+    assert not metrics["metrics"]
+
+
 def test_slices_one_plane_deep_are_registered(write_one_slice, tmp_path):
     rng = np.random.default_rng(0)
     from scipy.ndimage import gaussian_filter

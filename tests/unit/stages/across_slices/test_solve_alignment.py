@@ -42,14 +42,17 @@ def solve(block, folder, **options):
     return Alignment.from_json(document, "alignment.json")
 
 
+def miss_of(block, alignment, upper, lower):
+    """Largest distance by which two slices miss each other [px]."""
+    motions = {one.slice_id: one.transform for one in alignment.slices}
+    there = motions[lower].inverse().about((0.0, 0.0)).apply(motions[upper].apply(POINTS))
+    return np.hypot(*(there - block.relative(upper, lower, POINTS)).T).max()
+
+
 def miss_of_neighbours(block, alignment):
     """Largest distance by which neighbours miss each other [px]."""
-    motions = {one.slice_id: one.transform for one in alignment.slices}
-    worst = 0.0
-    for i in sorted(motions)[:-1]:
-        there = motions[i + 1].inverse().about((0.0, 0.0)).apply(motions[i].apply(POINTS))
-        worst = max(worst, np.hypot(*(there - block.relative(i, i + 1, POINTS)).T).max())
-    return worst
+    ids = sorted(one.slice_id for one in alignment.slices)
+    return max(miss_of(block, alignment, i, i + 1) for i in ids[:-1])
 
 
 def test_neighbours_are_placed_to_a_tenth_of_a_pixel(cut_block, transforms, tmp_path):
@@ -67,6 +70,54 @@ def test_neighbours_are_placed_to_a_tenth_of_a_pixel(cut_block, transforms, tmp_
         metrics[name]["value"] for name in ("held_out_correlation", "held_out_correlation_stage")
     )
     assert by_pairs > by_stage
+
+
+@pytest.fixture
+def ends(cut_block, tmp_path):
+    """The uppermost and the lowest slice alone, which share no tissue."""
+    ledger = tmp_path / "slice_config.csv"
+    ledger.write_text("slice_id,use,exclude_reason\n0,true,\n1,false,hair\n2,false,hair\n3,true,\n")
+    return {"slices": (cut_block.slice(0), cut_block.slice(3)), "slice_config": ledger}
+
+
+@pytest.fixture
+def with_far_pairs_put_off(cut_block, tmp_path):
+    """All pairs as a run registers them; slices 0 and 3 share no tissue."""
+    for fixed, moving in ((0, 1), (1, 2), (2, 3), (0, 2), (1, 3), (0, 3)):
+        register_pairwise(
+            fixed=cut_block.slice(fixed),
+            moving=cut_block.slice(moving),
+            shifts=cut_block.root / "shifts_xy.csv",
+            output=tmp_path / f"z{fixed:02d}_z{moving:02d}_transform.json",
+            slicing_interval_mm=0.08,
+        )
+    return tuple(sorted(tmp_path.glob("*_transform.json")))
+
+
+def test_a_pair_that_was_put_off_is_compared_across_a_gap_alone(
+    cut_block, with_far_pairs_put_off, ends, tmp_path
+):
+    whole = solve(cut_block, tmp_path / "whole", transforms=with_far_pairs_put_off)
+    assert whole.bridges == ()
+    found = solve(cut_block, tmp_path / "ends", transforms=with_far_pairs_put_off, **ends)
+    (bridge,) = found.bridges
+    assert (bridge["fixed_id"], bridge["moving_id"], bridge["status"]) == (0, 3, "ok")
+    assert [one.source for one in found.slices] == ["graph", "reference"]
+    (gap,) = found.gaps
+    assert 0 < gap.sigma_px < 15
+    miss = miss_of(cut_block, found, 0, 3)
+    assert miss < 4 * gap.sigma_px
+
+
+def test_a_pair_across_a_gap_says_the_same_whether_it_was_put_off_or_not(
+    cut_block, transforms, with_far_pairs_put_off, ends, tmp_path
+):
+    files = {"at once": transforms, "put off": with_far_pairs_put_off}
+    found = [
+        solve(cut_block, tmp_path / name, transforms=own, **ends).slices[0].transform
+        for name, own in files.items()
+    ]
+    assert found[0].translation_yx == pytest.approx(found[1].translation_yx, abs=1e-3)
 
 
 def test_the_order_of_inputs_changes_nothing(cut_block, transforms, tmp_path):
