@@ -17,7 +17,7 @@ include { REPORT           } from './modules/report'
 include { PUT_RESULTS as PUT_STORES ; PUT_RESULTS as PUT_TABLES } from './modules/put_results'
 
 params {
-    // Written by docs/generate_parameters.py; crc32 of the rest: b94253f8
+    // Written by docs/generate_parameters.py; crc32 of the rest: e7cc40a7
     // Folder of the raw acquisition, or a tile table (CSV) in it; also the address of one in a bucket
     // (s3:// or gs://), where OCT folders, TIFF and pictures are read
     input: String?
@@ -141,7 +141,7 @@ params {
     resolution_um: Float = 10.0
 
     // ---- Flat field ----
-    // Largest number of tile images used, three of a tile; more than 160 tiles add nothing
+    // Largest number of tile images used, three of a tile; more than 80 tiles add nothing
     fit_max_samples: Integer = 2000
     // Values above this percentile of a tile are clipped before the fit [%]
     clip_percentile_upper: Float = 99.9

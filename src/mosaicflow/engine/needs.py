@@ -55,7 +55,7 @@ _LATE = 4
 # Least that a task is given: Python and its libraries, and what a container needs [MiB].
 _LEAST_MIB = 512
 # Tiles that the flat field is estimated from, at most [1], and the stage that does it.
-_SAMPLES, _LIGHT = 160, "estimate_illumination"
+_SAMPLES, _LIGHT = 80, "estimate_illumination"
 # What a workflow runs as one task with `granularity: slice`: the task's name -> its stages. Without
 # a flat field links between tiles are looked for with the grids.
 _CHAINS = {
@@ -139,7 +139,7 @@ def _amounts(slices: Sequence[SliceTiles], parameters: Parameters) -> list[Amoun
     sizes = [slice_size(one, parameters) for one in slices]
     volume = volume_size(slices, sizes, parameters)
     n_tiles = sum(one.n_tiles for one in sizes)
-    # Three images are taken of a tile; more than 160 tiles add nothing.
+    # Three images are taken of a tile; more than 80 tiles add nothing.
     most = max(8, min(_SAMPLES, int(parameters.setting(_LIGHT, "fit_max_samples")) // 3))
     found = [Amounts(one, volume, len(sizes), n_tiles, min(n_tiles, most)) for one in sizes]
     return sorted(found, key=lambda one: -one.native_voxels)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_illumination"]
 
-# Tiles held in memory at once, shrunk: 60 MB. Of the 200 tiles of a simulated acquisition, 160
+# Tiles held in memory at once, shrunk: 30 MB. Of the 200 tiles of a simulated acquisition, 80
 # give the field to 0.2 % like all of them, and this stage keeps all others waiting.
-_TILES = 160
+_TILES = 80
 # Images that the population is taken from: more hardly change it.
 _IMAGES = 400
 # Tiles that the curvature is measured in: 36 give it to 3 %, at 12 MB each.
@@ -93,7 +93,7 @@ def estimate_illumination(
     output : Path
         File to write (illumination.npz).
     fit_max_samples : int
-        Largest number of tile images used, three of a tile; more than 160 tiles add nothing.
+        Largest number of tile images used, three of a tile; more than 80 tiles add nothing.
     clip_percentile_upper : float
         Values above this percentile of a tile are clipped before the fit [%].
     stitch_overlap_fraction : float
