@@ -41,11 +41,12 @@ _SIGMA_PX = (0.03, 4.0)
 # doubted; as many links tell, and their spread is taken for no less than this: a tenth of the
 # light more or less is no wrong shift.
 _MOST_MISFIT, _FEWEST_MISFITS, _LEAST_MISFIT_SPREAD = 3.5, 6, 0.15
-# Two links of one tile that both leave a difference, as those of a noisy or bleached tile do, are
-# believed together where each exceeds chance by so many times what makes a link sure, has no rival
-# half as good, and their loop closes to its own error: tissue that repeats gives rivals nearly as
-# good. Halved, both let a period of some tissues in; doubled, damaged corners lie by the stage.
-_STRONG_EVIDENCE, _STRONG_RATIO = 2.0, 2.0
+# Two links of one tile are believed together where neither has a rival half as good and their loop
+# closes to its own error: tissue that repeats gives rivals nearly as good. If they leave more of a
+# difference than others, as those of a noisy or bleached tile do, or too few links tell, each must
+# exceed chance by so much. Halved, both let a period of some tissues in; doubled, damaged corners
+# lie by the stage.
+_STRONG_EVIDENCE, _STRONG_RATIO = 8.0, 2.0
 # A candidate that is no better than this many times the next may be its repetition.
 _LEAST_RATIO = 1.15
 
@@ -155,7 +156,8 @@ def believable(links: Sequence[Link], sure: float) -> list[Link]:
 
     Alone stands what exceeds chance by far, has no rival as good, and leaves no more of a
     difference between its two tiles than other links do: a wrong shift of alike tissue may
-    correlate well, but leaves more than the noise.
+    correlate well, but leaves more than the noise. Two of one tile that confirm each other are kept
+    where they leave no more either, or exceed chance by far, and have no rival.
 
     Parameters
     ----------
@@ -175,16 +177,18 @@ def believable(links: Sequence[Link], sure: float) -> list[Link]:
         for loop, miss in _misses({(k.a, k.b): k for k in links})
     ]
     closed = [loop for loop, miss in misses if miss <= max(_OPEN_PX, tight)]
-    odd = _misfits(links, sure)
+    misfits = _misfits(links, sure)
+    odd = misfits or [False] * len(links)
     alone = [
         k.evidence >= sure and not far and not k.peak_ratio < _LEAST_RATIO
         for k, far in zip(links, odd, strict=True)
     ]
     kept = {(k.a, k.b) for k, own in zip(links, alone, strict=True) if own}
+    like_others = [not far for far in misfits] or [False] * len(links)
     strong = {
         (k.a, k.b)
-        for k in links
-        if k.evidence >= _STRONG_EVIDENCE * sure and k.peak_ratio >= _STRONG_RATIO
+        for k, like in zip(links, like_others, strict=True)
+        if (like or k.evidence >= _STRONG_EVIDENCE) and k.peak_ratio >= _STRONG_RATIO
     }
     firm = [loop for loop, miss in misses if miss <= tight]
     # Two links of one tile that are off by a period of its tissue close a loop as well: only
@@ -203,12 +207,12 @@ def believable(links: Sequence[Link], sure: float) -> list[Link]:
 
 
 def _misfits(links: Sequence[Link], sure: float) -> list[bool]:
-    """Say which links leave far more of a difference between their tiles than the others."""
+    """Say which links leave far more of a difference than the others; empty if too few tell."""
     logs = np.array([np.log(max(k.misfit, 1e-12)) for k in links])
     told = np.array([k.evidence >= sure for k in links], bool)
     known = logs[told & np.isfinite(logs)]
     if len(known) < _FEWEST_MISFITS:
-        return [False] * len(links)
+        return []
     middle = float(np.median(known))
     spread = max(spread_about(known, middle), _LEAST_MISFIT_SPREAD)
     return [bool(one > middle + _MOST_MISFIT * spread) for one in logs]

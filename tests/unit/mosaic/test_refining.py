@@ -130,6 +130,25 @@ def test_a_noisy_corner_tile_is_believed_where_both_its_links_have_no_rival(
     assert (set(CORNER) <= kept) == believed
 
 
+@pytest.mark.parametrize(
+    ("changes", "off_px", "believed"),
+    [
+        ({}, 0.1, True),
+        ({}, 1.0, False),
+        ({"peak_ratio": 1.5}, 0.1, False),
+        ({"misfit": 0.03}, 0.1, False),  # a wrong shift leaves more
+    ],
+)
+def test_a_corner_tile_of_little_evidence_is_believed_where_its_links_leave_no_more_than_others(
+    changes, off_px, believed
+):
+    found = grid_links()
+    for pair_, shift in zip(CORNER, ((off_px, 100.0), (100.0, 0.0)), strict=True):
+        found[pair_] = link(*pair_, shift, **{"evidence": 2.5, **changes})
+    kept = {(k.a, k.b) for k in believable(list(found.values()), 4.0)}
+    assert (set(CORNER) <= kept) == believed
+
+
 def test_two_ambiguous_links_do_not_confirm_each_other():
     """A tile moved by one period of its tissue closes its loop."""
     found = grid_links()
