@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Chance", "passing_by_chance"]
+__all__ = ["SURE", "Chance", "passing_by_chance", "sure_from"]
+
+# Excess over chance from which a match stands alone, where all pairs may be unrelated.
+SURE = 4.0
 
 # Mean and spread of the highest evidence of unrelated tiles of speckle, for where there are too few
 # strangers to learn from.
@@ -64,6 +68,38 @@ class Chance:
         reaches = np.log(self.reaches_px)
         mean = float(np.interp(at, reaches, self.means))
         return (height - mean) / float(np.interp(at, reaches, self.spreads))
+
+
+def sure_from(best: Sequence[float], n_strangers: int) -> float:
+    """Say from which excess on a match stands alone, by how many pairs may be unrelated.
+
+    Where hardly a pair looks like strangers, hardly one can be mistaken: tissue whose strangers
+    are alike, such as round cores, has true matches that chance alone could give now and then.
+
+    Parameters
+    ----------
+    best : sequence of float
+        Excess of the best candidate of each pair.
+    n_strangers : int
+        Pairs that chance was learnt from.
+
+    Returns
+    -------
+    float
+        `SURE` at most; less as far as no more false links are to be expected than if all pairs
+        were unrelated and judged by that.
+
+    Notes
+    -----
+    Half of all unrelated pairs lie below the mean of strangers (J. D. Storey, "A direct approach
+    to false discovery rates", J. R. Stat. Soc. B 64 (2002), doi:10.1111/1467-9868.00346); one more
+    is added, as seeing none does not mean that there is none. What strangers tell of their spread
+    gives Student's distribution.
+    """
+    unrelated = 2 * (sum(excess < 0 for excess in best) + 1)
+    freedom = max(n_strangers - 1, 1)
+    false_share = stdtr(freedom, -SURE) * max(len(best) / unrelated, 1.0)
+    return float(-stdtrit(freedom, false_share))
 
 
 def passing_by_chance(n_pairs: int) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.mosaic.chance import Chance, passing_by_chance
+from mosaicflow.mosaic.chance import SURE, Chance, passing_by_chance, sure_from
 from mosaicflow.mosaic.lattice import neighbours
 from mosaicflow.mosaic.link import Link, Linking, LinkOption
 from mosaicflow.mosaic.loops import believable, choose_by_loops
@@ -49,9 +49,9 @@ _CHANCE_PAIRS = 24
 _MOST_CANDIDATES = 6
 # A candidate without rival is as good as this many times better than the next.
 _MOST_RATIO = 10.0
-# Excess over chance from which a match stands alone, from which it helps to learn how the stage
-# moves, and from which loops may confirm it.
-SURE, _FIRST, LIKELY = 4.0, 3.0, 2.0
+# Excess over chance from which a match helps to learn how the stage moves, and share of what makes
+# it sure from which loops may confirm it.
+_FIRST, _LIKELY = 3.0, 0.5
 # Spreads of the stage's steps within which a step is believed, and what is added for the pixels
 # of the search [px].
 _LIMIT_SPREADS, _LIMIT_LEAST_PX = 4.0, 4.0
@@ -145,15 +145,20 @@ class TileLinker:
         if limit > self._wide_px:
             chance = self._chance(strangers, limit)
         options = self._near(options, chance, (model, limit))
+        level = sure_from([_best(found) for found in options.values()], len(strangers))
+        options = {
+            pair: [o for o in found if o.excess >= _LIKELY * level]
+            for pair, found in options.items()
+        }
         chosen = choose_by_loops({p: o for p, o in options.items() if o})
         refiner = LinkRefiner(self.features, self.tile_yx, self._bins[0], self.map_all)
-        kept = refiner.without_lens(believable(refiner.links(chosen), SURE))
+        kept = refiner.without_lens(believable(refiner.links(chosen), level))
         if len(kept) <= passing_by_chance(len(pairs)) and _best(kept) < 2 * SURE:
             kept = []
         return Linking(
             tuple(replace(k, stage_ncc=_middle_ncc(wide[k.a, k.b])) for k in kept),
             limit,
-            sum(link.evidence >= SURE for link in kept),
+            sum(link.evidence >= level for link in kept),
             sum((link.a, link.b) in far for link in kept),
         )
 
@@ -351,7 +356,6 @@ class TileLinker:
                     kept = [o for o in kept if _apart_px(at, o) > limit]
                 found = self._search((self.features(pair[0]), self.features(pair[1])), at, limit)
                 kept += self._options(found, chance, limit)
-            kept = [o for o in kept if o.excess >= LIKELY]
             return sorted(kept, key=lambda o: -o.excess)[:_MOST_CANDIDATES]
 
         return dict(zip(options, self.map_all(judged, list(options)), strict=True))

@@ -138,3 +138,22 @@ def test_rows_before_which_the_stage_jumped_are_found_where_it_went(
     assert len(across) == 4
     for link in across:
         np.testing.assert_allclose(link.shift_px, truth[link.b] - truth[link.a], atol=0.3)  # px
+
+
+@pytest.mark.parametrize("seed", [4, 8])
+def test_round_cores_are_joined_though_strangers_are_alike(
+    make_texture, cut_tile, make_lattice, seed
+):
+    reported = make_lattice(3, 5, (102, 102))
+    rng = np.random.default_rng(seed)
+    truth = {t: np.round(np.add(p, rng.normal(0, 4, 2))) + 40 for t, p in reported.items()}
+    scene = make_texture((2, 460, 660), seed)
+    y, x = ((at + 36) % 72 - 36 for at in np.indices(scene.shape[1:]))
+    inside = np.clip((27 - np.hypot(y, x)) / 2 + 0.5, 0, 1)
+    gel = 0.15 * rng.gamma(8, 1 / 8, scene.shape)
+    scene = (scene * inside + gel * (1 - inside)).astype(np.float32)
+    tiles = {tile: cut_tile(scene, at, (128, 128)) for tile, at in truth.items()}
+    links = linker(tiles, reported).links(np.random.default_rng(0)).links
+    assert len({tile for link in links for tile in (link.a, link.b)}) == len(tiles)
+    for link in links:
+        np.testing.assert_allclose(link.shift_px, truth[link.b] - truth[link.a], atol=0.5)  # px
