@@ -8,13 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from mosaicflow.mosaic.link import LinkOption
+from mosaicflow.mosaic.pair_shift import find_candidates
 
-__all__ = ["SURE", "Chance", "passing_by_chance", "sure_from"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.mosaic.link import Tile
+    from mosaicflow.mosaic.pair_shift import Evidence
+
+    Image = NDArray[np.float32]
+
+__all__ = ["SURE", "Chance", "Stranger", "options_of", "passing_by_chance", "sure_from", "turned"]
 
 # Excess over chance from which a match stands alone, where all pairs may be unrelated.
 SURE = 4.0
+# Peaks of a pair that are kept, by judgement. Doubled, twice the time of fitting them.
+_MOST_CANDIDATES = 6
+# A candidate without rival is as good as this many times better than the next.
+_MOST_RATIO = 10.0
 
 # Mean and spread of the highest evidence of unrelated tiles of speckle, for where there are too few
 # strangers to learn from.
@@ -68,6 +82,66 @@ class Chance:
         reaches = np.log(self.reaches_px)
         mean = float(np.interp(at, reaches, self.means))
         return (height - mean) / float(np.interp(at, reaches, self.spreads))
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Two tiles that show nothing in common: a tile and, where a neighbour belongs, another one.
+
+    Parameters
+    ----------
+    a, b : (int, int)
+        The tile, and the neighbour in whose place the other one is put.
+    other : (int, int)
+        The other one.
+    turn : int
+        How it is turned, as `turned` counts.
+    """
+
+    a: Tile
+    b: Tile
+    other: Tile
+    turn: int
+
+
+def turned(levels: Mapping[int, Image], turn: int) -> dict[int, Image]:
+    """Turn a tile by half a turn (0), or mirror it (1, 2)."""
+    flips = ((-1, -1), (-1, 1), (1, -1))[turn]
+    return {level: image[:, :: flips[0], :: flips[1]] for level, image in levels.items()}
+
+
+def options_of(found: Evidence | None, chance: Chance, reach_px: float) -> list[LinkOption]:
+    """List the candidates of a search, the best first, judged by what chance gives within it.
+
+    Parameters
+    ----------
+    found : Evidence or None
+        The search.
+    chance : Chance
+        What strangers reach.
+    reach_px : float
+        How far the search reached.
+
+    Returns
+    -------
+    list of LinkOption
+    """
+    if found is None:
+        return []
+    seen = find_candidates(found, _MOST_CANDIDATES)
+    options = []
+    for candidate in seen:
+        rival = max((c.height for c in seen if c is not candidate), default=0.0)
+        options.append(
+            LinkOption(
+                candidate.shift_px,
+                chance.excess(candidate.height, reach_px),
+                candidate.height,
+                candidate.ncc,
+                min(candidate.height / max(rival, 1e-6), _MOST_RATIO),
+            )
+        )
+    return options
 
 
 def sure_from(best: Sequence[float], n_strangers: int) -> float:

@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mosaicflow.mosaic.chance import SURE, Chance, passing_by_chance, sure_from
+from mosaicflow.mosaic.chance import (
+    SURE,
+    Chance,
+    Stranger,
+    options_of,
+    passing_by_chance,
+    sure_from,
+    turned,
+)
+from mosaicflow.mosaic.islands import connected_parts
 from mosaicflow.mosaic.lattice import neighbours
 from mosaicflow.mosaic.link import Link, Linking, LinkOption
 from mosaicflow.mosaic.loops import believable, choose_by_loops
-from mosaicflow.mosaic.pair_shift import find_candidates, search
+from mosaicflow.mosaic.pair_shift import search
 from mosaicflow.mosaic.refining import LinkRefiner
 from mosaicflow.mosaic.stage_model import fit_stage_model
+from mosaicflow.mosaic.whole_tiles import WholeTiles
 from mosaicflow.spread import robust_spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,20 +45,13 @@ __all__ = ["TileLinker", "search_bins"]
 # higher and each search takes twice the time; tiles further off are found by the search of whole
 # tiles.
 _SEARCH_FRACTION = 0.15
-# Share of a tile that an overlap found by the search of whole tiles has, about.
-_WHOLE_SHARE = 0.2
-# Of a step found by it, the part ahead against that sideways: a jump of a stage may be the larger.
-# Doubled, a step of a third of a tile sideways is lost; a quarter only lets chance reach higher.
-_LEAST_AHEAD = 0.5
 # Longest side of a tile in the search round the stage, and in that of whole tiles [px]. Doubled,
 # a pair takes four times as long and is found no more often.
 _SEARCH_PX, _WHOLE_PX = 640, 192
 # Pairs of unrelated tiles that chance is learnt from: their spread is then known to 15 %.
 _CHANCE_PAIRS = 24
-# Peaks of a pair that are kept, by judgement. Doubled, twice the time of fitting them.
-_MOST_CANDIDATES = 6
-# A candidate without rival is as good as this many times better than the next.
-_MOST_RATIO = 10.0
+# Candidates of a pair that loops choose from, by judgement. Doubled, nothing but time.
+_MOST_OPTIONS = 6
 # Excess over chance from which a match helps to learn how the stage moves, and share of what makes
 # it sure from which loops may confirm it.
 _FIRST, _LIKELY = 3.0, 0.5
@@ -115,9 +118,10 @@ class TileLinker:
         """Measure all neighbouring pairs and keep those that chance does not explain.
 
         Every pair gives several candidates in a wide search round the stage, and in one of whole
-        tiles where nothing sure was seen. Sure pairs tell the stage model and how far the stage
-        strays from it; within that distance less evidence is enough. Of several candidates those
-        are taken that agree round loops.
+        tiles where nothing sure was seen, or what seemed sure is refused and would have joined two
+        parts. Sure pairs tell the stage model and how far the stage strays from it; within that
+        distance less evidence is enough. Of several candidates those are taken that agree round
+        loops.
 
         Parameters
         ----------
@@ -130,37 +134,62 @@ class TileLinker:
         """
         pairs = neighbours(self.stage_px)
         strangers = self._strangers(rng)
-        chance = self._chance(strangers, self._wide_px)
+        near = self._chance(strangers, self._wide_px)
         wide = dict(zip(pairs, self.map_all(self._search_wide, pairs), strict=True))
-        options = {
-            pair: self._options(found, chance, self._wide_px) for pair, found in wide.items()
-        }
+        options = {pair: options_of(found, near, self._wide_px) for pair, found in wide.items()}
+        whole = WholeTiles(
+            self.features, self.stage_px, self.tile_yx, self._bins[1], strangers, self.map_all
+        )
         unsure = [pair for pair in pairs if _best(options[pair]) < SURE]
-        far = self._far(unsure, strangers, chance)
+        far = self._far(unsure, whole, near)
         for pair, found in far.items():
             options[pair] = [*found, *options[pair]]
-        sure = {pair: o for pair in pairs for o in options[pair][:1] if o.excess >= _FIRST}
-        model = fit_stage_model([_as_link(p, o) for p, o in sure.items()], self.stage_px)
-        limit = self._limit(sure, model)
-        if limit > self._wide_px:
-            chance = self._chance(strangers, limit)
+        first = {pair: o for pair in pairs for o in options[pair][:1] if o.excess >= _FIRST}
+        model = fit_stage_model([_as_link(p, o) for p, o in first.items()], self.stage_px)
+        limit = self._limit(first, model)
+        chance = self._chance(strangers, limit) if limit > self._wide_px else near
         options = self._near(options, chance, (model, limit))
-        level = sure_from([_best(found) for found in options.values()], len(strangers))
+        sure = sure_from([_best(found) for found in options.values()], len(strangers))
         options = {
-            pair: [o for o in found if o.excess >= _LIKELY * level]
+            pair: [o for o in found if o.excess >= _LIKELY * sure]
             for pair, found in options.items()
         }
-        chosen = choose_by_loops({p: o for p, o in options.items() if o})
-        refiner = LinkRefiner(self.features, self.tile_yx, self._bins[0], self.map_all)
-        kept = refiner.without_lens(believable(refiner.links(chosen), level))
+
+        def look_again(refused: Iterable[Pair]) -> dict[Pair, list[LinkOption]]:
+            return self._far(sorted(set(refused) - set(unsure)), whole, near)
+
+        kept, again = self._believed(options, sure, look_again)
+        beyond = far.keys() | again.keys()
         if len(kept) <= passing_by_chance(len(pairs)) and _best(kept) < 2 * SURE:
             kept = []
         return Linking(
             tuple(replace(k, stage_ncc=_middle_ncc(wide[k.a, k.b])) for k in kept),
             limit,
-            sum(link.evidence >= level for link in kept),
-            sum((link.a, link.b) in far for link in kept),
+            sum(link.evidence >= sure for link in kept),
+            sum((link.a, link.b) in beyond for link in kept),
         )
+
+    def _believed(
+        self,
+        options: Mapping[Pair, list[LinkOption]],
+        sure: float,
+        look_again: Callable[[Iterable[Pair]], dict[Pair, list[LinkOption]]],
+    ) -> tuple[list[Link], dict[Pair, list[LinkOption]]]:
+        """Choose and measure links; look again where those that are refused leave parts unjoined.
+
+        Returns the links that are believed, and what the second look found.
+        """
+        refiner = LinkRefiner(self.features, self.tile_yx, self._bins[0], self.map_all)
+        chosen = choose_by_loops({p: o for p, o in options.items() if o})
+        links = refiner.links(chosen)
+        again = look_again(_between_parts(options, believable(links, sure)))
+        if again:
+            added = {p: [*again.get(p, []), *o] for p, o in options.items()}
+            better = choose_by_loops({p: o for p, o in added.items() if o})
+            changed = {p: o for p, o in better.items() if chosen.get(p) is not o}
+            links = [k for k in links if (k.a, k.b) not in changed] + refiner.links(changed)
+            links.sort(key=lambda k: (k.a, k.b))
+        return refiner.without_lens(believable(links, sure)), again
 
     @cached_property
     def _bins(self) -> tuple[int, int]:
@@ -205,47 +234,28 @@ class TileLinker:
         sides = (max(n - abs(d), 8.0) for n, d in zip(self.tile_yx, at, strict=True))
         return float(np.prod(list(sides)))
 
-    def _options(self, found: Evidence | None, chance: Chance, reach_px: float) -> list[LinkOption]:
-        if found is None:
-            return []
-        seen = find_candidates(found, _MOST_CANDIDATES)
-        options = []
-        for candidate in seen:
-            rival = max((c.height for c in seen if c is not candidate), default=0.0)
-            options.append(
-                LinkOption(
-                    candidate.shift_px,
-                    chance.excess(candidate.height, reach_px),
-                    candidate.height,
-                    candidate.ncc,
-                    min(candidate.height / max(rival, 1e-6), _MOST_RATIO),
-                )
-            )
-        return options
-
-    def _strangers(self, rng: np.random.Generator) -> list[tuple[Tile, Tile, Tile, int]]:
+    def _strangers(self, rng: np.random.Generator) -> list[Stranger]:
         """Choose pairs of tiles that show nothing in common where they would overlap."""
         tiles = sorted(self.stage_px)
         # Turned by half a turn, not even the neighbour shows on this side what a tile shows; few
         # tiles are mirrored along the overlap too.
         turns = (0,) if len(tiles) > 4 else (0, 1, 2)
         every = [
-            (*pair, tile, turn)
+            Stranger(*pair, tile, turn)
             for pair in neighbours(self.stage_px)
             for tile in tiles
             for turn in turns
         ]
         return [every[i] for i in rng.permutation(len(every))[:_CHANCE_PAIRS].tolist()]
 
-    def _chance(self, strangers: Sequence[tuple[Tile, Tile, Tile, int]], reach_px: float) -> Chance:
+    def _chance(self, strangers: Sequence[Stranger], reach_px: float) -> Chance:
         """Learn what evidence strangers give within several distances."""
         reaches = np.unique(np.geomspace(3, max(reach_px, 4), 8).round())
 
-        def heights(stranger: tuple[Tile, Tile, Tile, int]) -> list[float] | None:
-            a, b, other, turn = stranger
-            at = self._expected(np.eye(2), a, b)
-            turned = _turned(self.features(other), turn)
-            found = self._search((self.features(a), turned), at, reach_px)
+        def heights(stranger: Stranger) -> list[float] | None:
+            at = self._expected(np.eye(2), stranger.a, stranger.b)
+            other = turned(self.features(stranger.other), stranger.turn)
+            found = self._search((self.features(stranger.a), other), at, reach_px)
             if found is None:
                 return None
             return [float(found.within(at, r).max(initial=-np.inf)) for r in reaches]
@@ -254,53 +264,19 @@ class TileLinker:
         return Chance.learnt(reaches.tolist(), seen)
 
     def _far(
-        self,
-        pairs: Sequence[Pair],
-        strangers: Sequence[tuple[Tile, Tile, Tile, int]],
-        near: Chance,
+        self, pairs: Sequence[Pair], whole: WholeTiles, near: Chance
     ) -> dict[Pair, list[LinkOption]]:
         """Search whole tiles for pairs that nothing sure was seen of near the stage."""
-        if not pairs or self.bound_px is not None:
+        if self.bound_px is not None:
             return {}
-        bin_px = self._bins[1]
-        reach = float(max(self.tile_yx))
-        typical = _WHOLE_SHARE * float(np.prod(self.tile_yx))
 
-        def whole(a: Image, b: Image, pair: Pair) -> Evidence | None:
-            found = search({bin_px: a}, {bin_px: b}, (0.0, 0.0), reach, typical_px2=typical)
-            return None if found is None else self._forward(found, pair)
+        def sharper(item: tuple[Pair, list[LinkOption]]) -> list[LinkOption]:
+            pair, coarse = item
+            return [o for c in coarse for o in self._sharper(pair, c, near)]
 
-        def height(stranger: tuple[Tile, Tile, Tile, int]) -> list[float] | None:
-            a, b, other, turn = stranger
-            turned = _turned({bin_px: self.features(other)[bin_px]}, turn)[bin_px]
-            found = whole(self.features(a)[bin_px], turned, (a, b))
-            return None if found is None else [float(found.height.max(initial=-np.inf))]
-
-        def look(pair: Pair) -> list[LinkOption]:
-            a, b = pair
-            found = whole(self.features(a)[bin_px], self.features(b)[bin_px], pair)
-            coarse = self._options(found, chance, reach)[:2]
-            return [o for c in coarse if c.excess >= SURE for o in self._sharper(pair, c, near)]
-
-        seen = [one for one in self.map_all(height, strangers) if one is not None]
-        chance = Chance.learnt([reach], seen)
-        found = dict(zip(pairs, self.map_all(look, pairs), strict=True))
+        coarse = whole.options(pairs)
+        found = dict(zip(coarse, self.map_all(sharper, list(coarse.items())), strict=True))
         return {pair: options for pair, options in found.items() if options}
-
-    def _forward(self, found: Evidence, pair: Pair) -> Evidence:
-        """Leave out shifts that no neighbour has: nearly none, backward, or mostly sideways."""
-        (a, b), n = pair, self.tile_yx
-        along = int(b[1] != a[1])
-        at = [
-            low + found.step_px * np.arange(k)
-            for low, k in zip(found.first_px, found.height.shape, strict=True)
-        ]
-        share = [np.abs(p) / length for p, length in zip(at, n, strict=True)]
-        sign = np.sign(np.subtract(self.stage_px[b], self.stage_px[a])[along]) or 1.0
-        ahead = (at[along] * sign > 0.15 * n[along])[:, None]
-        allowed = ahead & (share[along][:, None] > _LEAST_AHEAD * share[1 - along][None, :])
-        allowed = allowed if along == 0 else allowed.T
-        return replace(found, height=np.where(allowed, found.height, -np.inf))
 
     @property
     def _sharper_px(self) -> float:
@@ -312,7 +288,7 @@ class TileLinker:
         at = (float(coarse.shift_px[0]), float(coarse.shift_px[1]))
         tiles = (self.features(a), self.features(b))
         found = self._search(tiles, at, self._sharper_px)
-        fine = self._options(found, chance, self._sharper_px)[:1]
+        fine = options_of(found, chance, self._sharper_px)[:1]
         return [
             replace(coarse, shift_px=o.shift_px, ncc=o.ncc, excess=min(o.excess, coarse.excess))
             for o in fine
@@ -355,16 +331,16 @@ class TileLinker:
                 if further:
                     kept = [o for o in kept if _apart_px(at, o) > limit]
                 found = self._search((self.features(pair[0]), self.features(pair[1])), at, limit)
-                kept += self._options(found, chance, limit)
-            return sorted(kept, key=lambda o: -o.excess)[:_MOST_CANDIDATES]
+                kept += options_of(found, chance, limit)
+            return sorted(kept, key=lambda o: -o.excess)[:_MOST_OPTIONS]
 
         return dict(zip(options, self.map_all(judged, list(options)), strict=True))
 
 
-def _turned(levels: Mapping[int, Image], turn: int) -> dict[int, Image]:
-    """Turn a tile by half a turn, or mirror it."""
-    flips = ((-1, -1), (-1, 1), (1, -1))[turn]
-    return {level: image[:, :: flips[0], :: flips[1]] for level, image in levels.items()}
+def _between_parts(pairs: Iterable[Pair], kept: Sequence[Link]) -> list[Pair]:
+    """List the pairs whose two tiles links do not hold together."""
+    part = connected_parts(kept)
+    return [(a, b) for a, b in pairs if part.get(a, a) != part.get(b, b)]
 
 
 def _apart_px(at: Position, option: LinkOption) -> float:

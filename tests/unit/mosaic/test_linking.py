@@ -124,11 +124,11 @@ def test_tiles_that_do_not_overlap_give_no_links(slice_of, make_lattice):
     assert linker(tiles, reported).links(np.random.default_rng(0)).links == ()
 
 
-@pytest.mark.parametrize("jump", [(-60.0, 50.0), (-22.0, 8.0), (10.0, 22.0)])
+@pytest.mark.parametrize("jump", [(-60.0, 50.0), (-22.0, 8.0), (10.0, 22.0), (-124.0, 20.0)])
 def test_rows_before_which_the_stage_jumped_are_found_where_it_went(
     make_texture, cut_tile, make_lattice, jump
 ):
-    """More sideways than ahead, or beyond the first search."""
+    """More sideways than ahead, beyond the first search, or back behind the row before."""
     reported = make_lattice(4, 4, (96, 96))
     truth = {t: np.add(p, jump if t[0] > 1 else (0, 0)) + 40 for t, p in reported.items()}
     scene = make_texture((2, 500, 500), 1)
@@ -138,6 +138,20 @@ def test_rows_before_which_the_stage_jumped_are_found_where_it_went(
     assert len(across) == 4
     for link in across:
         np.testing.assert_allclose(link.shift_px, truth[link.b] - truth[link.a], atol=0.3)  # px
+
+
+def test_what_seems_sure_and_is_refused_is_looked_for_in_whole_tiles(
+    make_texture, cut_tile, make_lattice
+):
+    """The corner jumped along its neighbour, and shows a part of it once more where it was due."""
+    reported = make_lattice(4, 4, (96, 96))
+    truth = {t: np.add(p, (56 if t == (3, 3) else 0, 0)) + 10 for t, p in reported.items()}
+    scene = make_texture((2, 490, 480), 2)
+    tiles = {tile: cut_tile(scene, at, (128, 128)).copy() for tile, at in truth.items()}
+    tiles[3, 3][:, 72:, :32] = tiles[3, 2][:, 72:, 96:]
+    links = linker(tiles, reported).links(np.random.default_rng(0)).links
+    shifts = [link.shift_px for link in links if link.b == (3, 3)]
+    np.testing.assert_allclose(shifts, [(56, 96)], atol=0.3)  # px
 
 
 @pytest.mark.parametrize("seed", [4, 8])
@@ -157,3 +171,14 @@ def test_round_cores_are_joined_though_strangers_are_alike(
     assert len({tile for link in links for tile in (link.a, link.b)}) == len(tiles)
     for link in links:
         np.testing.assert_allclose(link.shift_px, truth[link.b] - truth[link.a], atol=0.5)  # px
+
+
+@pytest.mark.parametrize("rough", [0.2, 0.6])
+def test_what_the_camera_adds_to_every_tile_links_none(make_texture, make_lattice, rough):
+    reported = make_lattice(3, 3, (96, 96))
+    dust = np.exp(rough * np.random.default_rng(9).standard_normal((128, 128)))
+    tiles = {
+        tile: (make_texture((2, 128, 128), seed) * dust).astype(np.float32)
+        for seed, tile in enumerate(reported)
+    }
+    assert linker(tiles, reported).links(np.random.default_rng(0)).links == ()

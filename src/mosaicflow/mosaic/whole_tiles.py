@@ -1,0 +1,156 @@
+"""Searching whole tiles for pairs that are not found where the stage has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaicflow.mosaic.chance import SURE, Chance, options_of, turned
+from mosaicflow.mosaic.pair_shift import search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from mosaicflow.mosaic.chance import Stranger
+    from mosaicflow.mosaic.link import LinkOption, Tile
+    from mosaicflow.mosaic.pair_shift import Evidence
+
+    Pair = tuple[Tile, Tile]
+    Image = NDArray[np.float32]
+    Position = tuple[float, float]
+
+__all__ = ["WholeTiles"]
+
+# Share of a tile that an overlap found by the search of whole tiles has, about.
+_WHOLE_SHARE = 0.2
+# Part of a tile by which a neighbour lies ahead at least. Doubled, tiles that overlap by 60 % are
+# lost where the stage is 10 % of a tile short.
+_LEAST_STEP = 0.15
+# Of such a step, the part ahead against that sideways: a jump of a stage may be the larger.
+# Doubled, a step of a third of a tile sideways is lost; a quarter only lets chance reach higher.
+_LEAST_AHEAD = 0.5
+# A neighbour that lies behind, or hardly ahead, is believed from this excess on: twice what makes a
+# match sure. Such overlaps are most of a tile, so true ones reach 30; unrelated tiles reached 7.
+_BEHIND = 2 * SURE
+# What the camera adds to every tile, dust or a pattern, matches at no shift at all, and within so
+# many pixels of the search: features are smoothed by 1 px, their match by 1.4, and 3.5 times that
+# is nothing. Halved, its flank counts.
+_CAMERA_PX = 5
+
+
+@dataclass(frozen=True)
+class WholeTiles:
+    """Finds shifts of pairs of tiles wherever they overlap.
+
+    Parameters
+    ----------
+    features : callable
+        Gives a tile as `tile_levels` shows it.
+    stage_px : mapping
+        Tile -> (y, x) that the stage reports, in px.
+    tile_yx : (int, int)
+        Lateral shape of a tile.
+    bin_px : int
+        Level that is searched.
+    strangers : sequence of Stranger
+        Pairs that chance is learnt from.
+    map_all : callable
+        ``map_all(function, items)`` applies a function to all items, possibly side by side.
+    """
+
+    features: Callable[[Tile], Mapping[int, Image]]
+    stage_px: Mapping[Tile, Position]
+    tile_yx: tuple[int, int]
+    bin_px: int
+    strangers: Sequence[Stranger]
+    map_all: Callable[[Callable[..., Any], Sequence[Any]], list[Any]]
+
+    def options(self, pairs: Sequence[Pair]) -> dict[Pair, list[LinkOption]]:
+        """List sure candidates of pairs, the best first; pairs without one are left out.
+
+        A neighbour lies ahead. If tiles match best where it lies behind, by far, the stage jumped
+        back; but not if they match best where they show the same pixels of the camera.
+
+        Parameters
+        ----------
+        pairs : sequence of (Tile, Tile)
+            Neighbours on the lattice.
+
+        Returns
+        -------
+        dict
+            Pair -> its candidates.
+        """
+        if not pairs:
+            return {}
+        ahead, anywhere = self._chances
+
+        def look(pair: Pair) -> list[LinkOption]:
+            a, b = (self.features(tile)[self.bin_px] for tile in pair)
+            found = self._search(a, b)
+            if found is None:
+                return []
+            seen = options_of(self._ahead(found, pair), ahead, self._reach_px)[:2]
+            seen = [option for option in seen if option.excess >= SURE]
+            known = {option.shift_px for option in seen}
+            top = options_of(found, anywhere, self._reach_px)[:1]
+            return [o for o in top if o.shift_px not in known and self._is_behind(o)] + seen
+
+        found = dict(zip(pairs, self.map_all(look, pairs), strict=True))
+        return {pair: options for pair, options in found.items() if options}
+
+    @property
+    def _reach_px(self) -> float:
+        return float(max(self.tile_yx))
+
+    @cached_property
+    def _chances(self) -> tuple[Chance, Chance]:
+        """What strangers reach ahead, and anywhere."""
+
+        def heights(stranger: Stranger) -> tuple[float, float] | None:
+            other = {self.bin_px: self.features(stranger.other)[self.bin_px]}
+            found = self._search(
+                self.features(stranger.a)[self.bin_px], turned(other, stranger.turn)[self.bin_px]
+            )
+            if found is None:
+                return None
+            ahead = self._ahead(found, (stranger.a, stranger.b))
+            highest = (float(one.height.max(initial=-np.inf)) for one in (ahead, found))
+            return next(highest), next(highest)
+
+        seen = [one for one in self.map_all(heights, self.strangers) if one is not None]
+        ahead, anywhere = (Chance.learnt([self._reach_px], [[h[i]] for h in seen]) for i in (0, 1))
+        return ahead, anywhere
+
+    def _search(self, first: Image, second: Image) -> Evidence | None:
+        return search(
+            {self.bin_px: first},
+            {self.bin_px: second},
+            (0.0, 0.0),
+            self._reach_px,
+            typical_px2=_WHOLE_SHARE * float(np.prod(self.tile_yx)),
+        )
+
+    def _is_behind(self, option: LinkOption) -> bool:
+        camera = max(map(abs, option.shift_px)) <= _CAMERA_PX * self.bin_px
+        return option.excess >= _BEHIND and not camera
+
+    def _ahead(self, found: Evidence, pair: Pair) -> Evidence:
+        """Leave out shifts that few neighbours have: nearly none, backward, or mostly sideways."""
+        (a, b), n = pair, self.tile_yx
+        along = int(b[1] != a[1])
+        at = [
+            low + found.step_px * np.arange(k)
+            for low, k in zip(found.first_px, found.height.shape, strict=True)
+        ]
+        share = [np.abs(p) / length for p, length in zip(at, n, strict=True)]
+        sign = np.sign(np.subtract(self.stage_px[b], self.stage_px[a])[along]) or 1.0
+        ahead = (at[along] * sign > _LEAST_STEP * n[along])[:, None]
+        allowed = ahead & (share[along][:, None] > _LEAST_AHEAD * share[1 - along][None, :])
+        allowed = allowed if along == 0 else allowed.T
+        return replace(found, height=np.where(allowed, found.height, -np.inf))
