@@ -25,6 +25,9 @@ __all__ = ["SURE", "Chance", "Stranger", "options_of", "passing_by_chance", "sur
 
 # Excess over chance from which a match stands alone, where all pairs may be unrelated.
 SURE = 4.0
+# It never falls below this, which 22 pairs reach of which none looks unrelated. Else the share of
+# false links would grow with the slice, to one in eight of what is unrelated among 900 pairs.
+_LEAST_SURE = 3.0
 # Peaks of a pair that are kept, by judgement. Doubled, twice the time of fitting them.
 _MOST_CANDIDATES = 6
 # A candidate without rival is as good as this many times better than the next.
@@ -160,8 +163,8 @@ def sure_from(best: Sequence[float], n_strangers: int) -> float:
     Returns
     -------
     float
-        `SURE` at most; less as far as no more false links are to be expected than if all pairs
-        were unrelated and judged by that.
+        `SURE` at most; less, to three quarters of it, as far as no more false links are to be
+        expected than if all pairs were unrelated and judged by that.
 
     Notes
     -----
@@ -173,7 +176,7 @@ def sure_from(best: Sequence[float], n_strangers: int) -> float:
     unrelated = 2 * (sum(excess < 0 for excess in best) + 1)
     freedom = max(n_strangers - 1, 1)
     false_share = stdtr(freedom, -SURE) * max(len(best) / unrelated, 1.0)
-    return float(-stdtrit(freedom, false_share))
+    return max(float(-stdtrit(freedom, false_share)), _LEAST_SURE)
 
 
 def passing_by_chance(n_pairs: int) -> float:

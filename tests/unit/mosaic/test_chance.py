@@ -25,3 +25,7 @@ def test_where_hardly_a_pair_looks_like_strangers_less_is_enough():
 def test_few_pairs_do_not_tell_how_many_are_unrelated():
     assert sure_from([5.0], 6) == pytest.approx(SURE)
     assert sure_from([5.0, 5.0], 12) == pytest.approx(SURE)
+
+
+def test_large_slices_ask_for_no_less_than_small_ones():
+    assert sure_from([5.0] * 900, 24) == pytest.approx(3.0)
