@@ -38,7 +38,7 @@ _LEAST_CORRELATION = 0.5
 # Blocks below which the surface follows their noise, by judgement. Doubled, small acquisitions
 # keep a curved field.
 _FEWEST_BLOCKS = 200
-# Below this the band pass leaves nothing of a profile.
+# Below this a profile says little at shifts of up to `_REACH`.
 _FEWEST_PLANES = 24
 # Order of the surface: a lens bends its field like a paraboloid. Doubled, tissue may be taken for
 # it.
@@ -85,7 +85,7 @@ class FieldCurvature:
 
 
 def block_profiles(tile: Image) -> Image | None:
-    """Give band-passed log depth profiles of square blocks of a tile.
+    """Give the slopes of the log depth profiles of square blocks of a tile.
 
     Parameters
     ----------
@@ -105,8 +105,10 @@ def block_profiles(tile: Image) -> Image | None:
     rows, columns = (area_weights(length // m * m, length // m) for length in (n_y, n_x))
     means = rows @ (tile[:, : rows.shape[1], : columns.shape[1]] @ columns.T)
     floor = 1e-3 * float(np.median(means)) + 1e-30
-    fine = gaussian_filter1d(np.log(np.maximum(means, floor)), 1.5, axis=0)
-    return np.asarray(fine - gaussian_filter1d(fine, n / 4, axis=0), dtype=np.float32)
+    # Slopes, and no band of sizes: a wide filter sees the end of the tile, which does not bend with
+    # the field. Where the face lay 2 planes below it, a quarter of the curvature was not seen.
+    slopes = gaussian_filter1d(np.log(np.maximum(means, floor)), 1.5, 0, order=1, mode="nearest")
+    return np.asarray(slopes, dtype=np.float32)
 
 
 def field_curvature(

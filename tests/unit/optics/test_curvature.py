@@ -46,6 +46,16 @@ def test_at_most_a_seventh_of_the_curvature_is_left(layered, planes):
     assert found.after < 0.5 * found.before
 
 
+def test_a_face_just_below_the_top_hides_no_curvature(layered):
+    true = bowl(4.0)
+    wet = layered.copy()
+    wet[:17] = 0.02  # water: the face lies 2 planes below the top, and 6 in the corners
+    tiles, positions = tiles_of(wet, true)
+    profiles = {key: block_profiles(tile) for key, tile in tiles.items()}
+    found = field_curvature(profiles, positions, (SIDE, SIDE))
+    assert (found.planes - true).std() <= 0.1 * true.std()
+
+
 def test_a_flat_field_is_left_alone(layered):
     tiles, positions = tiles_of(layered, 0 * bowl(1.0))
     profiles = {key: block_profiles(tile) for key, tile in tiles.items()}
