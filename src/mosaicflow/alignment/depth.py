@@ -37,9 +37,9 @@ __all__ = [
 _CONTACT_PLANES = 3
 # Planes without common tissue agree by chance: fine structure of gel and noise reaches 0.1-0.2.
 _LEAST_CORRELATION = 0.25
-# Structure that changes from plane to plane [px, standard deviations of two Gaussians]; coarser
-# one is attenuation and shadow, which agree over all planes.
-_FINE_PX = 0.7, 3.0
+# Structure that changes from plane to plane lies between speckle (standard deviation of a Gaussian)
+# and the side of a box [px]; coarser one is attenuation and shadow, which agree over all planes.
+_SPECKLE_PX, _COARSE_PX = 0.7, 11
 # Share of the tissue that must be deep enough for the planes compared, and what it costs that the
 # rest has no say [planes]: where the face is found too shallow the columns seem deep (half of them:
 # 1.5-2.3 um of error on sections of 70 um).
@@ -355,11 +355,10 @@ def _without_shadows(n_planes: int, strength: float) -> NDArray[np.float64]:
 
 
 def _fine(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    low, high = _FINE_PX
     fine = np.empty_like(planes)
     for plane, found in zip(planes, fine, strict=True):
-        smooth = ndimage.gaussian_filter(plane, low)
-        np.subtract(smooth, ndimage.gaussian_filter(smooth, high), out=found)
+        smooth = ndimage.gaussian_filter(plane, _SPECKLE_PX)
+        np.subtract(smooth, ndimage.uniform_filter(smooth, _COARSE_PX), out=found)
     return fine
 
 

@@ -35,7 +35,8 @@ def settle_face(data: NDArray[np.float32], fraction: NDArray[np.float32]) -> NDA
         following = data[plane + 1].copy()
         next_there = following != 0
         change = following - current
-        change *= there & next_there
+        if not (both := there & next_there).all():
+            change *= both
         data[plane] += change * below
         data[plane + 1] -= change * above
         current, there = following, next_there
