@@ -25,6 +25,7 @@ from mosaicflow.alignment.poses import GraphSlice
 from mosaicflow.alignment.put_off import compare_put_off
 from mosaicflow.alignment.sections import DepthRules, solve_depths
 from mosaicflow.alignment.solution import (
+    AlignedSlice,
     Alignment,
     SliceFrame,
     fit_canvas,
@@ -43,7 +44,7 @@ from mosaicflow.reasons import Concern, Reason
 from mosaicflow.steps.table import place_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mosaicflow.alignment.inputs import AlignmentInputs
@@ -146,9 +147,7 @@ def align_slices(
     faces = solve_depths(used, measured, depths)
     reference = used[len(used) // 2]
     drawn = to_aligned(placed.slices, frames, faces, pitch[0])
-    poses = {one.slice_id: one.transform for one in drawn}
-    moves = island_moves(poses, measured, pairs.islands)
-    drawn = [replace(one, island_moves_yx=moves.get(one.slice_id, ())) for one in drawn]
+    drawn = _with_islands_moved(drawn, measured, pairs.islands)
     aligned, canvas = fit_canvas(drawn, frames, reference)
     n_planes = max(
         one.first_plane + canvas_depth(inputs.slices[one.slice_id], pitch[0]) for one in aligned
@@ -172,6 +171,14 @@ def align_slices(
     by_images = {i: why for i, why in by_images.items() if i not in by_hand}
     config = final_rows(_ledger(inputs, used), left_out, by_images)
     return Solved(alignment, config)
+
+
+def _with_islands_moved(
+    slices: Sequence[AlignedSlice], links: Sequence[SliceLink], counts: Mapping[int, int]
+) -> list[AlignedSlice]:
+    poses = {one.slice_id: one.transform for one in slices}
+    moves = island_moves(poses, links, counts)
+    return [replace(one, island_moves_yx=moves.get(one.slice_id, ())) for one in slices]
 
 
 def _tell(

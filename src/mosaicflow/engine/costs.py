@@ -264,8 +264,8 @@ COSTS: dict[str, Cost] = {
     ),
     "register_pairwise": Cost(
         98,
-        lambda a: 0.9 + 430e-9 * a.kept_voxels,
-        lambda a: 3.9 * a.planes_mib,
+        lambda a: 0.5 + 215e-9 * a.kept_voxels,
+        lambda a: 2.7 * a.planes_mib,
         lambda a: 12 * a.kept_block_mib,
     ),
     "solve_alignment": Cost(90, lambda a: 0.02 + 0.05 * a.n_slices, lambda _: 9, _none),
