@@ -132,10 +132,10 @@ class CutOverlap:
             if third < _LEAST_MIDDLE_PX:
                 return None
             cut[long] = tuple(slice(part.start + third, part.stop - third) for part in cut[long])
-        a, b = (
-            band_passed(image[:, cut[0][i], cut[1][i]]) for i, image in enumerate((first, second))
-        )
-        return cls(a, b, start)
+        both = [image[:, cut[0][i], cut[1][i]] for i, image in enumerate((first, second))]
+        bands = len(first)
+        passed = band_passed(np.concatenate(both))
+        return cls(passed[:bands], passed[bands:], start)
 
     def refined(self, reach: int) -> Refined | None:
         """Measure the shift, which lies at most `reach` px per axis from `start`.
@@ -190,7 +190,10 @@ class _Overlap:
 
     def ncc(self, shift: tuple[float, float]) -> float:
         """Correlation at a shift; NaN without contrast."""
-        a, b = (part[self.known].astype(np.float64) for part in (self.first, self.second(shift)))
+        parts = (self.first, self.second(shift))
+        if not self.known.all():
+            parts = (parts[0][self.known], parts[1][self.known])
+        a, b = (part.astype(np.float64).ravel() for part in parts)
         if a.size < 16:
             return float("nan")
         return pearson(a, b) or float("nan")
@@ -211,12 +214,15 @@ def _sampled(spline: Image, start: float, length: int, axis: int) -> Image:
     whole = int(np.floor(start))
     t = start - whole
     taps = ((1 - t) ** 3 / 6, 2 / 3 - t * t + t**3 / 2, 1 / 6 + (t + t * t - t**3) / 2, t**3 / 6)
-    result = np.zeros(())
-    for number, weight in enumerate(taps):
-        part = [slice(None)] * spline.ndim
-        part[axis] = slice(whole - 1 + number, whole - 1 + number + length)
-        result = result + np.float32(weight) * spline[tuple(part)]
-    return np.asarray(result, dtype=np.float32)
+    before = (slice(None),) * axis
+    parts = (
+        np.float32(weight) * spline[(*before, slice(first, first + length))]
+        for first, weight in enumerate(taps, start=whole - 1)
+    )
+    result = next(parts).astype(np.float64)
+    for part in parts:
+        result += part
+    return result.astype(np.float32)
 
 
 def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float, float] | None:
@@ -243,11 +249,9 @@ def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float, float] | Non
         if mask is not None:
             g_y *= mask
             g_x *= mask
-        normal = np.array(
-            [[np.vdot(g_y, g_y), np.vdot(g_y, g_x)], [np.vdot(g_y, g_x), np.vdot(g_x, g_x)]],
-            dtype=np.float64,
-        )
-        if np.linalg.det(normal) <= 1e-9 * np.trace(normal) ** 2:
+        both = np.vdot(g_y, g_x)
+        normal = np.array([[np.vdot(g_y, g_y), both], [both, np.vdot(g_x, g_x)]], dtype=np.float64)
+        if _is_flat(normal):
             break
         right = np.array([np.vdot(g_y, difference), np.vdot(g_x, difference)], dtype=np.float64)
         # The gradients are sums of four differences. A larger shift moves the content of the
@@ -258,15 +262,21 @@ def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float, float] | Non
             return None
         if np.abs(step).max() < _SETTLED_PX:
             break
-    left = difference[known].astype(np.float64)
+    left = (difference if mask is None else difference[known]).astype(np.float64).ravel()
     power = float(np.mean(np.square(left)))
     misfit = spread_about(left, 0.0) ** 2 if left.size else power
     return (float(shift[0]), float(shift[1])), _standard_error(normal, power), misfit
 
 
+def _is_flat(normal: NDArray[np.float64]) -> bool:
+    """Whether gradients tell nothing along some direction."""
+    (yy, yx), (_, xx) = normal.tolist()
+    return bool(yy * xx - yx * yx <= 1e-9 * (yy + xx) ** 2)
+
+
 def _standard_error(normal: NDArray[np.float64], power: float) -> float:
     """Estimate the error per axis of a least-squares shift from what differs there [px]."""
-    if np.linalg.det(normal) <= 1e-9 * np.trace(normal) ** 2:
+    if _is_flat(normal):
         return float("inf")
     return float(np.sqrt(np.trace(16 * power * np.linalg.inv(normal)) / 2))
 
