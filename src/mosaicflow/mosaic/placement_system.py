@@ -11,7 +11,7 @@ from mosaicflow.mosaic.lattice import neighbours
 from mosaicflow.mosaic.link_error import LinkError
 from mosaicflow.mosaic.normal_equations import Pull, solve_steps
 from mosaicflow.mosaic.stage_model import StagePrior, fit_stage_model
-from mosaicflow.spread import robust_spread
+from mosaicflow.spread import median_of, robust_spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,7 @@ class PlacementSystem:
     sigma: Vector  # of the links
     worth: Vector  # of the links, in steps of the stage
     steps: NDArray[np.int64]  # pairs of neighbours, of which the stage tells
+    moves: Vector  # what it tells of them
     step_sigma: float
     fixed: dict[int, tuple[float, float, float]]
 
@@ -93,6 +94,7 @@ class PlacementSystem:
                 [np.clip(np.nan_to_num(k.evidence) / _EVEN_EVIDENCE, 1.0, 3.0) for k in links]
             ),
             steps,
+            place[steps[:, 1]] - place[steps[:, 0]],
             _step_sigma(departure, prior),
             known,
         )
@@ -118,11 +120,10 @@ class PlacementSystem:
 
         `stage` is a factor on how much the steps of the stage count at all.
         """
-        moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
         trust, places = self.stage_trust(found, place_sigma)
         solved = solve_steps(
             np.concatenate([self.ends, self.steps]),
-            np.concatenate([self.shifts, moves]),
+            np.concatenate([self.shifts, self.moves]),
             np.concatenate([weights / self.sigma**2, stage * trust]),
             Pull(self.place, places, self.fixed),
         )
@@ -137,12 +138,11 @@ class PlacementSystem:
         trust = np.full(len(self.steps), 1 / self.step_sigma**2)
         places = np.full(len(self.tiles), 1 / place_sigma**2)
         if found is not None:
-            moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
-            off = _lengths(found, self.steps, moves) / (3 * self.step_sigma)
+            off = _lengths(found, self.steps, self.moves) / (3 * self.step_sigma)
             trust /= (1 + off**2) ** 2
             if np.isfinite(place_sigma):
                 away = found - self.place
-                away -= np.median(away, axis=0)
+                away -= [median_of(part) for part in away.T]
                 places /= (1 + (away**2).sum(axis=1) / (3 * place_sigma) ** 2) ** 2
         return trust, places
 
@@ -181,9 +181,8 @@ class PlacementSystem:
         the two groups then disagrees, and counts once. So steps count along the tree that
         disagrees least, for as much as all steps together.
         """
-        moves = self.place[self.steps[:, 1]] - self.place[self.steps[:, 0]]
         links = _forgiving(self.residuals(positions) / self.sigma)
-        stage = _forgiving(_lengths(positions, self.steps, moves) / self.step_sigma)
+        stage = _forgiving(_lengths(positions, self.steps, self.moves) / self.step_sigma)
         n = len(self.tiles)
         tree = _least_tree(self.steps, stage, n)
         return float((self.worth * links).sum()) + tree * len(stage) / max(n - 1, 1)
@@ -225,7 +224,8 @@ def _least_tree(ends: NDArray[np.int64], loss: Vector, n: int) -> float:
 
 def _lengths(positions: Vector, ends: NDArray[np.int64], shifts: Vector) -> Vector:
     moved = positions[ends[:, 1]] - positions[ends[:, 0]]
-    return np.asarray(np.linalg.norm(moved - shifts, axis=1))
+    # As `numpy.linalg.norm`, which takes twice as long for so few.
+    return np.asarray(np.sqrt(np.square(moved - shifts).sum(axis=1)))
 
 
 def _step_sigma(departure: Vector, prior: StagePrior | None) -> float:
