@@ -184,10 +184,10 @@ def _ncc_surface(a: Image, b: Image, lags: tuple[_Lags, _Lags]) -> tuple[Surface
     square_a, square_b = (np.einsum("kyx,kyx->yx", part, part) for part in (a, b))
     cross = correlate(a, b)
     if known_a.all() and known_b.all():
-        there = (lags[0].mirrored, lags[1].mirrored)
-        count = np.outer(*(stop - start for start, stop in (lag.met for lag in lags))).astype(float)
-        *sums_a, energy_a = _box_sums([*a, square_a], lags)
-        *sums_b, energy_b = _box_sums([*b, square_b], there)[:, ::-1, ::-1]
+        met_a, met_b = ([one.met for one in some] for some in (lags, [n.mirrored for n in lags]))
+        count = np.outer(*(stop - start for start, stop in met_a)).astype(float)
+        *sums_a, energy_a = (_box_sums(image, met_a) for image in (*a, square_a))
+        *sums_b, energy_b = (_box_sums(image, met_b)[::-1, ::-1] for image in (*b, square_b))
     else:
         ones_a, ones_b = (known[None].astype(np.float32) for known in (known_a, known_b))
         count = correlate(ones_a, ones_b)
@@ -207,18 +207,19 @@ def _ncc_surface(a: Image, b: Image, lags: tuple[_Lags, _Lags]) -> tuple[Surface
     return np.where(good, cross / norm, np.nan), count
 
 
-def _box_sums(images: Sequence[NDArray[np.floating]], lags: tuple[_Lags, _Lags]) -> Surface:
-    """Sum the part of each image of a strip that meets the other one, for each lag."""
-    n_y, n_x = images[0].shape
-    total = np.zeros((len(images), n_y + 1, n_x + 1))
-    total[:, 1:, 1:] = images
-    for axis in (1, 2):
+def _box_sums(
+    image: NDArray[np.floating], met: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
+) -> Surface:
+    """Sum the part of a strip that meets the other one, for each lag."""
+    total = np.zeros((image.shape[0] + 1, image.shape[1] + 1))
+    total[1:, 1:] = image
+    for axis in (0, 1):
         np.cumsum(total, axis=axis, out=total)
-    (top, bottom), (left, right) = lags[0].met, lags[1].met
+    (top, bottom), (left, right) = met
     # Rows first: picking rows and columns at once takes twice as long.
-    upper, lower = total.take(top, axis=1), total.take(bottom, axis=1)
-    sums = lower.take(right, axis=2)
-    sums -= lower.take(left, axis=2)
-    sums -= upper.take(right, axis=2)
-    sums += upper.take(left, axis=2)
+    upper, lower = total.take(top, axis=0), total.take(bottom, axis=0)
+    sums = lower.take(right, axis=1)
+    sums -= lower.take(left, axis=1)
+    sums -= upper.take(right, axis=1)
+    sums += upper.take(left, axis=1)
     return sums

@@ -90,9 +90,7 @@ class PlacementSystem:
             ends,
             shifts,
             LinkError.of(links).sigma_px(links),
-            np.array(
-                [np.clip(np.nan_to_num(k.evidence) / _EVEN_EVIDENCE, 1.0, 3.0) for k in links]
-            ),
+            np.clip(np.nan_to_num([k.evidence for k in links]) / _EVEN_EVIDENCE, 1.0, 3.0),
             steps,
             place[steps[:, 1]] - place[steps[:, 0]],
             _step_sigma(departure, prior),
