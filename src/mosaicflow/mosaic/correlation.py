@@ -203,8 +203,7 @@ def _ncc_surface(a: Image, b: Image, lags: tuple[_Lags, _Lags]) -> tuple[Surface
     # Rounding leaves something of an empty overlap's energy: less than this is nothing.
     dim_a, dim_b = (1e-7 * float(square.sum()) for square in (square_a, square_b))
     good = (count >= least) & (energy_a > dim_a) & (energy_b > dim_b)
-    norm = np.sqrt(np.where(good, energy_a * energy_b, 1.0))
-    return np.where(good, cross / norm, np.nan), count
+    return cross / np.sqrt(np.where(good, energy_a * energy_b, np.nan)), count
 
 
 def _box_sums(
@@ -216,10 +215,12 @@ def _box_sums(
     for axis in (0, 1):
         np.cumsum(total, axis=axis, out=total)
     (top, bottom), (left, right) = met
-    # Rows first: picking rows and columns at once takes twice as long.
-    upper, lower = total.take(top, axis=0), total.take(bottom, axis=0)
+    # Rows first: picking rows and columns at once takes twice as long. Nothing lies before the
+    # first of either.
+    y, x = np.count_nonzero(top == 0), np.count_nonzero(left == 0)
+    upper, lower = total.take(top[y:], axis=0), total.take(bottom, axis=0)
     sums = lower.take(right, axis=1)
-    sums -= lower.take(left, axis=1)
-    sums -= upper.take(right, axis=1)
-    sums += upper.take(left, axis=1)
+    sums[:, x:] -= lower.take(left[x:], axis=1)
+    sums[y:] -= upper.take(right, axis=1)
+    sums[y:, x:] += upper.take(left[x:], axis=1)
     return sums
