@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 from mosaicflow.alignment.links import shared_tissue, sides_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from mosaicflow.alignment.links import LinkRules, SliceLink
-
-    Pair = tuple[int, int]
 
 __all__ = ["compare_put_off"]
 
@@ -47,32 +45,38 @@ def compare_put_off(
     list of SliceLink
         All of them; those that were compared take the place of those that were put off.
     """
-    found = {(link.fixed_id, link.moving_id): link for link in links}
+    found = list(links)
     if rules.preset == "minimal":
-        return list(found.values())
-    put_off = [
-        link for link in links if link.is_put_off and {link.fixed_id, link.moving_id} <= set(used)
+        return found
+    every, ids = rules.preset == "aggressive", frozenset(used)
+    put_off = [k for k, link in enumerate(links) if link.is_put_off and _is_of(link, ids)]
+    is_joined = _joins(found, ids, least_correlation)
+    for k in sorted(put_off, key=lambda k: links[k].distance_planes):
+        link = links[k]
+        if every or not is_joined(link):
+            found[k] = compare(link.fixed_id, link.moving_id)
+            is_joined = _joins(found, ids, least_correlation)
+    return found
+
+
+def _is_of(link: SliceLink, ids: frozenset[int]) -> bool:
+    return link.fixed_id in ids and link.moving_id in ids
+
+
+def _joins(
+    links: Sequence[SliceLink], ids: frozenset[int], least_correlation: float
+) -> Callable[[SliceLink], bool]:
+    """Tell of a pair whether good ones join its slices: by shared tissue, or as it would itself."""
+    good = [
+        link
+        for link in links
+        if link.counts and link.correlation >= least_correlation and _is_of(link, ids)
     ]
-    for link in sorted(put_off, key=lambda one: one.distance_planes):
-        good = _good(found, used, least_correlation)
-        if rules.preset == "aggressive" or not _is_joined(link, list(good)):
-            ids = link.fixed_id, link.moving_id
-            found[ids] = compare(*ids)
-    return list(found.values())
-
-
-def _good(
-    links: Mapping[Pair, SliceLink], used: Collection[int], least_correlation: float
-) -> Iterator[SliceLink]:
-    for ids, link in links.items():
-        if link.counts and link.correlation >= least_correlation and set(ids) <= set(used):
-            yield link
-
-
-def _is_joined(link: SliceLink, good: Sequence[SliceLink]) -> bool:
-    """Say whether links join the slices of another, by shared tissue or as near as that one."""
     group = shared_tissue(good)
-    sides = sides_of(link, group)
-    return sides[0] == sides[1] or any(
-        one.distance_planes and sides_of(one, group) == sides for one in good
-    )
+    across = {sides_of(link, group) for link in good if link.distance_planes}
+
+    def is_joined(link: SliceLink) -> bool:
+        sides = sides_of(link, group)
+        return sides[0] == sides[1] or sides in across
+
+    return is_joined

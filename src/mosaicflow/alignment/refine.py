@@ -102,10 +102,12 @@ def warp(image: NDArray[np.float32], motion: Motion, shape: tuple[int, int]) -> 
     """
     from PIL import Image
 
-    matrix, (y, x) = (pull := motion.on(shape)).matrix, pull.offset
-    # Pillow counts from the corner of a pixel, and is twice as fast as scipy.
-    y, x = (float(own + 0.5 - row.sum() / 2) for own, row in zip((y, x), matrix, strict=True))
-    down, right = matrix.tolist()
+    pull = motion.on(shape)
+    down, right = pull.matrix.tolist()
+    # Pillow, twice as fast as scipy, counts from the corner of a pixel.
+    y, x = (
+        float(at + 0.5 - sum(row) / 2) for at, row in zip(pull.offset, pull.matrix, strict=True)
+    )
     moved = Image.fromarray(image).transform(
         (shape[1], shape[0]),
         Image.Transform.AFFINE,
