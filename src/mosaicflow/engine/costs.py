@@ -210,18 +210,18 @@ COSTS: dict[str, Cost] = {
     ),
     "estimate_tile_positions": Cost(
         105,
-        lambda a: 0.03 + 0.083 * a.size.n_tiles + 36e-9 * a.native_voxels,
+        lambda a: 0.03 + 0.06 * a.size.n_tiles + 33e-9 * a.native_voxels,
         lambda a: 10 + a.views_mib + 4 * a.tile_mib,
         lambda a: 1.5 * a.tile_mib,
     ),
     "fix_illumination": Cost(
         82,
-        lambda a: 0.1 + 0.012 * a.size.n_tiles + 45e-9 * a.working_voxels,
+        lambda a: 0.1 + 0.009 * a.size.n_tiles + 45e-9 * a.working_voxels,
         lambda _: 8,
         lambda a: 4 * a.small_tile_mib,
     ),
     "pool_tile_positions": Cost(
-        92, lambda a: 0.015 + 0.3 * (a.n_slices - 1) + 0.012 * a.n_tiles, lambda _: 14, _none
+        92, lambda a: 0.01 + 0.2 * (a.n_slices - 1) + 0.008 * a.n_tiles, lambda _: 14, _none
     ),
     "stitch_3d": Cost(
         112,
@@ -264,7 +264,7 @@ COSTS: dict[str, Cost] = {
     ),
     "register_pairwise": Cost(
         98,
-        lambda a: 0.5 + 215e-9 * a.kept_voxels,
+        lambda a: 0.65 + 215e-9 * a.kept_voxels,
         lambda a: 2.7 * a.planes_mib,
         lambda a: 12 * a.kept_block_mib,
     ),
