@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["bin_mean", "known_means"]
+__all__ = ["bin_mean", "known_means", "whole_blocks"]
+
+# Mean of a mask above which all of a block is in it.
+_WHOLE = 0.999
 
 
 def known_means(values: NDArray[np.float32], factors: Sequence[int]) -> NDArray[np.float32]:
@@ -68,6 +71,12 @@ def bin_mean(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     for at in np.ndindex(*stack):
         total = _sum_of_strides(_sum_of_strides(blocks[at], factor, 0), factor, 1)
         np.divide(total, np.float32(factor**2), out=result[at])
+    return result
+
+
+def whole_blocks(mask: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
+    """Bin a mask, (y, x): true where all that a block is made of is."""
+    result: NDArray[np.bool_] = bin_mean(mask.astype(np.float32), factor) > _WHOLE
     return result
 
 

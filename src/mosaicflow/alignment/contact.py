@@ -11,10 +11,10 @@ from scipy import ndimage
 
 from mosaicflow.alignment.coarse import correlate_masked
 from mosaicflow.alignment.levels import Pyramid, tissue_correlation
-from mosaicflow.alignment.pair_fit import SHARED, HeldOut, PairFit
+from mosaicflow.alignment.pair_fit import NOT_HELD_OUT, SHARED, PairFit
 from mosaicflow.alignment.refine import Motion
 from mosaicflow.alignment.register import register_images
-from mosaicflow.averages import bin_mean
+from mosaicflow.averages import bin_mean, whole_blocks
 from mosaicflow.reasons import Doubt, Refusal
 from mosaicflow.rigid import Rigid2D
 from mosaicflow.slices.images import smooth_valid
@@ -120,11 +120,8 @@ def bridge(
     found = [one for one in (_outline_shift(pair, reach_px, scale) for pair in pairs) if one]
     stage = pairs[0].stage_motion
     center = ((pairs[0].fixed.shape[0] - 1) / 2, (pairs[0].fixed.shape[1] - 1) / 2)
-    unknown = HeldOut(math.nan, math.nan, math.inf, math.inf)
     if 2 * len(found) <= len(pairs):
-        still = Rigid2D(0.0, center, (0.0, 0.0))
-        why = Refusal.of(Doubt.NOWHERE, reach_px * scale)
-        return PairFit(still, math.nan, math.nan, 0.0, unknown, math.inf, math.inf, why)
+        return PairFit.left_to_stage(center, Refusal.of(Doubt.NOWHERE, reach_px * scale))
     shifts = np.array([one.shift_yx for one in found])
     middle = geometric_median(shifts)
     spread = float(np.median(np.hypot(*(shifts - middle).T)))
@@ -137,7 +134,7 @@ def bridge(
         after,
         before,
         min(max(after, 0.0), 1.0),
-        unknown,
+        NOT_HELD_OUT,
         sigma_px=math.hypot(drift, spread),
         sigma_deg=UNKNOWN_DEG,
     )
@@ -185,7 +182,7 @@ def _outline_shift(pair: SlicePair, reach_px: float, scale: int) -> _OutlineFit 
     sigma = max(_SMOOTH_PX / scale, 1.0) / _BIN
     images, masks = [], []
     for image, valid in ((pair.fixed, pair.fixed_valid), (pair.moving, pair.moving_valid)):
-        mask = bin_mean(valid.astype(np.float32), _BIN) > 0.999
+        mask = whole_blocks(valid, _BIN)
         root = np.sqrt(np.maximum(bin_mean(image, _BIN), 0))
         images.append(smooth_valid(root, mask.astype(np.float32), sigma))
         masks.append(mask)

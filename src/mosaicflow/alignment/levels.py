@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.alignment.refine import Motion, warp
-from mosaicflow.averages import bin_mean
+from mosaicflow.averages import bin_mean, whole_blocks
 from mosaicflow.likeness import pearson
 from mosaicflow.slices.images import band_pass, inner_part
 from mosaicflow.slices.masks import tissue_mask
@@ -23,7 +23,6 @@ __all__ = [
     "Level",
     "Pyramid",
     "overlap",
-    "shape_of",
     "tissue_correlation",
     "warp_mask",
 ]
@@ -67,14 +66,13 @@ class Level:
     @property
     def shape(self) -> tuple[int, int]:
         """Shape (y, x) of the fixed image."""
-        return shape_of(self.fixed)
+        return _shape_of(self.fixed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
     """Both images binned, and what does not depend on how they lie on each other."""
 
-    factor: int
     plain: tuple[NDArray[np.float32], NDArray[np.float32]]
     valid: tuple[NDArray[np.bool_], NDArray[np.bool_]]
     tissue: tuple[NDArray[np.bool_], NDArray[np.bool_]]
@@ -83,12 +81,9 @@ class _Step:
     def of(cls, pair: SlicePair, factor: int) -> _Step:
         """Bin the images of a pair, and find their tissue."""
         plain = bin_mean(pair.fixed, factor), bin_mean(pair.moving, factor)
-        valid = (
-            bin_mean(pair.fixed_valid.astype(np.float32), factor) > 0.999,
-            bin_mean(pair.moving_valid.astype(np.float32), factor) > 0.999,
-        )
+        valid = whole_blocks(pair.fixed_valid, factor), whole_blocks(pair.moving_valid, factor)
         tissue = _tissue(plain[0], valid[0], factor), _tissue(plain[1], valid[1], factor)
-        return cls(factor, plain, valid, tissue)
+        return cls(plain, valid, tissue)
 
 
 def _tissue(image: NDArray[np.float32], valid: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
@@ -96,7 +91,7 @@ def _tissue(image: NDArray[np.float32], valid: NDArray[np.bool_], factor: int) -
     coarse = max(1, _TISSUE_PX // (2 * factor))
     small = tissue_mask(
         bin_mean(image, coarse),
-        bin_mean(valid.astype(np.float32), coarse) > 0.999,
+        whole_blocks(valid, coarse),
         max(1.0, _TISSUE_PX / (coarse * factor)),
     )
     large = small.repeat(coarse, axis=0).repeat(coarse, axis=1)
@@ -171,7 +166,7 @@ def tissue_correlation(pyramid: Pyramid, motion: Motion, factor: int = 1) -> flo
         0 where they have no tissue in common.
     """
     level = pyramid.level(factor, motion)
-    scaled, shape = motion.scaled(factor), shape_of(level.fixed)
+    scaled, shape = motion.scaled(factor), level.shape
     inside = level.tissue[0] & warp_mask(level.tissue[1], scaled, level.tissue[0])
     inside = inner_part(inside, _OUTLINE_PX / factor)
     moved = warp(level.plain[1], scaled, shape)
@@ -184,17 +179,17 @@ def warp_mask(
     mask: NDArray[np.bool_], motion: Motion, like: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Lay a mask of the moving image on the fixed one; true where all that it is made of was."""
-    return warp(mask.astype(np.float32), motion, shape_of(like)) > 0.99
+    return warp(mask.astype(np.float32), motion, _shape_of(like)) > 0.99
 
 
 def _inverse(motion: Motion, frames: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> Motion:
     """Turn a pull motion of the moving frame into that of the fixed frame."""
-    back = motion.on(shape_of(frames[0])).inverse()
+    back = motion.on(_shape_of(frames[0])).inverse()
     at = back.apply((np.array(frames[1].shape) - 1) / 2)
     return Motion(back.angle_deg, (float(at[0]), float(at[1])))
 
 
-def shape_of(image: NDArray[np.generic]) -> tuple[int, int]:
+def _shape_of(image: NDArray[np.generic]) -> tuple[int, int]:
     """Give the shape of an image as two numbers."""
     n_y, n_x = image.shape
     return n_y, n_x

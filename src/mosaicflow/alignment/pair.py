@@ -18,13 +18,12 @@ from mosaicflow.alignment.depth import (
     measure_drift,
 )
 from mosaicflow.alignment.measured_pair import MeasuredPair, full_size
-from mosaicflow.alignment.pair_fit import HeldOut, PairFit, RegistrationSettings, SlicePair
+from mosaicflow.alignment.pair_fit import PairFit, RegistrationSettings, SlicePair
 from mosaicflow.alignment.refine import Motion, warp
 from mosaicflow.alignment.register import register_images
-from mosaicflow.averages import bin_mean
+from mosaicflow.averages import bin_mean, whole_blocks
 from mosaicflow.errors import InputError
 from mosaicflow.reasons import Doubt, Refusal
-from mosaicflow.rigid import Rigid2D
 from mosaicflow.slices.masks import shows_tissue
 from mosaicflow.slices.stored import Projection, SliceStore, at_pitch, averaged, project
 from mosaicflow.steps.table import place_slices, read_steps
@@ -43,7 +42,6 @@ _LONGEST_PX = 2048  # registration images are binned to this, which bounds memor
 _LOOKED_AT = 12  # planes that are averaged to see whether there is tissue
 _PLANES_BYTES = 2e8  # planes of one slice kept in memory; more are read again where needed
 _DEPTH_PX = 512  # planes compared along depth: coarser ones lose what changes from plane to plane
-_WHOLE = 0.999  # a binned pixel counts where all it is made from does
 # A depth off by more changes which planes show the same tissue enough to compare them again.
 _OTHER_PLANES = 0.5
 
@@ -230,8 +228,7 @@ def _has_tissue(job: _Job, one: SliceStore, planes: NDArray[np.float32]) -> bool
         image = image * np.float32(rows[0] @ scale.span) + np.float32(gel)
         gel = gel if scale.has_gel else None
     coarse = _power_of_two(max(image.shape) / _DEPTH_PX)
-    whole = bin_mean(found.valid.astype(np.float32), coarse) > _WHOLE
-    return shows_tissue(bin_mean(image, coarse), whole, gel)
+    return shows_tissue(bin_mean(image, coarse), whole_blocks(found.valid, coarse), gel)
 
 
 def _without_tissue(
@@ -248,9 +245,7 @@ def _without_tissue(
 
 def _left_to_stage(job: _Job, why: Refusal) -> PairFit:
     y, x = ((n // job.image_bin - 1) / 2 for n in job.fixed.shape[1:])
-    unknown = HeldOut(math.nan, math.nan, math.inf, math.inf)
-    still = Rigid2D(0.0, (y, x), (0.0, 0.0))
-    return PairFit(still, math.nan, math.nan, 0.0, unknown, math.inf, math.inf, why)
+    return PairFit.left_to_stage((y, x), why)
 
 
 def _compare(job: _Job, match: DepthMatch, lag: float) -> tuple[PairFit, DepthMatch, DriftFit]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mosaicflow.alignment.refine import Motion
+from mosaicflow.rigid import Rigid2D
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,10 +15,17 @@ if TYPE_CHECKING:
 
     from mosaicflow.alignment.island_point import IslandPoint
     from mosaicflow.reasons import Refusal
-    from mosaicflow.rigid import Rigid2D
     from mosaicflow.slices.islands import Islands
 
-__all__ = ["SHARED", "HeldOut", "PairFit", "RegistrationSettings", "SlicePair", "confidence"]
+__all__ = [
+    "NOT_HELD_OUT",
+    "SHARED",
+    "HeldOut",
+    "PairFit",
+    "RegistrationSettings",
+    "SlicePair",
+    "confidence",
+]
 
 # Fine structure inside the tissue that agrees as well as this is shared; that of different tissue
 # stays below 0.3.
@@ -105,6 +113,10 @@ class HeldOut:
     advantage: float = math.nan
 
 
+NOT_HELD_OUT = HeldOut(math.nan, math.nan, math.inf, math.inf)
+"""No part could be held out."""
+
+
 @dataclass(frozen=True, slots=True)
 class PairFit:
     """Registration of one pair.
@@ -139,6 +151,12 @@ class PairFit:
     failure: Refusal | None = None
     rejected: PairFit | None = None
     islands: tuple[IslandPoint, ...] = ()
+
+    @classmethod
+    def left_to_stage(cls, center_yx: tuple[float, float], why: Refusal) -> PairFit:
+        """Give the stage's own motion, about the fixed image's centre, and nothing measured."""
+        still = Rigid2D(0.0, center_yx, (0.0, 0.0))
+        return cls(still, math.nan, math.nan, 0.0, NOT_HELD_OUT, math.inf, math.inf, why)
 
 
 def confidence(

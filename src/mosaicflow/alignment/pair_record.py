@@ -161,15 +161,10 @@ class PairRecord:
         }
 
     @property
-    def is_put_off(self) -> bool:
-        """Whether the slices were not compared, as others may join them."""
-        return self.failure is not None and self.failure.code == Doubt.DETOUR
-
-    @property
     def _status(self) -> str:
         if self.failure is None:
             return "ok"
-        return _PUT_OFF if self.is_put_off else "error"
+        return _PUT_OFF if self.failure.code == Doubt.DETOUR else "error"
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], where: str) -> PairRecord:

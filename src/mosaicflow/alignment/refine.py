@@ -22,7 +22,7 @@ from mosaicflow.slices.images import used_span
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Motion", "RefinedMotion", "refine", "settled", "warp"]
+__all__ = ["Motion", "RefinedMotion", "at_rest", "refine", "warp"]
 
 # Smoothing by a Gaussian of 2 px ties 4 pi 2^2 neighbouring pixels together.
 CORRELATED_PX = 50.0
@@ -145,12 +145,9 @@ def refine(
     -------
     RefinedMotion
     """
-    jacobian = _jacobian(fixed, rotate)
-    weighted = jacobian * weight
-    parts = _parts(weight)
-    hessians = np.array([_product(weighted, jacobian, part) for part in parts])
-    descent = _Steps(fixed, moving, weight, weighted, hessians.sum(axis=0))
-    motion, converged = descent.from_start(start, max_steps)
+    steps = _Steps.of(fixed, moving, weight, rotate)
+    motion, converged = steps.from_start(start, max_steps)
+    parts, weighted, ridge = _parts(weight), steps.slopes, steps.ridge
     moved = warp(moving, motion, fixed.shape[:2])
     residual, gain = _residual(fixed, moved, weight)
     pulls = np.array([_product(weighted, residual[None], part)[:, 0] for part in parts])
@@ -159,7 +156,6 @@ def refine(
     shared = np.float32(gain) * _jacobian(moved, rotate)
     bends = np.array([_product(weighted, shared, part) for part in parts])
     bends = (bends + bends.swapaxes(1, 2)) / 2
-    ridge = descent.ridge
     sigma = np.maximum(
         _standard_errors(weighted * residual, bends, ridge), _disagreement(bends, pulls, ridge)
     )
@@ -172,7 +168,7 @@ def refine(
     )
 
 
-def settled(
+def at_rest(
     fixed: NDArray[np.float32],
     moving: NDArray[np.float32],
     weight: NDArray[np.float32],
@@ -182,11 +178,7 @@ def settled(
     max_steps: int = _MAX_STEPS,
 ) -> Motion:
     """Move one image onto another like `refine`, without asking how sure that is."""
-    jacobian = _jacobian(fixed, rotate)
-    weighted = jacobian * weight
-    everywhere = slice(None), slice(None)
-    hessian = _product(weighted, jacobian, everywhere)
-    return _Steps(fixed, moving, weight, weighted, hessian).from_start(start, max_steps)[0]
+    return _Steps.of(fixed, moving, weight, rotate).from_start(start, max_steps)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +190,20 @@ class _Steps:
     weight: NDArray[np.float32]
     slopes: NDArray[np.float32]  # weighted, shape (2 or 3, y, x)
     hessian: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        fixed: NDArray[np.float32],
+        moving: NDArray[np.float32],
+        weight: NDArray[np.float32],
+        rotate: bool,
+    ) -> _Steps:
+        """Differentiate the fixed image, once for all steps."""
+        jacobian = _jacobian(fixed, rotate)
+        weighted = jacobian * weight
+        hessian = _product(weighted, jacobian, (slice(None), slice(None)))
+        return cls(fixed, moving, weight, weighted, hessian)
 
     @property
     def ridge(self) -> float:

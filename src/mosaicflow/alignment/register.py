@@ -19,8 +19,8 @@ from mosaicflow.alignment.levels import (
     warp_mask,
 )
 from mosaicflow.alignment.loose import find_loose_tiles
-from mosaicflow.alignment.pair_fit import HeldOut, PairFit, confidence
-from mosaicflow.alignment.refine import Motion, RefinedMotion, refine, settled, warp
+from mosaicflow.alignment.pair_fit import NOT_HELD_OUT, HeldOut, PairFit, confidence
+from mosaicflow.alignment.refine import Motion, RefinedMotion, at_rest, refine, warp
 from mosaicflow.likeness import pearson
 from mosaicflow.reasons import Doubt, Refusal
 from mosaicflow.rigid import Rigid2D
@@ -206,7 +206,7 @@ def _first_guess(pyramid: Pyramid, factor: int, settings: RegistrationSettings) 
         weight = overlap(level, start)
         if weight.sum() < 16:
             continue
-        found = settled(
+        found = at_rest(
             level.fixed, level.moving, weight, start, rotate=settings.transform == "euler",
             max_steps=20,
         )  # fmt: skip
@@ -257,8 +257,8 @@ def _hold_out(there: _Compared, stage: _Compared, rotate: bool) -> HeldOut:
     colour = fields.colour
     parts = [there.weight * colour, there.weight * (1 - colour)]
     if min(float(part.sum()) for part in parts) < 32:
-        return HeldOut(math.nan, math.nan, math.inf, math.inf)
-    fits = [settled(level.fixed, level.moving, part, there.motion, rotate=rotate) for part in parts]
+        return NOT_HELD_OUT
+    fits = [at_rest(level.fixed, level.moving, part, there.motion, rotate=rotate) for part in parts]
     unmoved = stage.moved
     refined, by_stage, gains = [], [], []
     for fit, part in zip(fits, reversed(parts), strict=True):
@@ -413,6 +413,6 @@ def _as_transform(pair: SlicePair, motion: Motion) -> Rigid2D:
 def _rejected(
     pair: SlicePair, reason: Refusal, before: float, fit: PairFit | None = None
 ) -> PairFit:
-    held_out = fit.held_out if fit else HeldOut(math.nan, math.nan, math.inf, math.inf)
+    held_out = fit.held_out if fit else NOT_HELD_OUT
     stage = _as_transform(pair, pair.stage_motion)
     return PairFit(stage, before, before, 0.0, held_out, math.inf, math.inf, reason, fit)

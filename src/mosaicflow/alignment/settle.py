@@ -93,7 +93,8 @@ class _Links:
         exclude = self._rules.exclude
         least = exclude.correlation if exclude.enabled else -1.0
         self._links = compare_put_off(self._links, used, self._rules.links, least, self._look)
-        return [link for link in self._links if {link.fixed_id, link.moving_id} <= set(used)]
+        ids = frozenset(used)
+        return [link for link in self._links if {link.fixed_id, link.moving_id} <= ids]
 
     def _look(self, fixed_id: int, moving_id: int) -> SliceLink:
         record = self._compare(fixed_id, moving_id)

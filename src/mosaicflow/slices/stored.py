@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from mosaicflow.averages import bin_mean
+from mosaicflow.averages import bin_mean, whole_blocks
 from mosaicflow.errors import FormatError, InputError
 from mosaicflow.io.blocks import SliceBlock
 from mosaicflow.io.tables import check_schema
@@ -157,8 +157,6 @@ def _islands(block: SliceBlock, where: str) -> Islands | None:
         raise FormatError(f"{where}: its islands cannot be read ({error})") from error
 
 
-# A binned pixel counts where all it is made from does.
-_WHOLE = 0.999
 # Rows of a face that are looked at to learn its shape: it has a few waves at most.
 _FACE_ROWS = 64
 # Pitches that differ by a smaller share misplace nothing by a tenth of a pixel in a thousand.
@@ -302,8 +300,7 @@ def project(
             small = bin_mean(flat, image_bin)
             part = _part(corner, image_bin, small.shape)
             images[:, *part] = small
-            deep = _is_deep(block, weights).astype(np.float32)
-            valid[part] = bin_mean(deep, image_bin) > _WHOLE
+            valid[part] = whole_blocks(_is_deep(block, weights), image_bin)
         if plane_bin:
             coarse = bin_mean(block, plane_bin)
             planes[:, *_part(corner, plane_bin, coarse.shape)] = coarse

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FROM_0
 from mosaicflow.measures import Measure
 from mosaicflow.reasons import Concern
 from mosaicflow.stages._contract import Reads, stage
-from mosaicflow.stages._options import Turn
+from mosaicflow.stages._options import FirstGuess, SliceMotion, Turn
 
 if TYPE_CHECKING:
     from mosaicflow.io.report import StageReport
@@ -53,10 +53,10 @@ def register_pairwise(
     slicing_interval_mm: Annotated[float, ABOVE_0] = 0.2,
     allowed_drift_mm: Annotated[float, FROM_0] = 0.1,
     moving_slice_first_index: Annotated[int, FROM_0] = 4,
-    registration_transform: Literal["translation", "euler"] = "euler",
+    registration_transform: SliceMotion = "euler",
     registration_max_translation: Annotated[float, ABOVE_0] = 200.0,
     registration_max_rotation: Turn = 5.0,
-    registration_initial_alignment: Literal["none", "gradient", "com", "both"] = "both",
+    registration_initial_alignment: FirstGuess = "both",
     threads: int = 1,
 ) -> None:
     """Register a slice on one a few cuts above it, by the tissue that both show.

@@ -9,7 +9,7 @@ from mosaicflow import names
 from mosaicflow.limits import ABOVE_0, FRACTION, FROM_0, FROM_1, Limit
 from mosaicflow.measures import Measure, each
 from mosaicflow.stages._contract import ChosenTable, Reads, stage
-from mosaicflow.stages._options import ResolutionUm, Turn
+from mosaicflow.stages._options import FirstGuess, ResolutionUm, SliceMotion, Turn
 
 if TYPE_CHECKING:
     from mosaicflow.alignment.pair_record import PairRecord
@@ -82,10 +82,10 @@ def solve_alignment(
     stage_sigma_um: Annotated[float, ABOVE_0] = 15.0,
     use_expected_z_overlap: bool = False,
     moving_slice_first_index: Annotated[int, FROM_0] = 4,
-    registration_transform: Literal["translation", "euler"] = "euler",
+    registration_transform: SliceMotion = "euler",
     registration_max_translation: Annotated[float, ABOVE_0] = 200.0,
     registration_max_rotation: Turn = 5.0,
-    registration_initial_alignment: Literal["none", "gradient", "com", "both"] = "both",
+    registration_initial_alignment: FirstGuess = "both",
     common_space_excluded_slice_mode: Literal[
         "auto", "keep", "local_median", "median", "zero"
     ] = "auto",
