@@ -22,6 +22,17 @@ from mosaicflow.io.tables import SCHEMA, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Protocol
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    class Writable(Protocol):
+        """A file that is open for writing."""
+
+        def write(self, data: memoryview, /) -> object:
+            """Add to it."""
+
 
 __all__ = [
     "SUFFIX",
@@ -32,9 +43,11 @@ __all__ = [
     "find_checksums",
     "list_files",
     "read_checksums",
+    "read_summed",
     "sums_of",
     "sums_path",
     "write_checksums",
+    "write_summed",
 ]
 
 SUFFIX = ".crc32c.json"
@@ -76,6 +89,64 @@ def checksum(path: Path | str) -> str:
         while block := file.read(_BLOCK):
             value = google_crc32c.extend(value, block)
     return f"{value:08x}"
+
+
+def read_summed(descriptor: int, out: NDArray[np.uint8], *, summed: bool) -> str:
+    """Read a file, and take its checksum while the processor still holds each block.
+
+    Parameters
+    ----------
+    descriptor : int
+        The open file, at its beginning.
+    out : ndarray, shape (n,), uint8
+        Takes its content, which must be as long.
+    summed : bool
+        Whether the checksum is wanted.
+
+    Returns
+    -------
+    str
+        As `checksum`; empty where it is not wanted.
+
+    Raises
+    ------
+    OSError
+        The file is shorter.
+    """
+    value = at = 0
+    while at < len(out):
+        block = out[at : at + _BLOCK]
+        got = os.readv(descriptor, [block.data])
+        if not got:
+            raise OSError(f"ends after {at} bytes, {len(out)} expected")
+        if summed:
+            value = google_crc32c.extend(value, block[:got])
+        at += got
+    return f"{value:08x}" if summed else ""
+
+
+def write_summed(file: Writable, content: NDArray[np.uint8], value: int = 0) -> int:
+    """Write to a file, and take the checksum while the processor still holds each block.
+
+    Parameters
+    ----------
+    file : file
+        Open for writing.
+    content : ndarray, shape (n,), uint8
+        What is written.
+    value : int
+        crc32c of what was written before.
+
+    Returns
+    -------
+    int
+        crc32c of all of it.
+    """
+    for at in range(0, len(content), _BLOCK):
+        block = content[at : at + _BLOCK]
+        file.write(block.data)
+        value = google_crc32c.extend(value, block)
+    return value
 
 
 def sums_path(output: Path) -> Path:

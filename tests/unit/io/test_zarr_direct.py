@@ -1,4 +1,6 @@
-"""Whole chunks of distant stores, read without zarr's way to a selection: the same voxels."""
+"""Whole chunks, read without zarr's way to a selection: the same voxels, distant and local."""
+
+import os
 
 import fsspec
 import numcodecs
@@ -8,7 +10,7 @@ import zarr
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
 
 from mosaicflow.errors import StoreError
-from mosaicflow.io.zarr import open_levels, read_omezarr_info
+from mosaicflow.io.zarr import OmeZarrWriter, open_level, open_levels, read_omezarr_info
 from mosaicflow.io.zarr.direct import direct_reader
 
 SHAPE, CHUNKS, SHARDS = (10, 21, 17), (3, 5, 4), (6, 10, 8)  # 4 x 5 x 5 chunks
@@ -177,15 +179,6 @@ def test_a_shard_whose_index_points_beyond_the_file_is_damaged(address):
             opened(address).read_chunk((0, 0, 0))
 
 
-def test_a_store_on_this_machine_is_read_as_ever(tmp_path):
-    path = tmp_path / "a.ome.zarr"
-    values = values_of("u2")
-    write(str(path), values, chunks=CHUNKS, shards=SHARDS)
-    reader = opened(path)
-    assert reader._direct is None
-    assert_chunks_are_right(reader, values)
-
-
 def test_a_part_of_a_chunk_does_not_keep_the_whole_alive(address):
     write(address, values_of("u2"), chunks=(10, 21, 16))
     found = opened(address).read_chunk((0, 0, 1))
@@ -196,3 +189,113 @@ def test_a_part_of_a_chunk_does_not_keep_the_whole_alive(address):
 def test_the_same_arrays_can_be_asked_directly(address):
     group = write(address, values_of("u2"), chunks=CHUNKS)
     assert direct_reader(group["0"], address).read((0, 0, 0)).shape == CHUNKS
+
+
+# Parts of 10 x 21 x 17 voxels in chunks of 3 x 5 x 4: whole chunks, over borders, with integers.
+SELECTIONS = (
+    np.s_[...],
+    np.s_[3:6, 5:10, 4:8],
+    np.s_[9:, 20:, 16:],
+    np.s_[1:9, 2:21, :15],
+    np.s_[-4:, ..., 0:8],
+    np.s_[2:4, 4:6, 3:5],  # a small part of 16 chunks
+    np.s_[4],
+    np.s_[:, 7, -1],
+    np.s_[5:5],
+    np.s_[::2, 1::3],
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype"),
+    [(options, "u2") for options in (*V3, *V2)] + [(o, k) for o in (V3[5], V2[2]) for k in KINDS],
+)
+def test_of_a_folder_any_part_is_what_zarr_reads(tmp_path, options, dtype):
+    if options.get("zarr_format") != 2:
+        dtype = np.dtype(dtype).newbyteorder("=")
+    values = values_of(dtype)
+    write(str(tmp_path), values, **options)
+    reader = opened(tmp_path)
+    assert (reader._local is None) == ("shards" in options)
+    for selection in SELECTIONS:
+        found = reader[selection]
+        assert found.dtype == values.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(found, values[selection])
+    for wrong in (np.s_[10], np.s_[0, 0, 0, 0]):
+        with pytest.raises(IndexError):
+            reader[wrong]
+
+
+def test_of_a_folder_small_parts_of_chunks_are_left_to_zarr(tmp_path):
+    write(str(tmp_path), values_of("u2"), chunks=CHUNKS)
+    read = opened(tmp_path)._local.read
+    assert read(np.s_[0:3, 0:5, 0:4]) is not None
+    assert read(np.s_[0:2, 0:4, 0:4]) is not None  # 32 of 60
+    assert read(np.s_[0:1, 0:5, 0:4]) is None
+    assert read(np.s_[9:10, 20:21, 16:17]) is not None  # all there is in its chunk
+
+
+def test_of_a_folder_axes_are_turned_and_a_channel_is_taken(tmp_path):
+    values = values_of("i2", (2, *SHAPE))
+    write(str(tmp_path), values, "cxzy", chunks=(1, *CHUNKS))
+    np.testing.assert_array_equal(opened(tmp_path)[...], values[0].transpose(1, 2, 0))
+
+
+def test_of_a_folder_absent_chunks_hold_the_fill_value(tmp_path):
+    values = values_of("u2")
+    values[:, 10:] = 7
+    options = {"fill_value": 7, "config": {"write_empty_chunks": False}}
+    write(str(tmp_path), values, chunks=CHUNKS, **options)
+    assert not (tmp_path / "0/c/0/2/0").exists()
+    np.testing.assert_array_equal(opened(tmp_path)[...], values)
+
+
+@pytest.mark.parametrize("codec", [None, numcodecs.Zlib(1), numcodecs.Blosc("lz4")])
+def test_of_a_folder_a_chunk_of_another_length_is_named(tmp_path, codec):
+    values = values_of("u2")
+    write(str(tmp_path), values, chunks=CHUNKS, zarr_format=2, compressors=codec)
+    path = tmp_path / "0/1.1.1"
+    content = path.read_bytes()
+    larger = values[:4, :5, :4].tobytes()
+    for damaged in (content[:-1], b"", larger if codec is None else codec.encode(larger)):
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"cannot decode chunk 0/1\.1\.1"):
+            opened(tmp_path)[...]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("damage", ["flipped", "swapped", "gone", "new", "pipe"])
+def test_of_a_folder_chunks_are_compared_as_they_are_read(tmp_path, version, damage):
+    values = values_of("u2", (3, 20, 8))
+    values[:, :, :4][:, 15:] = 0  # no file
+    path = tmp_path / "a.ome.zarr"
+    with OmeZarrWriter(
+        path, values.shape, CHUNKS, "u2", ngff_version=version, sharding_factor=1, checksums=True
+    ) as writer:
+        writer[...] = values
+        writer.finalize(0.01)
+    folder = path / "0" / ("0" if version == "0.4" else "c/0")
+    one = folder / "1" / "1"
+    content = bytearray(one.read_bytes())
+    match damage:
+        case "flipped":
+            content[len(content) // 2] ^= 4
+            one.write_bytes(content)
+        case "swapped":
+            one.write_bytes((folder / "2" / "1").read_bytes())
+        case "gone":
+            one.unlink()
+        case "new":
+            one = folder / "3" / "0"
+            one.write_bytes(content)
+        case "pipe":
+            one.unlink()
+            os.mkfifo(one)
+    if (damage, version) == ("swapped", "0.5"):
+        # Each chunk ends with its own crc32c, which makes that of all files the same.
+        assert (open_level(path, checked=True)[...] != values).any()
+        return
+    said = {"gone": "is missing", "new": "was not written with it", "pipe": "is a pipe"}
+    name = one.relative_to(path)
+    with pytest.raises(StoreError, match=f"chunk {name} {said.get(damage, 'is not what was')}"):
+        open_level(path, checked=True)[...]

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.location import Location
 
-__all__ = ["ChunkChecks", "damaged_store", "known_sums", "refuse_endless"]
+__all__ = [
+    "ChunkChecks",
+    "chunk_name",
+    "damaged_store",
+    "endless_chunk",
+    "known_sums",
+    "refuse_endless",
+    "undecodable",
+]
 
 _METADATA = frozenset({".zattrs", ".zgroup", ".zarray", "zarr.json"})
 _REMEDY = (
@@ -37,6 +45,15 @@ def damaged_store(location: Location, what: str) -> DamageError:
     """Make the error about a store that is not what was written."""
     name = os.path.basename(os.path.realpath(location.address))
     return DamageError(f"{location}: {what}", remedy=_REMEDY, output=name)
+
+
+def undecodable(location: Location | str, what: str) -> StoreError:
+    """Make the error about a store of which nobody knows what was written."""
+    return StoreError(
+        f"{location}: {what}",
+        remedy="the file is truncated or damaged; copy or create it again"
+        " (mosaicflow info --check lists all damaged chunks)",
+    )
 
 
 def refuse_endless(
@@ -61,17 +78,27 @@ def refuse_endless(
         One of them is a pipe or a device.
     """
     for index in _blocks(array, selection):
-        name = f"{level}/{array.metadata.encode_chunk_key(index)}"
+        name = chunk_name(level, array, index)
         path = os.path.join(location.address, name)
         try:
             mode = os.stat(path).st_mode
         except OSError:  # absent: the fill value; whatever else is wrong shows as it is read
             continue
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise StoreError(
-                f"{location}: chunk {name} is a pipe or a device, expected a file",
-                remedy="remove it, or copy the store again",
-            )
+            raise endless_chunk(location, name)
+
+
+def endless_chunk(location: Location, name: str) -> StoreError:
+    """Make the error about a chunk that is a pipe or a device."""
+    return StoreError(
+        f"{location}: chunk {name} is a pipe or a device, expected a file",
+        remedy="remove it, or copy the store again",
+    )
+
+
+def chunk_name(level: str, array: zarr.Array[Any], index: tuple[int, ...]) -> str:
+    """Name the file of a chunk inside the store; an array without a group is a store itself."""
+    return f"{level}/{array.metadata.encode_chunk_key(index)}".lstrip("/")
 
 
 def _blocks(array: zarr.Array[Any], selection: Sequence[int | slice]) -> Iterator[tuple[int, ...]]:
@@ -125,25 +152,55 @@ class ChunkChecks:
             One of them is not what was written.
         """
         for index in _blocks(self._array, selection):
-            if index in self._seen:
-                continue
-            name = f"{self._level}/{self._array.metadata.encode_chunk_key(index)}"
-            self._compare(name, self._known.get(name), full=not self._only_there)
-            self._seen.add(index)
+            if index not in self._seen:
+                name = chunk_name(self._level, self._array, index)
+                self._compare(name, self._known.get(name), full=not self._only_there)
+                self._seen.add(index)
+
+    def is_new(self, index: tuple[int, ...]) -> bool:
+        """Whether a chunk was not compared yet."""
+        return index not in self._seen
+
+    def judge(self, index: tuple[int, ...], found: str | None) -> None:
+        """Compare a chunk that was read.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Number of the chunk along each axis.
+        found : str or None
+            Its crc32c; None where there is no file.
+
+        Raises
+        ------
+        DamageError
+            It is not what was written.
+        """
+        name = chunk_name(self._level, self._array, index)
+        self._judge(name, self._known.get(name), found)
+        self._seen.add(index)
 
     def _compare(self, name: str, known: str | None, *, full: bool) -> None:
         path = Path(self._location.address, name)
-        if known is None:
-            if path.exists():
-                raise damaged_store(self._location, f"chunk {name} was not written with it")
-            return
         try:
-            same = checksum(path) == known if full else path.is_file()
+            if known is None:
+                found = "" if path.exists() else None
+            elif full:
+                found = checksum(path)
+            else:
+                found = known if path.is_file() else None
         except (FileNotFoundError, NotADirectoryError):
-            raise damaged_store(self._location, f"chunk {name} is missing") from None
-        if not same:
-            text = f"chunk {name} is not what was written" if full else f"chunk {name} is missing"
-            raise damaged_store(self._location, text)
+            found = None
+        self._judge(name, known, found)
+
+    def _judge(self, name: str, known: str | None, found: str | None) -> None:
+        if known == found:
+            return
+        if known is None:
+            said = "was not written with it"
+        else:
+            said = "is missing" if found is None else "is not what was written"
+        raise damaged_store(self._location, f"chunk {name} {said}")
 
 
 def _touched(part: int | slice, extent: int, block: int) -> range:

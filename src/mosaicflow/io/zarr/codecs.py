@@ -95,11 +95,13 @@ def _v3_codec(name: str, itemsize: int) -> BytesBytesCodec:
     return BloscCodec(typesize=itemsize, cname=inner, clevel=_LEVEL, shuffle=shuffle, blocksize=0)
 
 
-def encoder_for(name: str) -> Callable[[NDArray[Any]], bytes]:
-    """Return the function that encodes one chunk of a Zarr v3 array as `compressor_for` says."""
+def encoder_for(name: str, zarr_format: int) -> Callable[[NDArray[Any]], bytes]:
+    """Return the function that encodes one chunk as `compressor_for` says."""
     import google_crc32c
 
-    pack = _packer(name)
+    pack = _packer(name, zarr_format)
+    if zarr_format == 2:
+        return pack
 
     def encode(chunk: NDArray[Any]) -> bytes:
         data = pack(chunk)
@@ -108,13 +110,13 @@ def encoder_for(name: str) -> Callable[[NDArray[Any]], bytes]:
     return encode
 
 
-def _packer(name: str) -> Callable[[NDArray[Any]], bytes]:
+def _packer(name: str, zarr_format: int) -> Callable[[NDArray[Any]], bytes]:
     if name == "none":
         return lambda chunk: chunk.tobytes()
     import numcodecs
 
     codec = _v2_codec(name)
-    if name == "lz4":
+    if name == "lz4" and zarr_format == 3:
         codec = numcodecs.Blosc(cname="lz4", clevel=_LEVEL, shuffle=numcodecs.Blosc.NOSHUFFLE)
     return lambda chunk: bytes(codec.encode(chunk))
 

@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     import zarr
 
 
-__all__ = ["damaged_chunks"]
+__all__ = ["UndecodableError", "damaged_chunks"]
+
+
+class UndecodableError(Exception):
+    """A codec failed on a chunk, whose key is the argument."""
 
 
 def damaged_chunks(

@@ -14,27 +14,55 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 
-from mosaicflow.errors import StoreError
 from mosaicflow.io.zarr._compat import default_buffer_prototype, sync
+from mosaicflow.io.zarr.checking import undecodable
 from mosaicflow.io.zarr.whole_blosc import WholeBlosc, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import zarr
+    from numcodecs.abc import Codec
     from numpy.typing import NDArray
     from zarr.abc.store import ByteRequest
 
+    from mosaicflow.errors import StoreError
     from mosaicflow.io.zarr._compat import ArrayV2Metadata, ArrayV3Metadata
 
-    Unpack = Callable[[bytes], Any]
-    Steps = tuple[np.dtype[Any], tuple[Unpack, ...]]
-
-__all__ = ["DirectReader", "direct_reader"]
+__all__ = ["Decoding", "DirectReader", "decoding_of", "direct_reader"]
 
 # What a shard's index says of a chunk that is not there, and bytes of its crc32c: of Zarr v3.
 _ABSENT = 2**64 - 1
 _CHECKSUM_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """From the stored bytes of a chunk to its numbers.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Type of the stored numbers, with their byte order.
+    codecs : tuple of numcodecs.abc.Codec
+        What undoes the compression, the last codec first.
+    """
+
+    dtype: np.dtype[Any]
+    codecs: tuple[Codec, ...]
+
+    def of(self, content: Any, shape: tuple[int, ...]) -> NDArray[Any]:  # noqa: ANN401  # a buffer
+        """Decode a whole chunk of a shape."""
+        for codec in self.codecs:
+            content = codec.decode(content)
+        return np.frombuffer(content, self.dtype).reshape(shape)
+
+    def into(self, content: NDArray[np.uint8], out: NDArray[Any]) -> None:
+        """Decode a whole chunk into a contiguous array of its shape."""
+        if len(self.codecs) == 1 and isinstance(self.codecs[0], WholeBlosc):
+            self.codecs[0].decode(content, out)
+        else:
+            out[...] = self.of(content, out.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +73,14 @@ class DirectReader:
     ----------
     array : zarr.Array
         The array.
-    dtype : numpy.dtype
-        Type of the stored numbers, with their byte order.
-    unpack : tuple of callable
-        From the stored bytes to those of the numbers, the last codec first.
+    decoding : Decoding
+        From the stored bytes to numbers.
     where : str
         Address of the store, for messages.
     """
 
     array: zarr.Array[Any]
-    dtype: np.dtype[Any]
-    unpack: tuple[Unpack, ...]
+    decoding: Decoding
     where: str
 
     def read(self, index: tuple[int, ...]) -> NDArray[Any]:
@@ -74,11 +99,9 @@ class DirectReader:
         # One trip to the thread of the network for the index of a shard and the chunk in it.
         content = sync(self._content(index))
         if content is None:
-            return np.full(self.array.chunks, self.array.fill_value, self.dtype)
+            return np.full(self.array.chunks, self.array.fill_value, self.decoding.dtype)
         try:
-            for step in self.unpack:
-                content = step(content)
-            return np.frombuffer(content, self.dtype).reshape(self.array.chunks)
+            return self.decoding.of(content, self.array.chunks)
         except Exception as error:  # each codec has errors of its own, such as zlib.error
             raise self._damaged(index) from error
 
@@ -122,29 +145,30 @@ class DirectReader:
         ratio = [b // c for b, c in zip(blocks, self.array.chunks, strict=True)]
         file = tuple(i // n for i, n in zip(index, ratio, strict=True))
         name = f"{self.array.path}/{self.array.metadata.encode_chunk_key(file)}".strip("/")
-        return StoreError(
-            f"{self.where}: cannot decode chunk {name}",
-            remedy="the file is truncated or damaged; copy or create it again"
-            " (mosaicflow info --check lists all damaged chunks)",
-        )
+        return undecodable(self.where, f"cannot decode chunk {name}")
 
 
 def direct_reader(array: zarr.Array[Any], where: str) -> DirectReader | None:
     """Return a reader of whole chunks; None where the array is stored in an unusual way."""
+    decoding = decoding_of(array)
+    return None if decoding is None else DirectReader(array, decoding, where)
+
+
+def decoding_of(array: zarr.Array[Any]) -> Decoding | None:
+    """Tell how the chunks of an array are decoded; None where they are stored in an unusual way."""
     metadata = array.metadata
-    found = _steps_v2(array, metadata) if metadata.zarr_format == 2 else _steps_v3(array, metadata)
-    return None if found is None else DirectReader(array, *found, where)
+    return _of_v2(array, metadata) if metadata.zarr_format == 2 else _of_v3(array, metadata)
 
 
-def _steps_v2(array: zarr.Array[Any], metadata: ArrayV2Metadata) -> Steps | None:
+def _of_v2(array: zarr.Array[Any], metadata: ArrayV2Metadata) -> Decoding | None:
     dtype = np.dtype(array.dtype)
     if metadata.filters or metadata.order != "C" or dtype.kind not in "biufc":
         return None
     compressor: Any = metadata.compressor
-    return dtype, () if compressor is None else (whole(compressor).decode,)
+    return Decoding(dtype, () if compressor is None else (whole(compressor),))
 
 
-def _steps_v3(array: zarr.Array[Any], metadata: ArrayV3Metadata) -> Steps | None:
+def _of_v3(array: zarr.Array[Any], metadata: ArrayV3Metadata) -> Decoding | None:
     codecs = [codec.to_dict() for codec in metadata.codecs]
     if codecs[0]["name"] == "sharding_indexed":
         shard: Any = codecs[0]["configuration"]
@@ -154,12 +178,11 @@ def _steps_v3(array: zarr.Array[Any], metadata: ArrayV3Metadata) -> Steps | None
             return None
         codecs = list(shard["codecs"])
     dtype = np.dtype(array.dtype)
-    steps = [_unpack_of(codec["name"]) for codec in codecs[1:]]
-    if _names(codecs)[0] != "bytes" or None in steps or dtype.kind not in "biufc":
+    undo = [_codec_of(codec["name"]) for codec in codecs[1:]]
+    if _names(codecs)[0] != "bytes" or None in undo or dtype.kind not in "biufc":
         return None
     order: Literal["<", ">"] = ">" if _is_big(codecs) else "<"
-    unpack = tuple(step for step in reversed(steps) if step is not None)
-    return dtype.newbyteorder(order), unpack
+    return Decoding(dtype.newbyteorder(order), tuple(c for c in reversed(undo) if c is not None))
 
 
 def _names(codecs: Sequence[Any]) -> list[str]:
@@ -170,15 +193,15 @@ def _is_big(codecs: Sequence[Any]) -> bool:
     return bool(codecs[0].get("configuration", {}).get("endian") == "big")
 
 
-def _unpack_of(name: Any) -> Unpack | None:  # noqa: ANN401  # a name of any kind
+def _codec_of(name: Any) -> Codec | None:  # noqa: ANN401  # a name of any kind
     """Return what undoes a codec that tells everything else in its own header."""
     import numcodecs
     from numcodecs.checksum32 import CRC32C
 
-    makers: dict[str, Callable[[], Unpack]] = {
-        "blosc": lambda: WholeBlosc().decode,
-        "zstd": lambda: numcodecs.Zstd().decode,
-        "gzip": lambda: numcodecs.GZip().decode,
-        "crc32c": lambda: CRC32C(location="end").decode,
+    makers: dict[str, Callable[[], Codec]] = {
+        "blosc": WholeBlosc,
+        "zstd": numcodecs.Zstd,
+        "gzip": numcodecs.GZip,
+        "crc32c": lambda: CRC32C(location="end"),
     }
     return makers[name]() if name in makers else None

@@ -10,8 +10,8 @@ import numpy as np
 
 from mosaicflow.errors import FormatError, MosaicflowError, StoreError
 from mosaicflow.io.zarr import grid
-from mosaicflow.io.zarr.checking import ChunkChecks, damaged_store, refuse_endless
-from mosaicflow.io.zarr.damage import damaged_chunks
+from mosaicflow.io.zarr.checking import ChunkChecks, damaged_store, refuse_endless, undecodable
+from mosaicflow.io.zarr.damage import UndecodableError, damaged_chunks
 from mosaicflow.io.zarr.errors import ArgumentError
 from mosaicflow.io.zarr.info import OmeZarrInfo, read_omezarr_info
 from mosaicflow.io.zarr.target import open_array
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.array_info import LevelInfo
     from mosaicflow.io.zarr.direct import DirectReader
+    from mosaicflow.io.zarr.local import LocalReader
     from mosaicflow.io.zarr.location import Location, StorePath
     from mosaicflow.io.zarr.metadata import Axis
 
@@ -73,8 +74,8 @@ class LevelReader:
         shards = self._array.shards
         self.shards: tuple[int, ...] | None = None if shards is None else view.pick(shards)
         self.dtype: np.dtype[Any] = np.dtype(self._array.dtype).newbyteorder("=")
-        # On this machine zarrs is as quick.
         self._direct = _direct_reader(info, self._array)
+        self._local = _local_reader(info, self._level.path, self._array, self._checks)
 
     def __reduce__(self) -> tuple[Any, ...]:
         checked = self._checks is not None
@@ -154,12 +155,10 @@ class LevelReader:
             A chunk cannot be decoded, or is not what was written; the message names it.
         """
         selection, transpose = self._native_selection(key)
-        if self._checks is not None:
-            self._checks.check(selection)
-        elif self._is_folder:
-            refuse_endless(self.location, self._level.path, self._array, selection)
         try:
-            found = np.asarray(self._array[selection])
+            found = None if self._local is None else self._local.read(selection)
+            if found is None:
+                found = self._read_by_zarr(selection)
         except (IndexError, TypeError, MosaicflowError):
             raise
         except MemoryError as error:  # no chunk is to blame, nor to be made again
@@ -169,6 +168,13 @@ class LevelReader:
         if found.dtype != self.dtype:
             found = found.astype(self.dtype)
         return found if transpose is None else found.transpose(transpose)
+
+    def _read_by_zarr(self, selection: tuple[Any, ...]) -> NDArray[Any]:
+        if self._checks is not None:
+            self._checks.check(selection)
+        elif self._is_folder:
+            refuse_endless(self.location, self._level.path, self._array, selection)
+        return np.asarray(self._array[selection])
 
     def read_chunk(self, index: tuple[int, ...]) -> NDArray[Any]:
         """Read one chunk, from a distant store in the shortest way.
@@ -224,16 +230,14 @@ class LevelReader:
 
     def _chunk_error(self, selection: tuple[Any, ...], error: Exception) -> StoreError:
         damaged = [key for key, _ in damaged_chunks(self._array, selection)]
+        if not damaged and isinstance(error, UndecodableError):
+            damaged = list(error.args)  # zarrs overlooks a truncated chunk of zlib
         named = ", ".join(f"{self._level.path}/{key}".strip("/") for key in damaged[:5])
         more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
         found = f"cannot decode chunk {named}{more}" if damaged else f"cannot read ({error})"
         if damaged and self._checks is not None:
             return damaged_store(self.location, found)
-        return StoreError(
-            f"{self.location}: {found}",
-            remedy="the file is truncated or damaged; copy or create it again"
-            " (mosaicflow info --check lists all damaged chunks)",
-        )
+        return undecodable(self.location, found)
 
 
 def _direct_reader(info: OmeZarrInfo, array: zarr.Array[Any]) -> DirectReader | None:
@@ -242,6 +246,16 @@ def _direct_reader(info: OmeZarrInfo, array: zarr.Array[Any]) -> DirectReader | 
     from mosaicflow.io.zarr.direct import direct_reader  # with it comes zarr
 
     return direct_reader(array, str(info.location))
+
+
+def _local_reader(
+    info: OmeZarrInfo, level: str, array: zarr.Array[Any], checks: ChunkChecks | None
+) -> LocalReader | None:
+    if not info.location.is_folder or info.location.prefix:
+        return None
+    from mosaicflow.io.zarr.local import local_reader  # with it comes zarr
+
+    return local_reader(info.location, level, array, checks)
 
 
 def open_level(

@@ -102,7 +102,7 @@ class SentFile:
         with reaching(url):
             self._file = filesystem.open(path, "wb")
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Send some more."""
         with reaching(self._url):
             return int(self._file.write(data))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
+from mosaicflow.io.checksums import write_summed
 from mosaicflow.io.zarr import grid
 from mosaicflow.threads import iterate_threads, shared_pool, thread_count
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.location import Location
 
-__all__ = ["write_shard"]
+__all__ = ["full_chunk", "write_shard"]
 
 # Marks a chunk that is not stored, in both columns of the index.
 _ABSENT = np.iinfo(np.uint64).max
@@ -72,7 +73,7 @@ def write_shard(
     def encoded(chunk: tuple[tuple[int, ...], grid.Region]) -> tuple[int, bytes]:
         place = int(np.ravel_multi_index(chunk[0], counts))
         content = render(chunk[1])
-        return place, encode(_full(content, array.chunks)) if content.any() else b""
+        return place, encode(full_chunk(content, array.chunks)) if content.any() else b""
 
     pieces = iterate_threads(
         encoded,
@@ -83,7 +84,7 @@ def write_shard(
     return _store(location, key, pieces, math.prod(counts))
 
 
-def _full(content: NDArray[Any], chunk: Sequence[int]) -> NDArray[Any]:
+def full_chunk(content: NDArray[Any], chunk: Sequence[int]) -> NDArray[Any]:
     """Return a chunk padded with zeros to its full size, contiguous and little-endian."""
     little = content.dtype.newbyteorder("<")
     if content.shape == tuple(chunk):
@@ -105,8 +106,7 @@ def _store(
         offset = 0
         for place, data in itertools.chain([first], pieces):
             if data:
-                file.write(data)
-                total = google_crc32c.extend(total, data)
+                total = write_summed(file, np.frombuffer(data, np.uint8), total)
                 index[place] = offset, len(data)
                 offset += len(data)
         text = index.tobytes()

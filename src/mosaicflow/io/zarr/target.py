@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from mosaicflow.errors import FormatError, MosaicflowError
-from mosaicflow.io.checksums import checksum
+from mosaicflow.io.checksums import write_summed
 from mosaicflow.io.zarr.codecs import (
     check_compressor,
     compressor_for,
@@ -26,12 +27,12 @@ from mosaicflow.io.zarr.grid import (
 )
 from mosaicflow.io.zarr.metadata import zarr_format_of
 from mosaicflow.io.zarr.remote import check_ranges
-from mosaicflow.io.zarr.shards import write_shard
+from mosaicflow.io.zarr.shards import full_chunk, write_shard
+from mosaicflow.threads import map_threads, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import numpy as np
     import zarr
     from numpy.typing import NDArray
 
@@ -222,8 +223,7 @@ class TargetArray:
     def write(self, region: Region, content: NDArray[Any]) -> None:
         """Write a region of whole files."""
         if self.spec.shards is None:
-            self.array[region] = content
-            self._note(region)
+            self._write_chunks(region, content)
             return
         for inner in regions(content.shape, self.spec.shards):
             block = content[inner]
@@ -232,14 +232,12 @@ class TargetArray:
     def render(self, region: Region, chunk: Callable[[Region], NDArray[Any]]) -> None:
         """Write the region of one file, asking for its chunks by their place in the array."""
         if self.spec.shards is None:
-            self.array[region] = chunk(region)
-            self._note(region)
+            self._write_chunks(region, chunk(region))
         else:
             self._write_shard(region, lambda inner: chunk(shifted(inner, region)))
 
     def _write_shard(self, region: Region, render: Callable[[Region], NDArray[Any]]) -> None:
-        encode = encoder_for(self.spec.storage.compressor)
-        sums = write_shard(self.location, self.path, self.array, region, render, encode)
+        sums = write_shard(self.location, self.path, self.array, region, render, self._encode)
         if self.sums is not None:
             self.sums.update(sums)
 
@@ -251,11 +249,33 @@ class TargetArray:
             place = tuple(a + b for a, b in zip(first, index, strict=True))
             yield f"{self.path}/{self.array.metadata.encode_chunk_key(place)}"
 
-    def _note(self, region: Region) -> None:
-        """Take the checksums of the chunks just written, while the system still holds them."""
-        if self.sums is None:
+    @property
+    def _encode(self) -> Callable[[NDArray[Any]], bytes]:
+        return encoder_for(self.spec.storage.compressor, self.spec.storage.zarr_format)
+
+    def _write_chunks(self, region: Region, content: NDArray[Any]) -> None:
+        """Write files of one chunk each."""
+        if self.location.is_url:
+            self.array[region] = content  # which sends several at a time
             return
-        for name in self.names(region):
-            # A chunk of zeros is no file.
-            with contextlib.suppress(FileNotFoundError):
-                self.sums[name] = checksum(f"{self.location.address}/{name}")
+        parts = regions(content.shape, self.spec.chunks)
+        files = list(zip(self.names(region), parts, strict=True))
+        encode = self._encode
+
+        def write(file: tuple[str, Region]) -> None:
+            self._write_chunk(file[0], content[file[1]], encode)
+
+        map_threads(write, files, min(thread_count(), len(files)))
+
+    def _write_chunk(
+        self, name: str, content: NDArray[Any], encode: Callable[[NDArray[Any]], bytes]
+    ) -> None:
+        if not content.flat[0] and not content.any():  # a chunk of zeros is no file
+            (self.location.path / self.location.key(name)).unlink(missing_ok=True)
+            return
+        typed = content.astype(self.spec.dtype, copy=False)
+        data = np.frombuffer(encode(full_chunk(typed, self.spec.chunks)), np.uint8)
+        with self.location.open_new(name) as file:
+            total = write_summed(file, data)
+        if self.sums is not None:
+            self.sums[name] = f"{total:08x}"

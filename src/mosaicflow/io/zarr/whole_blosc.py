@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WholeBlosc", "whole", "with_whole_blosc"]
 
-# Of a chunk: the whole header, and where in it the length of header and content stands (c-blosc 1,
-# README_CHUNK_FORMAT).
+# Of a chunk: the whole header, and where in it the lengths of the content, decoded, and of header
+# and content as stored stand (c-blosc 1, README_CHUNK_FORMAT).
 _HEADER_BYTES = 16
+_CONTENT = slice(4, 8)
 _LENGTH = slice(12, 16)
 
 
@@ -37,12 +38,14 @@ class WholeBlosc(Blosc):  # type: ignore[misc]  # untyped library
         Raises
         ------
         ValueError
-            The chunk is shorter or longer than its header says.
+            The chunk is shorter or longer than its header says, or its content than `out`.
         """
         content = memoryview(buf).cast("B")
         told = int.from_bytes(content[_LENGTH], "little")
         if len(content) < _HEADER_BYTES or told != len(content):
             raise ValueError(f"{len(content)} bytes, {told} expected")
+        if out is not None and (holds := int.from_bytes(content[_CONTENT], "little")) != out.nbytes:
+            raise ValueError(f"{holds} bytes when decoded, {out.nbytes} expected")
         return super().decode(buf, out)
 
 
