@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from mosaicflow.slices.images import filled_depth
 from mosaicflow.slices.masks import tissue_mask
+from mosaicflow.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -357,7 +358,7 @@ def _without_shadows(n_planes: int, strength: float) -> NDArray[np.float64]:
 def _fine(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     fine = np.empty_like(planes)
     for plane, found in zip(planes, fine, strict=True):
-        smooth = ndimage.gaussian_filter(plane, _SPECKLE_PX)
+        smooth = gaussian(plane, _SPECKLE_PX)
         np.subtract(smooth, ndimage.uniform_filter(smooth, _COARSE_PX), out=found)
     return fine
 

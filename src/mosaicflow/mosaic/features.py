@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import correlate1d, gaussian_filter, uniform_filter
+from scipy.ndimage import uniform_filter
 
 from mosaicflow.averages import bin_mean
+from mosaicflow.smoothing import gaussian
 from mosaicflow.spread import median_of, median_over
 
 if TYPE_CHECKING:
@@ -78,30 +78,10 @@ def band_passed(logs: Image, *, fine_px: float = 1.0, coarse_px: float = 5.0) ->
     ndarray, shape (bands, y, x), float32
         Zero where there is no data.
     """
-    features = _smoothed(logs, fine_px)
-    features -= _smoothed(logs, coarse_px)
+    features = gaussian(logs, fine_px, beyond="nearest", truncate=3.0)
+    features -= gaussian(logs, coarse_px, beyond="nearest", truncate=3.0)
     features[logs == 0] = 0
     return features
-
-
-def _smoothed(images: Image, sigma_px: float) -> Image:
-    """Convolve each image with a Gaussian.
-
-    As `scipy.ndimage.gaussian_filter`, which makes its kernel anew for each axis: in the small
-    parts of overlaps half of its time.
-    """
-    kernel = _gaussian(sigma_px)
-    result = np.empty(images.shape, np.float32)
-    correlate1d(images, kernel, axis=1, output=result, mode="nearest")
-    correlate1d(result, kernel, axis=2, output=result, mode="nearest")
-    return result
-
-
-@lru_cache(maxsize=8)
-def _gaussian(sigma_px: float) -> NDArray[np.float64]:
-    at = np.arange(-int(3.0 * sigma_px + 0.5), int(3.0 * sigma_px + 0.5) + 1)
-    kernel = np.exp(-0.5 / (sigma_px * sigma_px) * at**2)
-    return np.asarray(kernel / kernel.sum(), dtype=np.float64)
 
 
 def tile_features(bands: Image, *, fine_px: float = 1.0, coarse_px: float = 5.0) -> Image:
@@ -149,7 +129,7 @@ def common_pattern(features: Sequence[Image], *, fewest: int = 16) -> Image | No
 
 def _agreement(one: Image, two: Image) -> Image:
     """Share of the fine structure of two images that is the same in both, place by place."""
-    fine = [image - gaussian_filter(image, (0, 5, 5), mode="nearest") for image in (one, two)]
+    fine = [image - gaussian(image, 5.0, beyond="nearest") for image in (one, two)]
     size = (len(one), _AGREEMENT_PX, _AGREEMENT_PX)
     common = uniform_filter(fine[0] * fine[1], size, mode="nearest")
     power = uniform_filter(np.square(fine[0] + fine[1]) / 4, size, mode="nearest")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from mosaicflow.smoothing import gaussian
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -90,10 +92,10 @@ def smooth_valid(
     -------
     ndarray, shape (y, x), float32
     """
-    smooth = ndimage.gaussian_filter(image * weight, sigma, mode="constant", truncate=3.0)
-    share = ndimage.gaussian_filter(weight, sigma, mode="constant", truncate=3.0)
-    result: NDArray[np.float32] = smooth / np.maximum(share, 1e-3)
-    return result
+    smooth, share = (
+        gaussian(part, sigma, beyond="constant", truncate=3.0) for part in (image * weight, weight)
+    )
+    return np.asarray(smooth / np.maximum(share, 1e-3), dtype=np.float32)
 
 
 def gradient_magnitude(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.slices.images import smooth_valid
+from mosaicflow.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,10 +102,10 @@ def agarose_mask(projection: NDArray[np.floating], *, erosion_px: int = 3) -> ND
     -------
     ndarray, shape (y, x), bool
     """
-    from scipy.ndimage import binary_erosion, gaussian_filter
+    from scipy.ndimage import binary_erosion
 
     known = projection > 0
-    smooth = gaussian_filter(np.asarray(projection, np.float32), 2.0)
+    smooth = gaussian(np.asarray(projection, np.float32), 2.0)
     gel = known & (smooth < log_otsu(np.where(known, smooth, 0)))
     if erosion_px < 1:
         return np.asarray(gel)
@@ -125,14 +126,12 @@ def find_gel(projection: NDArray[np.floating]) -> NDArray[np.bool_]:
         False everywhere when what is dark is structured like the rest, as in a section that fills
         the field.
     """
-    from scipy.ndimage import gaussian_filter
-
     gel = agarose_mask(projection)
     none = np.zeros_like(gel)
     tissue = projection > log_otsu(projection)
     if gel.mean() < _LEAST_GEL or not tissue.any():
         return none
-    smooth = gaussian_filter(np.asarray(projection, np.float32), 2.0)
+    smooth = gaussian(np.asarray(projection, np.float32), 2.0)
     low, middle, high = np.percentile(smooth[gel], (16, 50, 84))
     contrast = float(np.median(smooth[tissue])) - middle
     return gel if (high - low) / 2 <= _EVEN * contrast else none

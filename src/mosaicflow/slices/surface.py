@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.polynomial.legendre import legvander
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d
 
 from mosaicflow.errors import QualityError
 from mosaicflow.fits import robust_fit
+from mosaicflow.smoothing import gaussian
 from mosaicflow.spread import spread_about
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def rise(volume: Volume, *sigmas_planes: float) -> tuple[Volume, ...]:
         For each the derivative of a Gaussian along z, scaled by the column's 90th percentile; zero
         where the column holds no data.
     """
-    smooth = gaussian_filter(volume, (0, 1, 1), mode="nearest")
+    smooth = gaussian(volume, 1.0, beyond="nearest")
     bright = np.percentile(smooth, 90, axis=0)
     slopes = (gaussian_filter1d(smooth, s, axis=0, order=1, mode="nearest") for s in sigmas_planes)
     scale = np.where(bright > 0, bright, 1)
