@@ -58,7 +58,7 @@ _WELL_POSED = 1e8
 # Standard deviation between planes of the slope at the peak, where one or two planes cannot tell:
 # single planes of 30 sections err by 0.6 um, which this is.
 _SLOPE = 0.02
-# Signal that fades with depth, and rests of shadows, tilt the peak by this share of its height: the
+# What either way of sliding tells, and rests of shadows, tilt the peak by this share of its height: the
 # mean error of 23 sections of 70 um was 0.2 um and of single planes up to 0.5 um, which this is.
 _TILT = 0.006
 # Linear interpolation between planes, twice, leaves this much [planes].
@@ -407,12 +407,28 @@ def fit_drift(
     three = curves[best - 1 : best + 2, common]
     left, peak, right = (float(v) for v in three.mean(axis=1))
     curvature = 2 * peak - left - right
-    # Judged by common planes the peak may lie nearer to a neighbour, but not beyond it.
-    if curvature <= max(1e-6, 0.5 * abs(right - left)) or peak < _LEAST_CORRELATION:
+    found = _beside_peak(three)
+    if found is None or peak < _LEAST_CORRELATION:
         return unclear
-    drift = float(drifts[best]) + 0.5 * (right - left) / curvature - (lag_planes - lag)
+    # What tilts the peak where fixed planes slide tilts it the other way where moving ones do: on
+    # 26 sections of 200 um the mean error is 0.25 um so, 0.35 um without.
+    inner = common & (planes > first_index) & (planes + 1 < n_moving)
+    back = [table[at[best, inner], planes[inner] - step] for step in (-1, 0, 1)]
+    again = _beside_peak(np.array(back)) if inner.any() else None
+    beside = found if again is None else (found + again) / 2
+    drift = float(drifts[best]) + beside - (lag_planes - lag)
     slope = three[2] - three[0]
     spread = float(slope.std(ddof=1)) if len(slope) > 2 else _SLOPE
     scatter = max(spread, _SLOPE / 2) / math.sqrt(len(slope)) / 2
     sigma = math.hypot(math.hypot(scatter, _TILT * peak) / curvature, _LEAST_SIGMA)
     return DriftFit(drift, peak, expected, sigma)
+
+
+def _beside_peak(three: NDArray[np.float64]) -> float | None:
+    """Fit a parabola to the mean of three rows; its peak, from the middle one, or None."""
+    left, peak, right = (float(v) for v in three.mean(axis=1))
+    curvature = 2 * peak - left - right
+    # Judged by common planes the peak may lie nearer to a neighbour, but not beyond it.
+    if curvature <= max(1e-6, 0.5 * abs(right - left)):
+        return None
+    return 0.5 * (right - left) / curvature
