@@ -58,8 +58,8 @@ _WELL_POSED = 1e8
 # Standard deviation between planes of the slope at the peak, where one or two planes cannot tell:
 # single planes of 30 sections err by 0.6 um, which this is.
 _SLOPE = 0.02
-# What either way of sliding tells, and rests of shadows, tilt the peak by this share of its height: the
-# mean error of 23 sections of 70 um was 0.2 um and of single planes up to 0.5 um, which this is.
+# Rests of shadows and of signal that fades tilt the peak by this share of its height: the mean
+# error of 23 sections of 70 um was 0.2 um and of single planes up to 0.5 um, which this is.
 _TILT = 0.006
 # Linear interpolation between planes, twice, leaves this much [planes].
 _LEAST_SIGMA = 0.02
