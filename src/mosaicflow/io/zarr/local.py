@@ -40,8 +40,9 @@ __all__ = ["LocalReader", "local_reader"]
 
 # Share that a selection must have of the chunks it touches: zarr decodes parts of a chunk.
 _LEAST_SHARE = 0.5
-# Memory that no read uses now, the last used at the end; a buffer of more bytes is not kept.
+# Memory that no read uses now, the last used at the end.
 _SPARE: list[Bytes] = []
+# A buffer of more bytes is not kept, by judgement; chunks of a run have 5 to 20 MB.
 _MOST_KEPT = 64 * 2**20
 # A pipe is not waited for.
 _OPEN = os.O_RDONLY | os.O_NONBLOCK
@@ -195,14 +196,8 @@ def local_reader(
 
     Parameters
     ----------
-    location : Location
-        The store, a folder.
-    level : str
-        Name of the array in it.
-    array : zarr.Array
-        The array.
-    checks : ChunkChecks or None
-        What the chunks were written as.
+    location, level, array, checks
+        As for `LocalReader`.
     """
     decoding = decoding_of(array) if array.shards is None else None
     if decoding is None or array.fill_value is None:
