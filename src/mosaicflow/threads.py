@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["iterate_threads", "limit_threads", "map_threads", "shared_pool", "thread_count"]
+__all__ = [
+    "inner_threads",
+    "iterate_threads",
+    "limit_threads",
+    "map_threads",
+    "shared_pool",
+    "thread_count",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,6 +71,18 @@ def thread_count() -> int:
     """
     limit = os.environ.get(_LIMIT, "")
     return int(limit) if limit.isdigit() and int(limit) > 0 else len(os.sched_getaffinity(0))
+
+
+def inner_threads() -> int:
+    """Return the number of threads for the parts of one read or write.
+
+    Returns
+    -------
+    int
+        `thread_count`; 1 in a thread of a pool, whose fellows keep the processors busy.
+    """
+    is_alone = threading.current_thread() is threading.main_thread()
+    return thread_count() if is_alone else 1
 
 
 def map_threads(

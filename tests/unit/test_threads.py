@@ -10,7 +10,13 @@ import time
 
 import pytest
 
-from mosaicflow.threads import iterate_threads, map_threads, shared_pool, thread_count
+from mosaicflow.threads import (
+    inner_threads,
+    iterate_threads,
+    map_threads,
+    shared_pool,
+    thread_count,
+)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -88,3 +94,8 @@ def test_no_threads_are_refused():
 
     with pytest.raises(ValueError, match="not a number of threads"):
         limit_threads(0)
+
+
+def test_a_thread_of_a_pool_opens_no_pool_of_its_own():
+    assert inner_threads() == thread_count()
+    assert map_threads(lambda _: inner_threads(), range(3), 2) == [1, 1, 1]

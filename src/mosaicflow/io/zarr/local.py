@@ -23,7 +23,7 @@ from mosaicflow.io.zarr import grid
 from mosaicflow.io.zarr.checking import chunk_name, endless_chunk
 from mosaicflow.io.zarr.damage import UndecodableError
 from mosaicflow.io.zarr.direct import Decoding, decoding_of
-from mosaicflow.threads import map_threads, thread_count
+from mosaicflow.threads import inner_threads, map_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,7 +106,7 @@ class LocalReader:
             return None
         found = np.empty(key.shape, self.decoding.dtype)
         indices = list(itertools.product(*touched))
-        threads = min(thread_count(), len(indices))
+        threads = min(inner_threads(), len(indices))
         map_threads(lambda index: self._fill(found, key.region, index), indices, threads)
         return found.reshape(key.value_shape)
 

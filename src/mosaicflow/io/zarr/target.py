@@ -28,7 +28,7 @@ from mosaicflow.io.zarr.grid import (
 from mosaicflow.io.zarr.metadata import zarr_format_of
 from mosaicflow.io.zarr.remote import check_ranges
 from mosaicflow.io.zarr.shards import full_chunk, write_shard
-from mosaicflow.threads import map_threads, thread_count
+from mosaicflow.threads import inner_threads, map_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -265,7 +265,7 @@ class TargetArray:
         def write(file: tuple[str, Region]) -> None:
             self._write_chunk(file[0], content[file[1]], encode)
 
-        map_threads(write, files, min(thread_count(), len(files)))
+        map_threads(write, files, min(inner_threads(), len(files)))
 
     def _write_chunk(
         self, name: str, content: NDArray[Any], encode: Callable[[NDArray[Any]], bytes]
