@@ -23,6 +23,7 @@ from typing import (
     get_type_hints,
 )
 
+from mosaicflow.errors import InputError
 from mosaicflow.limits import check_limit, checked, plain_type
 
 if TYPE_CHECKING:
@@ -210,6 +211,22 @@ class Contract:
             name for name, one in types.items() if get_origin(one) in (tuple, Sequence)
         )
 
+    def refuse_nothing(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse a call without a file to work on: the first list of those that must be given.
+
+        Raises
+        ------
+        InputError
+            The list is empty.
+        """
+        needed = (n for n in self.several & self.reads.keys() if self._must_be_given(n))
+        first = min(needed, key=list(self.parameters).index, default=None)
+        if first is not None and not arguments[first]:
+            raise InputError(f"{self.name}: {first} names no file, expected at least one")
+
+    def _must_be_given(self, name: str) -> bool:
+        return self.parameters[name].default is inspect.Parameter.empty
+
 
 CONTRACTS: dict[str, Contract] = {}
 """Contracts of the stages whose modules are loaded; `mosaicflow.stages._table` knows them all."""
@@ -249,6 +266,7 @@ def stage(
             from mosaicflow.io.report import StageReport
 
             arguments = own.bind(given)
+            own.refuse_nothing(arguments)
             for name, value in arguments.items():
                 check_limit(name, value, parameters[name].annotation)
                 if is_dataclass(value):

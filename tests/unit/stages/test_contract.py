@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicflow.errors import ParameterError
+from mosaicflow.errors import InputError, ParameterError
 from mosaicflow.io.store_options import StoreOptions
 from mosaicflow.limits import ABOVE_0
 from mosaicflow.stages._contract import CONTRACTS, ChosenTable, Wired, stage
@@ -104,3 +104,13 @@ def test_an_argument_that_is_none_is_a_mistake_of_the_caller(blur, tmp_path):
 
 def test_every_stage_has_a_contract_of_its_own_name():
     assert {one.contract.name for one in STAGES.values()} == set(STAGES) <= set(CONTRACTS)
+
+
+@pytest.mark.parametrize("name", ["estimate_illumination", "pool_tile_positions", "stack"])
+def test_a_stage_without_a_file_to_work_on_says_so(tmp_path, name):
+    contract = STAGES[name].contract
+    needed = [n for n, one in contract.parameters.items() if one.default is one.empty]
+    given = {n: () if n in contract.several else tmp_path / n for n in needed}
+    first = next(n for n in needed if n in contract.several)
+    with pytest.raises(InputError, match=f"{name}: {first} names no file, expected at least one"):
+        STAGES[name].function(**given)
