@@ -299,3 +299,18 @@ def test_of_a_folder_chunks_are_compared_as_they_are_read(tmp_path, version, dam
     name = one.relative_to(path)
     with pytest.raises(StoreError, match=f"chunk {name} {said.get(damage, 'is not what was')}"):
         open_level(path, checked=True)[...]
+
+
+def test_a_machine_that_fails_to_read_is_no_damage(tmp_path, monkeypatch):
+    path = tmp_path / "a.ome.zarr"
+    with OmeZarrWriter(path, (3, 5, 4), CHUNKS, "u2", checksums=True) as writer:
+        writer[...] = 7
+        writer.finalize(0.01)
+    reader = open_level(path, checked=True)
+
+    def failing(*_args, **_more):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("mosaicflow.io.zarr.local.os.open", failing)
+    with pytest.raises(OSError, match="Too many open files"):
+        reader[...]
