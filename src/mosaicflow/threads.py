@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "inner_threads",
+    "is_limited",
     "iterate_threads",
     "limit_threads",
     "map_threads",
@@ -58,6 +59,11 @@ def limit_threads(n: int) -> None:
         zarr.config.set({"threading.max_workers": n})
     if (dask := sys.modules.get("dask")) is not None:
         dask.config.set(num_workers=n)
+
+
+def is_limited() -> bool:
+    """Whether `limit_threads` was called, here or in the parent process: a process of ours."""
+    return _LIMIT in os.environ
 
 
 def thread_count() -> int:

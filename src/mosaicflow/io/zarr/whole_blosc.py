@@ -10,10 +10,11 @@ import dataclasses
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from numcodecs import Blosc
+from numcodecs import Blosc, blosc
 from zarr.codecs import BloscCodec, ShardingCodec
 
 from mosaicflow.io.zarr._compat import V2Codec
+from mosaicflow.threads import is_limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from zarr.abc.codec import Codec
 
 __all__ = ["WholeBlosc", "whole", "with_whole_blosc"]
+
+# With the first chunk the library makes a lock between processes, for threads of its own, and one
+# that is killed leaves it behind. A process of ours gives it no threads; those of others stay.
+if is_limited():
+    blosc.get_mutex = lambda: None
 
 # Of a chunk: the whole header, and where in it the lengths of the content, decoded, and of header
 # and content as stored stand (c-blosc 1, README_CHUNK_FORMAT).
