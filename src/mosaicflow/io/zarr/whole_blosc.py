@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WholeBlosc", "whole", "with_whole_blosc"]
 
-# With the first chunk the library makes a lock between processes, for threads of its own, and one
-# that is killed leaves it behind. A process of ours gives it no threads; those of others stay.
+# A process of ours gives the library no threads of its own, those of others stay. Before 0.17 it
+# makes a lock between processes for them all the same, which one that is killed leaves behind.
 if is_limited():
+    blosc.use_threads = False
     blosc.get_mutex = lambda: None
 
 # Of a chunk: the whole header, and where in it the lengths of the content, decoded, and of header
