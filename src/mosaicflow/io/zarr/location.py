@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import time
 import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +28,8 @@ _SUFFIXES = (".ome.zarr.zip", ".ome.zarr", ".zarr.zip", ".zarr", ".zip", ".ome.o
 # The second is how RFC-9 of NGFF names a store in one file.
 _ARCHIVES = (".zip", ".ozx")
 _METADATA_NAMES = ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")
+# A store that is given up is removed so often while others still write there: one second.
+_MOST_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Location:
         elif self.path.is_symlink() or self.path.is_file():
             self.path.unlink()
         elif self.path.exists():
-            shutil.rmtree(self.path)
+            _remove_tree(self.path)
 
     def read(self, name: str) -> bytes | None:
         """Return the content of one member, or None when it does not exist."""
@@ -349,3 +353,17 @@ def _prefix_in_zip(path: Path) -> str:
     if not holders:
         raise FormatError(f"{path}: the archive holds no Zarr metadata ({', '.join(names[:3])} …)")
     return min(holders, key=lambda folder: (folder.count("/") + bool(folder), folder))
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder in which zarr may still be renaming metadata beside a write that failed."""
+    for _ in range(_MOST_TRIES):
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+            time.sleep(0.05)
+        if not folder.exists():
+            return
+    shutil.rmtree(folder)
