@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaicflow.errors import StoreError
 from mosaicflow.io.checksums import DamageError, checksum, find_checksums
+from mosaicflow.io.zarr.grid import chunk_name, touched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChunkChecks",
-    "chunk_name",
     "damaged_store",
     "endless_chunk",
     "known_sums",
@@ -96,15 +96,10 @@ def endless_chunk(location: Location, name: str) -> StoreError:
     )
 
 
-def chunk_name(level: str, array: zarr.Array[Any], index: tuple[int, ...]) -> str:
-    """Name the file of a chunk inside the store; an array without a group is a store itself."""
-    return f"{level}/{array.metadata.encode_chunk_key(index)}".lstrip("/")
-
-
 def _blocks(array: zarr.Array[Any], selection: Sequence[int | slice]) -> Iterator[tuple[int, ...]]:
     sizes = array.shards or array.chunks
     zipped = zip(selection, array.shape, sizes, strict=True)
-    return itertools.product(*(_touched(*axis) for axis in zipped))
+    return itertools.product(*(touched(*axis) for axis in zipped))
 
 
 class ChunkChecks:
@@ -135,7 +130,7 @@ class ChunkChecks:
         for name, value in known.items():
             folder, _, base = name.rpartition("/")
             if base in _METADATA and folder in ("", level):
-                self._compare(name, value, full=True)
+                self._judge(name, value, self._look(name, value, full=True))
 
     @classmethod
     def of(cls, location: Location, level: str, array: zarr.Array[Any]) -> ChunkChecks | None:
@@ -152,10 +147,10 @@ class ChunkChecks:
             One of them is not what was written.
         """
         for index in _blocks(self._array, selection):
-            if index not in self._seen:
+            if self.is_new(index):
                 name = chunk_name(self._level, self._array, index)
-                self._compare(name, self._known.get(name), full=not self._only_there)
-                self._seen.add(index)
+                found = self._look(name, self._known.get(name), full=not self._only_there)
+                self.judge(index, found)
 
     def is_new(self, index: tuple[int, ...]) -> bool:
         """Whether a chunk was not compared yet."""
@@ -180,18 +175,17 @@ class ChunkChecks:
         self._judge(name, self._known.get(name), found)
         self._seen.add(index)
 
-    def _compare(self, name: str, known: str | None, *, full: bool) -> None:
+    def _look(self, name: str, known: str | None, *, full: bool) -> str | None:
+        """Take the checksum of a file; where it is not needed, the known one of what is there."""
         path = Path(self._location.address, name)
+        if known is None:
+            return "" if path.exists() else None
+        if not full:
+            return known if path.is_file() else None
         try:
-            if known is None:
-                found = "" if path.exists() else None
-            elif full:
-                found = checksum(path)
-            else:
-                found = known if path.is_file() else None
+            return checksum(path)
         except (FileNotFoundError, NotADirectoryError):
-            found = None
-        self._judge(name, known, found)
+            return None
 
     def _judge(self, name: str, known: str | None, found: str | None) -> None:
         if known == found:
@@ -201,10 +195,3 @@ class ChunkChecks:
         else:
             said = "is missing" if found is None else "is not what was written"
         raise damaged_store(self._location, f"chunk {name} {said}")
-
-
-def _touched(part: int | slice, extent: int, block: int) -> range:
-    wanted = range(extent)[part] if isinstance(part, slice) else (range(extent)[part],)
-    if not wanted:
-        return range(0)
-    return range(min(wanted[0], wanted[-1]) // block, max(wanted[0], wanted[-1]) // block + 1)

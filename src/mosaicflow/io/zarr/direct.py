@@ -16,6 +16,7 @@ from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 
 from mosaicflow.io.zarr._compat import default_buffer_prototype, sync
 from mosaicflow.io.zarr.checking import undecodable
+from mosaicflow.io.zarr.grid import chunk_name
 from mosaicflow.io.zarr.whole_blosc import WholeBlosc, whole
 
 if TYPE_CHECKING:
@@ -135,8 +136,7 @@ class DirectReader:
         return RangeByteRequest(offset, offset + size)
 
     async def _fetch(self, index: Sequence[int], part: ByteRequest | None) -> bytes | None:
-        name = self.array.metadata.encode_chunk_key(tuple(index))
-        key = f"{self.array.path}/{name}" if self.array.path else name
+        key = chunk_name(self.array.path, self.array, tuple(index))
         found = await self.array.store.get(key, default_buffer_prototype(), part)
         return None if found is None else found.to_bytes()
 
@@ -144,7 +144,7 @@ class DirectReader:
         blocks = self.array.shards or self.array.chunks
         ratio = [b // c for b, c in zip(blocks, self.array.chunks, strict=True)]
         file = tuple(i // n for i, n in zip(index, ratio, strict=True))
-        name = f"{self.array.path}/{self.array.metadata.encode_chunk_key(file)}".strip("/")
+        name = chunk_name(self.array.path, self.array, file)
         return undecodable(self.where, f"cannot decode chunk {name}")
 
 

@@ -9,8 +9,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import EllipsisType
+from typing import TYPE_CHECKING, Any
 
 from mosaicflow.io.zarr.errors import ArgumentError, OmeZarrWarning, RegionError
+
+if TYPE_CHECKING:
+    import zarr
 
 __all__ = [
     "MAX_CHUNK_BYTES",
@@ -19,6 +23,7 @@ __all__ = [
     "Region",
     "check_aligned",
     "checked_shape",
+    "chunk_name",
     "default_chunks",
     "expand_key",
     "indexed_regions",
@@ -30,6 +35,7 @@ __all__ = [
     "shard_shape",
     "shifted",
     "show",
+    "touched",
 ]
 
 Region = tuple[slice, ...]
@@ -246,3 +252,16 @@ def relative(part: Region, outer: Region) -> Region:
     """Return a region as seen from the start of another one."""
     zipped = zip(part, outer, strict=True)
     return tuple(slice(p.start - o.start, p.stop - o.start) for p, o in zipped)
+
+
+def touched(part: int | slice, extent: int, block: int) -> range:
+    """List the numbers of the blocks along an axis that an entry of a selection touches."""
+    wanted = range(extent)[part] if isinstance(part, slice) else (range(extent)[part],)
+    if not wanted:
+        return range(0)
+    return range(min(wanted[0], wanted[-1]) // block, max(wanted[0], wanted[-1]) // block + 1)
+
+
+def chunk_name(level: str, array: zarr.Array[Any], index: tuple[int, ...]) -> str:
+    """Name the file of a chunk inside the store; an array without a group is a store itself."""
+    return f"{level}/{array.metadata.encode_chunk_key(index)}".lstrip("/")

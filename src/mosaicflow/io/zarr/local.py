@@ -20,7 +20,7 @@ import numpy as np
 
 from mosaicflow.io.checksums import read_summed
 from mosaicflow.io.zarr import grid
-from mosaicflow.io.zarr.checking import chunk_name, endless_chunk
+from mosaicflow.io.zarr.checking import endless_chunk
 from mosaicflow.io.zarr.damage import UndecodableError
 from mosaicflow.io.zarr.direct import Decoding, decoding_of
 from mosaicflow.threads import inner_threads, map_threads
@@ -98,10 +98,8 @@ class LocalReader:
             key = grid.parse_key(tuple(selection), self.array.shape)
         except IndexError:  # a step, or a place outside
             return None
-        touched = [
-            range(part.start // n, -(-part.stop // n))
-            for part, n in zip(key.region, self.array.chunks, strict=True)
-        ]
+        zipped = zip(key.region, self.array.shape, self.array.chunks, strict=True)
+        touched = [grid.touched(*axis) for axis in zipped]
         if self._share(key.region, touched) < _LEAST_SHARE:
             return None
         found = np.empty(key.shape, self.decoding.dtype)
@@ -139,7 +137,7 @@ class LocalReader:
 
     def _decode(self, index: tuple[int, ...], out: NDArray[Any]) -> None:
         """Read a whole chunk into an array of its shape."""
-        name = chunk_name(self.level, self.array, index)
+        name = grid.chunk_name(self.level, self.array, index)
         checks = self.checks if self.checks is not None and self.checks.is_new(index) else None
         try:
             with self._content(name, summed=checks is not None) as (content, value):

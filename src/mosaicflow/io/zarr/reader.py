@@ -75,7 +75,9 @@ class LevelReader:
         self.shards: tuple[int, ...] | None = None if shards is None else view.pick(shards)
         self.dtype: np.dtype[Any] = np.dtype(self._array.dtype).newbyteorder("=")
         self._direct = _direct_reader(info, self._array)
-        self._local = _local_reader(info, self._level.path, self._array, self._checks)
+        self._local = None
+        if self._is_folder:
+            self._local = _local_reader(info, self._level.path, self._array, self._checks)
 
     def __reduce__(self) -> tuple[Any, ...]:
         checked = self._checks is not None
@@ -255,8 +257,6 @@ def _direct_reader(info: OmeZarrInfo, array: zarr.Array[Any]) -> DirectReader | 
 def _local_reader(
     info: OmeZarrInfo, level: str, array: zarr.Array[Any], checks: ChunkChecks | None
 ) -> LocalReader | None:
-    if not info.location.is_folder or info.location.prefix:
-        return None
     from mosaicflow.io.zarr.local import local_reader  # with it comes zarr
 
     return local_reader(info.location, level, array, checks)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mosaicflow.io.zarr.location import Location
 
-__all__ = ["full_chunk", "write_shard"]
+__all__ = ["full_chunk", "is_empty", "write_shard"]
 
 # Marks a chunk that is not stored, in both columns of the index.
 _ABSENT = np.iinfo(np.uint64).max
@@ -66,14 +66,14 @@ def write_shard(
     if array.shards is None:
         raise ValueError(f"{path}: the array has no shards")
     index = tuple(p.start // s for p, s in zip(region, array.shards, strict=True))
-    key = f"{path}/{array.metadata.encode_chunk_key(index)}"
+    key = grid.chunk_name(path, array, index)
     shape = tuple(part.stop - part.start for part in region)
     counts = tuple(s // c for s, c in zip(array.shards, array.chunks, strict=True))
 
     def encoded(chunk: tuple[tuple[int, ...], grid.Region]) -> tuple[int, bytes]:
         place = int(np.ravel_multi_index(chunk[0], counts))
         content = render(chunk[1])
-        return place, encode(full_chunk(content, array.chunks)) if content.any() else b""
+        return place, b"" if is_empty(content) else encode(full_chunk(content, array.chunks))
 
     pieces = iterate_threads(
         encoded,
@@ -82,6 +82,11 @@ def write_shard(
         limit=2 * thread_count(),
     )
     return _store(location, key, pieces, math.prod(counts))
+
+
+def is_empty(content: NDArray[Any]) -> bool:
+    """Whether a chunk is not stored: all of it is 0."""
+    return not content.flat[0] and not content.any()
 
 
 def full_chunk(content: NDArray[Any], chunk: Sequence[int]) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from mosaicflow.io.zarr.codecs import (
 from mosaicflow.io.zarr.errors import ArgumentError
 from mosaicflow.io.zarr.grid import (
     checked_shape,
+    chunk_name,
     indexed_regions,
     normalize_chunks,
     regions,
@@ -27,7 +28,7 @@ from mosaicflow.io.zarr.grid import (
 )
 from mosaicflow.io.zarr.metadata import zarr_format_of
 from mosaicflow.io.zarr.remote import check_ranges
-from mosaicflow.io.zarr.shards import full_chunk, write_shard
+from mosaicflow.io.zarr.shards import full_chunk, is_empty, write_shard
 from mosaicflow.threads import inner_threads, map_threads
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ class TargetArray:
         shape = tuple(part.stop - part.start for part in region)
         for index, _ in indexed_regions(shape, self.spec.block):
             place = tuple(a + b for a, b in zip(first, index, strict=True))
-            yield f"{self.path}/{self.array.metadata.encode_chunk_key(place)}"
+            yield chunk_name(self.path, self.array, place)
 
     @property
     def _encode(self) -> Callable[[NDArray[Any]], bytes]:
@@ -270,7 +271,7 @@ class TargetArray:
     def _write_chunk(
         self, name: str, content: NDArray[Any], encode: Callable[[NDArray[Any]], bytes]
     ) -> None:
-        if not content.flat[0] and not content.any():  # a chunk of zeros is no file
+        if is_empty(content):
             (self.location.path / self.location.key(name)).unlink(missing_ok=True)
             return
         typed = content.astype(self.spec.dtype, copy=False)
