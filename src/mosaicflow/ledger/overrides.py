@@ -19,6 +19,8 @@ __all__ = ["GIVEN_PX", "Override", "excluded_slices", "read_overrides"]
 _KINDS = ("tile", "slice")
 # Standard deviation of a position that somebody gave without saying how well it is known [px].
 GIVEN_PX = 1.0
+# No place, angle or index is larger, and no place better known [px]: squares must not overflow.
+_MOST, _LEAST_SIGMA_PX = 1e9, 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,10 @@ def _row(row: dict[str, str], where: str) -> Override:
         except ValueError:
             found = math.nan
         whole = name in ("iy", "ix")
-        if found is not None and not (math.isfinite(found) and (not whole or found.is_integer())):
+        if found is not None and not (abs(found) < _MOST and (not whole or found.is_integer())):
+            kind = "whole number" if whole else "number"
             raise InputError(
-                f"{where}: {name} is {text!r}, expected a {'whole ' if whole else ''}number",
+                f"{where}: {name} is {text!r}, expected a {kind} below {_MOST:g}",
                 remedy="correct the table",
             )
         return found
@@ -100,8 +103,11 @@ def _row(row: dict[str, str], where: str) -> Override:
     tile = None if iy is None or ix is None else (int(iy), int(ix))
     if kind == "tile" and tile is None:
         raise InputError(f"{where}: a tile without iy and ix", remedy="give its lattice index")
-    if sigma is not None and sigma <= 0:
-        raise InputError(f"{where}: sigma_px is {sigma}, expected above 0", remedy="correct it")
+    if sigma is not None and sigma < _LEAST_SIGMA_PX:
+        raise InputError(
+            f"{where}: sigma_px is {sigma}, expected {_LEAST_SIGMA_PX:g} or more",
+            remedy="correct it, or lock the row",
+        )
     found = Override(
         kind,
         parse_slice_id(row["slice_id"]),

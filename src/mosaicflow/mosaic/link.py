@@ -26,6 +26,9 @@ class Link:
         search; NaN when not measured.
     sigma_px : float
         Standard error per axis as the noise of the pixels alone would make it; NaN when unknown.
+    lean : (float, float)
+        How that error leans: (yy - xx) / (yy + xx) and 2 yx / (yy + xx) of its covariance; along an
+        edge less is known than across it. (0, 0): alike in all directions.
     scatter : float
         Variance by which parts of the overlap disagree over what that noise would make; NaN when
         not measured.
@@ -49,6 +52,7 @@ class Link:
     peak_ratio: float
     evidence: float = float("nan")
     sigma_px: float = float("nan")
+    lean: tuple[float, float] = (0.0, 0.0)
     scatter: float = float("nan")
     common_px: float = 0.0
     misfit: float = float("nan")

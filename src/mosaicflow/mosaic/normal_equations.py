@@ -19,7 +19,7 @@ __all__ = ["Pull", "solve_steps", "spread_of_tiles"]
 
 # Steps leave one common offset open; this hardly bends what they tell [1 / px^2].
 _ANCHOR = 1e-6
-# Tiles whose errors are worked out together: their columns fit into memory [number].
+# Coordinates whose errors are worked out together: their columns fit into memory [number].
 _TOGETHER = 512
 
 
@@ -52,8 +52,8 @@ def solve_steps(ends: NDArray[np.int64], steps: Vector, trust: Vector, pull: Pul
         Numbers of the two tiles of each step.
     steps : ndarray, shape (m, 2), float64
         Place of the second less that of the first, (y, x) in px.
-    trust : ndarray, shape (m,), float64
-        Inverse variance of each [1 / px^2].
+    trust : ndarray, shape (m, 2, 2), float64
+        Inverse covariance of each [1 / px^2].
     pull : Pull
         What is known of places.
 
@@ -67,19 +67,27 @@ def solve_steps(ends: NDArray[np.int64], steps: Vector, trust: Vector, pull: Pul
     for tile, (y, x, sigma) in pull.fixed.items():
         own[tile] += 1 / sigma**2
         right[tile] += (pull.place[tile] + (y, x)) / sigma**2
+    pulled = np.einsum("mij,mj->mi", trust, steps)
     for end, sign in ((ends[:, 0], -1.0), (ends[:, 1], 1.0)):
-        np.add.at(right, end, sign * trust[:, None] * steps)
-    return _solved(_factor(_band(ends, trust, own)), right)
+        np.add.at(right, end, sign * pulled)
+    return _solved(_factor(_band(ends, trust, own)), right.ravel()).reshape(-1, 2)
 
 
 def _band(ends: NDArray[np.int64], trust: Vector, own: Vector) -> Vector:
-    """Lower band of the normal matrix: tiles are numbered along the rows, so it is narrow."""
-    a, b = ends.T
-    band = np.zeros((int(np.abs(b - a).max(initial=0)) + 1, len(own)))
-    band[0] = own
-    for end in (a, b):
-        np.add.at(band[0], end, trust)
-    np.add.at(band, (np.abs(b - a), np.minimum(a, b)), -trust)
+    """Lower band of the normal matrix: tiles are numbered along the rows, so it is narrow.
+
+    Rows and columns are y and x of the first tile, then of the second, and so on.
+    """
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    band = np.zeros((2 * int((high - low).max(initial=0)) + 2, 2 * len(own)))
+    band[0] = np.repeat(own, 2)
+    for end in (low, high):
+        for axis in (0, 1):
+            np.add.at(band[0], 2 * end + axis, trust[:, axis, axis])
+        np.add.at(band[1], 2 * end, trust[:, 1, 0])
+    for i in (0, 1):
+        for j in (0, 1):
+            np.add.at(band, (2 * (high - low) + i - j, 2 * low + j), -trust[:, i, j])
     return band
 
 
@@ -104,7 +112,7 @@ def spread_of_tiles(
     Parameters
     ----------
     ends, trust : ndarray
-        Steps and their inverse variances, as in `solve_steps`.
+        Steps and their inverse covariances, as in `solve_steps`.
     own : ndarray, shape (n,), float64
         Inverse variance of each tile's own place [1 / px^2].
     main : sequence of int
@@ -115,10 +123,11 @@ def spread_of_tiles(
     ndarray, shape (n,), float64
         Standard error per axis [px].
     """
-    n = len(own)
+    n = 2 * len(own)
     factor = _factor(_band(ends, trust, own + _ANCHOR))
-    middle = np.zeros(n)
-    middle[list(main)] = 1 / len(main)
+    middle = np.zeros((n, 2))  # of each axis
+    for axis in (0, 1):
+        middle[2 * np.asarray(main) + axis, axis] = 1 / len(main)
     with_middle = _solved(factor, middle)
     variance = np.empty(n)
     for start in range(0, n, _TOGETHER):
@@ -127,5 +136,7 @@ def spread_of_tiles(
         columns[some, np.arange(len(some))] = 1
         solved = _solved(factor, columns)
         variance[some] = solved[some, np.arange(len(some))]
-    variance += float(middle @ with_middle) - 2 * with_middle
-    return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
+    for axis in (0, 1):
+        variance[axis::2] -= 2 * with_middle[axis::2, axis]
+        variance[axis::2] += float(middle[:, axis] @ with_middle[:, axis])
+    return np.asarray(np.sqrt(np.maximum(variance.reshape(-1, 2).mean(axis=1), 0.0)))

@@ -34,7 +34,7 @@ _ITERATIONS = 12
 _SETTLED_PX = 2e-3
 # Least length of the middle third of an overlap that is measured alone [px].
 _LEAST_MIDDLE_PX = 20
-# Share of signal in an overlap that is believed at least: errors stay finite.
+# Share of signal in the slopes of an overlap that is believed at least: errors stay finite.
 _LEAST_SIGNAL = 0.05
 
 
@@ -50,6 +50,8 @@ class Refined:
         Correlation of the overlap there.
     sigma_px : float
         Standard error per axis, if every pixel's noise were its own.
+    lean : (float, float)
+        How that error leans, as in `Link`.
     misfit : float
         What differs there, squared: its middle half, so that dropped lines or dust in one of the
         tiles do not speak for the whole overlap.
@@ -58,6 +60,7 @@ class Refined:
     shift_px: tuple[float, float]
     ncc: float
     sigma_px: float
+    lean: tuple[float, float]
     misfit: float
 
 
@@ -83,13 +86,9 @@ def refine_shift(first: Image, second: Image, start: tuple[int, int]) -> Refined
     found = _refine(overlap)
     if found is None:
         return None
-    shift, sigma, misfit = found
+    shift, sigma, lean, misfit = found
     ncc = overlap.ncc(shift)
-    if not np.isfinite(ncc):
-        return None
-    # Gradients of noise are no slope: of what the fit takes for slope, this share is signal.
-    signal = max(2 * ncc / (1 + ncc), _LEAST_SIGNAL) if ncc > 0 else _LEAST_SIGNAL
-    return Refined(shift, ncc, sigma / signal, misfit)
+    return Refined(shift, ncc, sigma, lean, misfit) if np.isfinite(ncc) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +224,13 @@ def _sampled(spline: Image, start: float, length: int, axis: int) -> Image:
     return result.astype(np.float32)
 
 
-def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float, float] | None:
+def _refine(
+    overlap: _Overlap,
+) -> tuple[tuple[float, float], float, tuple[float, float], float] | None:
     """Move the second tile by fractions of a pixel until its difference to the first is least.
 
-    Returns the shift, its standard error and the square of the difference, of its middle half.
+    Returns the shift, its standard error, how that leans, and the square of the difference, of its
+    middle half.
 
     Lucas-Kanade with gradients of both tiles; the steps end where the residual no longer
     correlates with the gradient, so the speckle of the two tiles does not bias the result.
@@ -239,18 +241,18 @@ def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float, float] | Non
     known = overlap.known[inner]
     mask = None if known.all() else known
     gradient_a, first = _gradient(overlap.first), overlap.first[inner]
-    normal, difference = np.zeros((2, 2)), first
+    gradient_b, normal, difference = gradient_a, np.zeros((2, 2)), first
     for _ in range(_ITERATIONS):
         b = overlap.second((shift[0], shift[1]))
-        g_y, g_x = (p + q for p, q in zip(gradient_a, _gradient(b), strict=True))
+        gradient_b = _gradient(b)
+        g_y, g_x = (p + q for p, q in zip(gradient_a, gradient_b, strict=True))
         difference = first - b[inner]
         # In a narrow overlap filters have seen other things beyond the border of each tile.
         difference -= difference.mean()
         if mask is not None:
             g_y *= mask
             g_x *= mask
-        both = np.vdot(g_y, g_x)
-        normal = np.array([[np.vdot(g_y, g_y), both], [both, np.vdot(g_x, g_x)]], dtype=np.float64)
+        normal = _products((g_y, g_x), (g_y, g_x))
         if _is_flat(normal):
             break
         right = np.array([np.vdot(g_y, difference), np.vdot(g_x, difference)], dtype=np.float64)
@@ -265,7 +267,16 @@ def _refine(overlap: _Overlap) -> tuple[tuple[float, float], float, float] | Non
     left = (difference if mask is None else difference[known]).astype(np.float64).ravel()
     power = float(np.mean(np.square(left)))
     misfit = spread_about(left, 0.0) ** 2 if left.size else power
-    return (float(shift[0]), float(shift[1])), _standard_error(normal, power), misfit
+    if mask is not None:
+        gradient_b = (gradient_b[0] * mask, gradient_b[1] * mask)
+    shared = 4 * _products(gradient_a, gradient_b)
+    return (float(shift[0]), float(shift[1])), *_standard_error(normal, shared, power), misfit
+
+
+def _products(first: tuple[Image, Image], second: tuple[Image, Image]) -> NDArray[np.float64]:
+    """Sum the products of slopes (y, x) of two images; as a symmetric matrix."""
+    sums = np.array([[np.vdot(p, q) for q in second] for p in first], dtype=np.float64)
+    return (sums + sums.T) / 2
 
 
 def _is_flat(normal: NDArray[np.float64]) -> bool:
@@ -274,11 +285,23 @@ def _is_flat(normal: NDArray[np.float64]) -> bool:
     return bool(yy * xx - yx * yx <= 1e-9 * (yy + xx) ** 2)
 
 
-def _standard_error(normal: NDArray[np.float64], power: float) -> float:
-    """Estimate the error per axis of a least-squares shift from what differs there [px]."""
+def _standard_error(
+    normal: NDArray[np.float64], shared: NDArray[np.float64], power: float
+) -> tuple[float, tuple[float, float]]:
+    """Estimate the error per axis of a least-squares shift from what differs there [px].
+
+    Also how it leans. Slopes of noise hold nothing: of those in `normal` only what both tiles show
+    resists a shift, and along an edge there may be none.
+    """
     if _is_flat(normal):
-        return float("inf")
-    return float(np.sqrt(np.trace(16 * power * np.linalg.inv(normal)) / 2))
+        return float("inf"), (0.0, 0.0)
+    root = np.linalg.cholesky(normal)
+    share, axes = np.linalg.eigh(np.linalg.solve(root, np.linalg.solve(root, shared).T))
+    held = np.linalg.solve(root.T, axes) / np.maximum(share, _LEAST_SIGNAL)
+    (yy, yx), (_, xx) = (16 * power * held @ held.T).tolist()
+    both = yy + xx
+    lean = ((yy - xx) / both, 2 * yx / both) if both > 0 else (0.0, 0.0)
+    return float(np.sqrt(both / 2)), lean
 
 
 def _gradient(images: Image) -> tuple[Image, Image]:

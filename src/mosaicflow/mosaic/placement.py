@@ -117,8 +117,8 @@ def solve_placement(
     if not links:
         return _placement(system, system.place, (), np.zeros(0), float("inf"))
     positions, weights = system.relaxed()
-    residual = system.residuals(positions)
-    used = residual <= np.maximum(_OUTLIER * system.sigma, _LEAST_OUTLIER_PX)
+    used = system.scaled(positions) <= _OUTLIER
+    used |= system.residuals(positions) <= _LEAST_OUTLIER_PX
     used &= ~_doubtful_bridges(links, used, system.departures / system.step_sigma)
     weights = np.where(used, weights, 0.0)
     spread = system.place_spread(positions, weights)
@@ -145,7 +145,7 @@ def _placement(
     trust, places = system.stage_trust(positions, place_sigma)
     sigma = spread_of_tiles(
         np.concatenate([system.ends, system.steps]),
-        np.concatenate([weights / system.sigma**2, trust]),
+        system.trust(weights, trust),
         places,
         [index[tile] for tile in parts[0]],
     )

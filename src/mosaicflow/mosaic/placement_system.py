@@ -55,7 +55,7 @@ class PlacementSystem:
     model: NDArray[np.float64]
     ends: NDArray[np.int64]
     shifts: Vector
-    sigma: Vector  # of the links
+    precision: Vector  # of the links: inverse covariances, (n, 2, 2)
     worth: Vector  # of the links, in steps of the stage
     steps: NDArray[np.int64]  # pairs of neighbours, of which the stage tells
     moves: Vector  # what it tells of them
@@ -89,7 +89,7 @@ class PlacementSystem:
             model,
             ends,
             shifts,
-            LinkError.of(links).sigma_px(links),
+            np.asarray(np.linalg.inv(LinkError.of(links).covariance_px2(links))),
             np.clip(np.nan_to_num([k.evidence for k in links]) / _EVEN_EVIDENCE, 1.0, 3.0),
             steps,
             place[steps[:, 1]] - place[steps[:, 0]],
@@ -102,9 +102,19 @@ class PlacementSystem:
         """How far links lie from where the stage model has them [px]."""
         return self.residuals(self.place)
 
+    @property
+    def sigma(self) -> Vector:
+        """Standard error per axis of the links [px]."""
+        return np.asarray(np.sqrt(np.trace(np.linalg.inv(self.precision), axis1=1, axis2=2) / 2))
+
     def residuals(self, positions: Vector) -> Vector:
         """Say by how much every link misses its shift at these positions (tile, 2) [px]."""
         return _lengths(positions, self.ends, self.shifts)
+
+    def scaled(self, positions: Vector) -> Vector:
+        """Say the same in standard errors, each along the direction in which it misses."""
+        left = positions[self.ends[:, 1]] - positions[self.ends[:, 0]] - self.shifts
+        return np.asarray(np.sqrt(np.einsum("ni,nij,nj->n", left, self.precision, left)))
 
     def solve(
         self,
@@ -122,11 +132,17 @@ class PlacementSystem:
         solved = solve_steps(
             np.concatenate([self.ends, self.steps]),
             np.concatenate([self.shifts, self.moves]),
-            np.concatenate([weights / self.sigma**2, stage * trust]),
+            self.trust(weights, stage * trust),
             Pull(self.place, places, self.fixed),
         )
         # Steps leave the place of the whole open: its middle is where the stage says.
         return solved if self.fixed else solved + (self.place - solved).mean(axis=0)
+
+    def trust(self, weights: Vector, steps: Vector) -> Vector:
+        """Inverse covariances of weighted links, then of the stage's steps, shape (m, 2, 2)."""
+        return np.concatenate(
+            [weights[:, None, None] * self.precision, steps[:, None, None] * np.eye(2)]
+        )
 
     def stage_trust(self, found: Vector | None, place_sigma: float) -> tuple[Vector, Vector]:
         """Say how much steps and places of the stage count: little where `found` has them off.
@@ -151,10 +167,10 @@ class PlacementSystem:
         on, wrong links do not smear their error over their neighbours. Of the two the one counts
         that more links, and steps of the stage, agree with.
         """
-        scaled = self.residuals(self.place) / self.sigma
+        scaled = self.scaled(self.place)
         by_links = self.solve(np.ones(len(self.ends)), stage=_HARDLY)
         starts = (
-            (by_links, float((self.residuals(by_links) / self.sigma).max())),
+            (by_links, float(self.scaled(by_links).max())),
             (None, 3 * float(np.median(scaled))),
             (None, float(scaled.max())),
         )
@@ -165,7 +181,7 @@ class PlacementSystem:
         """Narrow the loss step by step; from a start by links, jumps of the stage are forgiven."""
         positions = self.place if start is None else start
         while True:
-            scaled = self.residuals(positions) / self.sigma
+            scaled = self.scaled(positions)
             weights = 1 / (1 + (scaled / width) ** 2) ** 2
             positions = self.solve(weights, found=None if start is None else positions)
             if width <= _LOSS_WIDTH:
@@ -179,7 +195,7 @@ class PlacementSystem:
         the two groups then disagrees, and counts once. So steps count along the tree that
         disagrees least, for as much as all steps together.
         """
-        links = _forgiving(self.residuals(positions) / self.sigma)
+        links = _forgiving(self.scaled(positions))
         stage = _forgiving(_lengths(positions, self.steps, self.moves) / self.step_sigma)
         n = len(self.tiles)
         tree = _least_tree(self.steps, stage, n)
@@ -196,7 +212,7 @@ class PlacementSystem:
                 part = weights.copy()
                 part[fold::FOLDS] = 0
                 at = self.solve(part, found=positions, place_sigma=spread * self.step_sigma)
-                left = (self.residuals(at) / self.sigma)[fold::FOLDS][weights[fold::FOLDS] > 0]
+                left = self.scaled(at)[fold::FOLDS][weights[fold::FOLDS] > 0]
                 loss += float(np.log1p(left**2).sum())
             losses.append(loss)
         # Errors that add up are the weaker assumption: what is hardly better is not chosen.

@@ -86,6 +86,7 @@ class LinkRefiner:
             option.ratio,
             evidence=option.excess,
             sigma_px=got.sigma_px,
+            lean=got.lean,
             scatter=window_scatter(overlap, got.shift_px) if in_parts else float("nan"),
             misfit=got.misfit,
         )

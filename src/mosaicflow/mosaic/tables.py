@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaicflow.errors import InputError
 from mosaicflow.io.tables import read_csv, read_document, write_csv, write_document
 from mosaicflow.mosaic.lattice import fit_lattice, neighbours
 from mosaicflow.mosaic.link import Link
@@ -41,6 +42,10 @@ __all__ = [
 _LEAST_SCALE_ERROR, _SCALE_ERRORS = 0.015, 3.0
 # Islands that a warning names; the table names all.
 _NAMED = 4
+# No tile lies farther off [px]: squares of what is written there must not overflow.
+_FARTHEST_PX = 1e9
+# An error along one direction only leans by 1; six decimals may make it more.
+_MOST_LEAN = 1.001
 # What both tables of links begin with.
 _SHIFT_COLUMNS = ("iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px")
 
@@ -94,10 +99,10 @@ def write_positions(
 
 def write_links(path: Path, links: Sequence[Link]) -> None:
     """Write every measured shift that chance does not explain (zNN_tile_links.csv)."""
-    columns = ["ncc", "peak_ratio", "evidence", "sigma_px", "scatter", "common_px", "stage_ncc"]
+    columns = ["ncc", "peak_ratio", "evidence", "sigma_px", "lean_y", "lean_yx"]
     write_csv(
         path,
-        [*_SHIFT_COLUMNS, *columns],
+        [*_SHIFT_COLUMNS, *columns, "scatter", "common_px", "stage_ncc"],
         (
             {
                 **_shift_cells(link),
@@ -105,6 +110,8 @@ def write_links(path: Path, links: Sequence[Link]) -> None:
                 "peak_ratio": round(link.peak_ratio, 6),
                 "evidence": rounded(link.evidence),
                 "sigma_px": rounded(link.sigma_px),
+                "lean_y": rounded(link.lean[0]),
+                "lean_yx": rounded(link.lean[1]),
                 "scatter": rounded(link.scatter),
                 "common_px": rounded(link.common_px),
                 "stage_ncc": rounded(link.stage_ncc),
@@ -183,10 +190,16 @@ class SliceLinks:
 
 
 def read_slice_links(links: Path, stage: Path) -> SliceLinks:
-    """Read zNN_tile_links.csv and zNN_tile_stage.json of one slice."""
+    """Read zNN_tile_links.csv and zNN_tile_stage.json of one slice.
+
+    Raises
+    ------
+    InputError
+        For a place or shift that no tile can have, or an error that leans by more than it is.
+    """
     known = read_document(stage)
     rows = read_csv(links, ["iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px", "ncc"])
-    return SliceLinks(
+    found = SliceLinks(
         labels_in(links.name)[0],
         int(known["slice_id"]),
         tuple(known["tile_shape"]),
@@ -194,6 +207,19 @@ def read_slice_links(links: Path, stage: Path) -> SliceLinks:
         {(int(iy), int(ix)): (float(y), float(x)) for iy, ix, y, x in known["stage_px"]},
         tuple(_link(row) for row in rows),
     )
+    _require_below(_FARTHEST_PX, stage.name, found.stage_px)
+    _require_below(_FARTHEST_PX, links.name, {(k.a, k.b): k.shift_px for k in found.links})
+    _require_below(_MOST_LEAN, links.name, {(k.a, k.b): k.lean for k in found.links})
+    return found
+
+
+def _require_below(most: float, name: str, values: Mapping[Any, tuple[float, float]]) -> None:
+    for tiles, pair in values.items():
+        if not np.hypot(*pair) < most:  # NaN neither
+            raise InputError(
+                f"{name}: found {pair} for {tiles}, expected numbers below {most:g}",
+                remedy="make it again with estimate_tile_positions",
+            )
 
 
 def _link(row: Mapping[str, str]) -> Link:
@@ -208,6 +234,7 @@ def _link(row: Mapping[str, str]) -> Link:
         number("peak_ratio"),
         evidence=number("evidence"),
         sigma_px=number("sigma_px"),
+        lean=(float(row.get("lean_y") or 0.0), float(row.get("lean_yx") or 0.0)),
         scatter=number("scatter"),
         common_px=float(row.get("common_px") or 0.0),
         stage_ncc=number("stage_ncc"),

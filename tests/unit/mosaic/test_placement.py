@@ -45,6 +45,25 @@ def errors(placement, truth):
     return np.linalg.norm(difference - np.median(difference, axis=0), axis=1)
 
 
+@pytest.mark.parametrize("angle_deg", [0.0, 30.0, 45.0])
+def test_a_link_counts_along_each_direction_by_how_well_it_knows_it(angle_deg):
+    """Two borders of tissue at right angles place the corner tile that both of its links show."""
+    reported = stage(4, 4)
+    truth = jittered(reported, 3.0, 1)
+    known = {"sigma_px": 0.02, "scatter": 0.84}
+    links = [replace(one, **known) for one in links_of(truth, noise_px=0.01, seed=2)]
+    weak = np.array([np.sin(np.deg2rad(angle_deg)), np.cos(np.deg2rad(angle_deg))])
+    for number, one in enumerate(links):
+        if (0, 0) in (one.a, one.b):
+            (yy, yx), (_, xx) = np.outer(weak, weak) - 0.001 * np.eye(2)
+            off = np.add(one.shift_px, 0.6 * weak)
+            links[number] = replace(one, shift_px=tuple(off), sigma_px=0.4, lean=(yy - xx, 2 * yx))
+            weak = np.array([weak[1], -weak[0]])
+    even = [replace(one, lean=(0.0, 0.0)) for one in links]
+    leaning, alike = (errors(solve_placement(some, reported), truth)[0] for some in (links, even))
+    assert leaning < 0.1 < 0.3 < alike
+
+
 @settings(max_examples=30)
 @given(size=lattices, angle=st.floats(-1, 1), scale=st.floats(0.98, 1.02))
 def test_links_that_follow_a_stage_model_are_met(size, angle, scale):

@@ -47,6 +47,40 @@ def test_parts_of_an_overlap_scatter_as_much_as_the_whole_errs():
     assert factor == pytest.approx(true, rel=0.4)
 
 
+def edge_pair(seed, angle_deg, *, noise=0.05, size=70, shift=(1, 40)):
+    """Two noisy tiles of a border of tissue, at an angle to the rows, that hardly shows more."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: size + shift[0], : size + shift[1]].astype(float)
+    angle = np.deg2rad(angle_deg)
+    across = np.cos(angle) * (y - 35) + np.sin(angle) * (x - 55)
+    world = 0.5 * np.tanh(across / 2) + 0.3 * gaussian_filter(rng.standard_normal(y.shape), 2.0)
+    tiles = []
+    for top, left in ((0, 0), shift):
+        image = world[top : top + size, left : left + size]
+        tiles.append(np.exp(image + rng.normal(0, noise, image.shape)))
+    return [log_image(tile[None].astype(np.float32)) for tile in tiles]
+
+
+@pytest.mark.parametrize("angle_deg", [0.0, 35.0, 90.0])
+def test_along_an_edge_less_is_claimed_than_across_it(angle_deg):
+    """Noise has slopes along the edge too, which hold nothing."""
+    across = np.array([np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))])
+    along = np.array([-across[1], across[0]])
+    rows = []
+    for seed in range(40):
+        got, _ = measured(edge_pair(seed, angle_deg), (1, 40))
+        link_ = Link((0, 0), (0, 1), got.shift_px, got.ncc, 3.0,
+                     sigma_px=got.sigma_px, lean=got.lean)  # fmt: skip
+        claimed = LinkError(1.0, 0.0).covariance_px2([link_])[0]
+        off = np.subtract(got.shift_px, (1, 40))
+        rows.append([(off @ axis, np.sqrt(axis @ claimed @ axis)) for axis in (across, along)])
+    (error_across, sigma_across), (error_along, sigma_along) = np.moveaxis(rows, 0, 2)
+    assert np.median(sigma_along / sigma_across) > 2
+    # Noise that filters have spread is not each pixel's own: both are off by that factor.
+    ratio = np.std(error_along / sigma_along) / np.std(error_across / sigma_across)
+    assert 0.6 < ratio < 1.6
+
+
 def test_a_bent_tile_shows_in_its_parts():
     straight = np.median([measured(pair(seed))[1] for seed in range(6)])
     bent = np.median([measured(pair(seed, bend_px=1.0))[1] for seed in range(6)])
@@ -59,10 +93,11 @@ def test_links_of_a_strip_know_their_error_without_a_loop():
         got, scatter = measured(pair(seed))
         links.append(
             Link((0, seed), (0, seed + 1), got.shift_px, got.ncc, 3.0,
-                 sigma_px=got.sigma_px, scatter=scatter)
+                 sigma_px=got.sigma_px, lean=got.lean, scatter=scatter)
         )  # fmt: skip
     off = np.array([np.subtract(k.shift_px, (2, 60)) for k in links])
-    scaled = off / LinkError.of(links).sigma_px(links)[:, None]
+    covariance = LinkError.of(links).covariance_px2(links)
+    scaled = off / np.sqrt(np.trace(covariance, axis1=1, axis2=2) / 2)[:, None]
     assert 0.5 < np.sqrt(np.mean(scaled**2)) < 1.8
 
 

@@ -31,6 +31,17 @@ def errors(found, truth):
     return np.linalg.norm(difference - np.median(difference, axis=0), axis=1)
 
 
+def pool(folder, overrides=None):
+    pool_tile_positions(
+        links=tuple(folder.glob("*_tile_links.csv")),
+        stages=tuple(folder.glob("*_tile_stage.json")),
+        windows=tuple(folder.glob("*_tile_windows.csv")),
+        tiles=(),
+        overrides=overrides,
+        output_dir=folder,
+    )
+
+
 @pytest.fixture
 def place(tmp_path):
     def call(grid, name="place", **options):
@@ -38,14 +49,7 @@ def place(tmp_path):
         folder.mkdir()
         overrides = options.pop("overrides", None)
         estimate_tile_positions(grid=grid, output_dir=folder, **options)
-        pool_tile_positions(
-            links=tuple(folder.glob("*_tile_links.csv")),
-            stages=tuple(folder.glob("*_tile_stage.json")),
-            windows=tuple(folder.glob("*_tile_windows.csv")),
-            tiles=(),
-            overrides=overrides,
-            output_dir=folder,
-        )
+        pool(folder, overrides)
         return folder
 
     return call
@@ -209,14 +213,58 @@ def test_a_tile_moved_by_hand_moves_against_its_neighbours(mosaic, place, tmp_pa
         ({"kind": "tile"}, "without iy and ix"),
         ({"kind": "tile", "iy": 9, "ix": 9, "dy_px": 1}, "has no tile"),
         ({"kind": "tile", "iy": 0, "ix": 0, "dy_px": "far"}, "expected a number"),
+        ({"kind": "tile", "iy": 0, "ix": 0, "dy_px": 1e300}, "expected a number below 1e\\+09"),
+        ({"kind": "tile", "iy": 0, "ix": 0, "dy_px": 1, "sigma_px": 1e-200}, "sigma_px is 1e-200"),
     ],
 )
 def test_a_row_of_overrides_that_cannot_be_followed_is_named(mosaic, place, tmp_path, row, message):
     table = tmp_path / "overrides.csv"
-    columns = ["kind", "slice_id", "iy", "ix", "dy_px", "dx_px"]
+    columns = ["kind", "slice_id", "iy", "ix", "dy_px", "dx_px", "sigma_px"]
     write_csv(table, columns, [{"slice_id": 3, **row}])
     with pytest.raises(InputError, match=message):
         place(mosaic()[0], overrides=table)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("dy_px", "1e300"),
+        ("dx_px", "nan"),
+        ("lean_y", "5"),
+        ("lean_yx", "nan"),
+        ("dy_px", "-1e200"),
+    ],
+)
+def test_a_number_in_a_table_of_links_that_cannot_be_is_named(mosaic, place, column, value):
+    """Such a number overflowed, and the search for places never ended."""
+    folder = place(mosaic()[0])
+    table = folder / TABLES[1]
+    rows = read_csv(table)
+    write_csv(table, list(rows[0]), [{**rows[0], column: value}, *rows[1:]])
+    with pytest.raises(InputError, match=r"z03_tile_links\.csv: found .* expected numbers below"):
+        pool(folder)
+
+
+def test_a_place_of_the_stage_that_cannot_be_is_named(mosaic, place):
+    folder = place(mosaic()[0])
+    stage = next(folder.glob("*_tile_stage.json"))
+    known = json.loads(stage.read_text())
+    known["stage_px"][0][2] = 1e200
+    stage.write_text(json.dumps(known))
+    with pytest.raises(InputError, match=r"z03_tile_stage\.json: found .* expected numbers below"):
+        pool(folder)
+
+
+@pytest.mark.parametrize("lean", [(1.0, 0.0), (0.0, -1.0), (0.70711, 0.70711)])
+def test_links_that_know_one_direction_only_place_tiles(mosaic, place, lean):
+    grid, truth, _ = mosaic()
+    folder = place(grid)
+    table = folder / TABLES[1]
+    rows = read_csv(table)
+    changed = {"lean_y": lean[0], "lean_yx": lean[1]}
+    write_csv(table, list(rows[0]), [{**row, **changed} for row in rows])
+    pool(folder)
+    assert errors(positions_of(folder), truth).max() < 3  # px
 
 
 def test_tables_do_not_depend_on_the_threads(mosaic, place):
