@@ -38,10 +38,12 @@ __all__ = [
     "SUFFIX",
     "Checksums",
     "DamageError",
+    "as_listed",
     "checksum",
     "damage",
     "find_checksums",
     "list_files",
+    "own_checksum",
     "read_checksums",
     "read_summed",
     "sums_of",
@@ -55,6 +57,10 @@ SUFFIX = ".crc32c.json"
 # CPU: 256 KiB 4.1-5.0 GB/s, 1 MiB 5.2, 4 MiB 2.7-3.9 (each block is fresh memory then). Mapping the
 # file gives 6.7, but a disk that fails would kill the process.
 _BLOCK = 256 * 2**10
+# Length of a checksum at the end of what it is of, and the crc32c of both together.
+_OWN_BYTES, _OF_SELF_SUMMED = 4, 0x48674BC7
+# Length of a checksum as it is written down.
+_DIGITS = 8
 
 
 class DamageError(StoreError):
@@ -83,12 +89,40 @@ def _rebuilt(message: str, remedy: str, output: str) -> DamageError:
 
 
 def checksum(path: Path | str) -> str:
-    """Give the crc32c of a file's content as 8 hexadecimal digits."""
-    value = 0
+    """Give the crc32c of a file's content, as `as_listed`."""
+    value, tail = 0, b""
     with open(path, "rb", buffering=0) as file:
         while block := file.read(_BLOCK):
             value = google_crc32c.extend(value, block)
-    return f"{value:08x}"
+            tail = (tail + block[-_OWN_BYTES:])[-_OWN_BYTES:]
+    return as_listed(value, tail)
+
+
+def as_listed(value: int, tail: bytes) -> str:
+    """Write a checksum down.
+
+    Parameters
+    ----------
+    value : int
+        crc32c of a file.
+    tail : bytes
+        Its last four bytes.
+
+    Returns
+    -------
+    str
+        8 hexadecimal digits. Of a file that ends in its own crc32c, as chunks of Zarr v3 do, these
+        are always the same, and 8 more tell which it is: that number.
+    """
+    own = f"{int.from_bytes(tail, 'little'):08x}" if value == _OF_SELF_SUMMED else ""
+    return f"{value:08x}{own}"
+
+
+def own_checksum(path: Path | str) -> str:
+    """Give the crc32c that a file ends in, as `as_listed`: what it is said to be, uncompared."""
+    with open(path, "rb", buffering=0) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _OWN_BYTES))
+        return as_listed(_OF_SELF_SUMMED, file.read(_OWN_BYTES))
 
 
 def read_summed(descriptor: int, out: NDArray[np.uint8], *, summed: bool) -> str:
@@ -122,7 +156,7 @@ def read_summed(descriptor: int, out: NDArray[np.uint8], *, summed: bool) -> str
         if summed:
             value = google_crc32c.extend(value, block[:got])
         at += got
-    return f"{value:08x}" if summed else ""
+    return as_listed(value, bytes(out[-_OWN_BYTES:])) if summed else ""
 
 
 def write_summed(file: Writable, content: NDArray[np.uint8], value: int = 0) -> int:
@@ -140,7 +174,7 @@ def write_summed(file: Writable, content: NDArray[np.uint8], value: int = 0) -> 
     Returns
     -------
     int
-        crc32c of all of it.
+        crc32c of all of it; `as_listed` writes it down.
     """
     for at in range(0, len(content), _BLOCK):
         block = content[at : at + _BLOCK]
@@ -180,7 +214,7 @@ class Checksums:
     path : Path
         The list.
     files : dict of str to str
-        Base name of a file, or ``store/member`` -> crc32c as 8 hexadecimal digits.
+        Base name of a file, or ``store/member`` -> checksum, as `as_listed`.
     """
 
     path: Path
@@ -209,13 +243,14 @@ def write_checksums(target: Path, files: Mapping[str, str]) -> None:
     files : mapping of str to str
         As in `Checksums`.
     """
-    lines = ",\n".join(
-        f"    {json.dumps(name)}: {json.dumps(files[name])}" for name in sorted(files)
-    )
-    text = (
-        f'{{\n  "schema": {SCHEMA},\n  "algorithm": "crc32c",\n  "files": {{\n{lines}\n  }}\n}}\n'
-    )
-    write_text(target, text)
+    parts = {"files": {name: value[:_DIGITS] for name, value in files.items()}}
+    if own := {name: value[_DIGITS:] for name, value in files.items() if value[_DIGITS:]}:
+        parts["end_in"] = own
+    text = f'{{\n  "schema": {SCHEMA},\n  "algorithm": "crc32c"'
+    for part, values in parts.items():
+        lines = ",\n".join(f'    {json.dumps(n)}: "{values[n]}"' for n in sorted(values))
+        text += f',\n  "{part}": {{\n{lines}\n  }}'
+    write_text(target, text + "\n}\n")
 
 
 def read_checksums(path: Path) -> Checksums | None:
@@ -238,9 +273,12 @@ def _read(path: Path, _mtime_ns: int, _inode: int) -> Checksums | None:
     files = value.get("files") if isinstance(value, dict) else None
     if not isinstance(files, dict) or value.get("algorithm") != "crc32c":
         return None
+    own = value.get("end_in", {})
+    if not isinstance(own, dict) or not all(isinstance(one, str) for one in own.values()):
+        return None
     if not all(_is_inside(name) and isinstance(one, str) for name, one in files.items()):
         return None
-    return Checksums(path, files)
+    return Checksums(path, {name: one + own.get(name, "") for name, one in files.items()})
 
 
 def _is_inside(name: str) -> bool:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_tile_positions"]
 
-# Pairs of tiles no larger than this are compared one after the other [px]: they keep the
+# Tiles no larger than this are read and compared one after the other [px]: they keep the
 # interpreter busy, for which threads wait (63 tiles of 256 px took 1.2 s with two and 0.9 s with
-# one; of 512 px 2.6 and 2.5 s).
+# one; of 512 px 4.2 and 3.9 s).
 _SMALL_PX = 512
 
 METRICS = (
@@ -98,12 +98,11 @@ def estimate_tile_positions(
         stage_px = reported_positions(reported, stage_px)
         unknown = [tile for tile in source.tiles if tile not in reported]
         _warn_of_unreported(report, unknown, len(source.tiles))
-    views = tile_views(source, illumination, threads)
-
-    pairs_at_once = 1 if max(tile_yx) <= _SMALL_PX else threads
+    at_once = 1 if max(tile_yx) <= _SMALL_PX else threads
+    views = tile_views(source, illumination, at_once)
 
     def map_all(function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
-        return map_threads(function, items, pairs_at_once)
+        return map_threads(function, items, at_once)
 
     linker = TileLinker(views, stage_px, tile_yx, map_all, max_blend_refinement_px)
     linking = linker.links(np.random.default_rng(seed))

@@ -62,7 +62,7 @@ def test_a_store_comes_with_the_checksum_of_each_of_its_files(tmp_path, flavour,
     named = {store / name: value for name, value in found.of("a.ome.zarr").items()}
     assert sorted(named) == files_of(store)
     for path, value in named.items():
-        assert value == f"{google_crc32c.value(path.read_bytes()):08x}"
+        assert value[:8] == f"{google_crc32c.value(path.read_bytes()):08x}"
     np.testing.assert_array_equal(open_level(store, checked=True)[...], data)
 
 
@@ -157,6 +157,23 @@ def test_a_lost_and_a_strange_chunk_are_named(tmp_path, flavour, shards):
         with pytest.raises(DamageError, match="chunk 0/0/0/0 was not written with it"):
             open_level(store, checked=True)[...]
         assert verify(store) == 1
+
+
+@pytest.mark.parametrize("compressor", ["blosc", "none"])
+@pytest.mark.parametrize("part", [slice(None), slice(30, 32)])
+@pytest.mark.parametrize(("flavour", "shards"), FLAVOURS[:2])
+def test_exchanged_chunks_are_noticed(tmp_path, flavour, shards, compressor, part):
+    """Chunks of Zarr v3 end in their own checksum: that of such a file is always the same."""
+    store = tmp_path / "a.ome.zarr"
+    write(store, flavour, shards, compressor)
+    one, other = (store / "0" / ("c/" * (flavour == "0.5")) / f"0/3/{x}" for x in (1, 2))
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    with pytest.raises(DamageError, match=r"chunk 0/(c/)?0/3/1 is not what was written"):
+        open_level(store, checked=True)[:, part, 13:20]
+    assert verify(store) == 1
+    assert info(str(store), check=True) == 1
 
 
 def test_a_chunk_is_compared_only_where_it_is_read(tmp_path):

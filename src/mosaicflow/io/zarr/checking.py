@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicflow.errors import StoreError
-from mosaicflow.io.checksums import DamageError, checksum, find_checksums
+from mosaicflow.io.checksums import DamageError, checksum, find_checksums, own_checksum
 from mosaicflow.io.zarr.grid import chunk_name, touched
 
 if TYPE_CHECKING:
@@ -176,14 +176,16 @@ class ChunkChecks:
         self._seen.add(index)
 
     def _look(self, name: str, known: str | None, *, full: bool) -> str | None:
-        """Take the checksum of a file; where it is not needed, the known one of what is there."""
+        """Take the checksum of a file; where its decoder does so, the one that it ends in."""
         path = Path(self._location.address, name)
         if known is None:
             return "" if path.exists() else None
-        if not full:
-            return known if path.is_file() else None
         try:
-            return checksum(path)
+            if full:
+                return checksum(path)
+            if self._array.shards is None:
+                return own_checksum(path)
+            return known if path.is_file() else None  # a shard ends in that of its index
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
-from mosaicflow.io.checksums import write_summed
+from mosaicflow.io.checksums import as_listed, write_summed
 from mosaicflow.io.zarr import grid
 from mosaicflow.threads import iterate_threads, shared_pool, thread_count
 
@@ -117,4 +117,4 @@ def _store(
         text = index.tobytes()
         text += int(google_crc32c.value(text)).to_bytes(4, "little")
         file.write(text)
-    return {key: f"{google_crc32c.extend(total, text):08x}"}
+    return {key: as_listed(google_crc32c.extend(total, text), text[-4:])}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mosaicflow.errors import FormatError, MosaicflowError
-from mosaicflow.io.checksums import write_summed
+from mosaicflow.io.checksums import as_listed, write_summed
 from mosaicflow.io.zarr.codecs import (
     check_compressor,
     compressor_for,
@@ -279,4 +279,4 @@ class TargetArray:
         with self.location.open_new(name) as file:
             total = write_summed(file, data)
         if self.sums is not None:
-            self.sums[name] = f"{total:08x}"
+            self.sums[name] = as_listed(total, bytes(data[-4:]))
