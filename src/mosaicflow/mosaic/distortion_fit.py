@@ -70,6 +70,8 @@ class DistortionFit:
     before_px, after_px : float
         Median departure of windows from their seam's shift, in seams that were left out, as
         recorded and straightened; NaN where there were too few.
+    gain_errors : float
+        Standard errors by which those seams agree better straightened; NaN likewise.
     error_px : float
         Expected root mean square error over the tile of what was found; NaN where nothing was.
     found_px : float
@@ -83,6 +85,7 @@ class DistortionFit:
     n_seams: int
     before_px: float = float("nan")
     after_px: float = float("nan")
+    gain_errors: float = float("nan")
     error_px: float = float("nan")
     found_px: float = float("nan")
     doubt: F64 | None = None
@@ -125,24 +128,26 @@ def fit_distortion(
     solution = seams.solved(np.ones(seams.n_windows, bool))
     before, after = seams.held_out()
     found = seams.on_grid(solution.terms)
-    kept = _is_better(before, after)
+    gain, share = _advantage(before, after)
+    kept = gain > _LEAST_ERRORS and share >= _LEAST_GAIN
     return replace(
         none,
         distortion=found if kept else none.distortion,
         before_px=float(np.median(np.concatenate(before))),
         after_px=float(np.median(np.concatenate(after))),
+        gain_errors=gain,
         error_px=float(np.sqrt(np.trace(solution.doubt, axis1=1, axis2=2).sum())),
         found_px=found.rms_px,
         doubt=solution.doubt,
     )
 
 
-def _is_better(before: Sequence[F64], after: Sequence[F64]) -> bool:
-    """Whether left-out seams agree better beyond chance: each seam has one vote."""
+def _advantage(before: Sequence[F64], after: Sequence[F64]) -> tuple[float, float]:
+    """By how much left-out seams agree better: in standard errors, each seam a vote; as a share."""
     gain = np.array([a.mean() - b.mean() for a, b in zip(before, after, strict=True)])
-    sure = gain.mean() > _LEAST_ERRORS * gain.std(ddof=1) / np.sqrt(len(gain))
-    total = sum(a.mean() for a in before)
-    return bool(sure and gain.sum() >= _LEAST_GAIN * total)
+    error = max(float(gain.std(ddof=1)) / np.sqrt(len(gain)), 1e-12)
+    total = max(sum(float(a.mean()) for a in before), 1e-12)
+    return float(gain.mean()) / error, float(gain.sum()) / total
 
 
 @dataclass(frozen=True, slots=True)

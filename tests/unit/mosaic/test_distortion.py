@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from mosaicflow.mosaic import straighten
 from mosaicflow.mosaic.distortion import TileDistortion
 from mosaicflow.mosaic.distortion_fit import (
     DistortionFit,
@@ -89,6 +90,30 @@ def test_what_overlaps_hardly_see_is_said_to_be_in_doubt():
     bend = (wrong.at(*there) - wrong.at(there[0], there[1] - TILE[1] * 0.8)).mean(axis=1)
     assert np.abs(bend).max() < 2.5 * fit.common_px(TILE, (0.0, TILE[1] * 0.8))
     assert fit.common_px(TILE, (0.0, TILE[1] * 0.8)) > 0.01
+
+
+def looks(monkeypatch, distortion, seed):
+    """Windows that the first look at a slice leads to, and what they tell."""
+    every = windows_of(distortion, np.random.default_rng(seed), noise=0.25)
+    monkeypatch.setattr(
+        straighten, "measure_windows", lambda _links, _logs, _all, most: every[:: 400 // most]
+    )
+    found = straighten.seam_windows([], None, TILE, one_by_one)
+    return len(found) == len(every), fit_distortion([found], TILE)
+
+
+def test_a_weak_lens_that_few_windows_hint_at_is_looked_at_again(monkeypatch):
+    """Whether few windows are sure of it is chance."""
+    terms = np.array([[0.15, -0.1, 0.12, 0, 0, 0, 0], [0.1, 0.12, -0.15, 0, 0, 0, 0]])
+    weak = field(0.5 * terms)  # a quarter of the windows is sure of it in three cases of twelve
+    found = [looks(monkeypatch, weak, seed) for seed in range(12)]
+    assert sum(fit.distortion.kept for again, fit in found if again) >= 11
+
+
+def test_straight_tiles_are_hardly_ever_looked_at_again(monkeypatch):
+    found = [looks(monkeypatch, no_distortion(TILE), seed) for seed in range(12)]
+    assert sum(again for again, _ in found) <= 3
+    assert not any(fit.distortion.kept for _, fit in found)
 
 
 def test_wrong_windows_do_not_bend_the_tiles():
