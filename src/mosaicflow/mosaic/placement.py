@@ -9,7 +9,6 @@ import numpy as np
 
 from mosaicflow.mosaic.islands import connected_parts, islands_of
 from mosaicflow.mosaic.loops import loops_of
-from mosaicflow.mosaic.normal_equations import spread_of_tiles
 from mosaicflow.mosaic.placement_system import FOLDS, PlacementSystem
 
 if TYPE_CHECKING:
@@ -143,11 +142,8 @@ def _placement(
     parts = islands_of(system.tiles, [k for k in final if k.used])
     index = {tile: number for number, tile in enumerate(system.tiles)}
     trust, places = system.stage_trust(positions, place_sigma)
-    sigma = spread_of_tiles(
-        np.concatenate([system.ends, system.steps]),
-        system.trust(weights, trust),
-        places,
-        [index[tile] for tile in parts[0]],
+    sigma = system.equations.spread(
+        system.trust(weights, trust), places, [index[tile] for tile in parts[0]]
     )
     adrift = np.flatnonzero(sigma > _ADRIFT_PX)
     sigma[adrift] = _by_steps(np.array(system.tiles)[adrift], parts[0], system.step_sigma)

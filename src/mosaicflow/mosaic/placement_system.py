@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mosaicflow.mosaic.lattice import neighbours
 from mosaicflow.mosaic.link_error import LinkError
-from mosaicflow.mosaic.normal_equations import Pull, solve_steps
+from mosaicflow.mosaic.normal_equations import Pull, StepEquations
 from mosaicflow.mosaic.stage_model import StagePrior, fit_stage_model
 from mosaicflow.spread import median_of, robust_spread
 
@@ -46,7 +47,7 @@ _NO_LOSS = 1e-9
 _EVEN_EVIDENCE = 4.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlacementSystem:
     """The equations of one slice, arrays in the order of its tiles and links."""
 
@@ -97,6 +98,11 @@ class PlacementSystem:
             known,
         )
 
+    @cached_property
+    def equations(self) -> StepEquations:
+        """Normal equations of the links, then of the stage's steps."""
+        return StepEquations(np.concatenate([self.ends, self.steps]), len(self.tiles))
+
     @property
     def departures(self) -> Vector:
         """How far links lie from where the stage model has them [px]."""
@@ -129,8 +135,7 @@ class PlacementSystem:
         `stage` is a factor on how much the steps of the stage count at all.
         """
         trust, places = self.stage_trust(found, place_sigma)
-        solved = solve_steps(
-            np.concatenate([self.ends, self.steps]),
+        solved = self.equations.solve(
             np.concatenate([self.shifts, self.moves]),
             self.trust(weights, stage * trust),
             Pull(self.place, places, self.fixed),
