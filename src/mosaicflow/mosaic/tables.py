@@ -45,7 +45,7 @@ _NAMED = 4
 # No tile lies farther off [px]: squares of what is written there must not overflow.
 _FARTHEST_PX = 1e9
 # An error along one direction only leans by 1; six decimals may make it more.
-_MOST_LEAN = 1.001
+_LARGEST_LEAN = 1.001
 # What both tables of links begin with.
 _SHIFT_COLUMNS = ("iy_a", "ix_a", "iy_b", "ix_b", "dy_px", "dx_px")
 
@@ -209,7 +209,7 @@ def read_slice_links(links: Path, stage: Path) -> SliceLinks:
     )
     _require_below(_FARTHEST_PX, stage.name, found.stage_px)
     _require_below(_FARTHEST_PX, links.name, {(k.a, k.b): k.shift_px for k in found.links})
-    _require_below(_MOST_LEAN, links.name, {(k.a, k.b): k.lean for k in found.links})
+    _require_below(_LARGEST_LEAN, links.name, {(k.a, k.b): k.lean for k in found.links})
     return found
 
 
