@@ -74,8 +74,8 @@ class FieldEstimate:
         Most likely log field, mean 0.
     error_of_found : float
         Expected root mean square error over the tile of what was found.
-    error : float
-        The same with what is finer than that: it stays, whether this field is used or not.
+    finer : float
+        Root mean square of what is finer than that: it stays, whether this field is used or not.
     size_of_true : float
         Expected root mean square of the true one: the error of no correction.
     n_tiles, n_overlaps : int
@@ -84,10 +84,15 @@ class FieldEstimate:
 
     log_field: F64
     error_of_found: float
-    error: float
+    finer: float
     size_of_true: float
     n_tiles: int
     n_overlaps: int
+
+    @property
+    def error(self) -> float:
+        """Expected root mean square error of both together."""
+        return float(np.hypot(self.error_of_found, self.finer))
 
     @property
     def size(self) -> float:
@@ -158,7 +163,7 @@ def estimate_field(
     return FieldEstimate(
         log_field=field - field.mean(),
         error_of_found=of_found,
-        error=float(np.hypot(of_found, finer)),
+        finer=finer,
         size_of_true=float(of_true),
         n_tiles=population.n_groups if information.any() else 0,
         n_overlaps=len(pairs),

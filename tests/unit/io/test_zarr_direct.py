@@ -293,10 +293,6 @@ def test_of_a_folder_chunks_are_compared_as_they_are_read(tmp_path, version, dam
         case "pipe":
             one.unlink()
             os.mkfifo(one)
-    if (damage, version) == ("swapped", "0.5"):
-        # Each chunk ends with its own crc32c, which makes that of all files the same.
-        assert (open_level(path, checked=True)[...] != values).any()
-        return
     said = {"gone": "is missing", "new": "was not written with it", "pipe": "is a pipe"}
     name = one.relative_to(path)
     with pytest.raises(StoreError, match=f"chunk {name} {said.get(damage, 'is not what was')}"):
