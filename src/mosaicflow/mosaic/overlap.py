@@ -252,7 +252,7 @@ def _refine(
         if mask is not None:
             g_y *= mask
             g_x *= mask
-        normal = _products((g_y, g_x), (g_y, g_x))
+        normal = _products(g_y, g_x)
         if _is_flat(normal):
             break
         right = np.array([np.vdot(g_y, difference), np.vdot(g_x, difference)], dtype=np.float64)
@@ -267,16 +267,18 @@ def _refine(
     left = (difference if mask is None else difference[known]).astype(np.float64).ravel()
     power = float(np.mean(np.square(left)))
     misfit = spread_about(left, 0.0) ** 2 if left.size else power
+    d_y, d_x = (p - q for p, q in zip(gradient_a, gradient_b, strict=True))
     if mask is not None:
-        gradient_b = (gradient_b[0] * mask, gradient_b[1] * mask)
-    shared = 4 * _products(gradient_a, gradient_b)
+        d_y *= mask
+        d_x *= mask
+    shared = normal - _products(d_y, d_x)  # without what one of the tiles shows alone
     return (float(shift[0]), float(shift[1])), *_standard_error(normal, shared, power), misfit
 
 
-def _products(first: tuple[Image, Image], second: tuple[Image, Image]) -> NDArray[np.float64]:
-    """Sum the products of slopes (y, x) of two images; as a symmetric matrix."""
-    sums = np.array([[np.vdot(p, q) for q in second] for p in first], dtype=np.float64)
-    return (sums + sums.T) / 2
+def _products(y: Image, x: Image) -> NDArray[np.float64]:
+    """Sum the products of slopes (y, x) with each other."""
+    both = np.vdot(y, x)
+    return np.array([[np.vdot(y, y), both], [both, np.vdot(x, x)]], dtype=np.float64)
 
 
 def _is_flat(normal: NDArray[np.float64]) -> bool:
