@@ -8,6 +8,9 @@ DEMO   := demo
 LOCKED := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 SELF   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 
+# Hundreds of processes are started: what one of them compiled the others need not compile again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint docs lock clean
 
 demo: $(VENV)/.runtime

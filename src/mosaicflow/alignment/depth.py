@@ -41,6 +41,9 @@ _LEAST_CORRELATION = 0.25
 # Structure that changes from plane to plane lies between speckle (standard deviation of a Gaussian)
 # and the side of a box [px]; coarser one is attenuation and shadow, which agree over all planes.
 _SPECKLE_PX, _COARSE_PX = 0.7, 11
+# Brightness added to that of the surroundings, of which tissue has about 0.3: noise of dark places
+# counts less. Halved or doubled, depths change by 0.05 um.
+_DIM = np.float32(0.1)
 # Share of the tissue that must be deep enough for the planes compared, and what it costs that the
 # rest has no say [planes]: where the face is found too shallow the columns seem deep (half of them:
 # 1.5-2.3 um of error on sections of 70 um).
@@ -356,10 +359,17 @@ def _without_shadows(n_planes: int, strength: float) -> NDArray[np.float64]:
 
 
 def _fine(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the fine structure of planes as a share of what surrounds it.
+
+    Shadows darken by a factor: below bright tissue all structure is weaker, and the more so the
+    deeper. Absolute structure had sections 0.4 um too thin, shares half of that.
+    """
     fine = np.empty_like(planes)
     for plane, found in zip(planes, fine, strict=True):
         smooth = gaussian(plane, _SPECKLE_PX)
-        np.subtract(smooth, ndimage.uniform_filter(smooth, _COARSE_PX), out=found)
+        coarse = ndimage.uniform_filter(smooth, _COARSE_PX)
+        np.subtract(smooth, coarse, out=found)
+        found /= np.maximum(coarse, 0) + _DIM
     return fine
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.fft import ifft, irfft, next_fast_len, rfft2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.float32]
     Surface = NDArray[np.float64]
+    Span = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 __all__ = ["LEAST_WIDTH_PX", "MARGIN_PX", "Matches", "correlate_tiles", "overlap_bounds"]
 
@@ -177,8 +178,9 @@ def _ncc_surface(a: Image, b: Image, lags: tuple[_Lags, _Lags]) -> tuple[Surface
     rows, columns = (lag.values % n for lag, n in zip(lags, size, strict=True))
 
     def correlate(p: NDArray[np.floating], q: NDArray[np.floating]) -> Surface:
-        every = irfft2((rfft2(p, size) * np.conj(rfft2(q, size))).sum(axis=0), size)
-        return np.asarray(every.take(rows, axis=0).take(columns, axis=1), dtype=np.float64)
+        both = (rfft2(p, size) * np.conj(rfft2(q, size))).sum(axis=0)
+        wanted = irfft(ifft(both, axis=0).take(rows, axis=0), size[1])
+        return np.asarray(wanted.take(columns, axis=1), dtype=np.float64)
 
     known_a, known_b = (a != 0).any(axis=0), (b != 0).any(axis=0)
     square_a, square_b = (np.einsum("kyx,kyx->yx", part, part) for part in (a, b))
@@ -186,8 +188,8 @@ def _ncc_surface(a: Image, b: Image, lags: tuple[_Lags, _Lags]) -> tuple[Surface
     if known_a.all() and known_b.all():
         met_a, met_b = ([one.met for one in some] for some in (lags, [n.mirrored for n in lags]))
         count = np.outer(*(stop - start for start, stop in met_a)).astype(float)
-        *sums_a, energy_a = (_box_sums(image, met_a) for image in (*a, square_a))
-        *sums_b, energy_b = (_box_sums(image, met_b)[::-1, ::-1] for image in (*b, square_b))
+        *sums_a, energy_a = _box_sums(np.concatenate((a, square_a[None])), met_a)
+        *sums_b, energy_b = _box_sums(np.concatenate((b, square_b[None])), met_b)[:, ::-1, ::-1]
     else:
         ones_a, ones_b = (known[None].astype(np.float32) for known in (known_a, known_b))
         count = correlate(ones_a, ones_b)
@@ -206,21 +208,24 @@ def _ncc_surface(a: Image, b: Image, lags: tuple[_Lags, _Lags]) -> tuple[Surface
     return cross / np.sqrt(np.where(good, energy_a * energy_b, np.nan)), count
 
 
-def _box_sums(
-    image: NDArray[np.floating], met: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
-) -> Surface:
-    """Sum the part of a strip that meets the other one, for each lag."""
-    total = np.zeros((image.shape[0] + 1, image.shape[1] + 1))
-    total[1:, 1:] = image
-    for axis in (0, 1):
-        np.cumsum(total, axis=axis, out=total)
-    (top, bottom), (left, right) = met
-    # Rows first: picking rows and columns at once takes twice as long. Nothing lies before the
-    # first of either.
-    y, x = np.count_nonzero(top == 0), np.count_nonzero(left == 0)
-    upper, lower = total.take(top[y:], axis=0), total.take(bottom, axis=0)
-    sums = lower.take(right, axis=1)
-    sums[:, x:] -= lower.take(left[x:], axis=1)
-    sums[y:] -= upper.take(right, axis=1)
-    sums[y:, x:] += upper.take(left[x:], axis=1)
+def _box_sums(images: NDArray[np.floating], met: Sequence[Span]) -> Surface:
+    """Sum the part of each strip that meets the other one, for each lag."""
+    return _sums_along(_sums_along(images, met[0], -2), met[1], -1)
+
+
+def _sums_along(images: NDArray[np.floating], met: Span, axis: int) -> Surface:
+    """Sum along an axis from each start to its stop; what all lags share is summed once."""
+    start, stop = met
+    first, last = int(start.max()), int(stop.min())
+    if first < last:
+        before, shared, after = np.split(images, (first, last), axis=axis)
+        middle = shared.sum(axis=axis, keepdims=True, dtype=np.float64)
+        images = np.concatenate((before, middle, after), axis=axis)
+        stop = stop - (last - first - 1)
+    shape = list(images.shape)
+    shape[axis] += 1
+    total = np.zeros(shape)
+    np.cumsum(images, axis=axis, out=total[:, 1:] if axis == -2 else total[..., 1:])
+    sums = total.take(stop, axis=axis)
+    sums -= total.take(start, axis=axis)
     return sums

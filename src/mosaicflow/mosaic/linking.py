@@ -103,6 +103,8 @@ class TileLinker:
         Lateral shape of a tile.
     map_all : callable
         ``map_all(function, items)`` applies a function to all items, possibly side by side.
+    fit_all : callable
+        The same, for the many small steps of fits.
     bound_px : float, optional
         Largest believable departure of a shift from the fitted stage model; None lets the data
         tell.
@@ -112,6 +114,7 @@ class TileLinker:
     stage_px: Mapping[Tile, Position]
     tile_yx: tuple[int, int]
     map_all: Callable[[Callable[..., Any], Sequence[Any]], list[Any]]
+    fit_all: Callable[[Callable[..., Any], Sequence[Any]], list[Any]]
     bound_px: float | None = None
 
     def links(self, rng: np.random.Generator) -> Linking:
@@ -179,7 +182,7 @@ class TileLinker:
 
         Returns the links that are believed, and what the second look found.
         """
-        refiner = LinkRefiner(self.features, self.tile_yx, self._bins[0], self.map_all)
+        refiner = LinkRefiner(self.features, self.tile_yx, self._bins[0], self.fit_all)
         chosen = choose_by_loops({p: o for p, o in options.items() if o})
         links = refiner.links(chosen)
         again = look_again(_between_parts(options, believable(links, sure)))

@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.float32]
 
-__all__ = ["CutOverlap", "Refined", "refine_shift"]
+__all__ = ["BroydenSteps", "CutOverlap", "Refined", "refine_shift"]
 
 # Steps of the fit at the most, by judgement. Doubled, pairs that never settle take twice as long.
 _ITERATIONS = 12
 # Step at which it has ended [px]: a quarter of the least error that a link may have. Doubled, a
 # half.
 _SETTLED_PX = 2e-3
+# Longest step along each axis: beyond, slopes tell nothing of structure of a few px. Doubled,
+# fits of noise leave for elsewhere.
+_LONGEST_PX = 0.5
 # Least length of the middle third of an overlap that is measured alone [px].
 _LEAST_MIDDLE_PX = 20
 # Share of signal in the slopes of an overlap that is believed at least: errors stay finite.
@@ -214,14 +217,14 @@ def _sampled(spline: Image, start: float, length: int, axis: int) -> Image:
     t = start - whole
     taps = ((1 - t) ** 3 / 6, 2 / 3 - t * t + t**3 / 2, 1 / 6 + (t + t * t - t**3) / 2, t**3 / 6)
     before = (slice(None),) * axis
-    parts = (
+    parts = [
         np.float32(weight) * spline[(*before, slice(first, first + length))]
         for first, weight in enumerate(taps, start=whole - 1)
-    )
-    result = next(parts).astype(np.float64)
-    for part in parts:
+    ]
+    result = parts[0]
+    for part in parts[1:]:
         result += part
-    return result.astype(np.float32)
+    return result
 
 
 def _refine(
@@ -233,7 +236,8 @@ def _refine(
     middle half.
 
     Lucas-Kanade with gradients of both tiles; the steps end where the residual no longer
-    correlates with the gradient, so the speckle of the two tiles does not bias the result.
+    correlates with the gradient, so the speckle of the two tiles does not bias the result. It
+    makes the steps too short, though, by as much as slopes are noise: they are lengthened.
     """
     start = np.array(overlap.start, dtype=np.float64)
     shift = start.copy()
@@ -242,13 +246,14 @@ def _refine(
     mask = None if known.all() else known
     gradient_a, first = _gradient(overlap.first), overlap.first[inner]
     gradient_b, normal, difference = gradient_a, np.zeros((2, 2)), first
+    steps = BroydenSteps()
     for _ in range(_ITERATIONS):
         b = overlap.second((shift[0], shift[1]))
         gradient_b = _gradient(b)
         g_y, g_x = (p + q for p, q in zip(gradient_a, gradient_b, strict=True))
         difference = first - b[inner]
         # In a narrow overlap filters have seen other things beyond the border of each tile.
-        difference -= difference.mean()
+        difference -= np.add.reduce(difference, axis=None) / np.float32(difference.size)
         if mask is not None:
             g_y *= mask
             g_x *= mask
@@ -258,8 +263,8 @@ def _refine(
         right = np.array([np.vdot(g_y, difference), np.vdot(g_x, difference)], dtype=np.float64)
         # The gradients are sums of four differences. A larger shift moves the content of the
         # second tile down and right.
-        step = -4 * np.linalg.solve(normal, right)
-        shift += np.clip(step, -0.5, 0.5)
+        step = steps.step(np.asarray(-4 * np.linalg.solve(normal, right)))
+        shift += step
         if np.abs(shift - start).max() > MARGIN_PX - 1.5:
             return None
         if np.abs(step).max() < _SETTLED_PX:
@@ -273,6 +278,38 @@ def _refine(
         d_x *= mask
     shared = normal - _products(d_y, d_x)  # without what one of the tiles shows alone
     return (float(shift[0]), float(shift[1])), *_standard_error(normal, shared, power), misfit
+
+
+class BroydenSteps:
+    """Steps towards a place where none is left, as long as those before show they must be.
+
+    From how much a step changed the next one follows how much of the way it went, in each
+    direction (C. G. Broyden, "A class of methods for solving nonlinear simultaneous
+    equations", Math. Comp. 19 (1965), doi:10.1090/S0025-5718-1965-0198670-6).
+    """
+
+    def __init__(self) -> None:
+        self._scale = np.eye(2)
+        self._proposed = self._made = np.zeros(2)
+
+    def step(self, proposed: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the step to make in place of a proposed one [px], half a pixel at most.
+
+        Where a step did not bring the goal nearer, there is none: what is proposed is done.
+        """
+        change = proposed - self._proposed
+        seen = self._made @ self._scale
+        nearer = -(seen @ change)
+        if nearer > 0:
+            missed = self._made + self._scale @ change
+            self._scale = self._scale + np.outer(missed, seen) / nearer
+        else:
+            self._scale = np.eye(2)
+        step = self._scale @ proposed
+        if step @ proposed <= 0:
+            step = proposed
+        self._proposed, self._made = proposed, np.clip(step, -_LONGEST_PX, _LONGEST_PX)
+        return self._made
 
 
 def _products(y: Image, x: Image) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ def serial(function, items):
 def linker(tiles, reported, bound_px=None):
     shape = next(iter(tiles.values())).shape[1:]
     views = {tile: tile_levels(data, search_bins(shape)) for tile, data in tiles.items()}
-    return TileLinker(views.__getitem__, reported, shape, serial, bound_px)
+    return TileLinker(views.__getitem__, reported, shape, serial, serial, bound_px)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from mosaicflow.mosaic.lens import lens_share
 from mosaicflow.mosaic.link import Link
 from mosaicflow.mosaic.link_error import LinkError
 from mosaicflow.mosaic.loops import believable
-from mosaicflow.mosaic.overlap import CutOverlap
+from mosaicflow.mosaic.overlap import BroydenSteps, CutOverlap
 from mosaicflow.mosaic.windows import window_scatter
 
 
@@ -228,3 +228,20 @@ def test_lost_lines_leave_no_more_of_a_difference_than_the_rest_of_the_overlap()
     assert lost.shift_px == pytest.approx((0, 70), abs=0.05)
     assert lost.misfit < 2 * sound.misfit
     assert wrong is None or wrong.misfit > 10 * sound.misfit
+
+
+@pytest.mark.parametrize("share", [(0.2, 0.6), (0.9, 0.1), (1.2, 0.8)])
+def test_steps_that_go_a_part_of_the_way_are_lengthened(share):
+    goal, at, steps = np.array([0.4, -0.7]), np.zeros(2), BroydenSteps()
+    for _ in range(7):
+        at = at + steps.step(share * (goal - at))
+    assert at == pytest.approx(goal, abs=2e-3)
+
+
+def test_no_step_leads_back_to_where_the_match_is_worst():
+    """On the far side of a hill steps grow; the place where they vanish is its top."""
+    top, at, steps = np.array([-0.1, 0.05]), np.zeros(2), BroydenSteps()
+    for _ in range(5):
+        ahead = at + steps.step(0.8 * (at - top))
+        assert np.linalg.norm(ahead - top) > np.linalg.norm(at - top)
+        at = ahead
