@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,9 @@ def _comparison(
     volume_um = 1000 * np.array(volume.resolution_mm)
     pieces = {piece["slice_id"]: piece for piece in known["slices"]}
     last = max(m.z_plane for m in maps)
-    depth_um = volume.shape[0] * volume_um[0] - last * canvas_um
+    # A slice has whole planes, and its face lies in the middle of the first.
+    n_planes = math.floor(volume.shape[0] * volume_um[0] / canvas_um - last)
+    depth_um = (n_planes - 0.5) * canvas_um if n_planes > 1 else canvas_um
     maps = [m for m in maps if m.slice_id not in without_image(known)] or maps
     faces = np.array([pieces[m.slice_id]["face_um"] for m in maps])
     planes = np.array([m.z_plane for m in maps])
@@ -332,7 +335,8 @@ def _plane_views(pair: _Comparison, pose: Pose) -> Iterator[PlaneView]:
     last_um = max(faces) if max(faces) > min(faces) else max(one.high_um for one in pair.slices)
     n_z, n_y, n_x = pair.volume.shape
     z_um = (np.arange(n_z) - pose[0] - pair.plane) * pair.volume_um[0]
-    # Voxels that lie between the faces as a whole: one that a face cuts is half water.
+    # Voxels that lie below a face, and above where a slice ends, as a whole: one that a face cuts
+    # is half water.
     half_um = pair.volume_um[0] / 2
     planes = np.flatnonzero((z_um - half_um >= min(faces)) & (z_um + half_um <= last_um))
     z_true = (z_um - pair.origin_um[0]) / pair.spacing_um
@@ -353,7 +357,7 @@ def _plane_views(pair: _Comparison, pose: Pose) -> Iterator[PlaneView]:
             plane = truth[below] * (1 - share) + truth[min(below + 1, len(truth) - 1)] * share
             imaged = np.zeros((n_y, n_x), bool)
             for one, mask in zip(pair.slices, masks, strict=True):
-                if one.low_um <= z_um[k] < one.high_um:
+                if one.low_um + half_um <= z_um[k] <= one.high_um - half_um:
                     imaged |= mask
             true = drawn(plane, matrix, corners[0], (n_y, n_x))
             yield PlaneView(k, found[k - block[0]], true, imaged)

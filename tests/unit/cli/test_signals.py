@@ -43,28 +43,34 @@ def interrupted(run, how, ready):
 
 
 def one_line_at(acquisition, root, how, n_records):
+    """Interrupt a run once it has so many records; say whether it was, or ended before."""
     finished = root / ".mosaicflow" / "finished"
     run = start(acquisition, root)
     _, lines = interrupted(
         run, how, lambda: finished.is_dir() and len(list(finished.glob("[!.]*.json"))) >= n_records
     )
-    if run.returncode == 0:  # it was quicker than the signal
-        assert n_records == RECORDS
-        return
+    if run.returncode == 0:
+        assert len(list(finished.glob("[!.]*.json"))) == RECORDS
+        return False
     assert lines == [SAID[how]]
     assert run.returncode == 128 + how
+    return True
 
 
 @pytest.mark.parametrize(("how", "n_records"), [(signal.SIGINT, 0), (signal.SIGTERM, 4)])
 def test_a_run_that_is_interrupted_says_one_line(acquisition, tmp_path, how, n_records):
-    one_line_at(acquisition, tmp_path / "out", how, n_records)
+    assert one_line_at(acquisition, tmp_path / "out", how, n_records)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", SAID)
 def test_at_every_record_of_a_run_an_interruption_is_one_line(acquisition, tmp_path, how):
-    for n_records in range(RECORDS + 1):
+    """The last records come so fast that on a busy machine the run may end before the signal."""
+    were = [
         one_line_at(acquisition, tmp_path / f"out{n_records}", how, n_records)
+        for n_records in range(RECORDS + 1)
+    ]
+    assert all(were[: RECORDS // 2])
 
 
 @pytest.mark.slow
