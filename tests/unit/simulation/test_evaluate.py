@@ -273,6 +273,31 @@ def test_noise_and_holes_lower_the_correlation(run, acquisition, tmp_path):
     assert holed.correlation_nonzero == pytest.approx(noisy.correlation_nonzero, abs=0.05)
 
 
+@pytest.mark.parametrize("seed", [2, 4])
+def test_nothing_is_compared_below_what_a_slice_has(tmp_path, seed):
+    """Slices wander: strips of the volume hold what the slice above shows, and end with it."""
+    settings = preset("toy", n_slices=4, drift_um=80.0, thickness_sigma_um=5.0, seed=seed)
+    acquisition = simulate(tmp_path / "sim", settings=settings)
+    run = perfect_run(acquisition.truth)
+    truth = json.loads((acquisition.truth / "truth.json").read_text())
+    grid, lattice = truth["volume"], truth["settings"]["lattice"]
+    n_planes = 24
+    run.volume = run.volume[: run.alignment[-1]["z_plane"] + n_planes]
+    place = np.moveaxis(np.indices(run.volume.shape[1:]), 0, -1) * grid["spacing_um"]
+    place = place + grid["origin_um"][1:]
+    size = np.array(lattice["tile_shape"][1:]) * lattice["pitch_um"][1:]
+    drawn = np.zeros(run.volume.shape, bool)
+    for piece, entry in zip(truth["slices"], run.alignment, strict=True):
+        spot = place @ rotation(piece["angle_deg"]).T + piece["shift_um"]
+        first = entry["z_plane"]
+        for tile in piece["tiles"]:
+            inside = np.abs(spot - 1000 * np.array(tile["centre_mm"])) <= size / 2
+            drawn[first : first + n_planes] |= inside.all(axis=-1)
+    run.volume = np.where(drawn, run.volume, 0)
+    tissue = errors(run, acquisition, tmp_path).volume.tissue
+    assert tissue.plane_ncc_worst > 0.99
+
+
 def test_the_structural_similarity_is_that_of_scikit_image():
     skimage = pytest.importorskip("skimage.metrics")
     rng = np.random.default_rng(3)
