@@ -217,15 +217,12 @@ def _sums_along(images: NDArray[np.floating], met: Span, axis: int) -> Surface:
     """Sum along an axis from each start to its stop; what all lags share is summed once."""
     start, stop = met
     first, last = int(start.max()), int(stop.min())
+    parts = [np.zeros_like(images.take([0], axis=axis)), images]
     if first < last:
         before, shared, after = np.split(images, (first, last), axis=axis)
-        middle = shared.sum(axis=axis, keepdims=True, dtype=np.float64)
-        images = np.concatenate((before, middle, after), axis=axis)
+        parts[1:] = before, shared.sum(axis=axis, keepdims=True, dtype=np.float64), after
         stop = stop - (last - first - 1)
-    shape = list(images.shape)
-    shape[axis] += 1
-    total = np.zeros(shape)
-    np.cumsum(images, axis=axis, out=total[:, 1:] if axis == -2 else total[..., 1:])
+    total = np.cumsum(np.concatenate(parts, axis=axis), axis=axis, dtype=np.float64)
     sums = total.take(stop, axis=axis)
     sums -= total.take(start, axis=axis)
     return sums

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from mosaicflow import names
 from mosaicflow.limits import FROM_0
@@ -13,8 +13,6 @@ from mosaicflow.stages._contract import Reads, stage
 from mosaicflow.stages._options import Overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from mosaicflow.io.report import StageReport
 
 __all__ = ["estimate_tile_positions"]
@@ -80,6 +78,8 @@ def estimate_tile_positions(
     threads : int
         Number of tiles worked on at the same time.
     """
+    from functools import partial
+
     import numpy as np
 
     from mosaicflow.io.grids import MosaicGrid
@@ -103,14 +103,9 @@ def estimate_tile_positions(
         1 if max(tile_yx) <= small else threads
         for small in (_SEARCHED_SINGLY_PX, _FITTED_SINGLY_PX)
     )
+    search_all = partial(map_threads, threads=searching)
+    fit_all = partial(map_threads, threads=fitting)
     views = tile_views(source, illumination, searching)
-
-    def search_all(function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
-        return map_threads(function, items, searching)
-
-    def fit_all(function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
-        return map_threads(function, items, fitting)
-
     linker = TileLinker(
         views, stage_px, tile_yx, search_all, fit_all, bound_px=max_blend_refinement_px
     )
