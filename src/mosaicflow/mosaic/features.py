@@ -22,9 +22,9 @@ __all__ = [
     "band_passed",
     "common_pattern",
     "log_image",
+    "remove_pattern",
     "tile_features",
     "tile_levels",
-    "without_pattern",
 ]
 
 
@@ -68,14 +68,14 @@ def band_passed(logs: Image, *, fine_px: float = 1.0, coarse_px: float = 5.0) ->
 
     Parameters
     ----------
-    logs : ndarray, shape (bands, y, x), float32
-        Logarithm of an image; zero where there is no data.
+    logs : ndarray, shape (..., y, x), float32
+        Logarithm of an image, or of several; zero where there is no data.
     fine_px, coarse_px : float
         Widths of the band-pass (a Gaussian minus a wider one).
 
     Returns
     -------
-    ndarray, shape (bands, y, x), float32
+    ndarray of the same shape, float32
         Zero where there is no data.
     """
     features = gaussian(logs, fine_px, beyond="nearest", truncate=3.0)
@@ -136,8 +136,8 @@ def _agreement(one: Image, two: Image) -> Image:
     return np.asarray(np.clip(common / np.maximum(power, 1e-12), 0, 1), dtype=np.float32)
 
 
-def without_pattern(image: Image, pattern: Image | None) -> Image:
-    """Take off what all tiles show, where there is data.
+def remove_pattern(image: Image, pattern: Image | None) -> None:
+    """Take off what all tiles show, where there is data, in place.
 
     Parameters
     ----------
@@ -147,12 +147,11 @@ def without_pattern(image: Image, pattern: Image | None) -> Image:
         What all tiles have in common; None leaves the image as it is.
     """
     if pattern is None:
-        return image
-    # A tile that is itself the median somewhere has data there all the same.
-    rest = image - pattern
-    rest += _NEXT_TO_ZERO
-    rest[image == 0] = 0
-    return rest
+        return
+    known = image != 0
+    image -= pattern
+    image += _NEXT_TO_ZERO  # a tile that is itself the median somewhere has data there all the same
+    image *= known
 
 
 def tile_levels(bands: Image, bins: Sequence[int]) -> dict[int, Image]:

@@ -138,8 +138,13 @@ class TileLinker:
         pairs = neighbours(self.stage_px)
         strangers = self._strangers(rng)
         near = self._chance(strangers, self._wide_px)
-        wide = dict(zip(pairs, self.map_all(self._search_wide, pairs), strict=True))
-        options = {pair: options_of(found, near, self._wide_px) for pair, found in wide.items()}
+
+        def search_wide(pair: Pair) -> tuple[list[LinkOption], float]:
+            found = self._search_round(pair, np.eye(2), self._wide_px)
+            return options_of(found, near, self._wide_px), _middle_ncc(found)
+
+        wide = dict(zip(pairs, self.map_all(search_wide, pairs), strict=True))
+        options = {pair: found for pair, (found, _) in wide.items()}
         whole = WholeTiles(
             self.features, self.stage_px, self.tile_yx, self._bins[1], strangers, self.map_all
         )
@@ -166,7 +171,7 @@ class TileLinker:
         if len(kept) <= passing_by_chance(len(pairs)) and _best(kept) < 2 * SURE:
             kept = []
         return Linking(
-            tuple(replace(k, stage_ncc=_middle_ncc(wide[k.a, k.b])) for k in kept),
+            tuple(replace(k, stage_ncc=wide[k.a, k.b][1]) for k in kept),
             limit,
             sum(link.evidence >= sure for link in kept),
             sum((link.a, link.b) in beyond for link in kept),
@@ -218,10 +223,12 @@ class TileLinker:
             and (level == near or width / level >= _LEVEL_WIDTH_PX + 1.5 * level / near)
         }
 
-    def _search_wide(self, pair: Pair) -> Evidence | None:
+    def _search_round(
+        self, pair: Pair, model: NDArray[np.float64], reach_px: float
+    ) -> Evidence | None:
         a, b = pair
-        at = self._expected(np.eye(2), a, b)
-        return self._search((self.features(a), self.features(b)), at, self._wide_px)
+        tiles = (self.features(a), self.features(b))
+        return self._search(tiles, self._expected(model, a, b), reach_px)
 
     def _search(
         self,
@@ -333,7 +340,7 @@ class TileLinker:
                 # and to be without rival: what the wider search sees again counts by that one.
                 if further:
                     kept = [o for o in kept if _apart_px(at, o) > limit]
-                found = self._search((self.features(pair[0]), self.features(pair[1])), at, limit)
+                found = self._search_round(pair, model, limit)
                 kept += options_of(found, chance, limit)
             return sorted(kept, key=lambda o: -o.excess)[:_MOST_OPTIONS]
 

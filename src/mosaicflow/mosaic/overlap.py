@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.float32]
 
-__all__ = ["BroydenSteps", "CutOverlap", "Refined", "refine_shift"]
+__all__ = ["BroydenSteps", "CutOverlap", "Refined", "refine_shift", "refine_windows"]
 
 # Steps of the fit at the most, by judgement. Doubled, pairs that never settle take twice as long.
 _ITERATIONS = 12
@@ -94,6 +94,34 @@ def refine_shift(first: Image, second: Image, start: tuple[int, int]) -> Refined
     return Refined(shift, ncc, sigma, lean, misfit) if np.isfinite(ncc) else None
 
 
+def refine_windows(first: Image, second: Image, reach: int) -> list[Refined | None]:
+    """Measure the shifts of several windows, which lie at most `reach` px per axis from none.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (n, bands, y, x), float32
+        The windows as both tiles show them, band-passed.
+    reach : int
+        Largest shift that is looked at, per axis [px].
+
+    Returns
+    -------
+    list of Refined or None
+        None as in `refine_shift`, or where nothing can be told.
+    """
+    matches = correlate_tiles(first, second, (0, 0), reach)
+    if matches is None:
+        return [None] * len(first)
+    found: list[Refined | None] = []
+    for one, other, ncc in zip(first, second, matches.ncc, strict=True):
+        if np.isnan(ncc).all():
+            found.append(None)
+            continue
+        y, x = np.unravel_index(int(np.nanargmax(ncc)), ncc.shape)
+        found.append(refine_shift(one, other, (int(y) - reach, int(x) - reach)))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class CutOverlap:
     """The overlap of two tiles at a shift by whole pixels, cut out of both and filtered alike.
@@ -144,14 +172,10 @@ class CutOverlap:
 
         None as in `refine_shift`.
         """
-        near = (0, 0)
         if reach:
-            matches = correlate_tiles(self.first, self.second, (0, 0), reach)
-            if matches is None or np.isnan(matches.ncc).all():
-                return None
-            best = np.unravel_index(int(np.nanargmax(matches.ncc)), matches.ncc.shape)
-            near = (matches.first[0] + int(best[0]), matches.first[1] + int(best[1]))
-        found = refine_shift(self.first, self.second, near)
+            (found,) = refine_windows(self.first[None], self.second[None], reach)
+        else:
+            found = refine_shift(self.first, self.second, (0, 0))
         if found is None:
             return None
         y, x = np.add(self.start, found.shift_px)

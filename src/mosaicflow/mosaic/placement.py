@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaicflow.mosaic.islands import connected_parts, islands_of
+from mosaicflow.mosaic.link_error import LinkError
 from mosaicflow.mosaic.loops import loops_of
 from mosaicflow.mosaic.placement_system import FOLDS, PlacementSystem
 
@@ -112,9 +113,14 @@ def solve_placement(
     dropped and the system is solved once more. The idea of a global solution is that of Preibisch
     et al. 2009, doi:10.1093/bioinformatics/btp184.
     """
-    system = PlacementSystem.of(links, stage_px, model, prior)
+    system = PlacementSystem.of(links, stage_px, model=model, prior=prior)
     if not links:
-        return _placement(system, system.place, (), np.zeros(0), float("inf"))
+        return _placement(system, (), system.place, np.zeros(0), float("inf"))
+    return _placement(system, tuple(links), *_solved(system, links))
+
+
+def _solved(system: PlacementSystem, links: Sequence[Link]) -> tuple[Vector, Vector, float]:
+    """Give positions, the weights of the links, and how far places of the stage are believed."""
     positions, weights = system.relaxed()
     used = system.scaled(positions) <= _OUTLIER
     used |= system.residuals(positions) <= _LEAST_OUTLIER_PX
@@ -123,13 +129,13 @@ def solve_placement(
     spread = system.place_spread(positions, weights)
     for _ in range(3):  # what the stage got wrong must not bend what links tell
         positions = system.solve(weights, found=positions, place_sigma=spread)
-    return _placement(system, positions, tuple(links), weights, spread)
+    return positions, weights, spread
 
 
 def _placement(
     system: PlacementSystem,
-    positions: Vector,
     links: tuple[Link, ...],
+    positions: Vector,
     weights: Vector,
     place_sigma: float,
 ) -> Placement:
@@ -222,6 +228,7 @@ def held_out_residuals(
         the others still connect: NaN where there is no such loop.
     """
     found: list[list[float]] = [[], [], []]
+    error = LinkError.of(links)
     for fold in range(min(folds, len(links))):
         rest = [link for number, link in enumerate(links) if number % folds != fold]
         part = connected_parts(rest)
@@ -232,11 +239,13 @@ def held_out_residuals(
         ]
         if not tested:
             continue
-        solved = solve_placement(rest, stage_px)
+        system = PlacementSystem.of(rest, stage_px, error=error)
+        solved, *_ = _solved(system, rest)
+        place_of = dict(zip(system.tiles, solved, strict=True))
         for link in tested:
             step = np.subtract(stage_px[link.b], stage_px[link.a])
-            moved = np.subtract(solved.positions_px[link.b], solved.positions_px[link.a])
-            for column, value in zip(found, (step, solved.model @ step, moved), strict=True):
+            moved = place_of[link.b] - place_of[link.a]
+            for column, value in zip(found, (step, system.model @ step, moved), strict=True):
                 column.append(float(np.linalg.norm(value - np.array(link.shift_px))))
     stage, model, positions = (float(np.median(f)) if f else float("nan") for f in found)
     return stage, model, positions

@@ -68,10 +68,15 @@ class PlacementSystem:
         cls,
         links: Sequence[Link],
         stage_px: Mapping[Tile, Position],
-        model: NDArray[np.float64] | None,
-        prior: StagePrior | None,
+        *,
+        model: NDArray[np.float64] | None = None,
+        prior: StagePrior | None = None,
+        error: LinkError | None = None,
     ) -> PlacementSystem:
-        """Set the equations up; a given `model` goes before that of `prior`, and before a fit."""
+        """Set the equations up; a given `model` goes before that of `prior`, and before a fit.
+
+        Without `error`, the links tell how far they err.
+        """
         tiles = sorted(stage_px)
         index = {tile: number for number, tile in enumerate(tiles)}
         if model is None:
@@ -90,7 +95,7 @@ class PlacementSystem:
             model,
             ends,
             shifts,
-            np.asarray(np.linalg.inv(LinkError.of(links).covariance_px2(links))),
+            np.asarray(np.linalg.inv((error or LinkError.of(links)).covariance_px2(links))),
             np.clip(np.nan_to_num([k.evidence for k in links]) / _EVEN_EVIDENCE, 1.0, 3.0),
             steps,
             place[steps[:, 1]] - place[steps[:, 0]],

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaicflow.mosaic.overlap import CutOverlap
+from mosaicflow.mosaic.features import band_passed
+from mosaicflow.mosaic.overlap import refine_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicflow.mosaic.link import Link, Tile
+    from mosaicflow.mosaic.overlap import Refined
 
     Image = NDArray[np.float32]
     Point = tuple[float, float]
@@ -109,17 +111,48 @@ def measure_windows(
 
 def _seam(link: Link, tiles: tuple[Image, Image], most: int) -> list[SeamWindow]:
     shift = (round(link.shift_px[0]), round(link.shift_px[1]))
-    shape = (tiles[0].shape[1], tiles[0].shape[2])
-    found = []
-    for window in _places(shift, shape, most):
-        measured = _measured(link, tiles, window, shift)
-        if measured is not None:
-            found.append(measured)
-    return found
+    places = _places(shift, (tiles[0].shape[1], tiles[0].shape[2]), most)
+    if not places:
+        return []
+    sides = (places[0][0].stop - places[0][0].start, places[0][1].stop - places[0][1].start)
+    reach = max(2, min(_REACH_PX, int(_REACH_SHARE * min(sides))))
+    here = [tiles[0][:, y, x] for y, x in places]
+    there = [tiles[1][:, _moved(y, shift[0]), _moved(x, shift[1])] for y, x in places]
+    first, second = band_passed(np.stack((here, there)))
+    return [
+        _window(link, place, shift, got)
+        for place, got in zip(places, refine_windows(first, second, reach), strict=True)
+        if got is not None and _is_believed(got, reach)
+    ]
+
+
+def _moved(part: slice, shift: int) -> slice:
+    """Give the same part of an overlap in px of the second tile."""
+    return slice(part.start - shift, part.stop - shift)
+
+
+def _is_believed(got: Refined, reach: int) -> bool:
+    near = max(abs(d) for d in got.shift_px) <= reach
+    return near and got.ncc >= _LEAST_NCC and bool(np.isfinite(got.sigma_px))
+
+
+def _window(
+    link: Link, place: tuple[slice, slice], shift: tuple[int, int], got: Refined
+) -> SeamWindow:
+    y, x = ((part.start + part.stop - 1) / 2 for part in place)
+    return SeamWindow(
+        link.a,
+        link.b,
+        (y, x),
+        (y - shift[0], x - shift[1]),
+        (shift[0] + got.shift_px[0], shift[1] + got.shift_px[1]),
+        got.sigma_px,
+        got.ncc,
+    )
 
 
 def _places(shift: tuple[int, int], shape: tuple[int, int], most: int) -> list[tuple[slice, slice]]:
-    """Lay windows over an overlap, in px of the first tile."""
+    """Lay windows of one shape over an overlap, in px of the first tile."""
     spans = [(max(0, d), min(n, n + d)) for d, n in zip(shift, shape, strict=True)]
     across = min(high - low for low, high in spans)
     if across < _LEAST_ACROSS_PX:
@@ -134,34 +167,3 @@ def _places(shift: tuple[int, int], shape: tuple[int, int], most: int) -> list[t
         for (low, high), side, n in zip(spans, sides, counts, strict=True)
     ]
     return [(slice(y, y + sides[0]), slice(x, x + sides[1])) for y in starts[0] for x in starts[1]]
-
-
-def _measured(
-    link: Link,
-    tiles: tuple[Image, Image],
-    window: tuple[slice, slice],
-    shift: tuple[int, int],
-) -> SeamWindow | None:
-    y, x = window
-    there = tuple(
-        slice(part.start - d, part.stop - d) for part, d in zip(window, shift, strict=True)
-    )
-    sides = (y.stop - y.start, x.stop - x.start)
-    reach = max(2, min(_REACH_PX, int(_REACH_SHARE * min(sides))))
-    first, second = tiles[0][:, y, x], tiles[1][:, there[0], there[1]]
-    overlap = CutOverlap.at(first, second, (0, 0))
-    got = None if overlap is None else overlap.refined(reach)
-    if got is None or got.ncc < _LEAST_NCC or not np.isfinite(got.sigma_px):
-        return None
-    if max(abs(d) for d in got.shift_px) > reach:
-        return None
-    middle = [(part.start + part.stop - 1) / 2 for part in window]
-    return SeamWindow(
-        link.a,
-        link.b,
-        (middle[0], middle[1]),
-        (middle[0] - shift[0], middle[1] - shift[1]),
-        (shift[0] + got.shift_px[0], shift[1] + got.shift_px[1]),
-        got.sigma_px,
-        got.ncc,
-    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from mosaicflow.io.flatfields import load_flat_field
 from mosaicflow.io.grids import BoundedCache
-from mosaicflow.mosaic.features import common_pattern, tile_levels, without_pattern
+from mosaicflow.mosaic.features import common_pattern, remove_pattern, tile_levels
 from mosaicflow.mosaic.linking import search_bins
 from mosaicflow.optics.illumination_samples import slice_bands
 from mosaicflow.optics.shading import Shading
@@ -77,14 +77,19 @@ def tile_views(
     largest = 4 * source.tile_shape[1] * source.tile_shape[2] * (2 * len(bands) + 1)
     chosen = chosen[: max(_FEWEST_TILES, _CACHE_BYTES // largest)]
     first = dict(zip(chosen, map_threads(load, chosen, threads), strict=True))
-    pattern = {
-        level: common_pattern([levels[level] for levels in first.values()], fewest=_FEWEST_TILES)
-        for level in (0, *bins)
-    }
+
+    def common(level: int) -> Image | None:
+        seen = [levels[level] for levels in first.values()]
+        return common_pattern(seen, fewest=_FEWEST_TILES)
+
+    shown = (0, *bins)
+    pattern = dict(zip(shown, map_threads(common, shown, threads), strict=True))
 
     def view(tile: Tile) -> Levels:
         levels = first.pop(tile) if tile in first else load(tile)
-        return {level: without_pattern(own, pattern[level]) for level, own in levels.items()}
+        for level, image in levels.items():
+            remove_pattern(image, pattern[level])
+        return levels
 
     return BoundedCache(view, _CACHE_BYTES, _size).__getitem__
 
