@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -11,7 +12,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import forkserver, resource_tracker
@@ -33,7 +34,8 @@ __all__ = ["Workers"]
 # Imported once and shared by all workers: a second of start-up each would add up. What one stage
 # alone needs (the plots of the report) is left to the worker that gets it.
 _PRELOADED = ["mosaicflow.engine.workers", "numpy", "scipy.ndimage", "scipy.fft", "zarr"]
-_PRELOADED += ["scipy.interpolate"]  # with linalg, optimize, sparse: of tiles, pairs and alignment
+# With linalg, optimize, sparse: of tiles, pairs and alignment.
+_PRELOADED += ["scipy.interpolate", "scipy.sparse.csgraph"]
 
 
 class Workers:
@@ -63,6 +65,8 @@ class Workers:
             _kill_server()  # nobody will ask it for anything
             raise
         self._pool = ProcessPoolExecutor(count, context, _start)
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="mosaicflow-start")
+        self._started: Future[object] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -78,18 +82,14 @@ class Workers:
                 process.kill()  # unfinished work lies in private folders only
             if not isinstance(error, MosaicflowError):
                 _kill_server()  # it may be about to start one; another run would need it again
+        self._starter.shutdown(wait=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def warm_up(self) -> None:
-        """Start the first process in the background.
-
-        Raises
-        ------
-        MosaicflowError
-            When it cannot be started.
-        """
-        with _alive("the workers were started"):
-            self._pool.submit(os.getpid)
+        """Start the first process in the background; if it fails, so does the first task."""
+        # The server answers once it has loaded the libraries, which takes a second. A task that did
+        # not wait for the first process would get a second one, with modules yet to be loaded.
+        self._started = self._starter.submit(lambda: self._pool.submit(os.getpid).result())
 
     def run(self, task: Task) -> Outcome:
         """Run one task in a worker and wait for it; what it published is still to be recorded.
@@ -100,6 +100,8 @@ class Workers:
             When the task fails, or its worker is killed.
         """
         with _alive(f"'{task.name}' or a task beside it ran"):
+            if self._started is not None:
+                self._started.result()
             return self._pool.submit(_measured, task).result()
 
 
@@ -157,6 +159,7 @@ def _kill_server() -> None:
 
 def _start() -> None:
     """Prepare a worker: the parent handles Ctrl-C, and a dead parent ends the worker."""
+    gc.freeze()  # what the server has loaded stays: a search for garbage there copies its pages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The pool ends its workers by SIGTERM where one of them was killed.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})

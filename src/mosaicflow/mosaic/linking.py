@@ -246,17 +246,14 @@ class TileLinker:
 
     def _strangers(self, rng: np.random.Generator) -> list[Stranger]:
         """Choose pairs of tiles that show nothing in common where they would overlap."""
-        tiles = sorted(self.stage_px)
+        tiles, pairs = sorted(self.stage_px), neighbours(self.stage_px)
         # Turned by half a turn, not even the neighbour shows on this side what a tile shows; few
         # tiles are mirrored along the overlap too.
-        turns = (0,) if len(tiles) > 4 else (0, 1, 2)
-        every = [
-            Stranger(*pair, tile, turn)
-            for pair in neighbours(self.stage_px)
-            for tile in tiles
-            for turn in turns
-        ]
-        return [every[i] for i in rng.permutation(len(every))[:_CHANCE_PAIRS].tolist()]
+        shape = (len(pairs), len(tiles), 1 if len(tiles) > 4 else 3)
+        every = int(np.prod(shape))
+        chosen = rng.choice(every, min(every, _CHANCE_PAIRS), replace=False)
+        numbers = np.transpose(np.unravel_index(chosen, shape)).tolist()
+        return [Stranger(pairs[n][0], pairs[n][1], tiles[k], turn) for n, k, turn in numbers]
 
     def _chance(self, strangers: Sequence[Stranger], reach_px: float) -> Chance:
         """Learn what evidence strangers give within several distances."""
