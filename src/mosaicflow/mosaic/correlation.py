@@ -86,18 +86,24 @@ def correlate_tiles(
     if strips is None:
         return None
     a, b, offset = strips
-    # A lag is the shift between the strips, a shift that between the tiles.
-    lags = [
-        _Lags(n_a, n_b, at - reach - off, at + reach - off)
-        for n_a, n_b, at, off in zip(a.shape[-2:], b.shape[-2:], start, offset, strict=True)
-    ]
-    ncc, pixels = _ncc_surface(_fewer_bands(a), _fewer_bands(b), (lags[0], lags[1]))
+    # At other shifts the overlap is too narrow.
     wide = [
-        _widths(n_a, n_b, at + np.arange(-reach, reach + 1)) >= LEAST_WIDTH_PX
+        (max(at - reach, LEAST_WIDTH_PX - n_b), min(at + reach, n_a - LEAST_WIDTH_PX))
         for n_a, n_b, at in zip(first.shape[-2:], second.shape[-2:], start, strict=True)
     ]
-    ncc[..., ~np.outer(*wide)] = np.nan
-    return Matches((start[0] - reach, start[1] - reach), ncc, pixels)
+    # A lag is the shift between the strips, a shift that between the tiles.
+    lags = [
+        _Lags(n_a, n_b, low - off, high - off)
+        for n_a, n_b, (low, high), off in zip(a.shape[-2:], b.shape[-2:], wide, offset, strict=True)
+    ]
+    ncc, pixels = _ncc_surface(_fewer_bands(a), _fewer_bands(b), (lags[0], lags[1]))
+    corner = (start[0] - reach, start[1] - reach)
+    inside = [slice(low - c, high - c + 1) for (low, high), c in zip(wide, corner, strict=True)]
+    whole = (2 * reach + 1, 2 * reach + 1)
+    every = np.full((*ncc.shape[:-2], *whole), np.nan), np.zeros((*pixels.shape[:-2], *whole))
+    for surface, part in zip(every, (ncc, pixels), strict=True):
+        surface[..., inside[0], inside[1]] = part
+    return Matches(corner, *every)
 
 
 def overlap_bounds(n_a: int, n_b: int, shift: int) -> tuple[int, int] | None:
@@ -106,11 +112,6 @@ def overlap_bounds(n_a: int, n_b: int, shift: int) -> tuple[int, int] | None:
     if high - low >= _WIDE_ENOUGH_PX:
         low, high = max(0, shift + MARGIN_PX), min(n_a, n_b + shift - MARGIN_PX)
     return (low, high) if high - low >= LEAST_WIDTH_PX else None
-
-
-def _widths(n_a: int, n_b: int, shifts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Width of the overlap at each shift; no wide one is too narrow without its margins."""
-    return np.minimum(n_a, n_b + shifts) - np.maximum(0, shifts)
 
 
 def _strips(

@@ -53,13 +53,15 @@ def log_image(bands: Image) -> Image:
     known = bands > 0
     if not known.any():
         return np.zeros_like(bands)
+    everywhere = bool(known.all())
     # The floor keeps the logarithm finite.
-    floor = 0.05 * median_of(bands[known])
+    floor = 0.05 * median_of(bands if everywhere else bands[known])
     logs = np.log(np.maximum(bands, 0) + np.float32(floor))
     for image in logs:
         image -= median_of(image)
     logs[logs == 0] = _NEXT_TO_ZERO  # of 8-bit samples many are the median
-    logs[~known] = 0
+    if not everywhere:
+        logs[~known] = 0
     return np.asarray(logs, dtype=np.float32)
 
 

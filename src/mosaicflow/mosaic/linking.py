@@ -146,10 +146,12 @@ class TileLinker:
         wide = dict(zip(pairs, self.map_all(search_wide, pairs), strict=True))
         options = {pair: found for pair, (found, _) in wide.items()}
         whole = WholeTiles(
-            self.features, self.stage_px, self.tile_yx, self._bins[1], strangers, self.map_all
+            *(self.features, self.stage_px, self.tile_yx, self._bins[1], strangers, self.map_all),
+            lambda one, other, at, reach_px: self._search((one, other), at, reach_px),
+            near,
         )
         unsure = [pair for pair in pairs if _best(options[pair]) < SURE]
-        far = self._far(unsure, whole, near)
+        far = self._far(unsure, whole)
         for pair, found in far.items():
             options[pair] = [*found, *options[pair]]
         first = {pair: o for pair in pairs for o in options[pair][:1] if o.excess >= _FIRST}
@@ -164,7 +166,7 @@ class TileLinker:
         }
 
         def look_again(refused: Iterable[Pair]) -> dict[Pair, list[LinkOption]]:
-            return self._far(sorted(set(refused) - set(unsure)), whole, near)
+            return self._far(sorted(set(refused) - set(unsure)), whole)
 
         kept, again = self._believed(options, sure, look_again)
         beyond = far.keys() | again.keys()
@@ -270,36 +272,9 @@ class TileLinker:
         seen = [one for one in self.map_all(heights, strangers) if one is not None]
         return Chance.learnt(reaches.tolist(), seen)
 
-    def _far(
-        self, pairs: Sequence[Pair], whole: WholeTiles, near: Chance
-    ) -> dict[Pair, list[LinkOption]]:
+    def _far(self, pairs: Sequence[Pair], whole: WholeTiles) -> dict[Pair, list[LinkOption]]:
         """Search whole tiles for pairs that nothing sure was seen of near the stage."""
-        if self.bound_px is not None:
-            return {}
-
-        def sharper(item: tuple[Pair, list[LinkOption]]) -> list[LinkOption]:
-            pair, coarse = item
-            return [o for c in coarse for o in self._sharper(pair, c, near)]
-
-        coarse = whole.options(pairs)
-        found = dict(zip(coarse, self.map_all(sharper, list(coarse.items())), strict=True))
-        return {pair: options for pair, options in found.items() if options}
-
-    @property
-    def _sharper_px(self) -> float:
-        return 1.5 * self._bins[1] + 2
-
-    def _sharper(self, pair: Pair, coarse: LinkOption, chance: Chance) -> list[LinkOption]:
-        """Find a coarse shift again at the level of the other searches; it must be there too."""
-        a, b = pair
-        at = (float(coarse.shift_px[0]), float(coarse.shift_px[1]))
-        tiles = (self.features(a), self.features(b))
-        found = self._search(tiles, at, self._sharper_px)
-        fine = options_of(found, chance, self._sharper_px)[:1]
-        return [
-            replace(coarse, shift_px=o.shift_px, ncc=o.ncc, excess=min(o.excess, coarse.excess))
-            for o in fine
-        ]
+        return {} if self.bound_px is not None else whole.options(pairs)
 
     def _limit(self, sure: Mapping[Pair, LinkOption], model: NDArray[np.float64]) -> float:
         """How far a shift may lie from the stage model, from how far sure ones do [px]."""

@@ -73,6 +73,18 @@ class Evidence:
     height: Surface
     ncc: Surface
 
+    @property
+    def highest(self) -> float:
+        """The most evidence there is for any shift; -inf where none can be told."""
+        return float(self.height.max(initial=-np.inf))
+
+    @property
+    def highest_px(self) -> tuple[int, int]:
+        """Shift for which there is most, (y, x)."""
+        y, x = np.unravel_index(int(self.height.argmax()), self.height.shape)
+        low_y, low_x = self.first_px
+        return low_y + self.step_px * int(y), low_x + self.step_px * int(x)
+
     def within(self, middle_px: tuple[float, float], reach_px: float) -> Surface:
         """Evidence at the shifts not further than `reach_px` from one, per axis."""
         parts = []

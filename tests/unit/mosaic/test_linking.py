@@ -140,6 +140,21 @@ def test_rows_before_which_the_stage_jumped_are_found_where_it_went(
         np.testing.assert_allclose(link.shift_px, truth[link.b] - truth[link.a], atol=0.3)  # px
 
 
+@pytest.mark.parametrize("shift", [(24, -88), (22, -96)])
+def test_tiles_that_meet_at_a_corner_are_found(make_texture, cut_tile, make_lattice, shift):
+    """8 x 40 and 10 x 32 px of 128 x 128: among all shifts, chance reaches as much."""
+    reported = make_lattice(4, 4, (96, 96))
+    truth = {t: np.add(p, shift if t[0] > 1 else (0, 0)) + 100 for t, p in reported.items()}
+    scene = make_texture((2, 560, 640), 3)
+    tiles = {tile: cut_tile(scene, at, (128, 128)) for tile, at in truth.items()}
+    links = linker(tiles, reported).links(np.random.default_rng(0)).links
+    across = [link for link in links if (link.a[0], link.b[0]) == (1, 2)]
+    assert len(across) >= 2
+    for link in across:
+        assert link.evidence > 5
+        np.testing.assert_allclose(link.shift_px, truth[link.b] - truth[link.a], atol=0.3)  # px
+
+
 def test_what_seems_sure_and_is_refused_is_looked_for_in_whole_tiles(
     make_texture, cut_tile, make_lattice
 ):
