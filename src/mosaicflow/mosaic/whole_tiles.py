@@ -12,7 +12,7 @@ from mosaicflow.mosaic.chance import SURE, Chance, options_of, turned
 from mosaicflow.mosaic.pair_shift import search
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,8 +47,18 @@ _CAMERA_PX = 5
 # what strangers show at their best one. Doubled, nothing but time; without, such pairs are lost.
 _MOST_LOOKED_AT, _WORTH = 3, 2.0
 # Strangers that are looked at closely: their spread is then known to 20 %. True matches exceed them
-# by ten spreads and more, false ones by less than five.
-_CLOSE_STRANGERS = 12
+# by ten spreads and more, false ones by less than five. From fewer than half nothing is learnt.
+_CLOSE_STRANGERS, _FEWEST_CLOSE = 12, 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """What strangers reach: ahead, anywhere, and closely at their best shift ahead."""
+
+    ahead: Chance
+    anywhere: Chance
+    closely: Chance
+    n_closely: int  # strangers that tell the last
 
 
 @dataclass(frozen=True)
@@ -103,34 +113,38 @@ class WholeTiles:
         """
         if not pairs:
             return {}
-        _ = self._chances  # of all strangers, side by side: not within a pair
-        found = dict(zip(pairs, self.map_all(self._sure, pairs), strict=True))
+        chance = self._reached
+
+        def look(pair: Pair) -> list[LinkOption]:
+            close = (self._sharper(pair, option, chance) for option in self._coarse(pair, chance))
+            every = {option.shift_px: option for option in close if option}
+            best = sorted(every.values(), key=lambda o: -o.excess)
+            return [o for o in _with_ratios(best, chance.closely) if o.excess >= SURE]
+
+        found = dict(zip(pairs, self.map_all(look, pairs), strict=True))
         return {pair: options for pair, options in found.items() if options}
 
-    def _sure(self, pair: Pair) -> list[LinkOption]:
-        """Look closely at what may match; it must be there too, clearer than at strangers' best."""
-        close = {o.shift_px: o for c in self._coarse(pair) if (o := self._sharper(pair, c))}
-        return [o for o in _with_ratios(close.values(), self._chances[2]) if o.excess >= SURE]
-
-    def _coarse(self, pair: Pair) -> list[LinkOption]:
+    def _coarse(self, pair: Pair, chance: _Reached) -> list[LinkOption]:
+        """List what may match, of all shifts."""
         a, b = (self.features(tile)[self.bin_px] for tile in pair)
         found = self._search(a, b)
         if found is None:
             return []
-        ahead, anywhere, _ = self._chances
-        seen = options_of(self._ahead(found, pair), ahead, self._reach_px)[:_MOST_LOOKED_AT]
+        seen = options_of(self._ahead(found, pair), chance.ahead, self._reach_px)
+        seen = seen[:_MOST_LOOKED_AT]
         seen = [option for option in seen if option.excess >= _WORTH]
         known = {option.shift_px for option in seen}
-        top = options_of(found, anywhere, self._reach_px)[:1]
+        top = options_of(found, chance.anywhere, self._reach_px)[:1]
         return [o for o in top if o.shift_px not in known and self._is_behind(o)] + seen
 
-    def _sharper(self, pair: Pair, coarse: LinkOption) -> LinkOption | None:
-        """Find a coarse shift again, closely; None where it is not there."""
+    def _sharper(self, pair: Pair, coarse: LinkOption, chance: _Reached) -> LinkOption | None:
+        """Look closely: it must be there too, or be clearer than strangers are at their best."""
         one, other = (self.features(tile) for tile in pair)
         found = self._closely(one, other, coarse.shift_px)
         for fine in options_of(found, self.near, self._close_px)[:1]:
-            at_best = self._chances[2].excess(fine.height, self._close_px)
-            excess = max(min(fine.excess, coarse.excess), at_best)
+            excess = min(fine.excess, coarse.excess)
+            if chance.n_closely >= _FEWEST_CLOSE:
+                excess = max(excess, chance.closely.excess(fine.height, self._close_px))
             return replace(fine, excess=excess)
         return None
 
@@ -147,9 +161,7 @@ class WholeTiles:
         return float(max(self.tile_yx))
 
     @cached_property
-    def _chances(self) -> tuple[Chance, Chance, Chance]:
-        """What strangers reach ahead, anywhere, and closely at their best shift ahead."""
-
+    def _reached(self) -> _Reached:
         def heights(stranger: Stranger) -> tuple[float, float, float] | None:
             one = self.features(stranger.a)
             other = turned(self.features(stranger.other), stranger.turn)
@@ -166,7 +178,8 @@ class WholeTiles:
         ahead, anywhere, closely = (
             Chance.learnt([reach], [[h[i]] for h in seen]) for i, reach in enumerate(reaches)
         )
-        return ahead, anywhere, closely
+        told = [close for *_, close in seen if np.isfinite(close)]
+        return _Reached(ahead, anywhere, closely, len(told))
 
     def _search(self, first: Image, second: Image) -> Evidence | None:
         return search(
@@ -197,9 +210,8 @@ class WholeTiles:
         return replace(found, height=np.where(allowed, found.height, -np.inf))
 
 
-def _with_ratios(options: Iterable[LinkOption], chance: Chance) -> list[LinkOption]:
+def _with_ratios(options: Sequence[LinkOption], chance: Chance) -> list[LinkOption]:
     """Compare each candidate of a pair with the others, or with what chance gives."""
-    every = list(options)
-    heights = [option.height for option in every]
+    heights = [option.height for option in options]
     rivals = [max([*heights[:i], *heights[i + 1 :], chance.means[0]]) for i in range(len(heights))]
-    return [replace(o, ratio=o.height / rival) for o, rival in zip(every, rivals, strict=True)]
+    return [replace(o, ratio=o.height / rival) for o, rival in zip(options, rivals, strict=True)]
