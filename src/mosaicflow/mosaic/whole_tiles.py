@@ -49,6 +49,9 @@ _MOST_LOOKED_AT, _WORTH = 3, 2.0
 # Strangers that are looked at closely: their spread is then known to 20 %. True matches exceed them
 # by ten spreads and more, false ones by less than five. From fewer than half nothing is learnt.
 _CLOSE_STRANGERS, _FEWEST_CLOSE = 12, 6
+# A candidate half as good as another of its pair, both looked at closely, is none: loops that close
+# by chance would choose it. Tissue that repeats gives nearly equal ones.
+_LEAST_RATIO = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ class WholeTiles:
             close = (self._sharper(pair, option, chance) for option in self._coarse(pair, chance))
             every = {option.shift_px: option for option in close if option}
             best = sorted(every.values(), key=lambda o: -o.excess)
-            return [o for o in _with_ratios(best, chance.closely) if o.excess >= SURE]
+            compared = _with_ratios(best, chance.closely)
+            return [o for o in compared if o.excess >= SURE and o.ratio >= _LEAST_RATIO]
 
         found = dict(zip(pairs, self.map_all(look, pairs), strict=True))
         return {pair: options for pair, options in found.items() if options}
