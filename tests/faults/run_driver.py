@@ -23,7 +23,7 @@ import signal
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +52,10 @@ class ForkedWorkers(workers.Workers):
     def __init__(self, _count, threads):
         limit_threads(threads)
         self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("fork"), workers._start)
+        self._starter, self._started = ThreadPoolExecutor(1), None
+
+    def warm_up(self):
+        self._pool.submit(os.getpid)  # no thread, so that what is counted is the same each time
 
     def __exit__(self, *given):
         if self.seen is not None and given[0] is None:

@@ -40,7 +40,7 @@ def test_shadows_that_come_and_go_along_the_specimen_are_no_gains(phase, period,
 def test_slices_that_truly_differ_come_nearer_to_each_other(seed):
     levels = np.exp(np.random.default_rng(seed).normal(0, 0.1, 24))
     left = np.log(solve_gains(seams_of(levels), 24) * levels)
-    assert np.abs(np.diff(left)).max() < 0.5 * np.abs(np.diff(np.log(levels))).max()
+    assert np.abs(np.diff(left)).max() < 0.9 * np.abs(np.diff(np.log(levels))).max()
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=12))
