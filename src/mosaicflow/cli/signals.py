@@ -12,9 +12,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["Terminated", "forget_signal", "interruptible", "open_streams", "was_heard"]
+__all__ = [
+    "Interrupted",
+    "Terminated",
+    "forget_signal",
+    "interruptible",
+    "open_streams",
+    "was_heard",
+]
 
 _HEARD: list[int] = []  # a property of the process, as signals are
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C arrived.
+
+    A plain KeyboardInterrupt that leaves `exec` of a text, of which dataclasses are made while
+    modules load, would end the process by the signal whatever its exit code.
+    """
 
 
 class Terminated(KeyboardInterrupt):
@@ -71,7 +86,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     if _HEARD:  # the first one did not get through, or whoever sends it is in a hurry
         os._exit(128 + number)
     _HEARD.append(number)
-    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+    raise Interrupted if number == signal.SIGINT else Terminated
 
 
 _LINES = {

@@ -109,3 +109,16 @@ def test_a_stage_command_that_is_interrupted_says_one_line(tmp_path, how):
     _, lines = interrupted(run, how, ready.exists)
     assert lines == [SAID[how]]
     assert run.returncode == 128 + how
+
+
+@pytest.mark.parametrize("how", SAID)
+def test_an_interruption_while_a_dataclass_is_made_leaves_with_its_code(tmp_path, how):
+    text = f"import os; os.kill(os.getpid(), {int(how)})"  # dataclasses are made by exec, too
+    (tmp_path / "program.py").write_text(
+        f"from mosaicflow.cli.signals import interruptible\n"
+        f"with interruptible():\n    exec({text!r})\n"
+    )
+    command = [sys.executable, "-m", "program"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 128 + how
+    assert found.stderr.splitlines() == [SAID[how]]
