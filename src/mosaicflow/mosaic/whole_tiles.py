@@ -46,8 +46,9 @@ _CAMERA_PX = 5
 # it. Overlaps of tiles that meet at a corner hardly stand out among all shifts, but clearly from
 # what strangers show at their best one. Doubled, nothing but time; without, such pairs are lost.
 _MOST_LOOKED_AT, _WORTH = 3, 2.0
-# Strangers that are looked at closely: their spread is then known to 20 %. True matches exceed them
-# by ten spreads and more, false ones by less than five. From fewer than half nothing is learnt.
+# Strangers that are looked at closely: their spread is then known to 20 %. Where tissue does not
+# repeat, true matches exceed them by ten spreads and more, false ones by less than five. From fewer
+# than half nothing is learnt.
 _CLOSE_STRANGERS, _FEWEST_CLOSE = 12, 6
 # A candidate half as good as another of its pair, both looked at closely, is none: loops that close
 # by chance would choose it. Tissue that repeats gives nearly equal ones.
