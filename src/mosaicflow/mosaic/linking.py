@@ -146,8 +146,13 @@ class TileLinker:
         wide = dict(zip(pairs, self.map_all(search_wide, pairs), strict=True))
         options = {pair: found for pair, (found, _) in wide.items()}
         whole = WholeTiles(
-            *(self.features, self.stage_px, self.tile_yx, self._bins[1], strangers, self.map_all),
-            lambda one, other, at, reach_px: self._search((one, other), at, reach_px),
+            self.features,
+            self.stage_px,
+            self.tile_yx,
+            self._bins[1],
+            strangers,
+            self.map_all,
+            self._search,
             near,
         )
         unsure = [pair for pair in pairs if _best(options[pair]) < SURE]

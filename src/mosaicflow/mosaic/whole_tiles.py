@@ -52,7 +52,7 @@ _MOST_LOOKED_AT, _WORTH = 3, 2.0
 _CLOSE_STRANGERS, _FEWEST_CLOSE = 12, 6
 # A candidate half as good as another of its pair, both looked at closely, is none: loops that close
 # by chance would choose it. Tissue that repeats gives nearly equal ones.
-_LEAST_RATIO = 0.5
+_LEAST_OF_BEST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ class WholeTiles:
     map_all : callable
         ``map_all(function, items)`` applies a function to all items, possibly side by side.
     closely : callable
-        ``closely(one, other, shift_px, reach_px)`` compares two tiles near a shift, at the level
-        of the search round the stage.
+        ``closely(tiles, shift_px, reach_px)`` compares two tiles near a shift, at the level of the
+        search round the stage.
     near : Chance
         What strangers reach in that search.
     """
@@ -96,7 +96,7 @@ class WholeTiles:
     bin_px: int
     strangers: Sequence[Stranger]
     map_all: Callable[[Callable[..., Any], Sequence[Any]], list[Any]]
-    closely: Callable[[Levels, Levels, Position, float], Evidence | None]
+    closely: Callable[[tuple[Levels, Levels], Position, float], Evidence | None]
     near: Chance
 
     def options(self, pairs: Sequence[Pair]) -> dict[Pair, list[LinkOption]]:
@@ -124,7 +124,7 @@ class WholeTiles:
             every = {option.shift_px: option for option in close if option}
             best = sorted(every.values(), key=lambda o: -o.excess)
             compared = _with_ratios(best, chance.closely)
-            return [o for o in compared if o.excess >= SURE and o.ratio >= _LEAST_RATIO]
+            return [o for o in compared if o.excess >= SURE and o.ratio >= _LEAST_OF_BEST]
 
         found = dict(zip(pairs, self.map_all(look, pairs), strict=True))
         return {pair: options for pair, options in found.items() if options}
@@ -135,9 +135,8 @@ class WholeTiles:
         found = self._search(a, b)
         if found is None:
             return []
-        seen = options_of(self._ahead(found, pair), chance.ahead, self._reach_px)
-        seen = seen[:_MOST_LOOKED_AT]
-        seen = [option for option in seen if option.excess >= _WORTH]
+        best = options_of(self._ahead(found, pair), chance.ahead, self._reach_px)
+        seen = [option for option in best[:_MOST_LOOKED_AT] if option.excess >= _WORTH]
         known = {option.shift_px for option in seen}
         top = options_of(found, chance.anywhere, self._reach_px)[:1]
         return [o for o in top if o.shift_px not in known and self._is_behind(o)] + seen
@@ -146,16 +145,17 @@ class WholeTiles:
         """Look closely: it must be there too, or be clearer than strangers are at their best."""
         one, other = (self.features(tile) for tile in pair)
         found = self._closely(one, other, coarse.shift_px)
-        for fine in options_of(found, self.near, self._close_px)[:1]:
-            excess = min(fine.excess, coarse.excess)
-            if chance.n_closely >= _FEWEST_CLOSE:
-                excess = max(excess, chance.closely.excess(fine.height, self._close_px))
-            return replace(fine, excess=excess)
-        return None
+        fine = next(iter(options_of(found, self.near, self._close_px)), None)
+        if fine is None:
+            return None
+        excess = min(fine.excess, coarse.excess)
+        if chance.n_closely >= _FEWEST_CLOSE:
+            excess = max(excess, chance.closely.excess(fine.height, self._close_px))
+        return replace(fine, excess=excess)
 
     def _closely(self, one: Levels, other: Levels, shift_px: tuple[int, int]) -> Evidence | None:
         at = (float(shift_px[0]), float(shift_px[1]))
-        return self.closely(one, other, at, self._close_px)
+        return self.closely((one, other), at, self._close_px)
 
     @property
     def _close_px(self) -> float:

@@ -124,35 +124,42 @@ def test_tiles_that_do_not_overlap_give_no_links(slice_of, make_lattice):
     assert linker(tiles, reported).links(np.random.default_rng(0)).links == ()
 
 
+@pytest.fixture
+def across_a_jump(make_texture, cut_tile, make_lattice):
+    """Links from the second row to the third, before which the stage jumped, with their truth."""
+
+    def measure(jump, first_px, scene_yx, seed):
+        reported = make_lattice(4, 4, (96, 96))
+        truth = {t: np.add(p, jump if t[0] > 1 else (0, 0)) + first_px for t, p in reported.items()}
+        scene = make_texture((2, *scene_yx), seed)
+        tiles = {tile: cut_tile(scene, at, (128, 128)) for tile, at in truth.items()}
+        links = linker(tiles, reported).links(np.random.default_rng(0)).links
+        return [
+            (link, truth[link.b] - truth[link.a])
+            for link in links
+            if (link.a[0], link.b[0]) == (1, 2)
+        ]
+
+    return measure
+
+
 @pytest.mark.parametrize("jump", [(-60.0, 50.0), (-22.0, 8.0), (10.0, 22.0), (-124.0, 20.0)])
-def test_rows_before_which_the_stage_jumped_are_found_where_it_went(
-    make_texture, cut_tile, make_lattice, jump
-):
+def test_rows_before_which_the_stage_jumped_are_found_where_it_went(across_a_jump, jump):
     """More sideways than ahead, beyond the first search, or back behind the row before."""
-    reported = make_lattice(4, 4, (96, 96))
-    truth = {t: np.add(p, jump if t[0] > 1 else (0, 0)) + 40 for t, p in reported.items()}
-    scene = make_texture((2, 500, 500), 1)
-    tiles = {tile: cut_tile(scene, at, (128, 128)) for tile, at in truth.items()}
-    links = linker(tiles, reported).links(np.random.default_rng(0)).links
-    across = [link for link in links if (link.a[0], link.b[0]) == (1, 2)]
+    across = across_a_jump(jump, 40, (500, 500), 1)
     assert len(across) == 4
-    for link in across:
-        np.testing.assert_allclose(link.shift_px, truth[link.b] - truth[link.a], atol=0.3)  # px
+    for link, true_px in across:
+        np.testing.assert_allclose(link.shift_px, true_px, atol=0.3)  # px
 
 
-@pytest.mark.parametrize("shift", [(24, -88), (22, -96)])
-def test_tiles_that_meet_at_a_corner_are_found(make_texture, cut_tile, make_lattice, shift):
+@pytest.mark.parametrize("jump", [(24, -88), (22, -96)])
+def test_tiles_that_meet_at_a_corner_are_found(across_a_jump, jump):
     """8 x 40 and 10 x 32 px of 128 x 128: among all shifts, chance reaches as much."""
-    reported = make_lattice(4, 4, (96, 96))
-    truth = {t: np.add(p, shift if t[0] > 1 else (0, 0)) + 100 for t, p in reported.items()}
-    scene = make_texture((2, 560, 640), 3)
-    tiles = {tile: cut_tile(scene, at, (128, 128)) for tile, at in truth.items()}
-    links = linker(tiles, reported).links(np.random.default_rng(0)).links
-    across = [link for link in links if (link.a[0], link.b[0]) == (1, 2)]
+    across = across_a_jump(jump, 100, (560, 640), 3)
     assert len(across) >= 2
-    for link in across:
+    for link, true_px in across:
         assert link.evidence > 5
-        np.testing.assert_allclose(link.shift_px, truth[link.b] - truth[link.a], atol=0.3)  # px
+        np.testing.assert_allclose(link.shift_px, true_px, atol=0.3)  # px
 
 
 def test_what_seems_sure_and_is_refused_is_looked_for_in_whole_tiles(
